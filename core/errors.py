@@ -1,0 +1,117 @@
+"""The one tree of errors that people see: a title, a sentence of detail and a next step.
+
+Pages render them (`pages/parts/problem.py`), the command line prints them and exits with 2. Anything that is not
+a `MidbandError` is a bug and stays loud.
+
+    MidbandError
+    ├── PathNotFound, EmptyDataset, BadMetadata, OneClass     what was given as data
+    ├── UnsafeCheckpoint, BadCheckpoint, ArchitectureMismatch,
+    │   ClassMismatch, HeadNotFound, BadWeights               what was given as a model
+    ├── NotFound                                              an id or name that is not there
+    ├── BadRequest                                            a setting out of its range
+    ├── NotEnoughTags, EmptyGroup                             retraining that could not be honest
+    ├── DiskFull, StorageProblem                              the machine
+    └── Cancelled                                             somebody asked for it
+"""
+
+from __future__ import annotations
+
+
+class MidbandError(Exception):
+    """A problem a person can act on.
+
+    title: a few words. detail: one sentence saying what is wrong, with names and numbers. next_step: one sentence
+    saying what to do about it.
+    """
+
+    title: str = "Something went wrong"
+
+    def __init__(self, detail: str, *, next_step: str, title: str | None = None) -> None:
+        super().__init__(detail)
+        self.title = title or type(self).title
+        self.detail = detail
+        self.next_step = next_step
+
+    def to_dict(self) -> dict[str, str]:
+        return {
+            "error": type(self).__name__,
+            "title": self.title,
+            "detail": self.detail,
+            "next_step": self.next_step,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.detail} {self.next_step}"
+
+
+class PathNotFound(MidbandError):
+    title = "Path not found"
+
+
+class EmptyDataset(MidbandError):
+    title = "No images found"
+
+
+class BadMetadata(MidbandError):
+    title = "The metadata table cannot be read"
+
+
+class OneClass(MidbandError):
+    title = "Only one class"
+
+
+class UnsafeCheckpoint(MidbandError):
+    """A checkpoint that only unpickling could load. Never done: unpickling runs whatever code the file holds."""
+
+    title = "This checkpoint is not safe to load"
+
+
+class BadCheckpoint(MidbandError):
+    title = "The model file cannot be read"
+
+
+class ArchitectureMismatch(MidbandError):
+    title = "The weights do not fit the architecture"
+
+
+class ClassMismatch(MidbandError):
+    title = "Model and dataset disagree about the classes"
+
+
+class HeadNotFound(MidbandError):
+    title = "No last linear layer found"
+
+
+class BadWeights(MidbandError):
+    title = "The weights contain numbers that are not finite"
+
+
+class NotFound(MidbandError):
+    title = "Not found"
+
+
+class BadRequest(MidbandError):
+    title = "That setting does not work"
+
+
+class NotEnoughTags(MidbandError):
+    title = "Not enough tags yet"
+
+
+class EmptyGroup(MidbandError):
+    title = "A group has no images"
+
+
+class DiskFull(MidbandError):
+    title = "Not enough disk space"
+
+
+class StorageProblem(MidbandError):
+    title = "The workspace cannot be written"
+
+
+class Cancelled(MidbandError):
+    title = "Cancelled"
+
+    def __init__(self, detail: str = "The job was cancelled.", *, next_step: str = "Start it again any time.") -> None:
+        super().__init__(detail, next_step=next_step)

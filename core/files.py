@@ -1,0 +1,107 @@
+"""Files that are whole or absent: written beside their target, then renamed over it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import DiskFull, StorageProblem
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder; on success it becomes `path`, on any failure it is removed.
+
+    Raises `DiskFull` or `StorageProblem` in place of the operating system's own errors.
+    """
+    with storage_problems(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            with open(beside, "rb") as written:
+                os.fsync(written.fileno())
+            # mkstemp makes files private; what lies in a workspace follows the umask like any other file
+            beside.chmod(0o666 & ~_umask())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def storage_problems(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into errors with a next step."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"The disk that holds {path.parent} is full.",
+                next_step="Free some space, or choose a workspace on another disk, then try again.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StorageProblem(
+                f"Writing {path.name} in {path.parent} is not allowed.",
+                next_step="Choose a workspace folder that you may write to.",
+            ) from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a plain `.npy` (never an object array, which would be pickled)."""
+    with replacing(path) as beside, open(beside, "wb") as target:
+        np.save(target, array, allow_pickle=False)
+
+
+def read_array(path: Path, *, mapped: bool = True) -> np.ndarray:
+    """Open a `.npy`, memory-mapped read-only unless told otherwise."""
+    return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def slug(text: str) -> str:
+    """A file name that says what it holds and cannot leave its folder: letters and digits, then a hash of it all."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:40]
+    return f"{readable}-{digest(text)}" if readable else digest(text)
+
+
+def digest(*parts: str | bytes, length: int = 12) -> str:
+    """Hexadecimal SHA-256 of the parts, each preceded by its length so that ("ab", "c") differs from ("a", "bc")."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()[:length]
+
+
+def file_digest(path: Path, length: int = 12) -> str:
+    """Hexadecimal SHA-256 of a file's content, read in blocks."""
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()[:length]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,154 @@
+"""A folder that holds everything of one investigation.
+
+    <root>/midband.db             the tables of core/database.py (SQLite, WAL)
+    <root>/datasets/<name>/       datasets made here (the demo)
+    <root>/models/                classifiers trained or copied here
+    <root>/analyses/<id>/         features, logits, thumbnails: see core/activations/store.py
+    <root>/runs/<id>/             head.safetensors, result.json: see core/retraining
+    <root>/jobs/<id>/log.txt      what a job printed
+    <root>/exports/               where exports go unless told otherwise
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm import Session
+
+from core.database import SCHEMA_VERSION, Base, Meta, now
+from core.errors import NotFound, StorageProblem
+from core.files import storage_problems
+
+DATABASE = "midband.db"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An open workspace. Cheap to make and to pass on; equal when the folder is."""
+
+    root: Path
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def analyses(self) -> Path:
+        return self.root / "analyses"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for queries; nothing is committed."""
+        with Session(_engine(self.root), expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session that commits at the end of the block, or rolls all of it back. Takes the write lock at once."""
+        with Session(_engine(self.root), expire_on_commit=False) as session:
+            with storage_problems(self.root / DATABASE):
+                try:
+                    session.connection(execution_options={"midband_write": True})
+                    yield session
+                    session.commit()
+                except OperationalError as error:
+                    session.rollback()
+                    raise _as_problem(self.root, error) from error
+
+
+def open_workspace(root: Path | str, *, create: bool = True) -> Workspace:
+    """Open a workspace, making the folder and its database where they are missing.
+
+    Raises `NotFound` when it is missing and `create` is False, `StorageProblem` when the folder cannot be written or
+    its database is not one of ours or newer than this program.
+    """
+    folder = Path(root).expanduser().resolve()
+    if not create and not (folder / DATABASE).is_file():
+        raise NotFound(
+            f"There is no workspace at {folder}.",
+            next_step="Make one with `python -m core demo --workspace DIR`, or analyse a dataset into it.",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise StorageProblem(f"{folder} is a file, not a folder.", next_step="Name a folder for the workspace.")
+    with storage_problems(folder / DATABASE):
+        folder.mkdir(parents=True, exist_ok=True)
+    _engine(folder)
+    return Workspace(folder)
+
+
+@lru_cache(maxsize=16)
+def _engine(root: Path) -> Engine:
+    # A connection waits up to 30 s for another writer: two browser tabs tagging at once must never lose a tag.
+    engine = create_engine(f"sqlite:///{root / DATABASE}", connect_args={"timeout": 30})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.connect() as connection:
+            fresh = not inspect(connection).has_table(Meta.__tablename__)
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            if fresh and session.get(Meta, "schema") is None:
+                session.merge(Meta(key="schema", value=str(SCHEMA_VERSION)))
+                session.merge(Meta(key="created", value=now().isoformat()))
+                session.commit()
+            record = session.get(Meta, "schema")
+            version = int(record.value) if record else SCHEMA_VERSION
+    except DatabaseError as error:
+        engine.dispose()
+        raise _as_problem(root, error) from error
+    if version > SCHEMA_VERSION:
+        engine.dispose()
+        raise StorageProblem(
+            f"This workspace was written by a newer Midband (schema {version}; this one knows {SCHEMA_VERSION}).",
+            next_step="Update Midband, or open another workspace.",
+        )
+    return engine
+
+
+def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+    # SQLAlchemy emits BEGIN itself (see _begin); the driver's own implicit one would come too late to take the lock
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Any) -> None:
+    write = connection.get_execution_options().get("midband_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _as_problem(root: Path, error: DatabaseError) -> StorageProblem:
+    reason = str(error.orig) if error.orig else str(error)
+    if "locked" in reason:
+        step = "Another program is holding it; close that one, or try again in a moment."
+    elif "full" in reason:
+        step = "Free some disk space, then try again."
+    elif "readonly" in reason or "unable to open" in reason:
+        step = "Choose a workspace folder that you may write to."
+    else:
+        step = f"Move {DATABASE} away and open the workspace again, or choose another folder."
+    return StorageProblem(f"The database of {root} answered: {reason}.", next_step=step)
