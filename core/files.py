@@ -17,6 +17,10 @@ import numpy as np
 
 from core.errors import DiskFull, StorageProblem
 
+# Reading it means setting it, which other threads would notice: once, at import.
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -34,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
             with open(beside, "rb") as written:
                 os.fsync(written.fileno())
             # mkstemp makes files private; what lies in a workspace follows the umask like any other file
-            beside.chmod(0o666 & ~_umask())
+            beside.chmod(0o666 & ~_UMASK)
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
@@ -99,9 +103,3 @@ def file_digest(path: Path, length: int = 12) -> str:
     """Hexadecimal SHA-256 of a file's content, read in blocks."""
     with open(path, "rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()[:length]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

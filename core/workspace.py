@@ -1,12 +1,12 @@
 """A folder that holds everything of one investigation.
 
-    <root>/midband.db             the tables of core/database.py (SQLite, WAL)
-    <root>/datasets/<name>/       datasets made here (the demo)
-    <root>/models/                classifiers trained or copied here
-    <root>/analyses/<id>/         features, logits, thumbnails: see core/activations/store.py
-    <root>/runs/<id>/             head.safetensors, result.json: see core/retraining
-    <root>/jobs/<id>/log.txt      what a job printed
-    <root>/exports/               where exports go unless told otherwise
+<root>/midband.db             the tables of core/database.py (SQLite, WAL)
+<root>/datasets/<name>/       datasets made here (the demo)
+<root>/models/                classifiers trained or copied here
+<root>/analyses/<id>/         features, logits, thumbnails: see core/activations/store.py
+<root>/runs/<id>/             head.safetensors, result.json: see core/retraining
+<root>/jobs/<id>/log.txt      what a job printed
+<root>/exports/               where exports go unless told otherwise
 """
 
 from __future__ import annotations
@@ -70,14 +70,13 @@ class Workspace:
     def writing(self) -> Iterator[Session]:
         """A session that commits at the end of the block, or rolls all of it back. Takes the write lock at once."""
         with Session(_engine(self.root), expire_on_commit=False) as session:
-            with storage_problems(self.root / DATABASE):
-                try:
-                    session.connection(execution_options={"midband_write": True})
-                    yield session
-                    session.commit()
-                except OperationalError as error:
-                    session.rollback()
-                    raise _as_problem(self.root, error) from error
+            try:
+                session.connection(execution_options={"midband_write": True})
+                yield session
+                session.commit()
+            except OperationalError as error:
+                session.rollback()
+                raise _as_problem(self.root, error) from error
 
 
 def open_workspace(root: Path | str, *, create: bool = True) -> Workspace:

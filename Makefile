@@ -1,0 +1,61 @@
+# `make run` and `make test` do all their own set-up; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKSPACE ?= workspace
+PORT ?= 8501
+APP := $(VENV)/.requirements-installed
+DEV := $(VENV)/.requirements-dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-fast lint format bench screenshots demo-model clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: demo ## install what is missing, prepare the demo, serve the app on 127.0.0.1:8501
+	MIDBAND_WORKSPACE=$(WORKSPACE) $(BIN)/streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT)
+
+demo: $(APP) ## prepare the demo workspace
+	$(BIN)/python -m core demo --workspace $(WORKSPACE)
+
+test: $(DEV) ## install what tests need (a browser included) and run all of them
+	sh scripts/ensure-browser.sh $(BIN)/python
+	$(BIN)/python -m pytest -m "not browser" -n 2
+	$(BIN)/python -m pytest -m browser
+
+test-fast: $(DEV) ## the tests that need no browser
+	$(BIN)/python -m pytest -m "not browser" -n 2
+
+lint: $(DEV) ## ruff on everything, mypy on core/
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV) ## let ruff put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV) ## every benchmark, one after another
+	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+screenshots: $(DEV) demo ## take the pictures in docs/images again
+	sh scripts/ensure-browser.sh $(BIN)/python
+	$(BIN)/python scripts/screenshots.py
+
+demo-model: $(APP) ## train the demo's classifier again and put it in assets/
+	$(BIN)/python scripts/train_demo_model.py
+
+clean: ## remove the virtual environment and the caches; workspaces stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/pip:
+	sh scripts/make-venv.sh $(PYTHON) $(VENV)
+
+$(APP): requirements.txt | $(BIN)/pip
+	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(APP)
+	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
+	@touch $@

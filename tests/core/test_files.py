@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import files
+from core.errors import DiskFull, StorageProblem
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "value.json"
+    files.write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError), files.replacing(target) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert files.read_json(target) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOSPC, DiskFull), (errno.EACCES, StorageProblem), (errno.EROFS, StorageProblem)]
+)
+def test_the_systems_refusals_become_errors_with_a_next_step(tmp_path: Path, number: int, expected: type) -> None:
+    with pytest.raises(expected), files.replacing(tmp_path / "x"):
+        raise OSError(number, "refused")
+
+
+def test_other_system_errors_stay_loud(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="odd"), files.replacing(tmp_path / "x"):
+        raise OSError(errno.EIO, "odd")
+
+
+def test_arrays_come_back_memory_mapped_and_equal(tmp_path: Path) -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    files.write_array(tmp_path / "a.npy", array)
+    back = files.read_array(tmp_path / "a.npy")
+    assert isinstance(back, np.memmap)
+    np.testing.assert_array_equal(back, array)
+
+
+def test_object_arrays_are_refused_because_they_would_be_pickled(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allow_pickle"):
+        files.write_array(tmp_path / "a.npy", np.array([{}], dtype=object))
+    assert not (tmp_path / "a.npy").exists()
+
+
+@given(st.text())
+def test_a_slug_is_one_file_name(text: str) -> None:
+    name = files.slug(text)
+    assert name == Path(name).name
+    assert name not in {"", ".", ".."}
+    assert len(name.encode()) <= 60
+
+
+@given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
+def test_digests_of_different_parts_differ(first: list[str], second: list[str]) -> None:
+    assert (files.digest(*first) == files.digest(*second)) == (first == second)
