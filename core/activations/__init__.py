@@ -1,0 +1,1 @@
+"""What a classifier does with a dataset: features and logits, stored, sorted, cut into bands, sampled."""

@@ -1,0 +1,427 @@
+"""Analyses on disk: one classifier applied to one dataset.
+
+    <workspace>/analyses/<id>/
+      analysis.json          names, places, sizes, classes, preprocessing, notes (keys: see `_describe`)
+      features.npy           (n, d) float32, penultimate features
+      logits.npy             (n, k) float32
+      predicted.npy          (n,) int64, the largest logit
+      ids.npy                (n,) int64, strictly increasing: position of each row in the dataset
+      images.parquet         column `image`: the dataset's name of each row
+      labels.npy splits.npy  (n,) int64 and int8, codes of `classes` and of `SPLITS`
+      attributes/<slug>.npy  (n,) int16, codes of the attribute's values, -1 unknown
+      head.safetensors       the classifier's last layer
+      thumbnails.bin .npy    see thumbnails.py
+      skipped.json           [{image, reason}] of images that could not be decoded
+      left_out.json          [{image, reason}] of what the dataset's reader left out before
+      sorted/                scores in order, made when first asked for (directions.py)
+
+What the network computed never changes once written. What the dataset says of the images (labels, splits, attributes,
+what it left out) does, and is written again by `refresh` without another forward pass. A folder appears under its name
+only when whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import select
+
+from core.activations import thumbnails
+from core.classifiers.head import Head, load_head
+from core.database import AnalysisRecord, DatasetRecord, now
+from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
+from core.errors import NotFound, StorageProblem
+from core.files import digest, read_array, read_json, replacing, slug, storage_problems, write_array, write_json
+from core.workspace import Workspace
+
+FORMAT = 1
+DESCRIPTION = "analysis.json"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What an analysis remembers of its classifier."""
+
+    name: str
+    file: Path
+    arch: str
+    digest: str
+    preprocessing: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """An open analysis: n images, d features, k classes. Arrays are read-only memory maps, one row per image."""
+
+    id: str
+    folder: Path
+    dataset_id: str
+    dataset_name: str
+    dataset_root: Path
+    model_name: str
+    model_file: Path
+    arch: str
+    classes: tuple[str, ...]
+    preprocessing: dict[str, Any]
+    features: np.ndarray  # (n, d) float32
+    logits: np.ndarray  # (n, k) float32
+    ids: np.ndarray  # (n,) int64, strictly increasing
+    labels: np.ndarray  # (n,) int64
+    splits: np.ndarray  # (n,) int8, codes of SPLITS
+    predicted: np.ndarray  # (n,) int64
+    attributes: tuple[Attribute, ...]  # codes (n,) int16, one per row
+    head: Head
+    skipped: tuple[Problem, ...]  # everything that is not in the analysis, and why
+    notes: tuple[str, ...]
+    accuracy: float  # share of right predictions on test, on all images where there is no test split
+
+    @property
+    def n(self) -> int:
+        return int(self.features.shape[0])
+
+    @property
+    def d(self) -> int:
+        return int(self.features.shape[1])
+
+    @property
+    def k(self) -> int:
+        return int(self.logits.shape[1])
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """(n,) StringDType: each row's image as the dataset names it. Read when first asked for."""
+        column = pq.read_table(self.folder / "images.parquet").column("image")
+        return np.array(column.to_pylist(), dtype=np.dtypes.StringDType())
+
+    @cached_property
+    def thumbnails(self) -> thumbnails.ThumbnailPack:
+        return thumbnails.open_pack(self.folder)
+
+    def thumbnail(self, row: int) -> bytes:
+        """The row's WebP thumbnail."""
+        return self.thumbnails[int(row)]
+
+    def image_path(self, row: int) -> Path:
+        """Where the row's full-size image lies (it may be gone by now)."""
+        return self.dataset_root / str(self.images[row])
+
+    def rows_of(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Rows (m,) int64 of these image ids, in the order given. Raises `NotFound` naming the first one absent."""
+        wanted = np.asarray(ids, dtype=np.int64).reshape(-1)
+        rows = np.searchsorted(self.ids, wanted)
+        found = rows < self.n
+        found[found] = self.ids[rows[found]] == wanted[found]
+        if not found.all():
+            raise NotFound(
+                f"Image {int(wanted[~found][0])} is not part of this analysis.",
+                next_step="Reload the page: the dataset may have changed, or the image was skipped.",
+            )
+        return rows.astype(np.int64)
+
+    def split_rows(self, name: str) -> np.ndarray:
+        """Rows (m,) int64 of one split, in order; empty where the dataset has no such split."""
+        return np.flatnonzero(self.splits == SPLITS.index(name)).astype(np.int64)
+
+    def class_index(self, name: str) -> int:
+        """Code of a class. Raises `NotFound` listing the classes there are."""
+        if name not in self.classes:
+            raise NotFound(
+                f"There is no class called {name!r}.", next_step=f"The classes are {', '.join(self.classes)}."
+            )
+        return self.classes.index(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the command line prints of an analysis."""
+        return {
+            "analysis": self.id,
+            "images": self.n,
+            "skipped": [problem.to_dict() for problem in self.skipped],
+            "classes": list(self.classes),
+            "accuracy": self.accuracy,
+            "features": self.d,
+            "dataset": self.dataset_name,
+            "model": self.model_name,
+            "arch": self.arch,
+            "notes": list(self.notes),
+        }
+
+
+def open_analysis(workspace: Workspace, analysis_id: str | None = None) -> Analysis:
+    """Open an analysis, the one used last when none is named. Raises `NotFound`, or `StorageProblem` when damaged.
+
+    Opening maps files and reads a small description: its time does not grow with n. The same object is given back
+    until the analysis is written again.
+    """
+    if analysis_id is None:
+        with workspace.reading() as session:
+            latest = session.scalar(select(AnalysisRecord.id).order_by(AnalysisRecord.used.desc()).limit(1))
+        if latest is None:
+            raise NotFound("There is no analysis yet.", next_step="Load a dataset and a model, or open the demo.")
+        analysis_id = latest
+    folder = workspace.analyses / Path(analysis_id).name
+    try:
+        changed = (folder / DESCRIPTION).stat().st_mtime_ns
+    except OSError:
+        raise NotFound(
+            f"There is no analysis {analysis_id!r} in this workspace.",
+            next_step="Choose one of those listed, or analyse the dataset again.",
+        ) from None
+    return _open(workspace.root, folder, changed)
+
+
+def has_analysis(workspace: Workspace, analysis_id: str) -> bool:
+    return (workspace.analyses / analysis_id / DESCRIPTION).is_file()
+
+
+def list_analyses(workspace: Workspace) -> list[AnalysisRecord]:
+    """All analyses, the one used last first."""
+    with workspace.reading() as session:
+        return list(session.scalars(select(AnalysisRecord).order_by(AnalysisRecord.used.desc())))
+
+
+def touch(workspace: Workspace, analysis_id: str) -> None:
+    """Make this analysis the latest. Raises `NotFound`."""
+    with workspace.writing() as session:
+        record = session.get(AnalysisRecord, analysis_id)
+        if record is None:
+            raise NotFound(f"There is no analysis {analysis_id!r}.", next_step="Choose one of those listed.")
+        record.used = now()
+
+
+def publish(
+    workspace: Workspace,
+    analysis_id: str,
+    folder: Path,
+    dataset: Dataset,
+    model: ModelFacts,
+    head: Head,
+    skipped: Sequence[Problem],
+) -> Analysis:
+    """Complete a folder that holds features, logits, ids and thumbnails, and give it its name.
+
+    Predictions, names, labels and the description are added, then the folder is renamed: readers see all or nothing.
+    """
+    with storage_problems(folder / DESCRIPTION):
+        ids = read_array(folder / "ids.npy", mapped=False)
+        write_array(folder / "predicted.npy", np.argmax(read_array(folder / "logits.npy"), axis=1).astype(np.int64))
+        with replacing(folder / "images.parquet") as beside:
+            names = [str(name) for name in dataset.images[ids]]
+            pq.write_table(pa.table({"image": pa.array(names, pa.string())}), beside)
+        head.save(folder / "head.safetensors")
+        write_json(folder / "skipped.json", [problem.to_dict() for problem in skipped])
+        _write_truth(folder, dataset, ids)
+        write_json(folder / DESCRIPTION, _describe(workspace, analysis_id, folder, dataset, model, ids))
+        target = workspace.analyses / analysis_id
+        # only a damaged analysis can be in the way: whole ones are never computed twice
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(folder, target)
+    _record(workspace, analysis_id, dataset, model)
+    return open_analysis(workspace, analysis_id)
+
+
+def refresh(workspace: Workspace, analysis_id: str, dataset: Dataset, model: ModelFacts) -> Analysis:
+    """Bring labels, splits, attributes and names of an existing analysis up to date, and make it the latest."""
+    folder = workspace.analyses / analysis_id
+    ids = read_array(folder / "ids.npy", mapped=False)
+    fresh = _describe(workspace, analysis_id, folder, dataset, model, ids)
+    if _truth_changed(folder, dataset, ids) or read_json(folder / DESCRIPTION) != fresh:
+        _write_truth(folder, dataset, ids)
+        write_json(folder / DESCRIPTION, fresh)
+    _record(workspace, analysis_id, dataset, model)
+    return open_analysis(workspace, analysis_id)
+
+
+def write_analysis(
+    workspace: Workspace,
+    dataset: Dataset,
+    *,
+    features: np.ndarray,
+    head: Head,
+    logits: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
+    thumbnail_files: Sequence[bytes] | None = None,
+    skipped: Sequence[Problem] = (),
+    model: ModelFacts | None = None,
+    analysis_id: str | None = None,
+) -> Analysis:
+    """Store an analysis from arrays in memory, as extraction does from a network.
+
+    features: (n, d). logits: (n, k), from `head` when left out. ids: (n,) positions in the dataset, all of it when
+    left out. thumbnail_files: n WebP files, grey squares when left out.
+    """
+    rows = np.arange(len(dataset), dtype=np.int64) if ids is None else np.asarray(ids, dtype=np.int64)
+    features = np.asarray(features, dtype=np.float32)
+    logits = head.logits(features) if logits is None else np.asarray(logits, dtype=np.float32)
+    if not len(features) == len(logits) == len(rows):
+        raise ValueError(f"{len(features)} features, {len(logits)} logits and {len(rows)} ids do not match")
+    if model is None:
+        model = ModelFacts(name="planted", file=workspace.models / "planted", arch="small", digest="", preprocessing={})
+    identity = analysis_id or digest(features.tobytes(), logits.tobytes(), dataset.id, dataset.fingerprint)
+    folder = workspace.analyses / f".{identity}.partial"
+    shutil.rmtree(folder, ignore_errors=True)
+    write_array(folder / "features.npy", features)
+    write_array(folder / "logits.npy", logits)
+    write_array(folder / "ids.npy", rows)
+    thumbnails.pack(folder, [_grey()] * len(rows) if thumbnail_files is None else thumbnail_files)
+    return publish(workspace, identity, folder, dataset, model, head, skipped)
+
+
+@lru_cache(maxsize=8)
+def _open(root: Path, folder: Path, changed: int) -> Analysis:
+    """changed: modification time of the description; only there so that a rewritten analysis is opened anew."""
+    try:
+        facts = read_json(folder / DESCRIPTION)
+        return Analysis(
+            id=facts["id"],
+            folder=folder,
+            dataset_id=facts["dataset"]["id"],
+            dataset_name=facts["dataset"]["name"],
+            dataset_root=root / facts["dataset"]["root"],
+            model_name=facts["model"]["name"],
+            model_file=root / facts["model"]["file"],
+            arch=facts["model"]["arch"],
+            classes=tuple(facts["classes"]),
+            preprocessing=facts["model"]["preprocessing"],
+            features=_mapped(folder / "features.npy"),
+            logits=_mapped(folder / "logits.npy"),
+            ids=_mapped(folder / "ids.npy"),
+            labels=_mapped(folder / "labels.npy"),
+            splits=_mapped(folder / "splits.npy"),
+            predicted=_mapped(folder / "predicted.npy"),
+            attributes=tuple(
+                Attribute(name, tuple(values), _mapped(_attribute_file(folder, name)))
+                for name, values in facts["attributes"]
+            ),
+            head=load_head(folder / "head.safetensors"),
+            skipped=tuple(
+                Problem(**problem) for name in ("left_out.json", "skipped.json") for problem in read_json(folder / name)
+            ),
+            notes=tuple(facts["notes"]),
+            accuracy=float(facts["accuracy"]),
+        )
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise StorageProblem(
+            f"The analysis in {folder} is damaged ({type(error).__name__}: {error}).",
+            next_step="Remove that folder and analyse the dataset again.",
+        ) from error
+
+
+def _mapped(path: Path) -> np.ndarray:
+    # a plain ndarray over the map: the memmap subclass slows small operations and travels into every result
+    return np.asarray(read_array(path))
+
+
+def _describe(
+    workspace: Workspace, analysis_id: str, folder: Path, dataset: Dataset, model: ModelFacts, ids: np.ndarray
+) -> dict[str, Any]:
+    description = {
+        "format": FORMAT,
+        "id": analysis_id,
+        "dataset": {
+            "id": dataset.id,
+            "name": dataset.name,
+            "root": _portable(workspace, dataset.root),
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+        },
+        "model": {
+            "name": model.name,
+            "file": _portable(workspace, model.file),
+            "arch": model.arch,
+            "digest": model.digest,
+            "preprocessing": model.preprocessing,
+        },
+        "classes": list(dataset.classes),
+        "attributes": [[attribute.name, list(attribute.values)] for attribute in dataset.attributes],
+        "notes": list(dataset.notes),
+        "images": len(ids),
+        "accuracy": _accuracy(read_array(folder / "predicted.npy"), dataset.labels[ids], dataset.splits[ids]),
+    }
+    # as it will be read back, so that descriptions can be compared
+    return json.loads(json.dumps(description))
+
+
+def _accuracy(predicted: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> float:
+    """Share of right predictions on test, on everything where there is no test image."""
+    test = splits == SPLITS.index("test")
+    right = predicted == labels
+    return float(right[test].mean() if test.any() else right.mean())
+
+
+def _portable(workspace: Workspace, path: Path) -> str:
+    """A path relative to the workspace if it lies inside, so that a moved workspace still opens."""
+    try:
+        return path.relative_to(workspace.root).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _write_truth(folder: Path, dataset: Dataset, ids: np.ndarray) -> None:
+    for path, values in _truth(folder, dataset, ids):
+        write_array(path, values)
+    write_json(folder / "left_out.json", [problem.to_dict() for problem in dataset.problems])
+
+
+def _truth_changed(folder: Path, dataset: Dataset, ids: np.ndarray) -> bool:
+    return read_json(folder / "left_out.json") != [problem.to_dict() for problem in dataset.problems] or any(
+        not path.is_file() or not np.array_equal(read_array(path), values)
+        for path, values in _truth(folder, dataset, ids)
+    )
+
+
+def _truth(folder: Path, dataset: Dataset, ids: np.ndarray) -> list[tuple[Path, np.ndarray]]:
+    """What the dataset says about each row, and the file that holds it."""
+    return [
+        (folder / "labels.npy", dataset.labels[ids].astype(np.int64)),
+        (folder / "splits.npy", dataset.splits[ids].astype(np.int8)),
+        *((_attribute_file(folder, a.name), a.codes[ids].astype(np.int16)) for a in dataset.attributes),
+    ]
+
+
+def _attribute_file(folder: Path, name: str) -> Path:
+    return folder / "attributes" / f"{slug(name)}.npy"
+
+
+def _record(workspace: Workspace, analysis_id: str, dataset: Dataset, model: ModelFacts) -> None:
+    """Insert or update the rows of the dataset and of the analysis; the analysis becomes the latest."""
+    facts = read_json(workspace.analyses / analysis_id / DESCRIPTION)
+    with workspace.writing() as session:
+        session.merge(
+            DatasetRecord(
+                id=dataset.id,
+                name=dataset.name,
+                root=str(dataset.root),
+                source=dataset.source,
+                fingerprint=dataset.fingerprint,
+            )
+        )
+        session.flush()
+        session.merge(
+            AnalysisRecord(
+                id=analysis_id,
+                dataset_id=dataset.id,
+                model_name=model.name,
+                model_file=str(model.file),
+                arch=model.arch,
+                images=facts["images"],
+                accuracy=facts["accuracy"],
+                used=now(),
+            )
+        )
+
+
+@lru_cache(maxsize=1)
+def _grey() -> bytes:
+    from PIL import Image
+
+    return thumbnails.make_thumbnail(Image.new("RGB", (16, 16), (128, 128, 128)), size=16, quality=50)

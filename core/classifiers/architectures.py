@@ -1,0 +1,103 @@
+"""Networks by name: our own small one and every classification architecture of torchvision."""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.classifiers.preprocessing import Preprocessing, imagenet, squeezed
+from core.classifiers.torchvision_compat import torchvision
+from core.errors import BadRequest
+
+SMALL = "small"
+# pixels, both sides: enough for birds of the demo, and thousands of images a second on a CPU
+SMALL_INPUT = 64
+SMALL_FEATURES = 128
+
+
+class SmallNetwork(nn.Module):
+    """Four strided convolutions with batch normalisation, average pooling, 128 features, one linear head.
+
+    Input (b, 3, h, w) with h, w >= 16 (64 by default). About 0.25 million parameters, 1 MB. Made to be trained on a
+    CPU in a minute, not to win anything.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            _block(3, 32),
+            _block(32, 64),
+            _block(64, 96),
+            _block(96, SMALL_FEATURES),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(SMALL_FEATURES, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images: (b, 3, h, w) float32. Returns logits (b, classes)."""
+        return self.head(torch.flatten(self.pool(self.features(images)), 1))
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+@lru_cache(maxsize=1)
+def names() -> tuple[str, ...]:
+    """Every architecture that can be named, `small` first."""
+    return (SMALL, *sorted(torchvision.models.list_models(module=torchvision.models)))
+
+
+def check(arch: str) -> str:
+    """The name itself if it is one. Raises `BadRequest` with the closest names otherwise."""
+    if arch in names():
+        return arch
+    close = difflib.get_close_matches(arch.lower().replace("-", "_"), names(), n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(close)}?" if close else "Use `small`, or a name such as resnet18."
+    raise BadRequest(
+        f"There is no architecture called {arch!r}.",
+        next_step=f"{hint} Every classification model of torchvision {torchvision.__version__} can be named.",
+    )
+
+
+def build(arch: str, classes: int, *, auxiliary: bool = False) -> nn.Module:
+    """A network with random weights and `classes` outputs. Its randomness is torch's global generator's.
+
+    auxiliary: also the extra classifiers that GoogLeNet and Inception have while training. Raises `BadRequest` for an
+    unknown name.
+    """
+    check(arch)
+    if arch == SMALL:
+        return SmallNetwork(classes)
+    options: dict[str, Any] = {}
+    if has_auxiliary(arch):
+        # without init_weights these two spend seconds sampling truncated normals, and warn
+        options = {"aux_logits": auxiliary, "init_weights": False}
+    return torchvision.models.get_model(arch, weights=None, num_classes=classes, **options)
+
+
+def has_auxiliary(arch: str) -> bool:
+    """Whether the architecture can carry extra classifiers beside the last one."""
+    return arch in ("googlenet", "inception_v3")
+
+
+def default_preprocessing(arch: str) -> Preprocessing:
+    """What the architecture expects of its input when nobody says otherwise."""
+    return squeezed(SMALL_INPUT) if check(arch) == SMALL else imagenet(arch)
+
+
+def last_linear(network: nn.Module) -> str | None:
+    """Name of the last linear layer in the order of definition, None if there is none."""
+    found = None
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            found = name
+    return found
