@@ -1,0 +1,180 @@
+"""One edge rule: every way of asking which images lie in a band gives the same answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.activations import bands
+from core.errors import BadRequest
+
+ANY_FLOAT32 = st.floats(width=32, allow_nan=True, allow_infinity=True)
+SCORES = arrays(np.float32, st.integers(0, 60), elements=ANY_FLOAT32)
+# few distinct values, so that images fall exactly on edges all the time
+TIED = arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([-1.5, 0.0, 0.1, 0.1000001, 0.25, 3.0]))
+
+
+def test_value_on_an_inner_edge_belongs_to_the_upper_band() -> None:
+    assert bands.assign(np.array([1.0, 2.0]), np.array([0.0, 1.0, 2.0])).tolist() == [1, 1]
+
+
+def test_maximum_falls_in_last_band() -> None:
+    scores = np.array([0.0, 5.0, 10.0], dtype=np.float32)
+    edges = bands.equal_width_edges(scores, 5).values
+    assert bands.assign(scores, edges).tolist() == [0, 2, 4]
+
+
+def test_outside_and_nan_belong_to_no_band() -> None:
+    scores = np.array([-0.1, np.nan, 1.1, np.inf, -np.inf])
+    assert bands.assign(scores, np.array([0.0, 1.0])).tolist() == [-1] * 5
+
+
+def test_float32_scores_are_compared_without_rounding_the_edge() -> None:
+    # 0.1 as float32 is a little more than 0.1 as float64: it lies above the edge, not below
+    score = np.array([0.1], dtype=np.float32)
+    assert bands.assign(score, np.array([0.0, 0.1, 0.2])).tolist() == [1]
+    assert bands.bounds(score, 0.0, 0.1, closed=True) == (0, 0)
+    assert bands.bounds(score, 0.1, 0.2, closed=False) == (0, 1)
+
+
+@given(SCORES | TIED, st.integers(1, 12), st.booleans())
+def test_counts_and_rest_sum_to_n(scores: np.ndarray, count: int, by_quantile: bool) -> None:
+    make = bands.quantile_edges if by_quantile else bands.equal_width_edges
+    counted = bands.count(scores, make(scores, count).values)
+    assert sum(b.count for b in counted.bands) + counted.below + counted.above + counted.not_a_number == len(scores)
+    finite = np.isfinite(scores).sum()
+    assert sum(b.count for b in counted.bands) == finite, "edges from the scores hold every finite score"
+
+
+@given(SCORES | TIED, st.integers(1, 12))
+def test_sorted_positions_and_membership_agree(scores: np.ndarray, count: int) -> None:
+    edges = bands.equal_width_edges(scores, count).values
+    counted = bands.count(scores, edges)
+    index = bands.assign(scores, edges)
+    order = np.argsort(scores, kind="stable")
+    for i, band in enumerate(counted.bands):
+        start, stop = bands.bounds(scores[order], band.low, band.high, closed=band.closed)
+        assert set(order[start:stop]) == set(np.flatnonzero(index == i))
+        assert band.count == stop - start
+
+
+@given(arrays(np.float64, st.integers(1, 40), elements=st.floats(-100, 100)), st.integers(1, 8))
+def test_counts_are_numpys_histogram(scores: np.ndarray, count: int) -> None:
+    edges = bands.equal_width_edges(scores, count).values
+    expected, _ = np.histogram(scores, edges)
+    if edges[0] < edges[-1]:
+        assert [b.count for b in bands.count(scores, edges).bands] == expected.tolist()
+
+
+@given(SCORES | TIED, st.integers(1, 12))
+def test_edges_strictly_increase_or_are_one_closed_band(scores: np.ndarray, count: int) -> None:
+    for edges in (bands.equal_width_edges(scores, count), bands.quantile_edges(scores, count)):
+        if len(edges.values) > 2:
+            assert (np.diff(edges.values) > 0).all()
+        assert len(edges.values) - 1 <= count
+        assert bool(edges.note) == (len(edges.values) - 1 < count or edges.values[0] == edges.values[-1])
+
+
+def test_constant_activation_is_one_band_that_says_so() -> None:
+    edges = bands.equal_width_edges(np.full(7, 2.5, dtype=np.float32), 10)
+    assert edges.values.tolist() == [2.5, 2.5]
+    assert "one band" in edges.note
+    counted = bands.count(np.array([2.5, 2.5, 2.4, 2.6]), edges.values)
+    assert [b.count for b in counted.bands] == [2]
+    assert (counted.below, counted.above) == (1, 1)
+
+
+def test_tied_activations_merge_quantile_bands_and_say_so() -> None:
+    edges = bands.quantile_edges(np.array([0.0] * 90 + list(range(1, 11))), 10)
+    assert edges.values[0] == 0
+    assert len(edges.values) < 11
+    assert "10 bands became" in edges.note
+
+
+def test_quantile_bands_hold_equally_many() -> None:
+    scores = np.random.default_rng(0).permutation(1000).astype(np.float32)
+    assert {b.count for b in bands.count(scores, bands.quantile_edges(scores, 10).values).bands} <= {99, 100, 101}
+
+
+def test_infinite_values_are_counted_outside() -> None:
+    scores = np.array([-np.inf, 0.0, 1.0, np.inf, np.nan])
+    counted = bands.count(scores, bands.equal_width_edges(scores, 2).values)
+    assert (counted.below, counted.above, counted.not_a_number) == (1, 1, 1)
+    assert [b.count for b in counted.bands] == [1, 1]
+
+
+def test_no_finite_value_gives_no_band() -> None:
+    edges = bands.equal_width_edges(np.array([np.nan, np.inf]), 3)
+    assert len(edges.values) == 0
+    counted = bands.count(np.array([np.nan, np.inf]), edges.values)
+    assert (counted.bands, counted.above, counted.not_a_number) == ((), 1, 1)
+
+
+def test_bands_are_split_by_class() -> None:
+    counted = bands.count(
+        np.array([0.0, 0.5, 1.0, 2.0]),
+        np.array([0.0, 1.0, 2.0]),
+        labels=np.array([0, 1, 1, 0]),
+        classes=("landbird", "waterbird"),
+    )
+    assert [b.classes for b in counted.bands] == [{"landbird": 1, "waterbird": 1}] * 2
+    assert counted.edges == (0.0, 1.0, 2.0)
+    assert counted.to_dict()["bands"][1] == {
+        "low": 1.0,
+        "high": 2.0,
+        "closed": True,
+        "count": 2,
+        "classes": {"landbird": 1, "waterbird": 1},
+    }
+
+
+def test_band_upside_down_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        bands.bounds(np.array([1.0]), 2.0, 1.0, closed=True)
+    with pytest.raises(BadRequest):
+        bands.bounds(np.array([1.0]), float("nan"), 1.0, closed=True)
+
+
+@pytest.mark.parametrize("edges", [[1.0], [1.0, float("nan")], [0.0, 0.0, 1.0], [2.0, 1.0], [0.0, float("inf")]])
+def test_unusable_edges_are_refused(edges: list[float]) -> None:
+    with pytest.raises(BadRequest):
+        bands.check_edges(edges)
+
+
+def test_zero_bands_are_refused() -> None:
+    with pytest.raises(BadRequest):
+        bands.equal_width_edges(np.arange(3.0), 0)
+
+
+def test_mid_range_is_the_middle_half_between_the_class_means() -> None:
+    scores = np.array([-5.0, -3.0, 3.0, 5.0])
+    found = bands.mid_range(scores, scores > 0, "waterbird")
+    assert (found.low, found.high) == (-2.0, 2.0)
+    assert "waterbird" in found.why
+
+
+def test_mid_range_of_a_useless_logit_is_the_middle_of_all_images() -> None:
+    scores = np.arange(101.0)
+    found = bands.mid_range(scores, scores < 50, "waterbird")
+    assert (found.low, found.high) == (25.0, 75.0)
+    assert "does not tell" in found.why
+
+
+def test_top_starts_at_the_class_median_and_bottom_ends_at_the_others() -> None:
+    scores = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])
+    own = scores > 5
+    assert bands.top_range(scores, own, "x").low == 11.0
+    assert bands.top_range(scores, own, "x").high == 12.0
+    assert bands.bottom_range(scores, own, "x").low == 0.0
+    assert bands.bottom_range(scores, own, "x").high == 1.0
+
+
+@pytest.mark.parametrize("rule", [bands.mid_range, bands.top_range, bands.bottom_range])
+def test_presets_exist_without_images_of_the_class_or_finite_values(rule) -> None:  # type: ignore[no-untyped-def]
+    for own in (np.zeros(4, dtype=bool), np.ones(4, dtype=bool)):
+        found = rule(np.arange(4.0), own, "x")
+        assert found.low <= found.high
+    assert rule(np.full(4, np.nan), np.ones(4, dtype=bool), "x").why

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.activations.directions import SortedScores
+from core.activations.sampling import draw
+
+
+def in_order(scores: np.ndarray) -> SortedScores:
+    order = np.argsort(scores, kind="stable")
+    return SortedScores(scores[order], order)
+
+
+SCORES = arrays(np.float32, st.integers(0, 50), elements=st.sampled_from([-2.0, 0.0, 0.5, 1.0, 1.5, np.nan]))
+
+
+@given(SCORES, st.integers(0, 60), st.integers(0, 2**32), st.booleans())
+def test_only_members_each_once_strongest_first(scores: np.ndarray, count: int, seed: int, closed: bool) -> None:
+    drawn = draw(in_order(scores), 0.0, 1.0, closed=closed, count=count, rng=np.random.default_rng(seed))
+    members = np.flatnonzero((scores >= 0) & ((scores <= 1) if closed else (scores < 1)))
+    assert len(drawn) == min(count, len(members))
+    assert len(set(drawn)) == len(drawn)
+    assert set(drawn) <= set(members)
+    assert (np.diff(scores[drawn]) <= 0).all()
+
+
+def test_same_seed_draws_the_same_images() -> None:
+    scores = in_order(np.random.default_rng(1).normal(size=1000).astype(np.float32))
+    first, second, other = (
+        draw(scores, -1, 1, closed=True, count=20, rng=np.random.default_rng(seed)).tolist() for seed in (7, 7, 8)
+    )
+    assert first == second != other
+
+
+def test_every_member_is_drawn_equally_often() -> None:
+    scores = in_order(np.arange(10, dtype=np.float32))
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([draw(scores, 0, 9, closed=True, count=3, rng=rng) for _ in range(2000)])
+    assert (np.abs(np.bincount(drawn, minlength=10) / 2000 - 0.3) < 0.05).all()
+
+
+def test_rows_restrict_the_draw() -> None:
+    scores = in_order(np.arange(10, dtype=np.float32))
+    allowed = np.arange(10) % 2 == 0
+    drawn = draw(scores, 3, 9, closed=True, count=10, rng=np.random.default_rng(0), rows=allowed)
+    assert drawn.tolist() == [8, 6, 4]
