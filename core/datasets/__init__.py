@@ -1,0 +1,52 @@
+"""Sets of labelled images: one reader per source format, all giving the same `Dataset`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
+from core.datasets.folders import read_folders
+from core.datasets.metadata_csv import TABLE, read_metadata
+from core.errors import PathNotFound
+
+__all__ = ["SPLITS", "Attribute", "Dataset", "Problem", "open_dataset"]
+
+
+def open_dataset(path: Path | str, *, seed: int = 0) -> Dataset:
+    """Read the dataset in a folder: `metadata.csv` (GroupDRO/Waterbirds) where there is one, else a folder per class.
+
+    No image is opened. seed: of the splits that are made where the dataset has none.
+    Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`.
+    """
+    root = _folder(path)
+    if (root / TABLE).is_file():
+        return read_metadata(root, seed=seed)
+    return read_folders(root, seed=seed)
+
+
+def _folder(path: Path | str) -> Path:
+    text = str(path).strip()
+    if not text:
+        raise PathNotFound("No path was given.", next_step="Give the folder that holds the images.")
+    try:
+        root = Path(text).expanduser().resolve()
+        exists = root.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PathNotFound(f"{text!r} is not a path: {error}.", next_step="Give the folder of the images.") from error
+    if not exists:
+        nearest = next(parent for parent in root.parents if parent.exists())
+        raise PathNotFound(
+            f"There is no folder {root}.",
+            next_step=f"Check the spelling: {nearest} exists, what follows it does not.",
+        )
+    if not root.is_dir():
+        raise PathNotFound(
+            f"{root} is a file, not a folder.",
+            next_step=f"Give the folder it is in: {root.parent}."
+            if root.suffix.lower() not in (".zip", ".tar", ".gz", ".tgz")
+            else "Unpack it first, then give the folder that comes out.",
+        )
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise PathNotFound(f"{root} may not be read.", next_step="Change its permissions, or choose another folder.")
+    return root

@@ -1,0 +1,107 @@
+"""What lies in a folder: names, sizes and modification times, from one walk."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets.dataset import Problem
+
+# Left behind by operating systems; nobody wants to read about them in a list of problems.
+_CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+@dataclass
+class Listing:
+    """Files that may be opened, in no particular order, and what was found but left out.
+
+    names: posix paths relative to the root. sizes: bytes. modified: nanoseconds.
+    """
+
+    names: list[str] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    modified: array[int] = field(default_factory=lambda: array("q"))
+    problems: list[Problem] = field(default_factory=list)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes and modification times, each (n,) int64."""
+        return np.array(self.sizes, dtype=np.int64), np.array(self.modified, dtype=np.int64)
+
+
+def is_clutter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Real folders (no links) directly inside, sorted by name, without clutter."""
+    with os.scandir(folder) as entries:
+        found = [e.name for e in entries if not is_clutter(e.name) and e.is_dir(follow_symlinks=False)]
+    return [folder / name for name in sorted(found) if _is_text(name)]
+
+
+def list_files(root: Path, inside: Path | None = None, *, deep: bool = True) -> Listing:
+    """Every file under `inside` (the root itself unless told), with its sub-folders when `deep`.
+
+    root: resolved. Nothing outside it is ever opened: links to files elsewhere become problems, links to folders
+    are not followed (they could also make the walk endless).
+    """
+    listing = Listing()
+    for entry, name in _walk(root, inside or root, listing.problems, deep):
+        try:
+            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                listing.problems.append(Problem(name, "a link that leaves the dataset folder"))
+                continue
+            if not entry.is_file():
+                reason = "a broken link" if entry.is_symlink() else "not a regular file"
+                listing.problems.append(Problem(name, reason))
+                continue
+            status = entry.stat()
+        except OSError as error:
+            listing.problems.append(Problem(name, f"cannot be looked at: {error.strerror or error}"))
+            continue
+        listing.names.append(name)
+        listing.sizes.append(status.st_size)
+        listing.modified.append(status.st_mtime_ns)
+    return listing
+
+
+def _walk(root: Path, start: Path, problems: list[Problem], deep: bool) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Entries that are not folders, each with its name relative to the root."""
+    prefix = start.relative_to(root).as_posix()
+    pending = [(str(start), "" if prefix == "." else prefix + "/")]
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            entries = os.scandir(folder)
+        except OSError as error:
+            problems.append(Problem(prefix.rstrip("/") or ".", f"cannot be opened: {error.strerror or error}"))
+            continue
+        with entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                name = prefix + entry.name
+                if not _is_text(entry.name):
+                    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                    problems.append(Problem(readable, "its name is not valid UTF-8: rename it"))
+                elif entry.is_dir(follow_symlinks=False):
+                    if deep:
+                        pending.append((entry.path, name + "/"))
+                elif entry.is_symlink() and entry.is_dir():
+                    problems.append(Problem(name, "a link to a folder: links to folders are not followed"))
+                else:
+                    yield entry, name
+
+
+def _is_text(name: str) -> bool:
+    """False for names with bytes that are not UTF-8; Python carries those as lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Which split an image belongs to, read from names or made where there is none."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+
+from core.datasets.dataset import SPLITS
+
+TRAIN, VAL, TEST = range(len(SPLITS))
+
+_CODES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VAL,
+    "valid": VAL,
+    "validation": VAL,
+    "dev": VAL,
+    "test": TEST,
+    "testing": TEST,
+}
+
+SHARES = (0.6, 0.2, 0.2)
+"""Train, val, test where a dataset has no split: the head is refitted on val and judged on test, so both need many."""
+
+
+def split_code(name: str) -> int | None:
+    """0, 1 or 2 for the usual names of train, val and test, upper or lower case; None for any other word."""
+    return _CODES.get(name.strip().lower())
+
+
+def complete(
+    names: list[str], labels: np.ndarray, splits: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, list[str]]:
+    """Splits that can be worked with, and a sentence for each that had to be made up.
+
+    labels: (n,) int64. splits: (n,) int8 as found, or None. Returns (n,) int8 and the notes.
+    Only one split (or none): 60/20/20 per class. No test: half of val becomes test. No val: left so, because taking
+    some of train would hold out images that the classifier has already learned by heart.
+    """
+    present = set() if splits is None else set(np.unique(splits).tolist())
+    if splits is None or len(present) == 1:
+        found = f"There was only a {SPLITS[present.pop()]} split" if present else "There were no splits"
+        shares = ", ".join(f"{share:.0%} {name}" for share, name in zip(SHARES, SPLITS, strict=True))
+        made = stratified(names, labels, SHARES, seed)
+        return made, [f"{found}: the images of each class were divided into {shares} (seed {seed})."]
+    if present == {TRAIN, VAL}:
+        held_out = np.flatnonzero(splits == VAL)
+        half = stratified([names[i] for i in held_out], labels[held_out], (0.5, 0.5), seed)
+        completed = splits.copy()
+        completed[held_out[half == 1]] = TEST
+        return completed, [f"There was no test split: half of val became test (per class, seed {seed})."]
+    if present == {TRAIN, TEST}:
+        return splits, ["There is no val split: images to tag and to retrain on come from train, which suits less."]
+    if present == {VAL, TEST}:
+        return splits, ["There is no train split: images to tag and to retrain on come from val; nothing to train on."]
+    return splits, []
+
+
+def stratified(names: list[str], labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
+    """Part 0, 1, ... per image so that each class is divided by `shares`. Returns (n,) int8.
+
+    Images are ranked by a keyed hash of their names, not drawn: when some are added later, hardly any of the others
+    changes its split, so that what was tagged in val does not turn up in test.
+    """
+    key = seed.to_bytes(8, "little", signed=True)
+    ranks = np.fromiter(
+        (int.from_bytes(blake2b(name.encode(), digest_size=8, key=key).digest(), "little") for name in names),
+        dtype=np.uint64,
+        count=len(names),
+    )
+    order = np.lexsort((ranks, labels))
+    sizes = np.bincount(labels)
+    starts = np.cumsum(sizes) - sizes
+    place = np.empty(len(names), dtype=np.float64)
+    place[order] = np.arange(len(names)) - starts[labels[order]]
+    # the middle of an image's place among its class, so that three images at 60/20/20 give 2, 0, 1 and not 3, 0, 0
+    position = (place + 0.5) / sizes[labels]
+    return np.searchsorted(np.cumsum(shares)[:-1], position, side="right").astype(np.int8)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.datasets import open_dataset
+from core.errors import EmptyDataset, MidbandError, OneClass, PathNotFound
+
+Images = Callable[..., Path]
+PLAIN = [f"{name}/{i}.jpg" for name in ("cat", "ant") for i in range(10)]
+
+
+def reasons(root: Path) -> dict[str, str]:
+    return {problem.image: problem.reason for problem in open_dataset(root).problems}
+
+
+def test_classes_come_in_sorted_order_of_folder_names_as_torchvision_has_them(images: Images) -> None:
+    dataset = open_dataset(images("b/1.jpg", "a/1.jpg", "C/1.jpg"))
+    assert dataset.classes == ("C", "a", "b")
+    assert dataset.images.tolist() == ["C/1.jpg", "a/1.jpg", "b/1.jpg"]
+    assert dataset.labels.tolist() == [0, 1, 2]
+
+
+def test_images_are_sorted_by_name_and_keep_their_label(images: Images) -> None:
+    dataset = open_dataset(images(*PLAIN))
+    assert dataset.images.tolist() == sorted(PLAIN)
+    assert all(dataset.classes[y] == name.split("/")[0] for y, name in zip(dataset.labels, dataset.images, strict=True))
+    assert (dataset.labels.dtype, dataset.splits.dtype) == (np.int64, np.int8)
+
+
+def test_split_folders_are_recognised_by_any_of_their_names(images: Images) -> None:
+    names = [f"{s}/{c}/1.png" for s in ("Training", "validation", "test") for c in ("x", "y")]
+    dataset = open_dataset(images(*names))
+    assert dataset.counts() == {s: {"x": 1, "y": 1} for s in ("train", "val", "test")}
+    assert dataset.notes == ()
+
+
+def test_a_class_may_be_called_test_when_it_holds_images_itself(images: Images) -> None:
+    assert open_dataset(images("test/1.jpg", "cat/1.jpg")).classes == ("cat", "test")
+
+
+def test_without_splits_each_class_is_divided_and_a_note_says_so(images: Images) -> None:
+    dataset = open_dataset(images(*PLAIN))
+    assert dataset.counts() == {
+        "train": {"ant": 6, "cat": 6},
+        "val": {"ant": 2, "cat": 2},
+        "test": {"ant": 2, "cat": 2},
+    }
+    assert "seed 0" in dataset.notes[0]
+
+
+def test_a_folder_of_datasets_is_noticed(images: Images) -> None:
+    dataset = open_dataset(images("set/train/a/1.jpg", "set/test/a/1.jpg", "more/1.jpg"))
+    assert any("set was taken for a class" in note for note in dataset.notes)
+
+
+def test_images_in_deeper_folders_belong_to_the_class_above(images: Images) -> None:
+    dataset = open_dataset(images("cat/house/1.jpg", "cat/wild/2.jpg", "dog/1.jpg"))
+    assert dataset.classes == ("cat", "dog")
+    assert len(dataset) == 3
+
+
+def test_what_is_no_image_is_listed_and_the_rest_is_used(images: Images) -> None:
+    root = images(*PLAIN)
+    (root / "cat" / "notes.txt").write_text("hello")
+    (root / "README.md").write_text("hello")
+    (root / "cat" / ".DS_Store").write_text("")
+    images("loose.jpg")
+    assert len(open_dataset(root)) == len(PLAIN)
+    assert reasons(root) == {
+        "cat/notes.txt": "not an image file",
+        "README.md": "not an image file",
+        "loose.jpg": "not inside a class folder",
+    }
+
+
+def test_images_beside_the_split_folders_are_left_out(images: Images) -> None:
+    names = [f"{s}/{c}/1.jpg" for s in ("train", "val") for c in "ab"]
+    root = images(*names, "test/1.jpg", "extra/2.jpg")
+    assert set(open_dataset(root).classes) == {"a", "b"}
+    assert set(reasons(root)) == {"test/1.jpg", "extra/2.jpg"}
+
+
+def test_a_link_that_leaves_the_root_is_never_opened(images: Images, tmp_path: Path) -> None:
+    root = images(*PLAIN)
+    outside = tmp_path / "secret.jpg"
+    outside.write_bytes(b"x")
+    (root / "cat" / "link.jpg").symlink_to(outside)
+    (root / "ant" / "same.jpg").symlink_to(root / "ant" / "0.jpg")
+    (root / "cat" / "broken.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "cat" / "loop").symlink_to(root)
+    dataset = open_dataset(root)
+    assert "ant/same.jpg" in dataset.images.tolist()
+    assert "leaves the dataset folder" in reasons(root)["cat/link.jpg"]
+    assert reasons(root)["cat/broken.jpg"] == "a broken link"
+    assert "not followed" in reasons(root)["cat/loop"]
+    assert len(dataset) == len(PLAIN) + 1
+
+
+def test_a_pipe_among_the_images_does_not_block(images: Images) -> None:
+    root = images(*PLAIN)
+    os.mkfifo(root / "cat" / "pipe.jpg")
+    assert reasons(root) == {"cat/pipe.jpg": "not a regular file"}
+
+
+def test_a_name_that_is_not_utf8_is_reported(images: Images) -> None:
+    root = images(*PLAIN)
+    with open(os.fsencode(root) + b"/cat/\xff.jpg", "wb"):
+        pass
+    assert "UTF-8" in next(iter(reasons(root).values()))
+
+
+def test_the_fingerprint_follows_the_files_and_nothing_else(images: Images) -> None:
+    root = images(*PLAIN)
+    first = open_dataset(root)
+    assert open_dataset(root, seed=7).fingerprint == first.fingerprint
+    os.utime(root / "cat" / "3.jpg", ns=(1, 1))
+    touched = open_dataset(root)
+    assert touched.fingerprint != first.fingerprint
+    images("cat/new.jpg")
+    assert open_dataset(root).fingerprint != touched.fingerprint
+    assert open_dataset(root).id == first.id
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "says"),
+    [
+        ([], EmptyDataset, "is empty"),
+        (["1.jpg", "2.jpg"], EmptyDataset, "2 images but no folders"),
+        (["train/1.jpg", "test/2.jpg"], EmptyDataset, "no folders in them"),
+        (["cat/1.jpg"], OneClass, "one class, cat"),
+        (["train/cat/1.jpg", "test/cat/1.jpg"], OneClass, "one class, cat"),
+        (["set/cat/1.jpg", "set/dog/1.jpg"], OneClass, "looks like the dataset itself"),
+    ],
+)
+def test_a_folder_that_is_no_dataset_says_what_it_is(
+    images: Images, names: list[str], error: type[MidbandError], says: str
+) -> None:
+    with pytest.raises(error, match=says) as raised:
+        open_dataset(images(*names))
+    assert raised.value.next_step
+
+
+def test_a_folder_of_texts_names_one_of_them(images: Images) -> None:
+    root = images()
+    (root / "a").mkdir()
+    (root / "a" / "x.txt").write_text("")
+    with pytest.raises(EmptyDataset, match=r"a/x\.txt: not an image file"):
+        open_dataset(root)
+
+
+def test_a_missing_path_names_the_part_that_exists(tmp_path: Path) -> None:
+    with pytest.raises(PathNotFound) as raised:
+        open_dataset(tmp_path / "no" / "such")
+    assert str(tmp_path) in raised.value.next_step
+
+
+@pytest.mark.parametrize("path", ["", "  ", "a\0b"])
+def test_what_is_no_path_is_refused_with_a_sentence(path: str) -> None:
+    with pytest.raises(PathNotFound):
+        open_dataset(path)
+
+
+def test_a_file_in_place_of_a_folder_points_to_its_folder(images: Images) -> None:
+    root = images("cat/1.jpg")
+    with pytest.raises(PathNotFound, match="is a file") as raised:
+        open_dataset(root / "cat" / "1.jpg")
+    assert str(root / "cat") in raised.value.next_step
+    (root / "a.zip").write_bytes(b"")
+    with pytest.raises(PathNotFound) as raised:
+        open_dataset(root / "a.zip")
+    assert "Unpack" in raised.value.next_step

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.datasets import Dataset, open_dataset
+from core.datasets.metadata_csv import column, one_to_one
+from core.errors import BadMetadata, EmptyDataset, OneClass
+
+Table = Callable[..., Path]
+WATERBIRDS = Path(__file__).resolve().parents[4] / "shared" / "data" / "waterbirds_metadata.csv"
+
+ROWS = [
+    ("d.jpg", 1, 2, 0),
+    ("a.jpg", 0, 0, 0),
+    ("c.jpg", 1, 1, 1),
+    ("b.jpg", 0, 0, 1),
+    ("e.jpg", 1, 0, 1),
+    ("f.jpg", 0, 1, 0),
+]
+FILES = [row[0] for row in ROWS]
+
+
+def csv(rows: list[tuple[object, ...]], header: str = "img_filename,y,split,place", separator: str = ",") -> str:
+    lines = [header.replace(",", separator), *(separator.join(map(str, row)) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def planted(dataset: Dataset) -> dict[str, tuple[int, int, int]]:
+    place = dataset.attributes[0]
+    return {
+        str(name): (int(y), int(split), int(place.values[code]))
+        for name, y, split, code in zip(dataset.images, dataset.labels, dataset.splits, place.codes, strict=True)
+    }
+
+
+def reasons(dataset: Dataset) -> dict[str, str]:
+    return {problem.image: problem.reason for problem in dataset.problems}
+
+
+def test_unsorted_rows_keep_their_values(table: Table) -> None:
+    dataset = open_dataset(table(csv(ROWS), *FILES))
+    assert dataset.images.tolist() == sorted(FILES)
+    assert planted(dataset) == {row[0]: row[1:] for row in ROWS}
+    assert (dataset.source, dataset.classes, dataset.problems) == ("metadata-csv", ("0", "1"), ())
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_spreadsheet_dialects_read_alike(table: Table, separator: str, encoding: str) -> None:
+    text = csv(ROWS, separator=separator).replace("\n", "\r\n")
+    assert planted(open_dataset(table(text, *FILES, encoding=encoding))) == {row[0]: row[1:] for row in ROWS}
+
+
+def test_numbers_may_be_floats_and_columns_may_be_shouted_or_padded(table: Table) -> None:
+    rows = [(name, f"{y}.0", f" {split}.0", place) for name, y, split, place in ROWS]
+    dataset = open_dataset(table(csv(rows, "IMG_FILENAME, Y ,Split,place"), *FILES))
+    assert planted(dataset) == {row[0]: row[1:] for row in ROWS}
+
+
+def test_splits_may_be_words(table: Table) -> None:
+    rows = [(name, y, ("train", "Valid", "TEST")[split], place) for name, y, split, place in ROWS]
+    assert planted(open_dataset(table(csv(rows), *FILES))) == {row[0]: row[1:] for row in ROWS}
+
+
+def test_word_columns_name_the_numbers_they_go_with(table: Table) -> None:
+    birds, places = ("waterbird", "landbird"), ("water", "land")
+    rows = [(*row, birds[row[1]], places[row[3]]) for row in ROWS]
+    dataset = open_dataset(table(csv(rows, "img_filename,y,split,place,y_name,place_name"), *FILES))
+    assert dataset.classes == birds
+    assert [(a.name, a.values) for a in dataset.attributes] == [("place", places)]
+
+
+def test_a_background_that_always_agrees_does_not_name_the_class(table: Table) -> None:
+    rows = [(name, y, split, y, ("land", "water")[y]) for name, y, split, _ in ROWS]
+    dataset = open_dataset(table(csv(rows, "img_filename,y,split,place,place_name"), *FILES))
+    assert dataset.classes == ("0", "1")
+    assert dataset.attributes == ()
+
+
+def test_labels_may_be_words_in_alphabetical_order(table: Table) -> None:
+    rows = [(name, ("zebra", "ant")[y], split, place) for name, y, split, place in ROWS]
+    dataset = open_dataset(table(csv(rows), *FILES))
+    assert dataset.classes == ("ant", "zebra")
+    assert dataset.labels.tolist() == [1, 1, 0, 0, 0, 1]
+
+
+def test_number_labels_are_ordered_by_size_not_by_alphabet(table: Table) -> None:
+    rows = [(name, (10, 9)[y], split, place) for name, y, split, place in ROWS]
+    assert open_dataset(table(csv(rows), *FILES)).classes == ("9", "10")
+
+
+def test_attributes_are_columns_with_few_values_place_first(table: Table) -> None:
+    header = "img_id,img_filename,y,split,split_name,sex,place,photographer,weight"
+    rows = [
+        (i, name, y, split, "abc"[split], "mffmmf"[i], place, f"person {i}", 0.5 + i % 2)
+        for i, (name, y, split, place) in enumerate(ROWS)
+    ]
+    assert [a.name for a in open_dataset(table(csv(rows, header), *FILES)).attributes] == ["place", "sex"]
+
+
+def test_blank_attribute_cells_are_unknown(table: Table) -> None:
+    rows = [(name, y, split, "" if name == "b.jpg" else place) for name, y, split, place in ROWS]
+    place = open_dataset(table(csv(rows), *FILES)).attributes[0]
+    assert place.values == ("0", "1")
+    assert place.codes.tolist() == [0, -1, 1, 0, 1, 0]
+    assert place.codes.dtype == np.int16
+
+
+def test_rows_that_cannot_be_used_are_listed_and_the_rest_is_used(table: Table, tmp_path: Path) -> None:
+    (tmp_path / "outside.jpg").write_bytes(b"x")
+    bad = [
+        ("gone.jpg", 0, 0, 0),
+        ("../outside.jpg", 0, 0, 0),
+        (tmp_path / "outside.jpg", 0, 0, 0),
+        ("link.jpg", 0, 0, 0),
+        ("notes.txt", 0, 0, 0),
+        ("g.jpg", "", 0, 0),
+        ("h.jpg", 1, 7, 0),
+        ("a.jpg", 1, 0, 0),
+        ("", 1, 0, 0),
+    ]
+    root = table(csv(ROWS + bad), *FILES, "g.jpg", "h.jpg")
+    (root / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (root / "notes.txt").write_text("")
+    dataset = open_dataset(root)
+    assert planted(dataset) == {row[0]: row[1:] for row in ROWS}
+    assert reasons(dataset) == {
+        "gone.jpg": "the file is not there (row 8 of metadata.csv)",
+        "../outside.jpg": "its path leaves the dataset folder (row 9 of metadata.csv)",
+        str(tmp_path / "outside.jpg"): "its path leaves the dataset folder (row 10 of metadata.csv)",
+        "link.jpg": "a link that leaves the dataset folder (row 11 of metadata.csv)",
+        "notes.txt": "not an image file (row 12 of metadata.csv)",
+        "g.jpg": "no label in the column y (row 13 of metadata.csv)",
+        "h.jpg": "its split is none of train, val, test, 0, 1, 2 (row 14 of metadata.csv)",
+        "a.jpg": "listed more than once: the first row counts (row 15 of metadata.csv)",
+        "(blank)": "no file name (row 16 of metadata.csv)",
+    }
+
+
+def test_names_written_on_other_systems_are_found(table: Table) -> None:
+    rows = [("x\\a.jpg", 0, 0, 0), ("./x/b.jpg", 1, 0, 1), ("x/../x//c.jpg", 1, 1, 0), ("x/d.jpg", 0, 2, 1)]
+    dataset = open_dataset(table(csv(rows), "x/a.jpg", "x/b.jpg", "x/c.jpg", "x/d.jpg"))
+    assert dataset.images.tolist() == ["x/a.jpg", "x/b.jpg", "x/c.jpg", "x/d.jpg"]
+
+
+def test_a_table_without_splits_is_divided_and_says_so(table: Table) -> None:
+    rows = [(f"{i}.jpg", i % 2) for i in range(20)]
+    dataset = open_dataset(table(csv(rows, "img_filename,y"), *(str(row[0]) for row in rows)))
+    assert np.bincount(dataset.splits).tolist() == [12, 4, 4]
+    assert "no splits" in dataset.notes[0]
+
+
+def test_editing_the_table_keeps_the_fingerprint(table: Table) -> None:
+    before = open_dataset(table(csv(ROWS), *FILES))
+    root = before.root
+    (root / "metadata.csv").write_text(csv([(name, 1 - y, split, place) for name, y, split, place in ROWS]))
+    after = open_dataset(root)
+    assert after.labels.tolist() == (1 - before.labels).tolist()
+    assert after.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("img_filename,place\na.jpg,0\n", "no column y"),
+        ("file,label\na.jpg,0\n", "no column img_filename and no column y; its columns are: file, label"),
+        ("img_filename,y,y\na.jpg,0,1\n", "more than one column y"),
+        ("img_filename,y\na.jpg,0,1,2\nb.jpg,0,1,2\n", "more cells in its rows"),
+        ("img_filename,y\na.jpg,0\nb.jpg,0,1\n", "line 3 has 3 cells, the header 2"),
+        ("img_filename,y\na.jpg,0.25\nb.jpg,0.5\n", "measurements"),
+        ("img_filename,y,split\na.jpg,0,left\nb.jpg,1,right\n", "no names of splits"),
+        ("img_filename,y\na.jpg,\0\n", "binary"),
+    ],
+)
+def test_a_broken_table_says_what_is_wrong(table: Table, text: str, says: str) -> None:
+    with pytest.raises(BadMetadata, match=says) as raised:
+        open_dataset(table(text, "a.jpg", "b.jpg"))
+    assert raised.value.next_step
+
+
+def test_a_table_in_another_encoding_says_so(table: Table) -> None:
+    with pytest.raises(BadMetadata, match="not UTF-8"):
+        open_dataset(table("img_filename,y\né.jpg,0\n", encoding="latin-1"))
+
+
+def test_one_class_only(table: Table) -> None:
+    with pytest.raises(OneClass, match="same y, 1"):
+        open_dataset(table("img_filename,y\na.jpg,1\nb.jpg,1\n", "a.jpg", "b.jpg"))
+
+
+@pytest.mark.parametrize(("text", "says"), [("img_filename,y\n", "no rows"), (csv(ROWS), r"None of the 6 rows")])
+def test_a_table_without_usable_rows(table: Table, text: str, says: str) -> None:
+    with pytest.raises(EmptyDataset, match=says):
+        open_dataset(table(text))
+
+
+def test_column_reads_one_value_from_its_spellings() -> None:
+    read = column(pd.Series(["2", "1.0", " 1", "", "2.00"], name="c"))
+    assert (read.values, read.codes.tolist(), read.whole) == (("1", "2"), [1, 0, 0, -1, 1], True)
+
+
+def test_one_to_one() -> None:
+    a = np.array([0, 1, 2, 0])
+    assert one_to_one(a, np.array([5, 3, 4, 5]))
+    assert not one_to_one(a, np.array([5, 3, 3, 5]))
+    assert not one_to_one(a, np.array([5, 3, 4, 1]))
+    assert not one_to_one(a, np.array([5, 3, 4, -1]))
+
+
+@pytest.mark.skipif(not WATERBIRDS.is_file(), reason="the real Waterbirds table is not here")
+def test_the_real_waterbirds_table_gives_its_published_groups(tmp_path: Path) -> None:
+    known = pd.read_csv(WATERBIRDS)
+    (tmp_path / "metadata.csv").write_bytes(WATERBIRDS.read_bytes())
+    for name in known["img_filename"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    dataset = open_dataset(tmp_path)
+    assert [a.name for a in dataset.attributes] == ["place"]
+    rows = known.drop_duplicates("img_filename").set_index("img_filename").loc[dataset.images.tolist()]
+    assert np.array_equal(dataset.labels, rows["y"])
+    assert np.array_equal(dataset.splits, rows["split"])
+    assert np.array_equal(dataset.attributes[0].codes, rows["place"])
+    assert len(dataset) + len(dataset.problems) == len(known)
