@@ -1,0 +1,1 @@
+"""Concepts, what people say of images about them, and what follows from it."""
