@@ -122,19 +122,28 @@ class JobRecord(Base):
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
-    # analyse | train | retrain | demo
+    # one of core.jobs.kinds.KINDS
     kind: Mapped[str]
     title: Mapped[str]
     request: Mapped[dict[str, Any]]
+    # jobs with the same key are the same work: at most one of them is queued or running
+    key: Mapped[str] = mapped_column(index=True)
+    # place in the queue, counting up from 1; a clock may step back, this does not
+    turn: Mapped[int]
     # queued | running | done | failed | cancelled
     state: Mapped[str] = mapped_column(default="queued", index=True)
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     message: Mapped[str] = mapped_column(default="")
+    # the last few [seconds since the epoch, done] of this phase: rate and time left come from them
+    samples: Mapped[list[Any]] = mapped_column(default=list)
+    # pid and process group of the worker; process_started in seconds since the epoch
     pid: Mapped[int | None] = mapped_column(default=None)
     process_started: Mapped[float | None] = mapped_column(default=None)
+    host: Mapped[str] = mapped_column(default="")
     heartbeat: Mapped[datetime | None] = mapped_column(default=None)
-    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    # when somebody asked for the end of it; None: nobody did
+    cancel_requested: Mapped[datetime | None] = mapped_column(default=None)
     created: Mapped[datetime] = mapped_column(default=now)
     started: Mapped[datetime | None] = mapped_column(default=None)
     finished: Mapped[datetime | None] = mapped_column(default=None)

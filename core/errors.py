@@ -11,6 +11,7 @@ a `MidbandError` is a bug and stays loud.
     ├── BadRequest                                            a setting out of its range
     ├── NotEnoughTags, EmptyGroup                             retraining that could not be honest
     ├── DiskFull, StorageProblem                              the machine
+    ├── JobStopped, UnexpectedProblem                         work in the background that ended without a result
     └── Cancelled                                             somebody asked for it
 """
 
@@ -108,6 +109,18 @@ class DiskFull(MidbandError):
 
 class StorageProblem(MidbandError):
     title = "The workspace cannot be written"
+
+
+class JobStopped(MidbandError):
+    """Its process is gone and left no result: killed, out of memory, or the machine was switched off."""
+
+    title = "The job was interrupted"
+
+
+class UnexpectedProblem(MidbandError):
+    """A mistake of this program inside a job. The traceback is in the job's log, never on screen."""
+
+    title = "An unexpected problem"
 
 
 class Cancelled(MidbandError):

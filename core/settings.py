@@ -27,6 +27,10 @@ class Settings:
     heartbeat_seconds: float = 1.0
     # seconds without a sign of life after which a job counts as dead, provided its process is gone too.
     heartbeat_timeout: float = 15.0
+    # seconds between two writes of a job's progress: what a page can show, no more.
+    progress_seconds: float = 0.25
+    # seconds between "please stop" (SIGTERM) and "stop" (SIGKILL) for a job that is cancelled.
+    cancel_grace: float = 5.0
 
 
 DEFAULTS = Settings()

@@ -1,0 +1,176 @@
+"""What a job can do, by name. Imports of heavy rooms wait until a job runs: pages import this module.
+
+| kind | request | result |
+| --- | --- | --- |
+| `demo` | `seed`? | `analysis` |
+| `analyse` | `data`, `model`, `arch`?, `preprocessing`?, `seed`? | `analysis`, `images`, `skipped` |
+| `train` | `data`, `out`, `arch`?, `epochs`?, `seed`?, `image_size`? | `model`, `arch`, `accuracy`, `groups` |
+| `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
+| `retrain` | `analysis`, `method`, `concepts`, `seed`, `run` | `run` |
+| `export` | `run`, `out` | `files` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadRequest
+from core.progress import Progress
+from core.workspace import Workspace
+
+Run = Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of work.
+
+    required, optional: keys of its request. paths: those that are paths, made absolute when submitted. resumes: a
+    second start goes on where the first one ended. fresh: keys that do not make two requests different work.
+    """
+
+    run: Run
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    resumes: bool = False
+
+    @property
+    def after_interruption(self) -> str:
+        if self.resumes:
+            return "Start it again: it resumes where it stopped."
+        return "Start it again: it begins from the start, and nothing half-made was kept."
+
+    def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request with absolute paths. Raises `BadRequest` naming missing and unknown keys."""
+        missing = [name for name in self.required if request.get(name) is None]
+        unknown = [name for name in request if name not in (*self.required, *self.optional)]
+        if missing or unknown:
+            faults = [f"lacks {', '.join(missing)}"] if missing else []
+            faults += [f"does not know {', '.join(unknown)}"] if unknown else []
+            raise BadRequest(
+                f"The request of this job {' and '.join(faults)}.",
+                next_step=f"It needs: {', '.join(self.required) or 'nothing'}. It may hold: "
+                f"{', '.join(self.optional) or 'nothing else'}.",
+            )
+        absolute = {name: str(Path(request[name]).expanduser().resolve()) for name in self.paths if request.get(name)}
+        return {**request, **absolute}
+
+    def identity(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What makes two requests the same work."""
+        return {name: value for name, value in request.items() if name not in self.fresh}
+
+
+def kind_of(name: str) -> Kind:
+    """Raises `BadRequest` for a name that is none."""
+    if name not in KINDS:
+        raise BadRequest(f"There is no kind of job called {name!r}.", next_step=f"Known are: {', '.join(KINDS)}.")
+    return KINDS[name]
+
+
+def _demo(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.demo import make_demo
+
+    return {"analysis": make_demo(workspace, progress=progress).id}
+
+
+def _train(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.classifiers.training import train_erm
+    from core.datasets import open_dataset
+
+    seed = request.get("seed") or 0
+    trained = train_erm(
+        open_dataset(request["data"], seed=seed),
+        arch=request.get("arch") or "small",
+        epochs=request.get("epochs"),
+        image_size=request.get("image_size"),
+        seed=seed,
+        out=Path(request["out"]),
+        progress=progress,
+    )
+    return trained.to_dict()
+
+
+def _analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.activations.extraction import analyse
+    from core.classifiers.classifier import load_classifier
+    from core.classifiers.preprocessing import preprocessing_from_dict
+    from core.datasets import open_dataset
+
+    chosen = request.get("preprocessing")
+    progress(0, 0, "Opening the dataset")
+    dataset = open_dataset(request["data"], seed=request.get("seed") or 0)
+    progress(0, len(dataset), "Opening the model")
+    classifier = load_classifier(
+        request["model"],
+        arch=request.get("arch"),
+        preprocessing=preprocessing_from_dict(chosen) if chosen else None,
+    )
+    analysis = analyse(workspace, dataset, classifier, progress=progress)
+    return {
+        "analysis": analysis.id,
+        "images": analysis.n,
+        "skipped": [problem.to_dict() for problem in analysis.skipped],
+    }
+
+
+def _train_analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    out = request.get("out") or str(new_model_file(workspace, request))
+    trained = _train(workspace, {**request, "out": out}, progress)
+    analysed = _analyse(workspace, {"data": request["data"], "model": out, "seed": request.get("seed")}, progress)
+    return {**trained, **analysed}
+
+
+def new_model_file(workspace: Workspace, request: dict[str, Any]) -> Path:
+    """A file under `models/` that is not there yet, named after what it will hold."""
+    stem = f"{Path(request['data']).name}-{request.get('arch') or 'small'}-seed{request.get('seed') or 0}"
+    path, count = workspace.models / f"{stem}.safetensors", 1
+    while path.exists():
+        count += 1
+        path = workspace.models / f"{stem}-{count}.safetensors"
+    return path
+
+
+def _retrain(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.activations.store import open_analysis
+    from core.retraining.runs import retrain
+
+    result = retrain(
+        workspace,
+        open_analysis(workspace, request["analysis"]),
+        method=request["method"],
+        concepts=tuple(request.get("concepts") or ()),
+        seed=request.get("seed") or 0,
+        run_id=request["run"],
+        progress=progress,
+    )
+    return {"run": result.run}
+
+
+def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.export import export_run
+
+    files = export_run(workspace, request["run"], Path(request["out"]), progress=progress)
+    return {"files": [str(path) for path in files]}
+
+
+_TRAINING = ("arch", "epochs", "seed", "image_size")
+
+KINDS: dict[str, Kind] = {
+    "demo": Kind(_demo, optional=("seed",), resumes=True),
+    "analyse": Kind(
+        _analyse,
+        required=("data", "model"),
+        optional=("arch", "preprocessing", "seed"),
+        paths=("data", "model"),
+        resumes=True,
+    ),
+    "train": Kind(_train, required=("data", "out"), optional=_TRAINING, paths=("data", "out")),
+    "train-analyse": Kind(_train_analyse, required=("data",), optional=("out", *_TRAINING), paths=("data", "out")),
+    "retrain": Kind(_retrain, required=("analysis", "method", "run"), optional=("concepts", "seed"), fresh=("run",)),
+    "export": Kind(_export, required=("run", "out"), paths=("out",)),
+}

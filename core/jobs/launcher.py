@@ -1,0 +1,91 @@
+"""Start worker processes that outlive the program that started them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+import core
+from core.database import JobRecord
+from core.errors import BadRequest
+from core.files import storage_problems
+from core.jobs import processes
+from core.jobs.job import QUEUED, Job
+from core.jobs.queue import get_job, list_jobs, log_path, submit
+from core.workspace import Workspace
+
+
+def launch(workspace: Workspace, kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
+    """Submit a job and start its worker: what a button calls. The same work is never started twice (see `submit`)."""
+    return start(workspace, submit(workspace, kind, title, request, key=key))
+
+
+def start(workspace: Workspace, job: Job) -> Job:
+    """Start the worker of a queued job; a job that has one already is returned as it is.
+
+    The process has a session of its own, so Ctrl-C in the server's terminal does not reach it, and prints into the
+    job's log. It waits there for its turn.
+    """
+    log = log_path(workspace, job.id)
+    with storage_problems(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+    # the write lock is held while the process starts: two browser tabs cannot both start one
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job.id)
+        if record.state == QUEUED and record.pid is None:
+            with open(log, "ab") as output:
+                child = subprocess.Popen(
+                    _command(workspace, job.id),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    cwd=log.parent,
+                    env=_environment(),
+                )
+            processes.remember(child)
+            record.pid = child.pid
+            record.process_started = processes.started_at(child.pid)
+            record.host = processes.this_host()
+    return get_job(workspace, job.id)
+
+
+def retry(workspace: Workspace, job_id: str) -> Job:
+    """Start a job that failed or was cancelled once more, with the same request. Raises `BadRequest` while it runs."""
+    job = get_job(workspace, job_id)
+    if job.active:
+        raise BadRequest(f"{job.title} is still {job.state}.", next_step="Wait for its end, or cancel it first.")
+    return launch(workspace, job.kind, job.title, job.request)
+
+
+def recover(workspace: Workspace) -> list[Job]:
+    """To be called when a server starts: jobs whose process is gone are marked, submitted ones without one start.
+
+    Returns the active jobs.
+    """
+    list_jobs(workspace, active=True, limit=1000)
+    with workspace.reading() as session:
+        waiting = session.scalars(
+            select(JobRecord.id).where(JobRecord.state == QUEUED, JobRecord.pid.is_(None)).order_by(JobRecord.turn)
+        ).all()
+    for job_id in waiting:
+        start(workspace, get_job(workspace, job_id))
+    return list_jobs(workspace, active=True, limit=1000)
+
+
+def _command(workspace: Workspace, job_id: str) -> list[str]:
+    # faulthandler: a crash inside a compiled library leaves a traceback in the log
+    worker = [sys.executable, "-X", "faulthandler", "-m", "core.jobs.worker"]
+    return [*worker, "--workspace", str(workspace.root), "--job", job_id]
+
+
+def _environment() -> dict[str, str]:
+    """This environment, with the folder that holds `core` on the path whatever the working directory is."""
+    home = str(Path(core.__file__).resolve().parent.parent)
+    path = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,91 @@
+"""Is that process still the one we started, and how to end it with all its children.
+
+A pid alone says little: it is reused after a while, and a finished child stays visible as a zombie until its parent
+collects it. So a process is known by its pid together with its start time, and zombies count as gone. Each worker
+leads a process group of its own, whose number is the worker's pid.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+
+import psutil  # type: ignore[import-untyped]
+
+# The start time is derived from the boot time, which clock corrections move by a little; no pid comes round as quickly.
+SAME_START_SECONDS = 2.0
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def this_host() -> str:
+    return socket.gethostname()
+
+
+def remember(child: subprocess.Popen[bytes]) -> None:
+    """Keep a child so that `collect` can reap it when it has ended."""
+    _children[child.pid] = child
+
+
+def collect(pid: int) -> int | None:
+    """Reap a child of this process if it has ended. Its exit code (negative: a signal), None when not known."""
+    child = _children.get(pid)
+    if child is None:
+        return None
+    code = child.poll()
+    if code is not None:
+        del _children[pid]
+    return code
+
+
+def started_at(pid: int) -> float | None:
+    """Start time in seconds since the epoch; None when there is no such process."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_alive(pid: int, started: float) -> bool:
+    """True while the process that was started then runs: not ended, not a zombie, not another one with its pid."""
+    collect(pid)
+    try:
+        process = psutil.Process(pid)
+        return _same(process, started) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def group_members(pid: int, started: float) -> list[psutil.Process]:
+    """The processes still running in the group that this worker leads or led (children outlive a killed worker)."""
+    collect(pid)
+    try:
+        if not _same(psutil.Process(pid), started):
+            # Linux never gives out a pid that is still the number of a group: a stranger here means ours is empty
+            return []
+    except psutil.NoSuchProcess:
+        pass
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (ProcessLookupError, PermissionError, psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return members
+
+
+def signal_group(pid: int, started: float, number: signal.Signals) -> None:
+    """Send a signal to the whole group, if it is still ours; nothing happens when it is gone."""
+    if not group_members(pid, started):
+        return
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _same(process: psutil.Process, started: float) -> bool:
+    return abs(process.create_time() - started) <= SAME_START_SECONDS

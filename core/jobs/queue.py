@@ -1,0 +1,194 @@
+"""The jobs of a workspace: submit, look, cancel.
+
+State lies in the database, so any process (a page, the command line, the same server after a restart) sees the same.
+Nobody has to watch over the jobs: whoever looks also notices that a worker is gone, and says so in the row.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from core.database import JobRecord, now
+from core.errors import JobStopped, NotFound
+from core.files import digest
+from core.jobs import processes
+from core.jobs.job import ACTIVE, CANCELLED, FAILED, QUEUED, Job, job_of
+from core.jobs.kinds import kind_of
+from core.settings import DEFAULTS
+from core.workspace import Workspace
+
+
+def submit(workspace: Workspace, kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
+    """Put a job into the queue and return it; no process is started (see `launcher.launch`).
+
+    request: what the kind needs (see `core.jobs.kinds`), plain JSON; its paths are made absolute here, because the
+    worker has a folder of its own. key: jobs with the same key are the same work, and while one of them is queued or
+    running, that one is returned: a double click starts one job. By default the key follows from kind and request.
+    Raises `BadRequest` for an unknown kind, a request that lacks something, or one with too much.
+    """
+    prepared = kind_of(kind).prepare(request)
+    if key is None:
+        key = digest(kind, json.dumps(kind_of(kind).identity(prepared), sort_keys=True))
+    with workspace.writing() as session:
+        same = session.scalars(
+            select(JobRecord).where(JobRecord.key == key, JobRecord.state.in_(ACTIVE)).order_by(JobRecord.turn)
+        ).all()
+        for record in same:
+            # one that is being cancelled, or whose process died unnoticed, does not stand in the way of a new one
+            if record.cancel_requested is None and (record.pid is None or alive(record)):
+                return _view(workspace, record)
+        last = session.scalar(select(func.max(JobRecord.turn))) or 0
+        record = JobRecord(
+            id=secrets.token_hex(6), kind=kind, title=title, request=prepared, key=key, turn=last + 1, samples=[]
+        )
+        record.created = now()
+        session.add(record)
+        session.flush()
+        return _view(workspace, record)
+
+
+def get_job(workspace: Workspace, job_id: str) -> Job:
+    """The job as it is now. Raises `NotFound`."""
+    with workspace.reading() as session:
+        record = session.get(JobRecord, job_id)
+    if record is None:
+        raise NotFound(f"There is no job {job_id!r} in this workspace.", next_step="Look at the list of jobs.")
+    return _view(workspace, _settled(workspace, record))
+
+
+def list_jobs(workspace: Workspace, *, active: bool = False, limit: int = 50) -> list[Job]:
+    """The newest jobs first; with `active` only those that wait or run, in the order of their turns."""
+    query = select(JobRecord)
+    if active:
+        query = query.where(JobRecord.state.in_(ACTIVE)).order_by(JobRecord.turn)
+    else:
+        query = query.order_by(JobRecord.turn.desc())
+    with workspace.reading() as session:
+        records = session.scalars(query.limit(limit)).all()
+    jobs = [_view(workspace, _settled(workspace, record)) for record in records]
+    return [job for job in jobs if job.active] if active else jobs
+
+
+def request_cancel(workspace: Workspace, job_id: str, *, wait: float = 0.0) -> Job:
+    """Ask a job to end; asking again, or asking one that has ended, changes nothing.
+
+    Its process group gets SIGTERM, and SIGKILL `Settings.cancel_grace` seconds later. Until its last process is gone
+    the job is `stopping`, then "cancelled". wait: seconds to wait here for that.
+    """
+    with workspace.writing() as session:
+        record = session.get(JobRecord, job_id)
+        if record is not None and record.state in ACTIVE and record.cancel_requested is None:
+            record.cancel_requested = now()
+            if record.pid is None:
+                record.state, record.finished = CANCELLED, now()
+            session.flush()
+    if record is not None and record.state in ACTIVE and record.pid and record.process_started and _here(record):
+        processes.signal_group(record.pid, record.process_started, signal.SIGTERM)
+    job = get_job(workspace, job_id)
+    return wait_for(workspace, job_id, timeout=wait) if wait > 0 and job.active else job
+
+
+def wait_for(
+    workspace: Workspace,
+    job_id: str,
+    *,
+    timeout: float | None = None,
+    watch: Callable[[Job], None] | None = None,
+    interval: float = 0.1,
+) -> Job:
+    """Wait until the job has ended, or `timeout` seconds have passed. watch: called with it at each look."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        job = get_job(workspace, job_id)
+        if watch is not None:
+            watch(job)
+        if not job.active or (end is not None and time.monotonic() >= end):
+            return job
+        time.sleep(interval)
+
+
+def read_log(workspace: Workspace, job_id: str, *, lines: int = 200) -> str:
+    """The last lines of what the job printed; empty before it printed anything."""
+    path = log_path(workspace, job_id)
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as source:
+        size = source.seek(0, 2)
+        # 400 bytes per line are plenty: the end of a long log without reading the beginning
+        source.seek(max(0, size - 400 * lines))
+        text = source.read().decode("utf-8", "replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def log_path(workspace: Workspace, job_id: str) -> Path:
+    return workspace.jobs / job_id / "log.txt"
+
+
+def alive(record: JobRecord) -> bool:
+    """Does the worker of this row still run? On another machine only its heartbeat can tell."""
+    if record.pid is None or record.process_started is None:
+        return False
+    if _here(record):
+        return processes.is_alive(record.pid, record.process_started)
+    return not _silent(record)
+
+
+def _settled(workspace: Workspace, record: JobRecord) -> JobRecord:
+    """Write down what became of a job whose process is gone, and end the processes of one that will not stop."""
+    if record.state not in ACTIVE or record.pid is None or record.process_started is None:
+        return record
+    if record.cancel_requested is not None:
+        if not _here(record):
+            gone = _silent(record)
+        else:
+            gone = not processes.group_members(record.pid, record.process_started)
+            if not gone and (now() - record.cancel_requested).total_seconds() > DEFAULTS.cancel_grace:
+                processes.signal_group(record.pid, record.process_started, signal.SIGKILL)
+        return _finish(workspace, record, CANCELLED, None) if gone else record
+    if alive(record):
+        return record
+    if _here(record):
+        # a worker that was killed may leave children behind
+        processes.signal_group(record.pid, record.process_started, signal.SIGKILL)
+    return _finish(workspace, record, FAILED, _interrupted(record).to_dict())
+
+
+def _finish(workspace: Workspace, record: JobRecord, state: str, error: dict[str, Any] | None) -> JobRecord:
+    with workspace.writing() as session:
+        fresh = session.get_one(JobRecord, record.id)
+        # read again: the worker may have written its result just before it ended
+        if fresh.state in ACTIVE:
+            fresh.state, fresh.error, fresh.finished = state, error, now()
+    return fresh
+
+
+def _interrupted(record: JobRecord) -> JobStopped:
+    if record.state == QUEUED:
+        return JobStopped(
+            "Its process ended while it was waiting for its turn.", next_step="Start it again: nothing was lost."
+        )
+    return JobStopped(
+        "Its process ended without a result: it was killed, the memory ran out, or the machine was switched off.",
+        next_step=kind_of(record.kind).after_interruption,
+    )
+
+
+def _here(record: JobRecord) -> bool:
+    return record.pid is not None and record.host == processes.this_host()
+
+
+def _silent(record: JobRecord) -> bool:
+    last = record.heartbeat or record.created
+    return (now() - last).total_seconds() > DEFAULTS.heartbeat_timeout
+
+
+def _view(workspace: Workspace, record: JobRecord) -> Job:
+    return job_of(record, log_path(workspace, record.id), time.time())

@@ -1,0 +1,229 @@
+"""What runs in a job's own process: `python -m core.jobs.worker --workspace DIR --job ID`.
+
+It waits until the jobs before it in the workspace have ended, runs its own, and writes down what came of it. Nothing
+heavy is imported while it waits. A thread of its own writes progress and signs of life, so that the work never waits
+for the database and a long computation still shows that it lives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TextIO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.database import JobRecord, now
+from core.errors import Cancelled, MidbandError, UnexpectedProblem
+from core.jobs import processes
+from core.jobs.job import ACTIVE, DONE, FAILED, QUEUED, RUNNING, SAMPLES_KEPT
+from core.jobs.kinds import kind_of
+from core.jobs.queue import alive, log_path
+from core.settings import DEFAULTS
+from core.workspace import Workspace, open_workspace
+
+# Seconds between two looks whether it is this job's turn.
+TURN_SECONDS = 0.2
+# Politeness towards the pages on a machine with few cores (Unix nice value).
+NICENESS = 5
+
+
+class Reporter:
+    """The `Progress` of a job: keeps the latest state in memory, a thread carries it into the database."""
+
+    def __init__(self, workspace: Workspace, job_id: str, log: TextIO) -> None:
+        self._workspace = workspace
+        self._job_id = job_id
+        self._log = log
+        self._lock = threading.Lock()
+        self._done, self._total, self._message = 0, 0, ""
+        self._samples: deque[list[float]] = deque(maxlen=SAMPLES_KEPT)
+        self._changed = False
+        self._logged = ""
+        self.stopped = threading.Event()
+        self._ended = threading.Event()
+
+    def __call__(self, done: int, total: int, message: str = "") -> None:
+        """Raises `Cancelled` once somebody asked for the end."""
+        with self._lock:
+            if total != self._total or done < self._done:
+                self._samples.clear()
+            self._done, self._total = done, total
+            self._message = message or self._message
+            self._sample(time.time())
+            self._changed = True
+        # one line per phase; the numbers in "epoch 3 of 10" make it one per epoch
+        if message and message != self._logged:
+            self._logged = message
+            self.say(message)
+        if self.stopped.is_set():
+            raise Cancelled
+
+    def say(self, text: str) -> None:
+        """Write a line into the job's log."""
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=self._log, flush=True)
+
+    def _sample(self, at: float) -> None:
+        # the newest sample follows the work; it becomes a fixed one when it is far enough from the one before
+        if len(self._samples) >= 2 and self._samples[-1][0] - self._samples[-2][0] < 0.5:
+            self._samples[-1] = [at, float(self._done)]
+        elif not self._samples or self._done != self._samples[-1][1]:
+            self._samples.append([at, float(self._done)])
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Carry progress and signs of life into the database while the block runs."""
+        thread = threading.Thread(target=self._carry, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join(timeout=5)
+
+    def _carry(self) -> None:
+        beat = 0.0
+        while not self._ended.wait(DEFAULTS.progress_seconds):
+            due = time.monotonic() - beat >= DEFAULTS.heartbeat_seconds
+            if not (self._changed or due):
+                continue
+            try:
+                self._write()
+            except MidbandError as error:
+                # a full disk or a locked database: the work goes on, the next write may succeed
+                self.say(f"Progress not written: {error}")
+            beat = time.monotonic()
+
+    def record_in(self, record: JobRecord) -> None:
+        """Put the latest progress into the row."""
+        with self._lock:
+            record.done, record.total, record.message = self._done, self._total, self._message
+            record.samples = [list(sample) for sample in self._samples]
+            self._changed = False
+
+    def _write(self) -> None:
+        with self._workspace.writing() as session:
+            record = session.get_one(JobRecord, self._job_id)
+            record.heartbeat = now()
+            if record.state == RUNNING:
+                self.record_in(record)
+            asked = record.cancel_requested
+        if asked is not None:
+            self.stopped.set()
+            if (now() - asked).total_seconds() > DEFAULTS.cancel_grace:
+                # the work does not report any more, and nobody may be looking: end it from inside, children included
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Run one job of a workspace (started by core.jobs.launcher).")
+    parser.add_argument("--workspace", required=True)
+    parser.add_argument("--job", required=True)
+    options = parser.parse_args(arguments)
+    os.nice(NICENESS)
+    workspace = open_workspace(options.workspace, create=False)
+    reporter = Reporter(workspace, options.job, sys.stdout)
+    _stop_on_signal(reporter)
+    with reporter.reporting():
+        record = _wait_for_turn(workspace, options.job, reporter)
+        return _work(workspace, record, reporter) if record is not None else 0
+
+
+def _stop_on_signal(reporter: Reporter) -> None:
+    owner = os.getpid()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            # a child made by fork inherits this handler; it has nothing to tidy up
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        reporter.stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _wait_for_turn(workspace: Workspace, job_id: str, reporter: Reporter) -> JobRecord | None:
+    """The row, marked as running, once no other job of the workspace runs or waits before it; None: not needed."""
+    while True:
+        with workspace.reading() as session:
+            free = _is_free(session, session.get_one(JobRecord, job_id))
+        if free or reporter.stopped.is_set():
+            with workspace.writing() as session:
+                record = session.get_one(JobRecord, job_id)
+                if record.pid is None:
+                    # its launcher was killed between starting this process and writing down so
+                    record.pid, record.process_started = os.getpid(), processes.started_at(os.getpid())
+                    record.host = processes.this_host()
+                if record.pid != os.getpid() or record.state != QUEUED:
+                    return None
+                if reporter.stopped.is_set() or record.cancel_requested is not None:
+                    # becomes "cancelled" at the next look, once this process is gone
+                    record.cancel_requested = record.cancel_requested or now()
+                    return None
+                # looked at again under the write lock: two workers may have found their turn at once
+                if _is_free(session, record):
+                    record.state, record.started, record.heartbeat = RUNNING, now(), now()
+                    return record
+        reporter.stopped.wait(TURN_SECONDS)
+
+
+def _is_free(session: Session, record: JobRecord) -> bool:
+    others = session.scalars(select(JobRecord).where(JobRecord.state.in_(ACTIVE), JobRecord.id != record.id))
+    return not any((other.state == RUNNING or other.turn < record.turn) and alive(other) for other in others)
+
+
+def _work(workspace: Workspace, record: JobRecord, reporter: Reporter) -> int:
+    reporter.say(f"{record.title} ({record.kind}) {record.request}")
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    try:
+        result = kind_of(record.kind).run(workspace, record.request, reporter)
+    except Cancelled:
+        reporter.stopped.set()
+    except MidbandError as problem:
+        reporter.say(str(problem))
+        error = problem.to_dict()
+    except Exception as problem:
+        # all of it goes into the log; people read a sentence and where the log is
+        reporter.say(traceback.format_exc())
+        error = unexpected(workspace, record.id, problem).to_dict()
+    # whatever an interrupted job fails with (a child that was stopped with it, say) is the interruption
+    stopped = result is None and reporter.stopped.is_set()
+    reporter.say("stopping" if stopped else "failed" if result is None else "done")
+    with workspace.writing() as session:
+        fresh = session.get_one(JobRecord, record.id)
+        if stopped:
+            # becomes "cancelled" at the next look, once this process and its children are gone
+            fresh.cancel_requested = fresh.cancel_requested or now()
+        else:
+            fresh.state = FAILED if result is None else DONE
+            fresh.result, fresh.error, fresh.finished = result, error, now()
+            reporter.record_in(fresh)
+    return 0 if result is not None else 1
+
+
+def unexpected(workspace: Workspace, job_id: str, problem: Exception) -> UnexpectedProblem:
+    """What people read about a mistake of this program: a sentence, and where the details are."""
+    if isinstance(problem, MemoryError):
+        return UnexpectedProblem(
+            "The memory of this machine did not suffice.", next_step="Close other programs, then start it again."
+        )
+    return UnexpectedProblem(
+        f"The job ended with an unexpected problem ({type(problem).__name__}); the log has the details.",
+        next_step=f"Start it again; if it happens again, report it with the log: {log_path(workspace, job_id)}.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
