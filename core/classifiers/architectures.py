@@ -20,19 +20,20 @@ SMALL_FEATURES = 128
 
 
 class SmallNetwork(nn.Module):
-    """Four strided convolutions with batch normalisation, average pooling, 128 features, one linear head.
+    """Five 3x3 convolutions with batch normalisation, average pooling, 128 features, one linear head.
 
-    Input (b, 3, h, w) with h, w >= 16 (64 by default). About 0.25 million parameters, 1 MB. Made to be trained on a
-    CPU in a minute, not to win anything.
+    Input (b, 3, h, w) with h, w >= 16 (64 by default). A third of a million parameters, 1.3 MB. Made to be trained on
+    two CPU cores in a minute, not to win anything.
     """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            _block(3, 32),
-            _block(32, 64),
-            _block(64, 96),
-            _block(96, SMALL_FEATURES),
+            _block(3, 32, stride=2),
+            _block(32, 64, stride=2),
+            _block(64, 96, stride=2),
+            _block(96, SMALL_FEATURES, stride=1),
+            _block(SMALL_FEATURES, SMALL_FEATURES, stride=2),
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(SMALL_FEATURES, classes)
@@ -42,9 +43,9 @@ class SmallNetwork(nn.Module):
         return self.head(torch.flatten(self.pool(self.features(images)), 1))
 
 
-def _block(inputs: int, outputs: int) -> nn.Sequential:
+def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -101,3 +102,9 @@ def last_linear(network: nn.Module) -> str | None:
         if isinstance(module, nn.Linear):
             found = name
     return found
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network itself, its filters laid out with the channels last: convolutions on a CPU are faster so."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this one
+    return network
