@@ -1,0 +1,85 @@
+// Events on their way to Python: none lost, none delivered twice, tags shown before they are saved.
+
+/**
+ * Keep events until they are acknowledged; one message is under way at a time and carries all that wait.
+ *
+ * transmit({client, events, attempt}) hands a message over. When no acknowledgement comes, it is repeated: first after
+ * retryMs, then ever more rarely, since a repeat interrupts a page that is merely slow.
+ */
+export function createOutbox({ client, transmit, retryMs = 4000, timers = globalThis }) {
+  let waiting = []
+  let number = 0
+  let underWay = 0 // the highest number handed over and not acknowledged
+  let attempt = 0
+  let patience = retryMs
+  let timer = null
+
+  function handOver() {
+    underWay = waiting.at(-1).seq
+    attempt += 1
+    timers.clearTimeout(timer)
+    timer = timers.setTimeout(() => {
+      patience = Math.min(patience * 2, 8 * retryMs)
+      handOver()
+    }, patience)
+    transmit({ client, events: waiting, attempt })
+  }
+
+  return {
+    client,
+    /** Queue an event; returns its number. */
+    push(event) {
+      number += 1
+      waiting = [...waiting, { ...event, seq: number }]
+      if (!underWay) handOver()
+      return number
+    },
+    /** Python has delivered everything up to `seq`; sends what has gathered meanwhile. */
+    acknowledge(ack) {
+      if (!ack || ack.client !== client) return
+      waiting = waiting.filter(event => event.seq > ack.seq)
+      if (!underWay || ack.seq < underWay) return
+      timers.clearTimeout(timer)
+      underWay = 0
+      patience = retryMs
+      if (waiting.length) handOver()
+    },
+    /** Send what waits without waiting for an answer: the person is about to leave. */
+    flush() {
+      if (waiting.length && waiting.at(-1).seq > underWay) handOver()
+    },
+    /** A number that differs in every message, so that Streamlit sees each as a change. */
+    nextAttempt() {
+      attempt += 1
+      return attempt
+    },
+    get waiting() {
+      return waiting
+    },
+    get busy() {
+      return underWay > 0
+    },
+  }
+}
+
+/** The tags among the events that wait, less those that an undo behind them takes back. */
+export function effectiveTags(events) {
+  const tags = []
+  for (const event of events) {
+    if (event.kind === "tag") tags.push(event)
+    else if (event.kind === "undo") tags.pop()
+  }
+  return tags
+}
+
+/** An image's chips [[name, present], ...] as they will be once the tags that wait are saved. */
+export function chipsAfter(chips, id, tags, nameOf) {
+  const after = new Map(chips)
+  for (const tag of tags) {
+    const name = nameOf(tag.concept)
+    if (name === undefined || !tag.ids.includes(id)) continue
+    if (tag.present === null) after.delete(name)
+    else after.set(name, tag.present)
+  }
+  return [...after]
+}

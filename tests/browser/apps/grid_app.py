@@ -1,0 +1,102 @@
+"""A page with nothing but an image grid: the browser tests drive it and read `log` from the screen."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+
+import streamlit as st
+from PIL import Image, ImageDraw
+
+from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid
+
+st.set_page_config(layout="wide")
+CONCEPTS = [
+    GridConcept(1, "water background", "#1f7a8c"),
+    GridConcept(2, "<b>bird feeder</b>", "#d98324"),
+    GridConcept(3, "person in picture", "#7b5ea7"),
+]
+PIXELS = int(os.environ.get("GRID_PIXELS", "120"))
+PAUSE = float(os.environ.get("GRID_PAUSE", "0"))
+
+
+@st.cache_data
+def thumbnail(number: int, pixels: int) -> bytes:
+    """A coloured shape on a two-part ground, different for every number."""
+    hue = number * 47 % 360
+    water = number % 3 != 0
+    picture = Image.new("HSV", (pixels, pixels), (140, 70, 225) if water else (60, 60, 225)).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    ground = Image.new("HSV", (1, 1), (145, 130, 170) if water else (75, 140, 150)).convert("RGB").getpixel((0, 0))
+    horizon = pixels * (50 + number * 7 % 25) // 100
+    draw.rectangle((0, horizon, pixels, pixels), fill=ground)
+    body = Image.new("HSV", (1, 1), (hue * 255 // 360, 170, 210)).convert("RGB").getpixel((0, 0))
+    x, y, r = pixels * (30 + number * 13 % 40) // 100, horizon - pixels // 20, pixels * (14 + number * 5 % 10) // 100
+    draw.ellipse((x - r * 1.4, y - r, x + r * 1.4, y + r), fill=body)
+    draw.ellipse((x + r * 0.7, y - r * 1.6, x + r * 1.9, y - r * 0.4), fill=body)
+    draw.polygon([(x + r * 1.8, y - r * 1.2), (x + r * 2.5, y - r), (x + r * 1.8, y - r * 0.8)], fill=(240, 180, 60))
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=80)
+    return out.getvalue()
+
+
+state = st.session_state
+state.setdefault("tags", {})  # (image, concept) -> bool
+state.setdefault("history", [])
+state.setdefault("events", [])
+
+
+def on_event(event: GridEvent) -> None:
+    state.events.append([event.kind, list(event.ids), event.concept, event.present])
+    if event.kind == "tag":
+        state.history.append(dict(state.tags))
+        for image in event.ids:
+            if event.present is None:
+                state.tags.pop((image, event.concept), None)
+            else:
+                state.tags[image, event.concept] = event.present
+    elif event.kind == "undo" and state.history:
+        state.tags = state.history.pop()
+
+
+@st.fragment
+def explore() -> None:
+    left, middle, right = st.columns(3)
+    first = left.number_input("First image", 0, 10_000, 0, step=60)
+    count = middle.number_input("How many", 0, 500, 60)
+    size = right.number_input("Size", 60, 300, 120)
+    names = {concept.id: concept.name for concept in CONCEPTS}
+    images = []
+    for number in range(int(first), int(first) + int(count)):
+        label = "waterbird" if number % 2 else "landbird"
+        wrong = number % 5 == 0
+        images.append(
+            GridImage(
+                id=number,
+                thumbnail=thumbnail(number, PIXELS),
+                title=f"val/{number:05d}.jpg",
+                activation=4.0 - 0.11 * (number - int(first)),
+                label=label,
+                predicted=("landbird" if number % 2 else "waterbird") if wrong else label,
+                correct=not wrong,
+                chips=tuple((names[c], present) for (i, c), present in state.tags.items() if i == number),
+            )
+        )
+    time.sleep(PAUSE)  # a page that has more to do
+    grid = image_grid("grid", images, CONCEPTS, on_event=on_event, size=int(size), rest_absent=True)
+    st.code(
+        json.dumps(
+            {
+                "events": state.events,
+                "tags": [[i, c, present] for (i, c), present in state.tags.items()],
+                "selected": list(grid.selected),
+                "concept": grid.concept,
+            }
+        ),
+        language=None,
+    )
+
+
+explore()
