@@ -1,0 +1,10 @@
+"""`streamlit run app.py`: hands over to pages/main.py and says what happens when a page fails.
+
+A launcher, because a main script beside a `pages/` folder would let a fresh server run a page without its frame.
+"""
+
+import streamlit as st
+
+from pages.parts import problem
+
+app = st.App("pages/main.py", on_script_error=problem.handle)

@@ -1,0 +1,15 @@
+"""The frame around every room: page settings, logo, navigation, the investigation at hand and the work under way."""
+
+import streamlit as st
+
+from pages.parts import jobs, problem, rooms, state, theme
+
+theme.apply()
+room = st.navigation(rooms.all_rooms())
+
+with problem.shown():
+    state.start()
+    state.chooser()
+    jobs.indicator()
+    problem.remembered()
+    room.run()

@@ -1,0 +1,95 @@
+"""Making and choosing concepts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, create_concept, list_concepts
+from pages.parts import problem, state
+from pages.parts.words import TERMS, plain
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+CHOSEN = "concept_chosen"
+
+
+def concepts(analysis: Analysis) -> tuple[Concept, ...]:
+    return list_concepts(state.workspace(), analysis.dataset_id)
+
+
+def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
+    """A button that opens a small form. place: tells the forms of several pages apart."""
+    made = st.session_state.setdefault("concepts_made", 0)
+    existing = concepts(analysis)
+    # a new key after each concept closes the form and empties it
+    suffix = f"{place}-{made}"
+    with st.popover(
+        "New concept",
+        icon=":material/add:",
+        type="primary" if prominent else "secondary",
+        help=TERMS["concept"],
+        key=f"concept-form-{suffix}",
+    ):
+        name = st.text_input(
+            "What do you see?",
+            key=f"concept-name-{suffix}",
+            max_chars=LONGEST_NAME,
+            placeholder="water background",
+            help="Name what can be seen in the image, not the class.",
+        )
+        taken = [concept.color for concept in existing]
+        color = st.color_picker(
+            "Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}-{len(existing)}"
+        )
+        st.button(
+            "Create",
+            type="primary",
+            key=f"concept-create-{suffix}",
+            disabled=not name.strip(),
+            on_click=problem.kept(partial(_create, analysis, f"concept-name-{suffix}")),
+            args=(color,),
+        )
+
+
+def choose(analysis: Analysis) -> Concept | None:
+    """One of the concepts, as segments; None where there is none yet."""
+    existing = concepts(analysis)
+    if not existing:
+        return None
+    known = {concept.id: concept for concept in existing}
+    chosen = st.session_state.get(CHOSEN)
+    st.session_state["concept_pick"] = chosen if chosen in known else existing[-1].id
+    pick = st.segmented_control if len(existing) <= 5 else st.selectbox
+    options = {"required": True} if pick is st.segmented_control else {}
+    picked = pick(
+        "Concept",
+        list(known),
+        key="concept_pick",
+        format_func=(lambda key: plain(known[key].name))
+        if pick is st.segmented_control
+        else lambda key: known[key].name,
+        on_change=_remember_pick,
+        help=TERMS["concept"],
+        **options,
+    )
+    return known[picked]
+
+
+def _remember_pick() -> None:
+    st.session_state[CHOSEN] = st.session_state["concept_pick"]
+
+
+def _create(analysis: Analysis, name_key: str, color: str) -> None:
+    before = {concept.id for concept in concepts(analysis)}
+    concept = create_concept(state.workspace(), analysis.dataset_id, st.session_state[name_key], color=color)
+    st.session_state[CHOSEN] = concept.id
+    st.session_state["concepts_made"] += 1
+    known = concept.id in before
+    st.toast(
+        f"{plain(concept.name)} {'was there already' if known else 'is ready to tag with'}.",
+        icon=":material/sell:",
+    )

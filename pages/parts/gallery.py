@@ -1,0 +1,169 @@
+"""Images of an investigation in the grid: what is shown of each, and what happens when one is tagged or opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from core.concepts.concept import list_concepts
+from core.concepts.tags import redo, tag, tags_of, undo
+from core.datasets.images import UnreadableImage, decode
+from core.settings import DEFAULTS
+from pages.parts import problem, state
+from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid
+from pages.parts.words import count, percent, plain
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+OPENED = "image_opened"
+LARGE = 900
+
+
+@dataclass(frozen=True)
+class Place:
+    """The band a person was looking at while tagging: kept with the tags."""
+
+    direction: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def show(
+    analysis: Analysis,
+    rows: np.ndarray,
+    *,
+    key: str,
+    values: np.ndarray | None = None,
+    notes: Sequence[str] | None = None,
+    place: Place | None = None,
+    empty: str = "No images to show.",
+    toolbar: bool = True,
+    rest_absent: bool = False,
+    active: int | None = None,
+    predicted: np.ndarray | None = None,
+) -> None:
+    """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
+
+    predicted: (n,) classes to show in place of the analysis's own predictions.
+    """
+    concepts = list_concepts(state.workspace(), analysis.dataset_id)
+    image_grid(
+        key,
+        grid_images(analysis, rows, values=values, notes=notes, predicted=predicted),
+        [GridConcept(concept.id, concept.name, concept.color) for concept in concepts],
+        on_event=problem.kept(partial(_on_event, analysis, place or Place())),
+        empty=empty,
+        toolbar=toolbar and bool(concepts),
+        rest_absent=rest_absent,
+        active=active,
+        track_selection=False,
+    )
+    if (opened := st.session_state.pop(OPENED, None)) is not None:
+        _closer(analysis, opened)
+
+
+def grid_images(
+    analysis: Analysis,
+    rows: np.ndarray,
+    *,
+    values: np.ndarray | None = None,
+    notes: Sequence[str] | None = None,
+    predicted: np.ndarray | None = None,
+) -> list[GridImage]:
+    chips = tags_of(state.workspace(), analysis, rows)
+    named = analysis.predicted if predicted is None else predicted
+    return [
+        GridImage(
+            id=int(analysis.ids[row]),
+            thumbnail=analysis.thumbnail(row),
+            title=str(analysis.images[row]),
+            activation=None if values is None else float(values[place]),
+            label=analysis.classes[analysis.labels[row]],
+            predicted=analysis.classes[named[row]],
+            correct=bool(analysis.labels[row] == named[row]),
+            chips=tuple(chips.get(int(row), ())),
+            note=notes[place] if notes else "",
+        )
+        for place, row in enumerate(rows)
+    ]
+
+
+def _on_event(analysis: Analysis, place: Place, event: GridEvent) -> None:
+    workspace = state.workspace()
+    if event.kind == "open":
+        st.session_state[OPENED] = event.ids[0]
+    elif event.kind in ("undo", "redo"):
+        taken = (undo if event.kind == "undo" else redo)(workspace, analysis.dataset_id)
+        _tell(event.kind, taken)
+    else:
+        known = {concept.id: concept for concept in list_concepts(workspace, analysis.dataset_id)}
+        if event.concept in known:
+            tag(
+                workspace,
+                analysis,
+                known[event.concept],
+                analysis.rows_of(event.ids),
+                event.present,
+                direction=place.direction,
+                low=place.low,
+                high=place.high,
+            )
+
+
+def _tell(kind: str, action: object) -> None:
+    if action is None:
+        st.toast(f"Nothing to {kind}.", icon=":material/info:")
+        return
+    verb = "Took back" if kind == "undo" else "Brought back"
+    st.toast(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", icon=f":material/{kind}:")
+
+
+def _closer(analysis: Analysis, image_id: int) -> None:
+    row = int(analysis.rows_of([image_id])[0])
+    st.dialog(plain(str(analysis.images[row])), width="large")(_large)(analysis, row)
+
+
+def _large(analysis: Analysis, row: int) -> None:
+    """One image in full, and everything the model says about it."""
+    with problem.shown():
+        picture, facts = st.columns([3, 2], gap="medium")
+        with picture:
+            try:
+                image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
+                image.thumbnail((LARGE, LARGE))
+                st.image(image, width="stretch")
+            except UnreadableImage as error:
+                st.image(analysis.thumbnail(row), width="stretch")
+                st.caption(f"The image itself cannot be opened: {plain(error.reason)}.")
+        with facts:
+            label, predicted = analysis.labels[row], analysis.predicted[row]
+            mark = ":material/check:" if label == predicted else ":material/close:"
+            st.markdown(f"**{plain(analysis.classes[label])}**")
+            st.caption(f"{mark} The model says {plain(analysis.classes[predicted])}.")
+            for attribute in analysis.attributes:
+                if attribute.codes[row] >= 0:
+                    st.caption(f"{plain(attribute.name)}: {plain(attribute.values[attribute.codes[row]])}")
+            for name, present in tags_of(state.workspace(), analysis, [row]).get(row, []):
+                st.caption(
+                    f":material/{'sell' if present else 'label_off'}: {plain(name)}{'' if present else ': not there'}"
+                )
+            logits = np.asarray(analysis.logits[row], dtype=np.float64)
+            order = np.argsort(-logits)
+            share = np.exp(logits - logits.max())
+            share /= share.sum()
+            st.dataframe(
+                {
+                    "class": [analysis.classes[i] for i in order],
+                    "logit": [round(float(logits[i]), 2) for i in order],
+                    "probability": [percent(float(share[i])) for i in order],
+                },
+                hide_index=True,
+                width="stretch",
+                height="content" if len(order) <= 10 else 340,
+            )

@@ -1,0 +1,128 @@
+"""The cards of Home."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageOps
+
+from core.activations.store import open_analysis
+from core.concepts.concept import list_concepts
+from core.errors import MidbandError
+from pages.parts import jobs, problem, rooms, state
+from pages.parts.words import ago, count, percent, plain
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+    from pages.parts.state import Investigation
+
+STRIP = 6
+
+
+def demo() -> None:
+    with st.container(border=True, key="card-demo", height="stretch"):
+        st.subheader("Try the demo", anchor=False)
+        st.markdown(
+            "6,000 illustrated birds and a small network that learnt to look at the water instead of the bird. "
+            "The whole loop takes about ten minutes."
+        )
+        made = state.demo_analysis()
+        if made is not None:
+            if st.button("Explore the demo", type="primary", icon=":material/explore:"):
+                state.choose(made)
+                rooms.go("bands")
+            return
+        running = jobs.active("demo")
+        if running is None:
+            if st.button(
+                "Make the demo",
+                type="primary",
+                icon=":material/play_arrow:",
+                help="Draws the birds and runs the network over them: about a minute.",
+            ):
+                jobs.begin("demo", "Make the demo", {})
+                st.rerun()
+            ended = jobs.latest("demo")
+            if ended is not None and ended.error:
+                problem.show(ended.error)
+        else:
+            jobs.panel(running, on_done=lambda job: None)
+
+
+def own() -> None:
+    with st.container(border=True, key="card-own", height="stretch"):
+        st.subheader("Open my data", anchor=False)
+        st.markdown(
+            "A folder of images and a model file are enough. No model yet? Midband trains one on your images, "
+            "so that you can see what it picks up."
+        )
+        if st.button("Load images and a model", icon=":material/folder_open:"):
+            rooms.go("load")
+
+
+def investigations() -> None:
+    found = state.investigations()
+    st.subheader("Investigations", anchor=False)
+    if not found:
+        with st.container(border=True, key="card-none"):
+            st.markdown("**None yet.** An investigation is one model applied to one set of images. It goes like this:")
+            steps = st.grid(4, min_column_width=200)
+            for title, text in (
+                (":material/bar_chart: Look", "Slide along a class's logit and see the images band by band."),
+                (":material/sell: Name", "Something sits where it should not? Give it a name and tag it."),
+                (":material/build: Repair", "Retrain the last layer on images chosen from the middle."),
+                (":material/monitoring: Prove", "See the worst group before and after, and take the model away."),
+            ):
+                with steps.cell():
+                    st.markdown(f"**{title}**  \n{text}")
+        return
+    columns = st.grid(3, min_column_width=300)
+    for item in found:
+        with columns.cell():
+            _investigation(item)
+
+
+def _investigation(item: Investigation) -> None:
+    with st.container(border=True, key=f"card-{item.id}", height="stretch"):
+        try:
+            analysis = open_analysis(state.workspace(), item.id)
+        except MidbandError as error:
+            problem.show(error)
+            return
+        st.image(_strip(analysis), width="stretch", alt="")
+        st.markdown(f"**{plain(item.dataset_name)}** · {plain(item.model_name)}")
+        st.caption(
+            f"{count(analysis.n, 'image')}, {count(analysis.k, 'class', 'classes')} · right {percent(item.accuracy)} "
+            f"of the time · opened {ago(item.used)}"
+        )
+        outcome, label, room = _next(analysis)
+        st.markdown(outcome)
+        if st.button(label, key=f"next-{item.id}", icon=":material/arrow_forward:"):
+            state.choose(item.id)
+            rooms.go(room)
+
+
+def _next(analysis: Analysis) -> tuple[str, str, str]:
+    """What there is to say, and the button to the next step: (sentence, label, room)."""
+    concepts = list_concepts(state.workspace(), analysis.dataset_id)
+    if not concepts:
+        return "Nothing tagged yet.", "Look at the bands", "bands"
+    return count(len(concepts), "concept"), "Go on tagging", "tag_next"
+
+
+@lru_cache(maxsize=64)
+def _strip(analysis: Analysis) -> bytes:
+    """A few of its images side by side as one WebP, evenly spread, always the same ones."""
+    rows = np.linspace(0, analysis.n - 1, min(STRIP, analysis.n)).astype(int)
+    side, gap = 120, 8
+    strip = Image.new("RGBA", (STRIP * (side + gap) - gap, side), (0, 0, 0, 0))
+    for place, row in enumerate(rows):
+        with Image.open(BytesIO(analysis.thumbnail(row))) as thumbnail:
+            strip.paste(ImageOps.fit(thumbnail.convert("RGB"), (side, side)), (place * (side + gap), 0))
+    written = BytesIO()
+    strip.save(written, "WEBP", quality=85)
+    return written.getvalue()

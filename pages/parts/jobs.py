@@ -1,0 +1,175 @@
+"""Work under way: the indicator in the sidebar, the panel on a page, and the toast at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from core.jobs.job import CANCELLED, DONE, FAILED, Job
+from core.jobs.launcher import launch, retry
+from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
+from pages.parts import problem, rooms, state
+from pages.parts.words import count, duration, plain
+
+WATCHED = "jobs_watched"
+POLL = 1.0
+
+# where a job's result is looked at
+ROOM_OF = {"demo": "bands", "analyse": "bands", "train-analyse": "bands", "retrain": "results", "export": "results"}
+
+
+def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
+    """Start work in the background and watch it. Pressed twice, it starts once."""
+    job = launch(state.workspace(), kind, title, request, key=key)
+    _watched()[job.id] = job.state
+    return job
+
+
+def latest(*kinds: str) -> Job | None:
+    """The newest job of these kinds, whatever its state."""
+    return next((job for job in list_jobs(state.workspace()) if job.kind in kinds), None)
+
+
+def active(*kinds: str) -> Job | None:
+    """The job of these kinds that waits or runs."""
+    return next((job for job in list_jobs(state.workspace(), active=True) if not kinds or job.kind in kinds), None)
+
+
+def indicator() -> None:
+    """What runs now, on every page. It asks every second only while something runs."""
+    running = list_jobs(state.workspace(), active=True)
+    watched = _watched()
+    for job in running:
+        watched.setdefault(job.id, job.state)
+    polled = st.fragment(_indicator, run_every=POLL if watched else None)
+    with st.sidebar.container(key="jobs"):
+        polled()
+
+
+def _indicator() -> None:
+    with problem.shown():
+        watched = _watched()
+        ended = False
+        for job_id in list(watched):
+            job = get_job(state.workspace(), job_id)
+            if job.active:
+                _small(job)
+            else:
+                del watched[job_id]
+                _announce(job)
+                ended = True
+        if ended:
+            # the page itself may show something new, and polling may stop
+            st.rerun()
+
+
+def _small(job: Job) -> None:
+    label = f"{plain(job.title)} — {_status(job)}"
+    fraction = job.fraction
+    st.progress(fraction if fraction is not None else 0.0, text=label)
+
+
+def _announce(job: Job) -> None:
+    if job.state == DONE:
+        st.toast(f"{plain(job.title)}: done.", icon=":material/check_circle:")
+        result = job.result or {}
+        if "analysis" in result and job.kind != "retrain":
+            state.choose(result["analysis"])
+        if "run" in result and job.kind == "retrain":
+            st.session_state["run"] = result["run"]
+    elif job.state == FAILED:
+        st.toast(f"{plain(job.title)}: it did not work out.", icon=":material/error:")
+    elif job.state == CANCELLED:
+        st.toast(f"{plain(job.title)}: cancelled.", icon=":material/cancel:")
+
+
+def panel(job: Job, *, on_done: Callable[[Job], None], noun: str = "image") -> None:
+    """One job in full: bar, speed, time left, cancel, log; and how it ended.
+
+    on_done draws what follows a success. noun: what is counted ("image", "step").
+    """
+    if job.active:
+        st.fragment(_progress, run_every=POLL)(job.id, noun)
+    elif job.state == DONE:
+        on_done(job)
+    else:
+        _ended(job)
+
+
+def _progress(job_id: str, noun: str) -> None:
+    with problem.shown():
+        job = get_job(state.workspace(), job_id)
+        if not job.active:
+            st.rerun()
+        with st.container(border=True, key="card-job"):
+            st.markdown(f"**{plain(job.title)}**")
+            fraction = job.fraction
+            st.progress(fraction if fraction is not None else 0.0, text=plain(job.message) or _status(job))
+            with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+                st.caption(_pace(job, noun) or _status(job))
+                st.button(
+                    "Cancelling …" if job.stopping else "Cancel",
+                    key=f"cancel-{job.id}",
+                    icon=":material/close:",
+                    disabled=job.stopping,
+                    on_click=problem.kept(request_cancel),
+                    args=(state.workspace(), job.id),
+                )
+            _log(job)
+        st.caption("It goes on if you leave this page, close the browser or restart the server.")
+
+
+def _ended(job: Job) -> None:
+    if job.state == FAILED and job.error:
+        problem.show(job.error)
+    elif job.state == CANCELLED:
+        st.info(f"{plain(job.title)}: cancelled. Nothing half-made was kept.", icon=":material/cancel:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
+            again = retry(state.workspace(), job.id)
+            _watched()[again.id] = again.state
+            st.rerun()
+    _log(job)
+
+
+def _log(job: Job) -> None:
+    if text := read_log(state.workspace(), job.id):
+        with st.expander("Log", icon=":material/notes:", key=f"log-{job.id}"):
+            st.code(text, language=None, height=220, wrap_lines=True)
+
+
+def _status(job: Job) -> str:
+    if job.stopping:
+        return "stopping"
+    if job.state == "queued":
+        return "waiting for its turn"
+    if job.fraction is None:
+        return plain(job.message) or "starting"
+    left = f", {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
+    return f"{job.fraction:.0%}{left}"
+
+
+def _pace(job: Job, noun: str) -> str:
+    parts = []
+    if job.total:
+        parts.append(f"{job.done:,} of {count(job.total, noun)}")
+    if job.rate:
+        parts.append(f"{job.rate:,.0f} {noun}s/s" if job.rate >= 10 else f"{job.rate:.1f} {noun}s/s")
+    if job.seconds_left is not None:
+        parts.append(f"about {duration(job.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _watched() -> dict[str, str]:
+    return st.session_state.setdefault(WATCHED, {})
+
+
+def room_of(job: Job) -> str:
+    return ROOM_OF.get(job.kind, "home")
+
+
+def open_button(job: Job, label: str) -> None:
+    if st.button(label, type="primary", icon=":material/arrow_forward:", key=f"open-{job.id}"):
+        rooms.go(room_of(job))

@@ -1,0 +1,107 @@
+"""The one place that shows a person what went wrong."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import streamlit as st
+
+from core.errors import MidbandError
+from pages.parts.words import plain
+
+REMEMBERED = "problem_remembered"
+LOG_FILE = "server.log"
+
+P = ParamSpec("P")
+logger = logging.getLogger("midband.pages")
+
+
+def show(error: MidbandError | dict[str, Any]) -> None:
+    """A title, what is wrong, and what to do about it. Takes an error, or what `to_dict` made of one (a failed job)."""
+    told = error.to_dict() if isinstance(error, MidbandError) else error
+    title = plain(told.get("title") or "Something went wrong")
+    lines = [f"**{title}.** {plain(told.get('detail', ''))}"]
+    if told.get("next_step"):
+        lines.append(f":material/arrow_forward: {plain(told['next_step'])}")
+    st.error("\n\n".join(lines), icon=":material/error:")
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Show a `MidbandError` where it happens and end the block. Anything else is a bug and passes."""
+    try:
+        yield
+    except MidbandError as error:
+        show(error)
+
+
+def guarded(function: Callable[P, None]) -> Callable[P, None]:
+    """`shown` for a fragment, which reruns without the frame around it."""
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> None:
+        with shown():
+            remembered()
+            function(*args, **kwargs)
+
+    return inner
+
+
+def kept(function: Callable[P, None]) -> Callable[P, None]:
+    """For callbacks, which run before the page: the problem is shown by `remembered` on the run that follows."""
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except MidbandError as error:
+            st.session_state[REMEMBERED] = error.to_dict()
+
+    return inner
+
+
+def remembered() -> None:
+    """Show what a callback stumbled over, once."""
+    if told := st.session_state.pop(REMEMBERED, None):
+        show(told)
+
+
+def handle(error: Exception) -> bool:
+    """What `st.App` calls for every exception no page dealt with: a sentence on screen, the traceback in the log."""
+    if isinstance(error, MidbandError):
+        show(error)
+        return True
+    logger.error("A page failed", exc_info=error)
+    where = f" Its details are in `{plain(str(log_file))}`." if (log_file := _log_file()) else ""
+    st.error(
+        f"**This page ran into a fault of its own.** Nothing you saved is lost.{where}\n\n"
+        ":material/arrow_forward: Reload the page; if it happens again, please report it with that file.",
+        icon=":material/error:",
+    )
+    return True
+
+
+def log_to(folder: Path) -> None:
+    """Write faults of pages to a file in the workspace too. Calling it again for the same folder changes nothing."""
+    target = (folder / LOG_FILE).resolve()
+    if _log_file() == target:
+        return
+    handler = RotatingFileHandler(target, maxBytes=1_000_000, backupCount=1, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for old in _handlers():
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+
+
+def _handlers() -> list[RotatingFileHandler]:
+    return [handler for handler in logger.handlers if isinstance(handler, RotatingFileHandler)]
+
+
+def _log_file() -> Path | None:
+    return next((Path(handler.baseFilename) for handler in _handlers()), None)

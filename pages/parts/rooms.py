@@ -1,0 +1,39 @@
+"""The rooms of the product, in the order of the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+FOLDER = Path(__file__).resolve().parents[1]
+
+# name: (title, icon, what it is for)
+ROOMS = {
+    "home": ("Home", ":material/home:", "What Midband does, and your investigations so far."),
+    "load": ("Load", ":material/upload_file:", "Bring a dataset and a model, or train a model here."),
+    "bands": ("Bands", ":material/bar_chart:", "Look at images band by band, from clearly not to clearly."),
+    "tag_next": ("Tag next", ":material/sell:", "Answer a short queue of images that say most."),
+    "retrain": ("Retrain", ":material/build:", "Repair the last layer with what you tagged."),
+    "results": ("Results", ":material/monitoring:", "What the repair changed, and the model to take away."),
+}
+
+
+def room(name: str) -> Any:
+    """The `st.Page` of a room."""
+    title, icon, purpose = ROOMS[name]
+    return st.Page(FOLDER / f"{name}.py", title=title, icon=icon, help=purpose, default=name == "home", url_path=name)
+
+
+def all_rooms() -> list[Any]:
+    return [room(name) for name in ROOMS]
+
+
+def go(name: str, **query: str) -> None:
+    """Leave for another room now."""
+    st.switch_page(room(name), query_params=query or None)
+
+
+def link(name: str, label: str, **query: str) -> None:
+    st.page_link(room(name), label=label, icon=":material/arrow_forward:", query_params=query or None)

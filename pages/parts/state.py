@@ -1,0 +1,163 @@
+"""Which workspace is open, and which investigation (analysis) is looked at."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from sqlalchemy import select
+
+from core.activations.store import open_analysis, touch
+from core.database import AnalysisRecord, DatasetRecord
+from core.errors import NotFound
+from core.jobs.launcher import recover
+from core.workspace import Workspace, open_workspace
+from pages.parts import problem, rooms
+from pages.parts.words import percent
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+CHOSEN = "investigation"
+CHOOSER = "investigation_chooser"
+
+
+def workspace() -> Workspace:
+    return open_workspace(workspace_folder())
+
+
+def workspace_folder() -> Path:
+    """`MIDBAND_WORKSPACE`, or `workspace` in the folder the server was started in."""
+    return Path(os.environ.get("MIDBAND_WORKSPACE") or "workspace").expanduser().resolve()
+
+
+def start() -> None:
+    """Open the workspace; on the first run of a server also look after the jobs of the one before it."""
+    opened = workspace()
+    problem.log_to(opened.root)
+    _recover(opened.root)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _recover(root: Path) -> bool:
+    recover(open_workspace(root))
+    return True
+
+
+@dataclass(frozen=True)
+class Investigation:
+    """One analysis as cards and the chooser show it. accuracy: fraction 0..1. used: UTC, naive."""
+
+    id: str
+    dataset_name: str
+    dataset_root: Path
+    model_name: str
+    accuracy: float | None
+    created: datetime
+    used: datetime
+
+
+def investigations() -> list[Investigation]:
+    """All of the workspace, the one used last first."""
+    with workspace().reading() as session:
+        rows = session.execute(
+            select(AnalysisRecord, DatasetRecord)
+            .join(DatasetRecord, DatasetRecord.id == AnalysisRecord.dataset_id)
+            .order_by(AnalysisRecord.used.desc())
+        ).all()
+    return [
+        Investigation(
+            id=analysis.id,
+            dataset_name=dataset.name,
+            dataset_root=Path(dataset.root),
+            model_name=analysis.model_name,
+            accuracy=analysis.accuracy,
+            created=analysis.created,
+            used=analysis.used,
+        )
+        for analysis, dataset in rows
+    ]
+
+
+def demo_analysis() -> str | None:
+    """The demo's investigation, if it was made: the one on the birds in this workspace's own folder."""
+    birds = workspace().datasets / "birds"
+    return next((item.id for item in reversed(investigations()) if item.dataset_root == birds), None)
+
+
+def choose(analysis_id: str) -> None:
+    """Look at this investigation from now on; the next visit starts with it too."""
+    st.session_state[CHOSEN] = analysis_id
+    touch(workspace(), analysis_id)
+
+
+def chosen_id() -> str | None:
+    """The investigation at hand: from the link, from this session, or the one used last. None in a new workspace."""
+    known = [record.id for record in investigations()]
+    linked = st.query_params.get("analysis")
+    if linked and linked != st.session_state.get("investigation_linked"):
+        # a link decides once; afterwards the chooser does
+        st.session_state["investigation_linked"] = linked
+        st.session_state[CHOSEN] = linked
+    chosen = st.session_state.get(CHOSEN)
+    if chosen in known:
+        return chosen
+    if chosen is not None and chosen == linked:
+        del st.session_state[CHOSEN]
+        raise NotFound(
+            f"This workspace holds no investigation {chosen}.",
+            next_step="The link was made in another workspace: choose an investigation on the left.",
+        )
+    return known[0] if known else None
+
+
+def analysis() -> Analysis | None:
+    """The investigation at hand, open; None where there is none yet."""
+    found = chosen_id()
+    return open_analysis(workspace(), found) if found else None
+
+
+def analysis_or_invite() -> Analysis:
+    """The investigation at hand; on an empty workspace a page ends here, with the way to begin."""
+    found = analysis()
+    if found is None:
+        with st.container(border=True, key="card-empty"):
+            st.markdown("**Nothing to look at yet.** Start with the demo, or load images and a model of your own.")
+            with st.container(horizontal=True):
+                rooms.link("home", "Try the demo")
+                rooms.link("load", "Load your data")
+        st.stop()
+    return found
+
+
+def chooser() -> None:
+    """The list of investigations in the sidebar."""
+    records = investigations()
+    if not records:
+        return
+    names = {record.id: _title(record) for record in records}
+    with problem.shown():
+        current = chosen_id()
+        # the widget follows what was chosen elsewhere (a link, a card, a finished job)
+        st.session_state[CHOOSER] = current
+        st.sidebar.selectbox(
+            "Investigation",
+            list(names),
+            format_func=lambda key: names.get(key, key),
+            key=CHOOSER,
+            on_change=_choose_from_sidebar,
+            help="One model applied to one dataset. Everything you see belongs to it.",
+        )
+
+
+def _choose_from_sidebar() -> None:
+    choose(st.session_state[CHOOSER])
+
+
+def _title(record: Investigation) -> str:
+    accuracy = f" · {percent(record.accuracy)}" if record.accuracy is not None else ""
+    return f"{record.dataset_name} · {record.model_name}{accuracy}"

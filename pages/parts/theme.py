@@ -1,0 +1,59 @@
+"""Page settings, logo and the little styling that the theme file cannot say."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import streamlit as st
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+# The palette of [theme.light] and [theme.dark] in .streamlit/config.toml, for charts and components that need a colour
+# per class. Colours are told apart by people who see colours differently; beyond eight classes they repeat.
+LIGHT = ("#1f7a8c", "#d98324", "#7b5ea7", "#4c8c4a", "#c2567a", "#8a6d3b", "#4f6d9a", "#6b7680")
+DARK = ("#57b8c9", "#f0a84b", "#b196d8", "#86c584", "#ec8fb0", "#c9a76a", "#8fabd6", "#a3afb8")
+
+
+def apply() -> None:
+    """To be called first on every run."""
+    st.set_page_config(page_title="Midband", page_icon=ASSETS / "brand" / "mark.svg", layout="wide")
+    st.logo(
+        ASSETS / "brand" / ("logo-dark.svg" if is_dark() else "logo-light.svg"),
+        size="large",
+        icon_image=ASSETS / "brand" / "mark.svg",
+    )
+    st.html(f"<style>{_css()}</style>")
+
+
+def is_dark() -> bool:
+    return st.context.theme.type == "dark"
+
+
+def class_colors(count: int) -> tuple[str, ...]:
+    palette = DARK if is_dark() else LIGHT
+    return tuple(palette[i % len(palette)] for i in range(count))
+
+
+def text_color() -> str:
+    return "#e4e9ed" if is_dark() else "#1d2730"
+
+
+def muted_color() -> str:
+    return "#98a5af" if is_dark() else "#5c6b76"
+
+
+def line_color() -> str:
+    return "#2f3942" if is_dark() else "#dde3e7"
+
+
+def heading(title: str, lead: str) -> None:
+    """The title of a room and one sentence on what it is for."""
+    st.title(title, anchor=False)
+    with st.container(key="lead"):
+        st.markdown(lead)
+
+
+@lru_cache(maxsize=1)
+def _css() -> str:
+    return (ASSETS / "theme" / "midband.css").read_text(encoding="utf-8")

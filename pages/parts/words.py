@@ -1,0 +1,92 @@
+"""How names, numbers and terms of art are written on screen."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+# ASCII punctuation that Markdown, or Streamlit's additions to it, may read as an instruction
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=&])")
+_SHORTCODE = re.compile(r":(?=[A-Za-z0-9_+/-]+:)")
+
+TERMS = {
+    "logit": "The number the model gives a class before turning it into a probability. Higher means more certain.",
+    "band": "A range of the logit. Images are drawn evenly from those that lie in it.",
+    "mid band": (
+        "The range between “clearly not this class” and “clearly this class”. Images the model mixes up gather here, "
+        "so this is where a wrong habit shows."
+    ),
+    "top": "From the median logit of the class's own images upwards: what the model likes best.",
+    "bottom": "Up to the median logit of the other classes' images: clearly not this class.",
+    "concept": "Something you can see in an image, such as “water background”. You name it and tag images with it.",
+    "confounder": "Something that usually comes with a class without being part of it, so that a model may rely on it.",
+    "group": "A class together with a concept being there or not, such as waterbirds without water.",
+    "worst group": "The accuracy in the group where the model does worst. Averages hide it.",
+    "average": "Share of all test images named rightly, each counting once.",
+    "weighted average": (
+        "The same, with each group weighing as much as in training. Published averages on Waterbirds are made so."
+    ),
+    "interval": "Where the true value lies with 95% confidence, given how many images there are.",
+    "split": "Datasets come in parts: one to train on, one (val) to look at and tag, one (test) to judge the result.",
+    "seed": "The number that fixes which images are drawn: the same seed shows the same images again.",
+    "last layer": "The final linear layer turns what the network sees (its features) into one logit per class.",
+    "curation": "Choosing which images the new last layer learns from, and how much each counts.",
+    "features": "What the network computes just before its last layer: one list of numbers per image.",
+}
+
+
+def plain(text: str) -> str:
+    """Text that shows exactly as it is: no Markdown, no emoji or icon shortcodes, no line breaks."""
+    one_line = " ".join(str(text).split())
+    # shortcodes are replaced after Markdown is parsed, so a backslash does not stop them: a word joiner does
+    broken = _SHORTCODE.sub(":\u2060", one_line)
+    return _SPECIAL.sub(r"\\\1", broken)
+
+
+def percent(fraction: float | None) -> str:
+    """0.714 -> 71%, with one digit where rounding would claim perfection or nothing."""
+    if fraction is None or fraction != fraction:
+        return "–"
+    value = 100 * fraction
+    digits = 1 if 0 < value < 1 or 99 < value < 100 else 0
+    return f"{value:.{digits}f}%"
+
+
+def interval(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """1 image, 2 images, 1,200 images."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: list[str] | tuple[str, ...], most: int = 6) -> str:
+    """a, b and c; or the first few and how many more."""
+    shown = list(names[:most])
+    rest = len(names) - len(shown)
+    if rest > 0:
+        return ", ".join(shown) + f" and {rest:,} more"
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + f" and {shown[-1]}" if shown else "none"
+
+
+def duration(seconds: float | None) -> str:
+    """About how long, for a person."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    if seconds < 3600:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """moment: UTC, naive."""
+    seconds = ((now or datetime.now(UTC).replace(tzinfo=None)) - moment).total_seconds()
+    if seconds < 60:
+        return "just now"
+    for size, noun in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{count(int(seconds // size), noun)} ago"
+    return "just now"
