@@ -8,7 +8,9 @@ for the database and a long computation still shows that it lives.
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -34,6 +36,8 @@ from core.workspace import Workspace, open_workspace
 
 # Seconds between two looks whether it is this job's turn.
 TURN_SECONDS = 0.2
+# Seconds between two lines in the log that differ in their numbers only.
+LOG_SECONDS = 2.0
 # Politeness towards the pages on a machine with few cores (Unix nice value).
 NICENESS = 5
 
@@ -49,7 +53,7 @@ class Reporter:
         self._done, self._total, self._message = 0, 0, ""
         self._samples: deque[list[float]] = deque(maxlen=SAMPLES_KEPT)
         self._changed = False
-        self._logged = ""
+        self._logged, self._logged_at = "", -math.inf
         self.stopped = threading.Event()
         self._ended = threading.Event()
 
@@ -62,12 +66,17 @@ class Reporter:
             self._message = message or self._message
             self._sample(time.time())
             self._changed = True
-        # one line per phase; the numbers in "epoch 3 of 10" make it one per epoch
-        if message and message != self._logged:
-            self._logged = message
-            self.say(message)
+        self._log_message(message)
         if self.stopped.is_set():
             raise Cancelled
+
+    def _log_message(self, message: str) -> None:
+        # messages may change with every batch ("loss 0.412"): a new phase is always logged, numbers now and then
+        phase = re.split(r"[:\d]", message)[0]
+        same = phase == re.split(r"[:\d]", self._logged)[0]
+        if message and message != self._logged and not (same and time.monotonic() - self._logged_at < LOG_SECONDS):
+            self._logged, self._logged_at = message, time.monotonic()
+            self.say(message)
 
     def say(self, text: str) -> None:
         """Write a line into the job's log."""

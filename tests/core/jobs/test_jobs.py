@@ -50,7 +50,7 @@ def test_job_gives_its_result_and_its_log(workspace: Workspace, rehearsal: Path)
     assert ended.state == "done"
     assert ended.result == {"counted": 5, "torch": False}
     assert (ended.done, ended.total) == (5, 5)
-    assert "Counting 3" in read_log(workspace, job.id)
+    assert "Counting 0" in read_log(workspace, job.id)
     assert ended.seconds is not None
     assert json.dumps(ended.to_dict())
 
