@@ -63,31 +63,27 @@ def check(arch: str) -> str:
         return arch
     close = difflib.get_close_matches(arch.lower().replace("-", "_"), names(), n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(close)}?" if close else "Use `small`, or a name such as resnet18."
+    version = torchvision.__version__.partition("+")[0]
     raise BadRequest(
         f"There is no architecture called {arch!r}.",
-        next_step=f"{hint} Every classification model of torchvision {torchvision.__version__} can be named.",
+        next_step=f"{hint} Every classification model of torchvision {version} can be named.",
     )
 
 
-def build(arch: str, classes: int, *, auxiliary: bool = False) -> nn.Module:
+def build(arch: str, classes: int) -> nn.Module:
     """A network with random weights and `classes` outputs. Its randomness is torch's global generator's.
 
-    auxiliary: also the extra classifiers that GoogLeNet and Inception have while training. Raises `BadRequest` for an
-    unknown name.
+    The extra classifiers that GoogLeNet and Inception have while training are left out: they never take part in a
+    prediction. Raises `BadRequest` for an unknown name.
     """
     check(arch)
     if arch == SMALL:
         return SmallNetwork(classes)
-    options: dict[str, Any] = {}
-    if has_auxiliary(arch):
-        # without init_weights these two spend seconds sampling truncated normals, and warn
-        options = {"aux_logits": auxiliary, "init_weights": False}
-    return torchvision.models.get_model(arch, weights=None, num_classes=classes, **options)
-
-
-def has_auxiliary(arch: str) -> bool:
-    """Whether the architecture can carry extra classifiers beside the last one."""
-    return arch in ("googlenet", "inception_v3")
+    # without init_weights these two spend seconds sampling truncated normals, and warn
+    extra: dict[str, Any] = (
+        {"aux_logits": False, "init_weights": False} if arch in ("googlenet", "inception_v3") else {}
+    )
+    return torchvision.models.get_model(arch, weights=None, num_classes=classes, **extra)
 
 
 def default_preprocessing(arch: str) -> Preprocessing:

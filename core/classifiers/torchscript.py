@@ -1,0 +1,94 @@
+"""TorchScript modules: code and weights in one file, which hooks cannot look into.
+
+The features are had by changing the last layer's numbers instead: with an identity matrix for a weight and zeros for a
+bias, the module returns what goes into that layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.errors import BadCheckpoint, BadRequest, HeadNotFound
+
+
+def load(file: Path) -> torch.jit.ScriptModule:
+    """Load onto the CPU, in evaluation mode, in float32. Raises `BadCheckpoint`."""
+    try:
+        module = torch.jit.load(str(file), map_location="cpu")
+    except (RuntimeError, ValueError, OSError) as error:
+        raise BadCheckpoint(
+            f"{file.name} cannot be read as TorchScript; it is damaged or of another version.",
+            next_step="Save it again with torch.jit.script(model).save('model.pt').",
+        ) from error
+    module.eval().float()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def part(
+    file: Path, probe: torch.Tensor, logits: torch.Tensor, tolerance: float
+) -> tuple[str, np.ndarray, np.ndarray, torch.jit.ScriptModule]:
+    """Find the last linear layer by trying: (name of its weight, weight (k, d), bias (k,), module giving features).
+
+    probe: (b, 3, h, w). logits: (b, k), the module's own for the probe. Raises `HeadNotFound`.
+    """
+    k = int(logits.shape[1])
+    module = load(file)
+    candidates = [name for name, value in module.named_parameters() if value.ndim == 2 and value.shape[0] == k]
+    # the last layer usually comes last
+    for name in reversed(candidates):
+        module = load(file)
+        values = dict(module.named_parameters())
+        weight = values[name].detach().clone()
+        bias_name = _bias_of(name, values, k)
+        bias = values[bias_name].detach().clone() if bias_name else torch.zeros(k)
+        values[name].data = torch.eye(weight.shape[1])
+        if bias_name:
+            values[bias_name].data = torch.zeros(weight.shape[1])
+        try:
+            with torch.inference_mode():
+                features = module(probe)
+        except RuntimeError:
+            # its result is used in a way that needs k columns: not the last layer
+            continue
+        if features.shape == (len(probe), weight.shape[1]) and close(
+            torch.nn.functional.linear(features, weight, bias), logits, tolerance
+        ):
+            return name, weight.numpy(), bias.numpy(), module
+    raise HeadNotFound(
+        f"No layer of {file.name} gives its {k} logits as a linear function of features"
+        + ("." if candidates else f" (no weight in it has {k} rows; freezing removes them)."),
+        next_step="Save the network without freezing it, and without softmax or anything else after its last layer.",
+    )
+
+
+def with_head(file: Path, name: str, weight: torch.Tensor, bias: torch.Tensor) -> torch.jit.ScriptModule:
+    """The module with another last layer. name: of its weight. Raises `BadRequest` when it has no place for a bias."""
+    module = load(file)
+    values = dict(module.named_parameters())
+    bias_name = _bias_of(name, values, len(bias))
+    values[name].data = weight
+    if bias_name:
+        values[bias_name].data = bias
+    elif bool(bias.any()):
+        raise BadRequest(
+            f"The last layer of {file.name} has no bias, and TorchScript cannot be given one.",
+            next_step="Load the model as a state dict with its architecture instead.",
+        )
+    return module
+
+
+def close(first: torch.Tensor, second: torch.Tensor, tolerance: float) -> bool:
+    """Equal up to `tolerance` times the largest value (untrained networks may have logits of 1e-10)."""
+    return first.shape == second.shape and bool((first - second).abs().max() <= tolerance * second.abs().max())
+
+
+def _bias_of(name: str, values: Mapping[str, torch.Tensor], k: int) -> str | None:
+    """Name of the bias that belongs to this weight: beside it, with k numbers."""
+    beside = name.removesuffix("weight") + "bias"
+    return beside if name.endswith("weight") and beside in values and values[beside].shape == (k,) else None
