@@ -1,0 +1,89 @@
+"""The usual value of a concept in each class, read off the images the classifier is surest about.
+
+A confounder agrees with the class nearly always, and least of all images in the top half of a class by its own logit
+disagree. So a few tags there tell what the class usually shows, and the rest of the top half may be assumed to show
+it: hundreds of images for a handful of answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# values, as in tags.py
+_PRESENT, _ABSENT, _UNKNOWN = 1, 0, -1
+# in a class whose top answers are split as evenly as this, no value is usual: with 10% wrong answers, 5 tags of a
+# one-valued class look like that about once in a hundred
+MIXED = 0.4
+# fewer answers than this cannot show that a class is mixed, only that somebody erred
+ENOUGH_TO_BE_MIXED = 5
+
+
+@dataclass(frozen=True)
+class Usual:
+    """values: (k,) int8, the usual value of each class; UNTAGGED where none may be assumed.
+    present, absent: (k,) int64, answers in each class's top half. warnings: one sentence per class left out."""
+
+    values: np.ndarray
+    present: np.ndarray
+    absent: np.ndarray
+    warnings: tuple[str, ...]
+
+
+def own_logits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The logit of each image's own class. logits: (n, k). labels: (n,). Returns (n,)."""
+    return logits[np.arange(len(labels)), labels]
+
+
+def top_half(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """Which images lie above the median own logit of their class: (n,) bool.
+
+    reference: (n,) bool, images the medians are taken over; None means all. In a class without any, none is on top.
+    """
+    own = own_logits(logits, labels)
+    result = np.zeros(len(labels), dtype=bool)
+    for c in range(logits.shape[1]):
+        members = labels == c
+        measured = members if reference is None else members & reference
+        if measured.any():
+            result |= members & (own > np.median(own[measured]))
+    return result
+
+
+def usual_values(
+    states: np.ndarray, labels: np.ndarray, top: np.ndarray, classes: Sequence[str], concept: str = "the concept"
+) -> Usual:
+    """Decide each class's usual value from the answers in its top half.
+
+    states: (n,) int8 tags. labels: (n,). top: (n,) bool, see `top_half`. The majority of the answers decides. In a tie
+    the answers in the bottom half do, turned round: images a class logit is low for tend to show the unusual value.
+    A class with enough answers that are split about evenly is mixed, and gets none.
+    """
+    k = len(classes)
+    present = np.bincount(labels[top & (states == _PRESENT)], minlength=k)
+    absent = np.bincount(labels[top & (states == _ABSENT)], minlength=k)
+    low_present = np.bincount(labels[~top & (states == _PRESENT)], minlength=k)
+    low_absent = np.bincount(labels[~top & (states == _ABSENT)], minlength=k)
+    values = np.full(k, _UNKNOWN, dtype=np.int8)
+    warnings = []
+    for c, name in enumerate(classes):
+        yes, no = int(present[c]), int(absent[c])
+        if yes + no == 0:
+            warnings.append(
+                f"No image in the top band of {name} is tagged for {concept}, so nothing is assumed about {name}: "
+                f"tag a few of the images it is surest about."
+            )
+        elif yes + no >= ENOUGH_TO_BE_MIXED and min(yes, no) / (yes + no) >= MIXED:
+            warnings.append(
+                f"In the top band of {name}, {yes} images show {concept} and {no} do not, so nothing is assumed "
+                f"about {name}."
+            )
+        elif yes != no:
+            values[c] = _PRESENT if yes > no else _ABSENT
+        elif low_present[c] != low_absent[c]:
+            values[c] = _ABSENT if low_present[c] > low_absent[c] else _PRESENT
+        else:
+            warnings.append(f"The answers in the top band of {name} are a tie: tag a few more of its top images.")
+    return Usual(values, present, absent, tuple(warnings))

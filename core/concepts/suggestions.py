@@ -1,0 +1,118 @@
+"""Which images to tag next: where one answer teaches most.
+
+    top        spread over the top half of a class by its own logit: these confirm what the class usually shows
+    own-low    the lowest own logits of a class: up to nine in ten of them show the unusual value
+    boundary   the smallest lead of one class over the next: as rich with few answers, whatever the class
+    doubt      images the concept probe is least sure about, once there is one
+
+The shares below were chosen on planted data (benchmarks/bench_demo.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.concepts.majority import own_logits, top_half
+
+# answers asked for in the top half of each class: with one answer in ten wrong, 5 give the wrong majority once in 117
+TOP_PER_CLASS = 5
+# of a small budget, the part that may go to confirming the majority
+TOP_SHARE = 0.3
+# tags below which own-low of every class would be too few: the boundary finds the minorities of all classes at once
+SMALL_BUDGET = 24
+# of a later round, the part that goes to what the probe is unsure about
+DOUBT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """row: position in the analysis. why: "own-low", "boundary", "top" or "doubt"."""
+
+    row: int
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"row": self.row, "why": self.why}
+
+
+def suggest(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    budget: int,
+    states: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
+) -> tuple[Suggestion, ...]:
+    """Up to `budget` different untagged images, in an order whose beginning holds some of everything.
+
+    logits: (m, k) and labels: (m,) of the images to choose from; rows of the answer are positions in them. states:
+    (m,) int8 tags so far, None for none. confidence: (m,) in 0.5..1, how sure the concept's probe is; None when there
+    is no probe yet. Deterministic.
+    """
+    k = logits.shape[1]
+    own, top = own_logits(logits, labels), top_half(logits, labels)
+    free = np.ones(len(labels), dtype=bool) if states is None else states < 0
+    budget = min(budget, int(free.sum()))
+
+    tagged_top = np.bincount(labels[top & ~free], minlength=k)
+    wanted_top = max(1, min(TOP_PER_CLASS, int(budget * TOP_SHARE / k)))
+    spread = [
+        _spread(_sorted(np.flatnonzero(free & top & (labels == c)), own), max(0, wanted_top - int(tagged_top[c])))
+        for c in range(k)
+    ]
+    chosen = {"top": _round_robin(spread)[:budget]}
+    left = budget - len(chosen["top"])
+    if confidence is not None:
+        unsure = np.flatnonzero(free & ~_mask(chosen["top"], len(labels)))
+        chosen["doubt"] = _sorted(unsure, confidence)[: round(left * DOUBT_SHARE)].tolist()
+        left -= len(chosen["doubt"])
+    rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
+    if budget <= SMALL_BUDGET:
+        chosen["boundary"] = _sorted(np.flatnonzero(rest), _lead(logits)).tolist()[:left]
+    else:
+        lowest = [_sorted(np.flatnonzero(rest & (labels == c)), own).tolist() for c in range(k)]
+        chosen["own-low"] = _round_robin(lowest)[:left]
+    return _interleaved(chosen)
+
+
+def _lead(logits: np.ndarray) -> np.ndarray:
+    """How far the largest logit leads the next: (n,)."""
+    ordered = np.sort(logits, axis=1)
+    return ordered[:, -1] - ordered[:, -2]
+
+
+def _sorted(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return rows[np.argsort(values[rows], kind="stable")]
+
+
+def _spread(rows: np.ndarray, count: int) -> list[int]:
+    """`count` of the rows, evenly from the first to the last: they stand for the whole half that is assumed."""
+    count = min(count, len(rows))
+    places = ((np.arange(count) + 0.5) * len(rows) / max(count, 1)).astype(int)
+    return rows[places].tolist()
+
+
+def _mask(rows: Sequence[int], n: int) -> np.ndarray:
+    result = np.zeros(n, dtype=bool)
+    result[list(rows)] = True
+    return result
+
+
+def _round_robin(lists: Sequence[Sequence[int]]) -> list[int]:
+    longest = max((len(rows) for rows in lists), default=0)
+    return [rows[i] for i in range(longest) for rows in lists if i < len(rows)]
+
+
+def _interleaved(chosen: dict[str, list[int]]) -> tuple[Suggestion, ...]:
+    # the top images come twice as fast: somebody who stops half way has confirmed the majority of every class
+    speed = {"top": 0.5}
+    places = [
+        ((i + 0.5) / len(rows) * speed.get(why, 1.0), order, Suggestion(row, why))
+        for order, (why, rows) in enumerate(chosen.items())
+        for i, row in enumerate(rows)
+    ]
+    return tuple(suggestion for _, _, suggestion in sorted(places, key=lambda place: place[:2]))
