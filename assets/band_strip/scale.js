@@ -79,9 +79,10 @@ export function brushed(from, to, limits, gap) {
 export function gripAt(x, low, high, reach) {
   // In a narrow band the handles leave the middle third to moving it.
   const inner = Math.min(reach, (high - low) / 3)
-  const toLow = x < low ? low - x : (x - low) * (reach / Math.max(inner, 1e-6))
-  const toHigh = x > high ? x - high : (high - x) * (reach / Math.max(inner, 1e-6))
-  if (Math.min(toLow, toHigh) <= reach) return toLow <= toHigh ? (x > high ? "high" : "low") : x < low ? "low" : "high"
+  const nearLow = x >= low - reach && x <= low + inner
+  const nearHigh = x <= high + reach && x >= high - inner
+  if (nearLow && nearHigh) return x - low < high - x ? "low" : "high"
+  if (nearLow || nearHigh) return nearLow ? "low" : "high"
   return x > low && x < high ? "window" : "brush"
 }
 

@@ -156,9 +156,10 @@ def resolve(
     if given != owner.given:
         # A page that stores what it was returned gives the person's own band back: that is no move of the page.
         own = said is not None and number > owner.seen and given == _inside(histogram, said[1], said[2])
-        owner.given = given
-        if not own:
+        # In a session's first call a band in the browser is older than the session: the server was started again.
+        if not own and owner.given is not None:
             owner.seen = number
+        owner.given = given
     if said is not None and number > owner.seen:
         return _inside(histogram, said[1], said[2])
     return given
