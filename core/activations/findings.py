@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,13 +88,15 @@ def sentence(band: BandSummary, top: BandSummary, *, is_top: bool = False) -> st
 def outward(low: float, high: float, span: float) -> tuple[float, float]:
     """The band rounded to four digits of the range it lies in, never losing an image at its ends.
 
-    span: width of the whole range, > 0. For numbers that people read, type and put in links.
+    low, high: finite. span: width of the whole range, > 0. For numbers that people read, type and put in links.
     """
     digits = 4 - math.ceil(math.log10(span)) if span > 0 and math.isfinite(span) else 4
-    scale = 10.0**digits
-    return round(math.floor(low * scale) / scale, max(digits, 0)), round(
-        math.ceil(high * scale) / scale, max(digits, 0)
-    )
+    step = Decimal(1).scaleb(-digits)
+    # decimal arithmetic on the shortest text of each number: rounding what is round already changes nothing
+    with localcontext(prec=400):
+        down = Decimal(repr(float(low))).quantize(step, rounding=ROUND_FLOOR)
+        up = Decimal(repr(float(high))).quantize(step, rounding=ROUND_CEILING)
+    return float(down), float(up)
 
 
 def _percent(fraction: float | None) -> str:

@@ -14,7 +14,7 @@ from core.activations.directions import class_index
 from core.settings import DEFAULTS
 from pages.parts import band_data, band_state, concept_tools, gallery, problem, theme
 from pages.parts.band_state import ALL, BOTTOM, MID, PRESETS, TOP, View
-from pages.parts.band_strip import Marker, Preset, band_strip
+from pages.parts.band_strip import Preset, band_strip
 from pages.parts.words import TERMS, plain
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ def _strip(analysis: Analysis, view: View) -> None:
         histogram,
         low,
         high,
-        markers=[Marker(0.0, "0")],
         value_label=f"logit of {view.class_name}",
         preset=Preset(mid.low, mid.high, "mid band"),
         count=lambda low, high: len(findings.members(scores, low, high, closed=True, rows=mask)),
@@ -98,21 +97,15 @@ def _numbers(analysis: Analysis, view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="band-numbers"):
         for end, key in (("From", "band_low"), ("to", "band_high")):
             st.number_input(
-                end,
-                key=key,
-                step=step,
-                format="%.3f",
-                width=130,
-                on_change=problem.kept(_set_numbers),
-                args=(analysis,),
+                end, key=key, step=step, format="%.3f", width=130, on_change=problem.kept(_set_numbers), args=(analysis,)
             )
         st.button(
-            "Resample",
+            f"Resample · seed {view.seed}",
             icon=":material/casino:",
             on_click=partial(_resample, analysis),
-            help="Draw other images from the same band.",
+            help=f"Draw other images from the same band. {TERMS['seed']}",
         )
-        st.caption(f"Seed {view.seed}", help=TERMS["seed"], width="content")
+        concept_tools.create(analysis, "bands")
 
 
 def _finding(analysis: Analysis, view: View) -> None:
@@ -135,8 +128,6 @@ def _grid(analysis: Analysis, view: View) -> None:
     rng = np.random.default_rng(view.seed)
     rows = sampling.draw(scores, view.low, view.high, closed=True, count=DEFAULTS.grid_size, rng=rng, rows=mask)
     values = analysis.logits[rows, class_index(view.class_name, analysis.classes)]
-    with st.container(horizontal=True, vertical_alignment="center", key="band-concepts"):
-        concept_tools.create(analysis, "bands")
     where = gallery.Place(direction=f"logit:{view.class_name}", low=view.low, high=view.high)
     gallery.show(
         analysis,

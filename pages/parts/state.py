@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from core.activations.store import open_analysis, touch
 from core.database import AnalysisRecord, DatasetRecord
+from core.demo import find_demo
 from core.errors import NotFound
 from core.jobs.launcher import recover
 from core.workspace import Workspace, open_workspace
@@ -54,7 +55,6 @@ class Investigation:
 
     id: str
     dataset_name: str
-    dataset_root: Path
     model_name: str
     accuracy: float | None
     created: datetime
@@ -73,7 +73,6 @@ def investigations() -> list[Investigation]:
         Investigation(
             id=analysis.id,
             dataset_name=dataset.name,
-            dataset_root=Path(dataset.root),
             model_name=analysis.model_name,
             accuracy=analysis.accuracy,
             created=analysis.created,
@@ -84,9 +83,8 @@ def investigations() -> list[Investigation]:
 
 
 def demo_analysis() -> str | None:
-    """The demo's investigation, if it was made: the one on the birds in this workspace's own folder."""
-    birds = workspace().datasets / "birds"
-    return next((item.id for item in reversed(investigations()) if item.dataset_root == birds), None)
+    """Id of the demo's investigation, if it was made."""
+    return find_demo(workspace())
 
 
 def choose(analysis_id: str) -> None:

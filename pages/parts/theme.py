@@ -35,6 +35,10 @@ def class_colors(count: int) -> tuple[str, ...]:
     return tuple(palette[i % len(palette)] for i in range(count))
 
 
+def accent_color() -> str:
+    return "#57b8c9" if is_dark() else "#0b7285"
+
+
 def text_color() -> str:
     return "#e4e9ed" if is_dark() else "#1d2730"
 

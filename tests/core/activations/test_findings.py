@@ -1,0 +1,78 @@
+"""What a band says: counts and accuracy of planted images, and numbers rounded so that none is lost."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.activations.directions import SortedScores
+from core.activations.findings import BandSummary, members, outward, sentence, summarise
+
+VALUES = np.array([3.0, -1.0, 0.5, 2.0, 0.0, np.nan], dtype=np.float32)
+
+
+@pytest.fixture
+def planted() -> tuple[SimpleNamespace, SortedScores]:
+    order = np.argsort(VALUES, kind="stable")
+    analysis = SimpleNamespace(
+        n=6, classes=("cat", "dog"), labels=np.array([1, 0, 1, 0, 0, 1]), predicted=np.array([1, 0, 0, 1, 0, 0])
+    )
+    return analysis, SortedScores(VALUES[order], order)
+
+
+def test_a_band_counts_its_classes_and_what_the_model_gets_right(planted: tuple) -> None:
+    summary = summarise(*planted, 0.0, 2.0, closed=True)
+    assert summary == BandSummary(count=3, total=6, classes={"cat": 2, "dog": 1}, correct=1)
+    assert summary.accuracy == pytest.approx(1 / 3)
+
+
+def test_an_open_band_leaves_its_high_end_out(planted: tuple) -> None:
+    assert summarise(*planted, 0.0, 2.0, closed=False).count == 2
+
+
+def test_only_chosen_rows_count(planted: tuple) -> None:
+    rows = np.array([True, True, False, True, False, True])
+    assert members(planted[1], -5, 5, closed=True, rows=rows).tolist() == [1, 3, 0]
+    assert summarise(*planted, -5, 5, closed=True, rows=rows).total == 4
+
+
+def test_an_empty_band_has_no_accuracy_and_says_so(planted: tuple) -> None:
+    empty = summarise(*planted, 10, 11, closed=True)
+    assert empty.accuracy is None
+    assert "No image" in sentence(empty, empty)
+
+
+def test_the_sentence_sets_a_band_against_the_top() -> None:
+    band = BandSummary(100, 400, {"cat": 30, "dog": 70}, 71)
+    top = BandSummary(100, 400, {"cat": 0, "dog": 100}, 99)
+    said = sentence(band, top)
+    assert "right 71% of the time, in the top band 99%" in said
+    assert "70% dog and 30% cat" in said
+    assert "in the top band" not in sentence(top, top, is_top=True)
+
+
+@given(
+    st.floats(-1e6, 1e6, allow_nan=False),
+    st.floats(0, 1e6, allow_nan=False),
+    st.floats(1e-6, 1e7, allow_nan=False),
+)
+def test_rounding_outward_never_loses_an_image(low: float, width: float, span: float) -> None:
+    high = low + width
+    rounded_low, rounded_high = outward(low, high, span)
+    assert rounded_low <= low
+    assert rounded_high >= high
+    # and moves each end by no more than two thousandths of the range, or the last bits of the number itself
+    allowed = 2e-3 * span + 1e-9 * max(abs(low), abs(high), 1)
+    assert math.isclose(rounded_low, low, abs_tol=allowed)
+    assert math.isclose(rounded_high, high, abs_tol=allowed)
+
+
+@given(st.floats(-100, 100, allow_nan=False), st.floats(0, 100, allow_nan=False), st.floats(0.01, 1e3))
+def test_rounding_twice_changes_nothing(low: float, width: float, span: float) -> None:
+    once = outward(low, low + width, span)
+    assert outward(*once, span) == once

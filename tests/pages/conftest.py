@@ -1,0 +1,106 @@
+"""The pages over a planted investigation, run by Streamlit's own test driver through pages/main.py."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core.activations.store import Analysis, ModelFacts, write_analysis
+from core.classifiers.head import Head
+from core.datasets.dataset import Attribute, Dataset
+from core.workspace import Workspace
+
+MAIN = Path(__file__).resolve().parents[2] / "pages" / "main.py"
+
+Visit = Callable[..., AppTest]
+
+
+@pytest.fixture
+def visit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
+    """visit("bands", low="-1") opens a room on the test's workspace and runs it; also to go on with an app at hand."""
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
+    st.cache_resource.clear()
+
+    def open_room(room: str = "home", app: AppTest | None = None, **query: str) -> AppTest:
+        fresh = app is None
+        app = app or AppTest.from_file(str(MAIN), default_timeout=30)
+        for name, value in query.items():
+            app.query_params[name] = value
+        if fresh:
+            app.run()
+        if room != "home" or not fresh:
+            app.switch_page(f"{room}.py").run()
+        return app
+
+    yield open_room
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def planted(workspace: Workspace) -> Analysis:
+    """600 images, two classes; `place` agrees with the class on 95% of train and val, and the head leans on it."""
+    return plant(workspace)
+
+
+def plant(workspace: Workspace, n: int = 600, *, name: str = "birds", classes: tuple[str, ...] = ()) -> Analysis:
+    rng = np.random.default_rng(7)
+    splits = np.repeat([0, 1, 2], n // 3).astype(np.int8)
+    labels = rng.integers(0, 2, n)
+    agrees = rng.random(n) < np.where(splits == 2, 0.5, 0.95)
+    place = np.where(agrees, labels, 1 - labels)
+    features = rng.normal(size=(n, 8)).astype(np.float32)
+    features[:, 0] += 2.0 * (2 * labels - 1)
+    features[:, 1] += 3.0 * (2 * place - 1)
+    weight = np.zeros((2, 8), dtype=np.float32)
+    weight[1, :2] = (0.6, 0.9)
+    weight[0] = -weight[1]
+    root = workspace.root.parent / name
+    root.mkdir(exist_ok=True)
+    names = [f"{split}/{i:04d}.png" for i, split in enumerate(np.array(["train", "val", "test"])[splits])]
+    order = np.argsort(names)
+    for i in order[:4]:
+        path = root / names[i]
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (48, 32), (200, 80, 40)).save(path)
+    dataset = Dataset(
+        id=f"id-of-{name}",
+        name=name,
+        root=root,
+        source="metadata-csv",
+        images=np.array(names, dtype=np.dtypes.StringDType())[order],
+        labels=labels[order].astype(np.int64),
+        splits=splits[order],
+        classes=classes or ("landbird", "waterbird"),
+        attributes=(Attribute("place", ("land", "water"), place[order].astype(np.int16)),),
+        problems=(),
+        notes=(),
+        fingerprint="0",
+    )
+    model = ModelFacts(name="erm", file=root / "erm.safetensors", arch="small", digest="0", preprocessing={})
+    return write_analysis(
+        workspace,
+        dataset,
+        features=features[order],
+        head=Head(weight, np.zeros(2, dtype=np.float32)),
+        thumbnail_files=[_square(int(value)) for value in place[order]],
+        model=model,
+    )
+
+
+def _square(place: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (24, 24), (70, 130, 200) if place else (90, 150, 80)).save(file, "WEBP")
+    return file.getvalue()
+
+
+def texts(app: AppTest) -> str:
+    """Everything a person can read on the page, as one string."""
+    found = [*app.title, *app.header, *app.subheader, *app.markdown, *app.caption, *app.error, *app.info, *app.success]
+    return "\n".join(element.value for element in found)

@@ -1,0 +1,54 @@
+"""Names show as they are; numbers claim no more than they know."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from pages.parts import words
+
+
+@pytest.mark.parametrize("name", ["**bold**", "<b>x</b>", "$x^2$", "[a](http://b)", ":red[x]", "# a", "a_b_c", "`c`"])
+def test_markdown_in_a_name_is_escaped(name: str) -> None:
+    shown = words.plain(name)
+    specials = [i for i, character in enumerate(shown) if character in "*<>$[]():#_`"]
+    assert all(shown[i - 1] == "\\" for i in specials)
+
+
+def test_a_shortcode_in_a_name_stays_text() -> None:
+    assert ":smile:" not in words.plain("a :smile: b").replace("\\", "")
+
+
+def test_a_name_stays_on_one_line() -> None:
+    assert words.plain("a\n\n# b").count("\n") == 0
+
+
+def test_nearly_all_is_not_written_as_all() -> None:
+    assert words.percent(0.996) == "99.6%"
+    assert words.percent(1.0) == "100%"
+    assert words.percent(0.714) == "71%"
+    assert words.percent(0.004) == "0.4%"
+    assert words.percent(None) == "–"
+    assert words.percent(float("nan")) == "–"
+
+
+def test_a_long_list_says_how_many_more() -> None:
+    assert words.listed(["a"]) == "a"
+    assert words.listed(["a", "b", "c"]) == "a, b and c"
+    assert words.listed([str(i) for i in range(8)]) == "0, 1, 2, 3, 4, 5 and 2 more"
+    assert words.listed([]) == "none"
+
+
+def test_one_is_singular() -> None:
+    assert words.count(1, "image") == "1 image"
+    assert words.count(1200, "image") == "1,200 images"
+    assert words.count(2, "class", "classes") == "2 classes"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "just now"), (61, "1 minute ago"), (7300, "2 hours ago"), (200_000, "2 days ago")]
+)
+def test_how_long_ago(seconds: int, text: str) -> None:
+    now = datetime(2026, 1, 10)
+    assert words.ago(now - timedelta(seconds=seconds), now) == text
