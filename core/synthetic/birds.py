@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from core.errors import BadRequest
 from core.files import storage_problems
 from core.progress import Progress, silent
-from core.synthetic.canvas import Canvas, Pen, darker, lighter, mix, varied
-from core.synthetic.figures import HEIGHTS, KINDS, Plumage, duck, gull, heron, plumage, swan
-from core.synthetic.scenes import LIGHTS, PLACES, Light, land, water
+from core.synthetic.picture import draw_bird
+from core.synthetic.scenes import PLACES
 
 CLASSES = ("landbird", "waterbird")
 COLUMNS = ("img_id", "img_filename", "y", "y_name", "split", "place", "place_name")
@@ -62,156 +60,6 @@ def plan_birds(n: int, agreement: float, rng: np.random.Generator) -> Plan:
             splits += [split] * mine
     order = rng.permutation(n)
     return Plan(*(np.array(column, dtype=np.int8)[order] for column in (kinds, places, splits)))
-
-
-def draw_bird(kind: str, place: str, rng: np.random.Generator, size: int = 96) -> Image.Image:
-    """One picture. kind: "landbird" or "waterbird". place: "land" or "water". Returns an RGB image, size x size."""
-    canvas = Canvas(size)
-    light = LIGHTS[rng.integers(len(LIGHTS))]
-    figure = KINDS[kind][rng.integers(len(KINDS[kind]))]
-    length = rng.uniform(0.30, 0.44) / HEIGHTS[figure]
-    x, feet = rng.uniform(0.36, 0.64), rng.uniform(0.68, 0.84)
-    stand = _stand(figure in (duck, swan, gull, heron), figure is heron, place, rng)
-    ground = (water if place == "water" else land)(canvas, light, feet, rng)
-    bird = _lit(plumage(rng), light)
-    if stand in ("rock", "post", "branch"):
-        feet -= rng.uniform(0.02, 0.10)
-        _PERCHES[stand](canvas, x, feet, length, light, place, ground, rng)
-    pose = {"flip": bool(rng.random() < 0.5), "lean": float(rng.normal(0, 0.07))}
-    stretch = (float(rng.uniform(0.92, 1.08)), float(rng.uniform(0.92, 1.08)))
-    seed = int(rng.integers(2**32))
-    swims = stand in ("swims", "wades")
-    if swims:
-        mirror = Pen(canvas, x, feet + 0.01, length, stretch=stretch, mirrored=True, alpha=0.3, **pose)
-        figure(mirror, bird, np.random.default_rng(seed), swims)
-    elif stand == "ground":
-        canvas.ellipse(x, feet, length * 0.55, length * 0.08, darker(ground, 0.6), 0.35)
-    pen = Pen(canvas, x, feet, length, stretch=stretch, **pose)
-    figure(pen, bird, np.random.default_rng(seed), swims)
-    if swims:
-        _ripples(canvas, x, feet, length * (0.35 if stand == "wades" else 0.75), ground, rng)
-    elif stand == "ground":
-        _tufts(canvas, x, feet, length, ground, rng)
-    return canvas.finish()
-
-
-def _stand(water_bird: bool, wader: bool, place: str, rng: np.random.Generator) -> str:
-    """What carries the bird. Rocks and posts carry both kinds in both places, so that they give nothing away."""
-    chance = rng.random()
-    if place == "water":
-        if water_bird:
-            return ("wades" if wader else "swims") if chance < 0.7 else ("rock" if chance < 0.88 or wader else "post")
-        return "branch" if chance < 0.4 else ("rock" if chance < 0.7 else "post")
-    if chance < (0.65 if water_bird else 0.4):
-        return "ground"
-    if chance < 0.85 or water_bird:
-        return "rock" if rng.random() < 0.6 else "post"
-    return "branch"
-
-
-def _lit(p: Plumage, light: Light) -> Plumage:
-    """The bird in the light of the scene, but less than the scene itself: it is what one should look at."""
-    share = light.amount * 0.35
-    colors = (mix(c, light.haze, share) for c in (p.body, p.wing, p.breast, p.head, p.tail, p.bill, p.leg))
-    return Plumage(*colors, pattern=p.pattern)
-
-
-def _rock(canvas, x, y, length, light, place, ground, rng) -> None:  # type: ignore[no-untyped-def]
-    stone = light.on(varied((132, 128, 126), rng, 10))
-    wide, deep = length * rng.uniform(0.6, 0.85), length * rng.uniform(0.25, 0.4)
-    canvas.blob(
-        [
-            (x - wide, y + deep),
-            (x - wide * 0.7, y + 0.01),
-            (x, y - 0.012),
-            (x + wide * 0.75, y + 0.01),
-            (x + wide, y + deep),
-            (x, y + deep * 1.15),
-        ],
-        stone,
-    )
-    canvas.blob(
-        [
-            (x - wide * 0.6, y + deep * 0.3),
-            (x - wide * 0.3, y + 0.004),
-            (x + wide * 0.4, y + 0.004),
-            (x + wide * 0.1, y + deep * 0.35),
-        ],
-        lighter(stone, 0.22),
-        0.8,
-    )
-    if place == "water":
-        _ripples(canvas, x, y + deep, wide * 1.15, ground, rng)
-    else:
-        _tufts(canvas, x, y + deep, wide * 1.4, ground, rng)
-
-
-def _post(canvas, x, y, length, light, place, ground, rng) -> None:  # type: ignore[no-untyped-def]
-    wood = light.on(varied((128, 98, 76), rng, 10))
-    half, low = length * rng.uniform(0.13, 0.2), min(0.97, y + rng.uniform(0.16, 0.26))
-    canvas.polygon([(x - half, y), (x + half, y), (x + half * 1.05, low), (x - half * 1.05, low)], wood)
-    canvas.polygon(
-        [(x + half * 0.3, y), (x + half, y), (x + half * 1.05, low), (x + half * 0.35, low)], darker(wood, 0.2)
-    )
-    canvas.ellipse(x, y, half, half * 0.3, lighter(wood, 0.25))
-    if place == "water":
-        _ripples(canvas, x, low, half * 2.2, ground, rng)
-    else:
-        _tufts(canvas, x, low, half * 4, ground, rng)
-
-
-def _branch(canvas, x, y, length, light, place, ground, rng) -> None:  # type: ignore[no-untyped-def]
-    wood = light.on(varied((110, 82, 64), rng, 8))
-    leaf = light.on(varied((112, 152, 82), rng, 14))
-    side = 1 if rng.random() < 0.5 else -1
-    rise = rng.uniform(-0.08, 0.10)
-    path = [
-        (x + side * 0.8, y + rise * 2),
-        (x + side * 0.35, y + rise * 0.5 + 0.02),
-        (x, y + 0.014),
-        (x - side * length * 0.9, y - 0.02),
-    ]
-    Pen(canvas, 0, 0, 1).tube(path, [0.03, 0.022, 0.015, 0.006], wood)
-    for _ in range(rng.integers(3, 7)):
-        share = rng.uniform(-0.9, 1.6)
-        at = (
-            x + side * share * length,
-            y + 0.012 + (0.03 if rng.random() < 0.5 else -0.022) + max(0.0, share) * rise * 0.4,
-        )
-        if abs(share) < 0.35:
-            continue
-        Pen(canvas, *at, length).ellipse(0, 0, 0.13, 0.055, varied(leaf, rng, 6), turn=rng.uniform(0, 3))
-
-
-_PERCHES = {"rock": _rock, "post": _post, "branch": _branch}
-
-
-def _ripples(canvas, x, y, wide, ground, rng) -> None:  # type: ignore[no-untyped-def]
-    for step in range(3):
-        reach, drop = wide * (0.9 + 0.28 * step), 0.004 + 0.014 * step
-        for side in (-1, 1):
-            near, far = x + side * reach * rng.uniform(0.15, 0.4), x + side * reach
-            canvas.line(
-                [(near, y + drop + 0.006), ((near + far) / 2, y + drop + 0.006), (far, y + drop)],
-                0.008,
-                lighter(ground, 0.5),
-                0.75 - 0.2 * step,
-            )
-
-
-def _tufts(canvas, x, y, wide, ground, rng) -> None:  # type: ignore[no-untyped-def]
-    for _ in range(5):
-        at, size = x + rng.uniform(-0.8, 0.8) * wide, rng.uniform(0.02, 0.04)
-        color = lighter(ground, 0.15) if rng.random() < 0.5 else darker(ground, 0.22)
-        for blade in (-0.5, 0.0, 0.5):
-            canvas.polygon(
-                [
-                    (at - size * 0.16, y + 0.012),
-                    (at + blade * size * 1.2, y + 0.012 - size),
-                    (at + size * 0.16, y + 0.012),
-                ],
-                color,
-            )
 
 
 def make_birds(

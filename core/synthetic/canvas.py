@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 Color = tuple[int, int, int]
-Points = Sequence[tuple[float, float]] | np.ndarray
+Points = Sequence[tuple[float, float]] | Sequence[np.ndarray] | np.ndarray
 
 OVERSAMPLING = 3
 _STEPS = 7
@@ -106,8 +106,9 @@ class Canvas:
 
     def glow(self, x: float, y: float, radius: float, color: Color, strength: float) -> None:
         """A soft disc of light that fades to nothing at `radius`."""
-        for ring in range(8, 0, -1):
-            self.ellipse(x, y, radius * ring / 8, radius * ring / 8, color, strength / 8)
+        rings = 20
+        for ring in range(rings, 0, -1):
+            self.ellipse(x, y, radius * ring / rings, radius * ring / rings, color, strength / rings)
 
     def finish(self) -> Image.Image:
         return self.image.reduce(OVERSAMPLING)

@@ -1,7 +1,7 @@
 """The birds. Both kinds share their colours, sizes and poses; what tells them apart is their build.
 
-A water bird lies low and long, with a flat or long bill, a long or strong neck and webbed or very long legs. A land bird
-is round and upright, with a big head, a short pointed beak and thin legs.
+A water bird lies low and long, with a flat or long bill, a long or strong neck and webbed or very long legs. A land
+bird is round and upright, with a big head, a short pointed beak and thin legs.
 """
 
 from __future__ import annotations
@@ -271,12 +271,12 @@ KINDS: dict[str, tuple[Figure, ...]] = {
     "landbird": (robin, finch, cardinal, wren),
     "waterbird": (duck, swan, gull, heron),
 }
-# Units from the feet to the crown, so that tall and low birds fill a picture alike.
-HEIGHTS: dict[Figure, float] = {
-    duck: 0.9,
-    swan: 1.15,
-    gull: 0.85,
-    heron: 1.3,
+# Size of each figure in its own units, so that low and tall birds fill a picture alike.
+EXTENTS: dict[Figure, float] = {
+    duck: 1.15,
+    swan: 1.25,
+    gull: 1.25,
+    heron: 1.35,
     robin: 1.0,
     finch: 1.0,
     cardinal: 1.1,

@@ -43,7 +43,7 @@ def sky(canvas: Canvas, light: Light, horizon: float, rng: np.random.Generator) 
     x = rng.uniform(0.12, 0.88)
     y = horizon - rng.uniform(0.02, 0.10) if light.low else rng.uniform(0.08, horizon * 0.55)
     radius = rng.uniform(0.045, 0.075)
-    canvas.glow(x, y, radius * 3.2, light.sun, 0.5)
+    canvas.glow(x, y, radius * 3.4, light.sun, 0.6)
     canvas.ellipse(x, y, radius, radius, light.sun)
     for _ in range(rng.integers(0, 4)):
         _cloud(canvas, rng.uniform(0, 1), rng.uniform(0.05, horizon * 0.75), rng.uniform(0.05, 0.11), light, rng)
@@ -51,12 +51,12 @@ def sky(canvas: Canvas, light: Light, horizon: float, rng: np.random.Generator) 
 
 
 def _cloud(canvas: Canvas, x: float, y: float, r: float, light: Light, rng: np.random.Generator) -> None:
-    color = mix((255, 255, 255), light.sky[2], 0.35)
-    alpha = rng.uniform(0.55, 0.85)
+    # opaque, in a colour near the sky's: overlapping discs that one can see through look like discs
+    color = mix(mix((255, 255, 255), light.sky[2], 0.4), light.sky[1], rng.uniform(0.1, 0.4))
     base = y + r * 0.35
-    canvas.ellipse(x, base, r * 1.9, r * 0.32, color, alpha)
+    canvas.ellipse(x, base, r * 1.9, r * 0.32, color)
     for dx, size in ((-0.9, 0.5), (-0.1, 0.75), (0.8, 0.55)):
-        canvas.ellipse(x + dx * r, base - size * r * 0.35, size * r, size * r * 0.62, color, alpha)
+        canvas.ellipse(x + dx * r, base - size * r * 0.35, size * r, size * r * 0.62, color)
 
 
 def ridge(
@@ -90,7 +90,7 @@ def water(canvas: Canvas, light: Light, ground: float, rng: np.random.Generator)
             ridge(canvas, horizon, rng.uniform(0.015, 0.05), darker(shore, 0.18), rng, rough=3)
     near = mix(base, light.sky[2], 0.55)
     canvas.gradient(horizon, 1.0, [(0, near), (0.25, mix(base, near, 0.4)), (1, darker(base, 0.22))])
-    if 0.75 <= scene and rng.random() < 0.5:
+    if scene >= 0.75 and rng.random() < 0.5:
         _sail(canvas, rng.uniform(0.1, 0.9), horizon + 0.012, rng.uniform(0.05, 0.09), light, rng)
     _glitter(canvas, sun[0], horizon, light, rng)
     _waves(canvas, horizon, base, rng)
@@ -166,7 +166,7 @@ FLOWERS: tuple[Color, ...] = ((250, 240, 226), (244, 202, 84), (226, 110, 120), 
 
 
 def land(canvas: Canvas, light: Light, ground: float, rng: np.random.Generator) -> Color:
-    """A meadow with hills, or the edge of a wood. ground: height of the bird's feet. Returns the colour of the ground."""
+    """A meadow with hills, or the edge of a wood. ground: height of the feet. Returns the colour of the ground."""
     horizon = min(rng.uniform(0.38, 0.56), ground - 0.10)
     sky(canvas, light, horizon, rng)
     meadow = light.on(varied(MEADOWS[rng.integers(len(MEADOWS))], rng, 8))
@@ -192,6 +192,8 @@ def land(canvas: Canvas, light: Light, ground: float, rng: np.random.Generator) 
 
 def _wood(canvas: Canvas, horizon: float, light: Light, leaf: Color, rng: np.random.Generator) -> None:
     back, front = light.on(darker(leaf, 0.1), 0.18), light.on(darker(leaf, 0.2))
+    # undergrowth, so that no sky shows between the trunks
+    canvas.gradient(horizon - 0.03, horizon + 0.1, [(0, darker(back, 0.1)), (1, darker(front, 0.15))])
     for color, level, count in ((back, -0.04, 9), (front, 0.02, 8)):
         for x in np.linspace(-0.05, 1.05, count) + rng.normal(0, 0.03, count):
             _tree(canvas, float(x), horizon + level + 0.04, rng.uniform(0.2, 0.34), light, color, rng, tinted=True)
