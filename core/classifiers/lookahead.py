@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -20,7 +20,7 @@ def cores() -> int:
 
 def in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = 128, threads: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield work(item) for each item, in order. At most `ahead` results exist before they are taken.
 
     `Executor.map` would start all of it at once and hold every result: memory would grow with the number of images.
