@@ -112,25 +112,30 @@ def swan(pen: Pen, p: Plumage, rng: np.random.Generator, swims: bool) -> None:
     _eye(pen, head[0] + 0.045, head[1] - 0.03, 0.75)
 
 
-def gull(pen: Pen, p: Plumage, rng: np.random.Generator, swims: bool) -> None:
-    lift = rng.uniform(-0.04, 0.06)
-    up = 0.0 if swims else -0.28
+def pelican(pen: Pen, p: Plumage, rng: np.random.Generator, swims: bool) -> None:
+    lift, bow = rng.uniform(-0.06, 0.08), rng.uniform(-0.03, 0.06)
+    up = 0.0 if swims else -0.22
     if not swims:
-        _webbed(pen, p, (0.0, 0.12), -0.30)
-    head = (0.42, -0.52 - lift + up)
-    pen.polygon([(-0.30, -0.28 + up), (-0.78, -0.24 + up), (-0.72, -0.14 + up), (-0.30, -0.10 + up)], p.tail)
-    body = [(0.54, -0.40), (0.46, -0.16), (0.16, 0.03), (-0.20, 0.02), (-0.48, -0.14), (-0.30, -0.32), (0.06, -0.38)]
-    pen.blob([(x, y + up) for x, y in [*body, (0.30, -0.50)]], p.body)
-    pen.blob([(0.53, -0.40 + up), (0.46, -0.14 + up), (0.20, 0.02 + up), (0.22, -0.22 + up)], p.breast)
-    long, deep = rng.uniform(0.27, 0.34), 0.05
-    x, y = head
-    pen.blob([(x + 0.10, y - deep), (x + long, y - 0.01), (x + long + 0.01, y + 0.08), (x + 0.10, y + deep)], p.bill)
-    pen.ellipse(*head, 0.16, 0.145, p.head)
-    _wing(
-        pen, p, [(0.24, -0.32 + up), (-0.10, -0.38 + up), (-0.88, -0.30 + up), (-0.30, -0.08 + up), (0.12, -0.14 + up)]
+        _webbed(pen, p, (-0.02, 0.14), -0.26)
+    x, y = head = (0.30 + bow, -0.82 - lift + up)
+    pen.polygon([(-0.38, -0.30 + up), (-0.68, -0.34 + up), (-0.64, -0.22 + up), (-0.42, -0.12 + up)], p.tail)
+    body = [(0.38, -0.16), (0.28, -0.38), (0.0, -0.44), (-0.34, -0.38), (-0.54, -0.26), (-0.40, -0.04), (0.0, 0.06)]
+    pen.blob([(a, b + up) for a, b in [*body, (0.28, 0.02)]], p.body)
+    pen.tube(
+        [(0.18, -0.22 + up), (0.36, -0.42 + up), (0.20 + bow, -0.66 - lift / 2 + up), head],
+        [0.17, 0.1, 0.075, 0.09],
+        p.head,
     )
-    pen.polygon([(-0.56, -0.31 + up), (-0.90, -0.31 + up), (-0.60, -0.20 + up)], (48, 50, 60))
-    _eye(pen, x + 0.06, y - 0.03)
+    long, down = rng.uniform(0.50, 0.62), rng.uniform(0.10, 0.20)
+    tip = (x + long, y + down)
+    pouch = [(x + 0.06, y + 0.04), (x + 0.20, y + 0.20 + down / 2), (x + long * 0.7, y + down + 0.10), tip]
+    pen.blob([*pouch, (x + long * 0.5, y + down * 0.4)], mix(p.bill, (246, 214, 150), 0.35))
+    pen.polygon([(x + 0.05, y - 0.06), (x + long, y + down - 0.035), tip, (x + 0.05, y + 0.05)], p.bill)
+    pen.ellipse(*head, 0.13, 0.115, p.head, 0.2)
+    _wing(
+        pen, p, [(0.16, -0.34 + up), (-0.16, -0.46 + up), (-0.62, -0.34 + up), (-0.28, -0.08 + up), (0.06, -0.12 + up)]
+    )
+    _eye(pen, x + 0.045, y - 0.03, 0.85)
 
 
 def heron(pen: Pen, p: Plumage, rng: np.random.Generator, swims: bool) -> None:
@@ -269,13 +274,13 @@ def _webbed(pen: Pen, p: Plumage, feet: tuple[float, float], top: float) -> None
 
 KINDS: dict[str, tuple[Figure, ...]] = {
     "landbird": (robin, finch, cardinal, wren),
-    "waterbird": (duck, swan, gull, heron),
+    "waterbird": (duck, swan, pelican, heron),
 }
 # Size of each figure in its own units, so that low and tall birds fill a picture alike.
 EXTENTS: dict[Figure, float] = {
-    duck: 1.15,
+    duck: 1.05,
     swan: 1.25,
-    gull: 1.25,
+    pelican: 1.2,
     heron: 1.35,
     robin: 1.0,
     finch: 1.0,
