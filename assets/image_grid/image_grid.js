@@ -24,6 +24,7 @@ function memoryOf(store) {
 export default function imageGrid({ data, parentElement, setStateValue }) {
   if (!data) return undefined
   if (data.role === "thumbnails") {
+    parentElement.querySelector(".grid-root")?.remove() // this one only carries pictures
     const urls = Object.entries(data.thumbnails).map(([id, text]) => [Number(id), `data:image/webp;base64,${text}`])
     pictures.set(data.store, new Map(urls))
     mounted.get(data.store)?.draw()
@@ -76,6 +77,13 @@ function createGrid(parentElement, store) {
     memory.selected = selected
     draw()
     if (data.track) reportSoon()
+  }
+
+  function toggle(start, position) {
+    const next = toggled(start, order[position])
+    // A range starts at what was last put in, not at what was taken out.
+    if (next.has(order[position])) anchor = position
+    select(next)
   }
 
   function choose(conceptId) {
@@ -211,12 +219,9 @@ function createGrid(parentElement, store) {
   // --- focus and keys ------------------------------------------------------------------------------------------
 
   function focusTile(position, scroll = true) {
-    if (!order.length) return
-    nodes.get(order[focused])?.setAttribute("tabindex", "-1")
-    focused = position
     const tile = nodes.get(order[position])
-    tile.tabIndex = 0
-    tile.focus({ preventScroll: true })
+    if (!tile) return
+    tile.focus({ preventScroll: true }) // "focusin" below notes the position
     if (scroll) tile.scrollIntoView({ block: "nearest" })
   }
 
@@ -261,7 +266,7 @@ function createGrid(parentElement, store) {
     if (event.code === "Digit0" || event.code === "Numpad0") return tag(subject, memory.active, null), true
     if (!onTile) return false
 
-    if (key === " ") return (anchor = focused), select(toggled(fresh(event), order[focused])), true
+    if (key === " ") return toggle(fresh(event), focused), true
     if (key === "Enter") return openImage(order[focused]), true
     const to = movedFocus(key, focused, columns(), order.length)
     if (to === null) return false
@@ -308,8 +313,7 @@ function createGrid(parentElement, store) {
     focusTile(position, false)
     const start = fresh(event)
     if (event.shiftKey) return select(new Set([...start, ...rangeBetween(order, anchor, position)]))
-    anchor = position
-    return select(toggled(start, id))
+    return toggle(start, position)
   }
 
   let drag = null
@@ -365,6 +369,14 @@ function createGrid(parentElement, store) {
     }
   }
 
+  // A screen reader moves the focus without our keys.
+  tiles.addEventListener("focusin", event => {
+    const tile = event.target.closest(".tile")
+    if (!tile) return
+    nodes.get(order[focused])?.setAttribute("tabindex", "-1")
+    focused = order.indexOf(Number(tile.dataset.id))
+    tile.tabIndex = 0
+  })
   tiles.onclick = event => {
     const tile = event.target.closest(".tile")
     if (tile && !dragged) click(event, tile)
