@@ -12,11 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.concepts.concept import Concept, list_concepts
 from core.concepts.majority import own_logits, top_half
+from core.concepts.tags import PRESENT, tag_states
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
 
 # answers asked for in the top half of each class: with one answer in ten wrong, 5 give the wrong majority once in 117
 TOP_PER_CLASS = 5
@@ -57,9 +63,11 @@ def suggest(
     own, top = own_logits(logits, labels), top_half(logits, labels)
     free = np.ones(len(labels), dtype=bool) if states is None else states < 0
     budget = min(budget, int(free.sum()))
+    # the plan is for all answers, those given and those asked for: 60 in five batches are the same as 60 at once
+    planned = budget + int((~free).sum())
 
     tagged_top = np.bincount(labels[top & ~free], minlength=k)
-    wanted_top = max(1, min(TOP_PER_CLASS, int(budget * TOP_SHARE / k)))
+    wanted_top = max(1, min(TOP_PER_CLASS, int(planned * TOP_SHARE / k)))
     spread = [
         _spread(_sorted(np.flatnonzero(free & top & (labels == c)), own), max(0, wanted_top - int(tagged_top[c])))
         for c in range(k)
@@ -71,12 +79,36 @@ def suggest(
         chosen["doubt"] = _sorted(unsure, confidence)[: round(left * DOUBT_SHARE)].tolist()
         left -= len(chosen["doubt"])
     rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
-    if budget <= SMALL_BUDGET:
+    if planned <= SMALL_BUDGET:
         chosen["boundary"] = _sorted(np.flatnonzero(rest), _lead(logits)).tolist()[:left]
     else:
         lowest = [_sorted(np.flatnonzero(rest & (labels == c)), own).tolist() for c in range(k)]
         chosen["own-low"] = _round_robin(lowest)[:left]
     return _interleaved(chosen)
+
+
+def suggest_next(
+    workspace: Workspace, analysis: Analysis, concept: Concept | None = None, *, budget: int
+) -> tuple[Suggestion, ...]:
+    """`suggest` for the images of an analysis that may be tagged for curation; rows are rows of the analysis.
+
+    concept: skips what is tagged with it; None skips nothing. Images tagged as wrongly labelled are never proposed.
+    """
+    rows = analysis.split_rows(tagging_split(analysis))
+    states = None if concept is None else tag_states(workspace, analysis, concept)[rows].copy()
+    usable = np.ones(len(rows), dtype=bool)
+    for other in list_concepts(workspace, analysis.dataset_id):
+        if other.role == "wrong-label":
+            usable &= tag_states(workspace, analysis, other)[rows] != PRESENT
+    rows = rows[usable]
+    states = None if states is None else states[usable]
+    proposed = suggest(analysis.logits[rows], analysis.labels[rows], budget=budget, states=states)
+    return tuple(Suggestion(int(rows[item.row]), item.why) for item in proposed)
+
+
+def tagging_split(analysis: Analysis) -> str:
+    """Where images are tagged for curation: "val", or "train" in a dataset without val."""
+    return "val" if len(analysis.split_rows("val")) else "train"
 
 
 def _lead(logits: np.ndarray) -> np.ndarray:

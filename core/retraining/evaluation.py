@@ -43,6 +43,7 @@ class GroupAccuracy:
             "class": self.class_name,
             "concept": self.concept,
             "count": self.count,
+            "correct": self.correct,
             "accuracy": self.accuracy,
             "low": self.low,
             "high": self.high,
@@ -151,6 +152,22 @@ def evaluate(
         groups=tuple(groups),
         groups_from=grouping.source,
         estimated=grouping.estimated,
+    )
+
+
+def evaluation_from_dict(value: dict[str, Any]) -> Evaluation:
+    """The inverse of `Evaluation.to_dict`."""
+
+    def group(stored: dict[str, Any]) -> GroupAccuracy:
+        return GroupAccuracy(class_name=stored["class"], **{key: stored[key] for key in stored if key != "class"})
+
+    return Evaluation(
+        **{
+            **value,
+            "interval": tuple(value["interval"]),
+            "worst": group(value["worst"]),
+            "groups": tuple(group(stored) for stored in value["groups"]),
+        }
     )
 
 

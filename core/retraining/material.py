@@ -1,0 +1,138 @@
+"""From the workspace to plain arrays: which images, tags and groups a retraining may use, and which it may not.
+
+Curation uses val, evaluation test, and the two never meet: tags on test images are left out. Tags on train images
+teach the probe but no head is fitted on them, since the network has learnt those images by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.concepts.concept import Concept, get_concept, list_concepts
+from core.concepts.suggestions import tagging_split
+from core.concepts.tags import PRESENT, UNTAGGED, tag_states
+from core.errors import BadRequest, EmptyGroup, NotEnoughTags
+from core.files import digest
+from core.retraining.groups import Grouping, by_attribute
+from core.retraining.methods import Material
+from core.retraining.pool import ConceptTags, Pool
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """material: what methods get. states: (n, m) int8, tags of the chosen concepts on every image. groups: of every
+    image, by the dataset's first attribute; None where it has none. notes: sentences about what was left out.
+    tags: hash of all tags used."""
+
+    material: Material
+    concepts: tuple[Concept, ...]
+    states: np.ndarray
+    groups: Grouping | None
+    notes: tuple[str, ...]
+    tags: str
+
+
+def chosen_concepts(workspace: Workspace, analysis: Analysis, names: Sequence[str]) -> tuple[Concept, ...]:
+    """The concepts of these names; without names, every confounder that has a tag. Raises `NotFound`."""
+    if names:
+        chosen = (get_concept(workspace, analysis.dataset_id, name) for name in names)
+        return tuple({concept.id: concept for concept in chosen}.values())
+    return tuple(
+        concept
+        for concept in list_concepts(workspace, analysis.dataset_id)
+        if concept.role == "confounder" and (tag_states(workspace, analysis, concept) != UNTAGGED).any()
+    )
+
+
+def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]) -> Gathered:
+    """Read what a retraining needs. Raises `EmptyGroup` when a class has no image to fit on."""
+    split = tagging_split(analysis)
+    notes = []
+    if split == "train":
+        notes.append(
+            "There is no val split, so training images were used, which the network has learnt by heart: expect a "
+            "worst-group accuracy 5 to 9 points lower than with images set aside."
+        )
+    held_out = analysis.split_rows(split)
+    wrong = np.zeros(analysis.n, dtype=bool)
+    for concept in list_concepts(workspace, analysis.dataset_id):
+        if concept.role == "wrong-label":
+            wrong |= tag_states(workspace, analysis, concept) == PRESENT
+    if wrong[held_out].any():
+        notes.append(f"{int(wrong[held_out].sum())} images tagged as wrongly labelled were left out.")
+    states = np.full((analysis.n, len(concepts)), UNTAGGED, dtype=np.int8)
+    for i, concept in enumerate(concepts):
+        states[:, i] = tag_states(workspace, analysis, concept)
+    tagged = (states != UNTAGGED).any(axis=1)
+    on_test = int(tagged[analysis.split_rows("test")].sum())
+    if on_test:
+        notes.append(f"{on_test} tagged test images were not used for training: test is for measuring only.")
+    is_eligible = np.zeros(analysis.n, dtype=bool)
+    is_eligible[held_out] = True
+    is_train = np.zeros(analysis.n, dtype=bool)
+    is_train[analysis.split_rows("train")] = True
+    rows = np.flatnonzero((is_eligible | (is_train & tagged)) & ~wrong)
+    pool = Pool(
+        rows=rows,
+        features=np.asarray(analysis.features[rows], dtype=np.float32),
+        logits=np.asarray(analysis.logits[rows], dtype=np.float32),
+        labels=np.asarray(analysis.labels[rows]),
+        classes=analysis.classes,
+        head=analysis.head,
+        split=split,
+        eligible=is_eligible[rows],
+    )
+    _check_classes(pool)
+    groups = known_groups(analysis)
+    known = None
+    if groups is not None:
+        known = Grouping(groups.codes[rows], groups.classes, groups.patterns, groups.source)
+    tags = tuple(ConceptTags(concept.name, states[rows, i]) for i, concept in enumerate(concepts))
+    used = [
+        f"{concept.name}\0{analysis.images[row]}\0{states[row, i]}"
+        for i, concept in enumerate(concepts)
+        for row in np.flatnonzero(states[:, i] != UNTAGGED)
+    ]
+    return Gathered(Material(pool, tags, known), tuple(concepts), states, groups, tuple(notes), digest(*used))
+
+
+def known_groups(analysis: Analysis) -> Grouping | None:
+    """Class x first attribute for every image; None where the dataset has no attribute."""
+    if not analysis.attributes:
+        return None
+    attribute = analysis.attributes[0]
+    return by_attribute(analysis.labels, analysis.classes, attribute.name, attribute.values, attribute.codes)
+
+
+def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> None:
+    """Raise what can be told before anything is read. needs: see `Method`."""
+    if needs == "attributes" and not analysis.attributes:
+        raise BadRequest(
+            "This method needs the group of every held-out image, and the dataset has no known attribute.",
+            next_step="Use the method mid, which asks for a few dozen tags instead, or add an attribute column to "
+            "metadata.csv.",
+        )
+    if needs == "tags" and not concepts:
+        raise NotEnoughTags(
+            "This method repairs what tagged concepts point at, and no image is tagged with a confounder yet.",
+            next_step="Create a concept and tag the images that “tag next” proposes: 20 make a start, 60 a good "
+            "repair.",
+        )
+
+
+def _check_classes(pool: Pool) -> None:
+    absent = [name for c, name in enumerate(pool.classes) if not (pool.labels[pool.eligible] == c).any()]
+    if absent:
+        raise EmptyGroup(
+            f"The {pool.split} split has no usable image of {', '.join(absent)}, so a new last layer would forget "
+            f"{'it' if len(absent) == 1 else 'them'}.",
+            next_step=f"Put images of every class into {pool.split}.",
+        )

@@ -1,0 +1,301 @@
+"""The whole retraining on planted truth: tags in, a better head out, and honest sentences about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from core.classifiers.head import Head
+from core.concepts.concept import change_concept, create_concept
+from core.concepts.suggestions import suggest_next
+from core.concepts.tags import tag
+from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound
+from core.retraining.runs import check_request, list_runs, open_run, predictions, preview, retrain, run_head
+from core.workspace import Workspace
+
+
+def answer(workspace: Workspace, analysis: Any, truth: np.ndarray, *, budget: int = 60, name: str = "water") -> None:
+    """Tag what is suggested, as somebody who always sees right would."""
+    concept = create_concept(workspace, analysis.dataset_id, name)
+    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=budget)])
+    for present in (True, False):
+        tag(workspace, analysis, concept, rows[(truth[rows] == 1) == present], present)
+
+
+@pytest.fixture
+def analysis(planted_analysis: Any) -> Any:
+    return planted_analysis(0)
+
+
+@pytest.fixture
+def truth(analysis: Any) -> np.ndarray:
+    return analysis.attributes[0].codes
+
+
+def without_attributes(analysis: Any) -> Any:
+    images = analysis.images
+    stripped = replace(analysis, attributes=())
+    stripped.__dict__["images"] = images
+    return stripped
+
+
+def test_mid_recovers_most_of_the_gap_to_the_oracle(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    run = retrain(workspace, analysis, method="mid", concepts=("water",))
+    oracle = next(baseline for baseline in run.baselines if baseline.method == "dfr")
+    before, after = run.before.worst_group, run.after.worst_group
+    assert after - before >= 0.9 * (oracle.worst_group - before) > 0.1
+    assert run.after.average >= run.before.average
+    assert run.comparison["significant"]
+    assert "rose" in run.comparison["sentence"]
+    assert [baseline.method for baseline in run.baselines] == ["erm", "no-person", "class-balanced", "dfr"]
+
+
+def test_a_stored_run_reads_back_as_it_was(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    run = retrain(workspace, analysis, concepts=("water",), run_id="abc123")
+    assert open_run(workspace, "abc123") == run == open_run(workspace)
+    assert list_runs(workspace) == (run,)
+    assert list_runs(workspace, "another") == ()
+    test = analysis.split_rows("test")
+    new = predictions(workspace, analysis, "abc123", test)
+    was, now = analysis.predicted[test] == analysis.labels[test], new == analysis.labels[test]
+    assert run.comparison["fixed"] == analysis.ids[test][now & ~was].tolist()
+    assert run.comparison["broken"] == analysis.ids[test][was & ~now].tolist()
+    assert run.after.average == pytest.approx(now.mean())
+    table = pq.read_table(workspace.runs / "abc123" / "curation.parquet").to_pandas()
+    assert set(table["row"]) <= set(analysis.split_rows("val")), "nothing outside val is fitted on"
+    assert (table["reason"] == "tagged").sum() == 60
+    assert table.groupby("group")["weight"].sum().to_numpy() == pytest.approx(0.25)
+
+
+def test_same_tags_and_seed_give_the_same_head(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    first, second = (retrain(workspace, analysis, concepts=("water",), seed=3) for _ in range(2))
+    heads = [run_head(workspace, run.run) for run in (first, second)]
+    assert np.array_equal(heads[0].weight, heads[1].weight)
+    assert first.tags == second.tags
+    assert first.run != second.run
+
+
+def test_attributes_of_the_dataset_do_not_enter_mid(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    known = retrain(workspace, analysis, concepts=("water",))
+    unknown = retrain(workspace, without_attributes(analysis), concepts=("water",))
+    assert np.array_equal(run_head(workspace, known.run).weight, run_head(workspace, unknown.run).weight)
+
+
+def test_without_attributes_groups_are_estimated_and_said_to_be(
+    workspace: Workspace, analysis: Any, truth: np.ndarray
+) -> None:
+    answer(workspace, analysis, truth)
+    measured = retrain(workspace, analysis, concepts=("water",))
+    guessed = retrain(workspace, without_attributes(analysis), concepts=("water",))
+    assert guessed.after.estimated
+    assert not measured.after.estimated
+    assert guessed.after.groups_from == "concept water, estimated by a probe"
+    assert any("estimates" in note for note in guessed.notes)
+    assert guessed.after.worst_group == pytest.approx(measured.after.worst_group, abs=0.1)
+    assert {baseline.method for baseline in guessed.baselines} == {"erm", "no-person", "class-balanced"}
+
+
+def test_without_concepts_groups_are_the_classes(workspace: Workspace, analysis: Any) -> None:
+    run = retrain(workspace, without_attributes(analysis), method="class-balanced")
+    assert run.after.groups_from == "classes"
+    assert [group.concept for group in run.after.groups] == [None, None]
+
+
+@pytest.mark.parametrize("method", ["erm", "class-balanced", "dfr", "afr", "self"])
+def test_methods_without_tags_need_none(workspace: Workspace, analysis: Any, method: str) -> None:
+    run = retrain(workspace, analysis, method=method)
+    assert (run.method, run.concepts, run.curation) == (method, (), None)
+    assert len(run.after.groups) == 4
+
+
+def test_erm_is_unchanged_and_says_no_improvement(workspace: Workspace, analysis: Any) -> None:
+    run = retrain(workspace, analysis, method="erm")
+    assert run.before == run.after
+    assert (run.comparison["fixed"], run.comparison["broken"]) == ([], [])
+    assert "No improvement" in run.comparison["sentence"]
+
+
+def test_tags_on_test_images_are_not_used(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    before = retrain(workspace, analysis, concepts=("water",))
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    tag(workspace, analysis, concept, analysis.split_rows("test")[:40], True)
+    after = retrain(workspace, analysis, concepts=("water",))
+    assert np.array_equal(run_head(workspace, before.run).weight, run_head(workspace, after.run).weight)
+    assert any("40 tagged test images were not used" in note for note in after.notes)
+
+
+def test_tags_on_train_teach_the_probe_only(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth, budget=20)
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    train = analysis.split_rows("train")[:200]
+    for present in (True, False):
+        tag(workspace, analysis, concept, train[(truth[train] == 1) == present], present)
+    curation = preview(workspace, analysis, concepts=("water",))
+    assert set(curation.rows) <= set(analysis.split_rows("val"))
+    assert (curation.reasons == "tagged").sum() == 20
+
+
+def test_images_tagged_as_wrongly_labelled_are_left_out(
+    workspace: Workspace, analysis: Any, truth: np.ndarray
+) -> None:
+    answer(workspace, analysis, truth)
+    wrong = create_concept(workspace, analysis.dataset_id, "wrong label", role="wrong-label")
+    rows = analysis.split_rows("val")[:30]
+    tag(workspace, analysis, wrong, rows, True)
+    run = retrain(workspace, analysis)
+    assert run.concepts == ("water",)
+    assert any("30 images tagged as wrongly labelled" in note for note in run.notes)
+    table = pq.read_table(workspace.runs / run.run / "curation.parquet")
+    assert not set(rows.tolist()) & set(table["row"].to_pylist())
+    assert not set(rows.tolist()) & {item.row for item in suggest_next(workspace, analysis, budget=500)}
+
+
+def test_without_val_train_is_used_and_said(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    analysis.splits[analysis.splits == 1] = 0
+    answer(workspace, analysis, truth)
+    run = retrain(workspace, analysis, concepts=("water",))
+    assert any("no val split" in note for note in run.notes)
+    assert run.after.worst_group > run.before.worst_group
+
+
+def test_features_without_the_class_are_called_hopeless(workspace: Workspace, planted_analysis: Any) -> None:
+    analysis = planted_analysis(0, core=0.0)
+    answer(workspace, analysis, analysis.attributes[0].codes)
+    run = retrain(workspace, analysis, concepts=("water",))
+    assert any("No last layer can repair that" in note for note in run.notes)
+
+
+def test_good_features_raise_no_alarm(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    run = retrain(workspace, analysis, concepts=("water",))
+    assert not any("No last layer" in note for note in run.notes)
+    assert run.curation is not None
+    assert run.curation["warnings"] == []
+
+
+def test_a_concept_the_features_do_not_show_is_called_so(workspace: Workspace, analysis: Any) -> None:
+    rng = np.random.default_rng(5)
+    answer(workspace, analysis, rng.integers(2, size=analysis.n), name="mood")
+    try:
+        warnings = preview(workspace, analysis, concepts=("mood",)).warnings
+    except NotEnoughTags as error:
+        warnings = (error.detail,)
+    assert warnings
+
+
+def test_two_concepts_make_groups_of_their_joint_patterns(workspace: Workspace, planted_analysis: Any) -> None:
+    analysis = planted_analysis(0, classes=3, values=3, with_place=False, sizes=(3000, 3000, 900))
+    data = analysis.features  # the three places, planted again from the same seed
+    place = _places(0, classes=3, values=3, sizes=(3000, 3000, 900))
+    assert len(place) == len(data)
+    for value, name in ((1, "water"), (2, "desert")):
+        answer(workspace, analysis, (place == value).astype(int), name=name, budget=90)
+    run = retrain(workspace, analysis)
+    assert run.concepts == ("water", "desert")
+    patterns = {group.concept for group in run.after.groups}
+    assert {"no water, no desert", "water, no desert", "no water, desert"} <= patterns
+
+
+def _places(seed: int, **options: Any) -> np.ndarray:
+    import sys
+
+    planted = sys.modules[next(name for name in sys.modules if name.endswith("core.retraining.conftest"))].planted
+    return planted(seed, **options).place
+
+
+@pytest.mark.parametrize(
+    ("states", "says"),
+    [
+        ({}, "no image is tagged"),
+        ({True: 3, False: 2}, "5 tagged val images"),
+        ({True: 20}, "only 0 absent"),
+        ({True: 1, False: 19}, "only 1 present"),
+    ],
+)
+def test_too_few_tags_say_how_many_and_what_next(
+    workspace: Workspace, analysis: Any, states: dict[bool, int], says: str
+) -> None:
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    rows = iter(analysis.split_rows("val"))
+    for present, count in states.items():
+        tag(workspace, analysis, concept, [next(rows) for _ in range(count)], present)
+    for act in (
+        lambda: retrain(workspace, analysis),
+        lambda: check_request(workspace, analysis, "mid", ()),
+        lambda: preview(workspace, analysis),
+    ):
+        with pytest.raises(NotEnoughTags) as caught:
+            act()
+        assert says in caught.value.detail
+        assert "ag " in caught.value.next_step
+    assert list_runs(workspace) == ()
+
+
+def test_tagging_only_the_low_end_asks_for_the_top(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    val = analysis.split_rows("val")
+    own = analysis.logits[val, analysis.labels[val]]
+    rows = val[np.argsort(own)[:30]]
+    for present in (True, False):
+        tag(workspace, analysis, concept, rows[(truth[rows] == 1) == present], present)
+    with pytest.raises(NotEnoughTags) as caught:
+        retrain(workspace, analysis)
+    assert "top band of each class" in caught.value.next_step
+
+
+def test_dfr_without_attributes_points_to_mid(workspace: Workspace, analysis: Any) -> None:
+    for act in (retrain, lambda *args, method: check_request(*args, method, ())):
+        with pytest.raises(BadRequest, match="no known attribute") as caught:
+            act(workspace, without_attributes(analysis), method="dfr")
+        assert "mid" in caught.value.next_step
+
+
+def test_unknown_names_are_said(workspace: Workspace, analysis: Any) -> None:
+    with pytest.raises(NotFound, match="no method"):
+        retrain(workspace, analysis, method="magic")
+    with pytest.raises(NotFound, match="no concept"):
+        retrain(workspace, analysis, concepts=("snow",))
+    for name in ("", "nowhere", "../../etc"):
+        with pytest.raises(NotFound):
+            open_run(workspace, name)
+    with pytest.raises(NotFound, match="no run yet"):
+        open_run(workspace)
+
+
+def test_a_class_without_held_out_images_is_refused(workspace: Workspace, analysis: Any) -> None:
+    analysis.splits[(analysis.splits == 1) & (analysis.labels == 1)] = 0
+    with pytest.raises(EmptyGroup, match="class 1"):
+        retrain(workspace, analysis, method="class-balanced")
+
+
+def test_progress_can_stop_a_run_and_leaves_nothing(workspace: Workspace, analysis: Any) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, total: int, message: str = "") -> None:
+        if done >= 3:
+            raise StopError
+
+    with pytest.raises(StopError):
+        retrain(workspace, analysis, method="class-balanced", run_id="stopped", progress=stop)
+    with pytest.raises(NotFound):
+        open_run(workspace, "stopped")
+
+
+def test_renaming_a_concept_changes_no_head(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    first = retrain(workspace, analysis)
+    change_concept(workspace, create_concept(workspace, analysis.dataset_id, "water"), name="lake")
+    second = retrain(workspace, analysis)
+    assert second.concepts == ("lake",)
+    heads: list[Head] = [run_head(workspace, run.run) for run in (first, second)]
+    assert np.array_equal(heads[0].weight, heads[1].weight)
