@@ -122,7 +122,8 @@ function createStrip(parentElement) {
   // --- the band ------------------------------------------------------------------------------------------------
 
   function show(next) {
-    band = next
+    const clean = value => Number(value.toPrecision(12)) // without the noise of binary sums
+    band = { low: clean(next.low), high: clean(next.high) }
     exact = false
     if (!frame) frame = requestAnimationFrame(drawBand)
   }

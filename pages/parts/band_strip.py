@@ -91,6 +91,7 @@ class Owner:
     """Who moved the band last, in this session."""
 
     given: tuple[float, float] | None = None
+    returned: tuple[float, float] | None = None
     seen: int = 0  # the person's moves up to this number are older than what the page gave
 
 
@@ -153,16 +154,13 @@ def resolve(
     number = 0 if said is None else said[0]
     if number < owner.seen:  # the browser tab was loaded anew and counts its moves from the start again
         owner.seen = 0
-    if given != owner.given:
-        # A page that stores what it was returned gives the person's own band back: that is no move of the page.
-        own = said is not None and number > owner.seen and given == _inside(histogram, said[1], said[2])
-        # In a session's first call a band in the browser is older than the session: the server was started again.
-        if not own and owner.given is not None:
-            owner.seen = number
-        owner.given = given
-    if said is not None and number > owner.seen:
-        return _inside(histogram, said[1], said[2])
-    return given
+    # A page that stores what it was returned gives that back: no move of the page. Nor is a session's first call: a
+    # band in the browser is then older than the session, as after a restart of the server.
+    if owner.given is not None and given not in (owner.given, owner.returned):
+        owner.seen = number
+    owner.given = given
+    owner.returned = given if said is None or number <= owner.seen else _inside(histogram, said[1], said[2])
+    return owner.returned
 
 
 def strip_data(

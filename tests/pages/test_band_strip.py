@@ -28,7 +28,8 @@ def test_a_person_moves_the_band_and_it_stays_while_the_page_says_the_same() -> 
 def test_a_page_that_stores_what_is_returned_keeps_the_persons_band() -> None:
     owner = Owner()
     band = resolve(owner, (0, 1), None, HISTOGRAM)
-    for said in [(5, 2.0, 3.0), (5, 2.0, 3.0), (6, 2.5, 3.0), (6, 2.5, 3.0)]:
+    # a move may come in the very next run (7) or after some that changed nothing
+    for said in [(5, 2.0, 3.0), (5, 2.0, 3.0), (6, 2.5, 3.0), (7, 2.5, 3.5), (7, 2.5, 3.5)]:
         band = resolve(owner, band, said, HISTOGRAM)
         assert band == said[1:]
 
