@@ -97,7 +97,12 @@ def _numbers(analysis: Analysis, view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="band-numbers"):
         for end, key in (("From", "band_low"), ("to", "band_high")):
             st.number_input(
-                end, key=key, step=step, format="%.3f", width=130, on_change=problem.kept(_set_numbers), args=(analysis,)
+                end,
+                key=key,
+                step=step,
+                format="%.3f",
+                width=130,
+                on_change=problem.kept(partial(_set_numbers, analysis)),
             )
         st.button(
             f"Resample · seed {view.seed}",

@@ -11,6 +11,7 @@ from core.datasets.images import UnreadableImage, decode
 from core.errors import MidbandError
 from core.settings import DEFAULTS
 from pages.parts import problem
+from pages.parts.strips import strip
 from pages.parts.words import count, listed, plain
 
 PATH = "load_path"
@@ -62,7 +63,7 @@ def _overview(dataset: Dataset) -> None:
         f"**{plain(dataset.name)}** holds {count(len(dataset), 'image')} of "
         f"{count(len(dataset.classes), 'class', 'classes')}."
     )
-    facts, pictures = st.columns([2, 3], gap="medium")
+    facts, pictures = st.columns([2, 3], gap="large")
     with facts:
         table = pd.DataFrame(dataset.counts()).rename_axis("class")
         st.dataframe(table, width="stretch", height="content" if len(table) < 12 else 420)
@@ -77,7 +78,7 @@ def _overview(dataset: Dataset) -> None:
         for name, thumbnails in st.session_state[READ][2].items():
             st.caption(plain(name))
             if thumbnails:
-                st.image(thumbnails, width=84)
+                st.image(strip(thumbnails, SAMPLES_PER_CLASS), width="stretch", alt="")
             else:
                 st.caption("None of its first images can be opened.")
         if len(dataset.classes) > CLASSES_SHOWN:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 CHOSEN = "concept_chosen"
+ROLES = {
+    "confounder": "Only comes along with it",
+    "core": "Part of it",
+    "wrong-label": "A wrong label: leave such images out",
+    "other": "Something else",
+}
 
 
 def concepts(analysis: Analysis) -> tuple[Concept, ...]:
@@ -45,13 +51,20 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
         color = st.color_picker(
             "Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}-{len(existing)}"
         )
+        role = st.selectbox(
+            "What it is to the class",
+            list(ROLES),
+            format_func=ROLES.get,
+            key=f"concept-role-{suffix}",
+            help=TERMS["confounder"],
+        )
         st.button(
             "Create",
             type="primary",
             key=f"concept-create-{suffix}",
             disabled=not name.strip(),
             on_click=problem.kept(partial(_create, analysis, f"concept-name-{suffix}")),
-            args=(color,),
+            args=(color, role),
         )
 
 
@@ -83,9 +96,9 @@ def _remember_pick() -> None:
     st.session_state[CHOSEN] = st.session_state["concept_pick"]
 
 
-def _create(analysis: Analysis, name_key: str, color: str) -> None:
+def _create(analysis: Analysis, name_key: str, color: str, role: str) -> None:
     before = {concept.id for concept in concepts(analysis)}
-    concept = create_concept(state.workspace(), analysis.dataset_id, st.session_state[name_key], color=color)
+    concept = create_concept(state.workspace(), analysis.dataset_id, st.session_state[name_key], color=color, role=role)
     st.session_state[CHOSEN] = concept.id
     st.session_state["concepts_made"] += 1
     known = concept.id in before

@@ -50,7 +50,7 @@ def show(
 ) -> None:
     """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
 
-    predicted: (n,) classes to show in place of the analysis's own predictions.
+    predicted: (m,) classes to show in place of the analysis's own predictions.
     """
     concepts = list_concepts(state.workspace(), analysis.dataset_id)
     image_grid(
@@ -77,7 +77,7 @@ def grid_images(
     predicted: np.ndarray | None = None,
 ) -> list[GridImage]:
     chips = tags_of(state.workspace(), analysis, rows)
-    named = analysis.predicted if predicted is None else predicted
+    named = analysis.predicted[rows] if predicted is None else predicted
     return [
         GridImage(
             id=int(analysis.ids[row]),
@@ -85,8 +85,8 @@ def grid_images(
             title=str(analysis.images[row]),
             activation=None if values is None else float(values[place]),
             label=analysis.classes[analysis.labels[row]],
-            predicted=analysis.classes[named[row]],
-            correct=bool(analysis.labels[row] == named[row]),
+            predicted=analysis.classes[named[place]],
+            correct=bool(analysis.labels[row] == named[place]),
             chips=tuple(chips.get(int(row), ())),
             note=notes[place] if notes else "",
         )

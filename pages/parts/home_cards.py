@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from PIL import Image, ImageOps
 
 from core.activations.store import open_analysis
 from core.concepts.concept import list_concepts
+from core.concepts.tags import UNTAGGED, tag_states
 from core.errors import MidbandError
+from core.settings import DEFAULTS
 from pages.parts import jobs, problem, rooms, state
-from pages.parts.words import ago, count, percent, plain
+from pages.parts.strips import strip
+from pages.parts.words import ago, count, listed, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -108,21 +109,20 @@ def _investigation(item: Investigation) -> None:
 
 def _next(analysis: Analysis) -> tuple[str, str, str]:
     """What there is to say, and the button to the next step: (sentence, label, room)."""
-    concepts = list_concepts(state.workspace(), analysis.dataset_id)
-    if not concepts:
+    if (run := state.last_run(analysis.id)) is not None:
+        worst = f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
+        return f"Repaired: worst group **{worst}**.", "See the results", "results"
+    workspace = state.workspace()
+    concepts = list_concepts(workspace, analysis.dataset_id)
+    tags = sum(int((tag_states(workspace, analysis, concept) != UNTAGGED).sum()) for concept in concepts)
+    if not tags:
         return "Nothing tagged yet.", "Look at the bands", "bands"
-    return count(len(concepts), "concept"), "Go on tagging", "tag_next"
+    said = f"{count(tags, 'tag')} for {plain(listed([concept.name for concept in concepts], most=2))}."
+    return (said, "Go on tagging", "tag_next") if tags < DEFAULTS.tag_budget else (said, "Retrain", "retrain")
 
 
 @lru_cache(maxsize=64)
 def _strip(analysis: Analysis) -> bytes:
     """A few of its images side by side as one WebP, evenly spread, always the same ones."""
     rows = np.linspace(0, analysis.n - 1, min(STRIP, analysis.n)).astype(int)
-    side, gap = 120, 8
-    strip = Image.new("RGBA", (STRIP * (side + gap) - gap, side), (0, 0, 0, 0))
-    for place, row in enumerate(rows):
-        with Image.open(BytesIO(analysis.thumbnail(row))) as thumbnail:
-            strip.paste(ImageOps.fit(thumbnail.convert("RGB"), (side, side)), (place * (side + gap), 0))
-    written = BytesIO()
-    strip.save(written, "WEBP", quality=85)
-    return written.getvalue()
+    return strip([analysis.thumbnail(row) for row in rows], STRIP)

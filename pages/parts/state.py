@@ -12,7 +12,7 @@ import streamlit as st
 from sqlalchemy import select
 
 from core.activations.store import open_analysis, touch
-from core.database import AnalysisRecord, DatasetRecord
+from core.database import AnalysisRecord, DatasetRecord, RunRecord
 from core.demo import find_demo
 from core.errors import NotFound
 from core.jobs.launcher import recover
@@ -22,6 +22,7 @@ from pages.parts.words import percent
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.retraining.runs import RunResult
 
 CHOSEN = "investigation"
 CHOOSER = "investigation_chooser"
@@ -80,6 +81,17 @@ def investigations() -> list[Investigation]:
         )
         for analysis, dataset in rows
     ]
+
+
+def last_run(analysis_id: str) -> RunResult | None:
+    """The newest retraining of an investigation; None where there is none."""
+    with workspace().reading() as session:
+        if session.scalar(select(RunRecord.id).where(RunRecord.analysis_id == analysis_id).limit(1)) is None:
+            return None
+    # imported where a run exists: what measures runs brings scipy's statistics, half a second of a first page
+    from core.retraining.runs import list_runs
+
+    return next(iter(list_runs(workspace(), analysis_id)), None)
 
 
 def demo_analysis() -> str | None:

@@ -63,7 +63,7 @@ def work_through(analysis: Analysis) -> None:
 
 
 def _progress(analysis: Analysis, concept: Concept, states: np.ndarray, tagged: int, split: str) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="bottom", gap="medium")
+    left, right = st.columns([5, 1], vertical_alignment="center", gap="medium")
     with left:
         shown = f"{tagged} of about {DEFAULTS.tag_budget} tags"
         st.progress(min(tagged / DEFAULTS.tag_budget, 1.0), text=f"{shown} for {plain(concept.name)}")
@@ -127,7 +127,8 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
         analysis,
         rows,
         key=f"queue-{concept.id}",
-        notes=[NOTES[suggestion.why] for suggestion in batch],
+        # where all are there for the same reason, the heading says it once
+        notes=[NOTES[suggestion.why] for suggestion in batch] if len(reasons) > 1 else None,
         rest_absent=True,
         active=concept.id,
     )
