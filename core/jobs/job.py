@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core import errors
 from core.database import JobRecord
+from core.errors import Cancelled, JobStopped, MidbandError
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 ACTIVE = (QUEUED, RUNNING)
@@ -58,6 +60,16 @@ class Job:
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def problem(self) -> MidbandError | None:
+        """Why it has no result, as the error that was raised in its process; None while it may still have one."""
+        if self.state == CANCELLED:
+            return Cancelled(f"{self.title} was cancelled.")
+        if self.state != FAILED or self.error is None:
+            return None
+        kind = getattr(errors, self.error["error"], JobStopped)
+        return kind(self.error["detail"], next_step=self.error["next_step"], title=self.error["title"])
 
     @property
     def fraction(self) -> float | None:

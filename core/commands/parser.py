@@ -1,0 +1,184 @@
+"""The options of every verb."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from core.datasets.dataset import SPLITS
+from core.errors import BadRequest
+from core.settings import DEFAULTS
+
+DIRECTIONS = "logit:CLASS, neuron:INDEX, difference:A-B, pc:INDEX or concept:NAME"
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `BadRequest` in place of ending the program, after printing the usage on stderr."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise BadRequest(
+            f"{message[:1].upper()}{message[1:]}.",
+            next_step=f"`{self.prog} -h` explains the options.",
+            title="The command is not complete" if "required" in message else "The command cannot be read",
+        )
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a command line. Raises `BadRequest`."""
+    parser = make_parser()
+    options = parser.parse_args(_joined(list(arguments)))
+    options.json = getattr(options, "json", False)
+    options.quiet = getattr(options, "quiet", False)
+    options.workspace = getattr(options, "workspace", os.environ.get("MIDBAND_WORKSPACE") or "workspace")
+    return options
+
+
+def make_parser() -> Parser:
+    # the same options before and after the verb; SUPPRESS, or the verb's defaults would erase what came before it
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("for every command")
+    group.add_argument("--workspace", metavar="DIR", help="workspace folder (MIDBAND_WORKSPACE, else ./workspace)")
+    group.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    group.add_argument("--quiet", action="store_true", help="no progress line")
+    chosen = Parser(add_help=False)
+    chosen.add_argument("--analysis", metavar="ID", help="which analysis (the one used last)")
+
+    parser = Parser(
+        prog="python -m core",
+        description="Midband without a browser: see what an image classifier confuses in the middle of its "
+        "activation range, name it, retrain the last layer, compare, export.",
+        epilog="The loop: train, analyse, bands, sample, suggest, tag, concepts, retrain, compare, export. "
+        "`demo` makes a workspace to try it on.",
+        parents=[common],
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    def verb(name: str, summary: str, *, analysis: bool = True) -> Parser:
+        parents = [common, chosen] if analysis else [common]
+        return verbs.add_parser(name, help=summary, description=f"{summary}.", parents=parents, allow_abbrev=False)
+
+    verb("demo", "Make the demo workspace: drawn birds and a classifier that cheats", analysis=False)
+
+    train = verb("train", "Train a classifier on a dataset, the ordinary way (ERM)", analysis=False)
+    train.add_argument("--data", required=True, metavar="PATH", help="folder per class, or folder with metadata.csv")
+    train.add_argument("--arch", default="small", metavar="NAME", help="small, or a torchvision architecture (small)")
+    train.add_argument("--epochs", type=_positive, metavar="E", help="passes over the train split (by its size)")
+    train.add_argument("--out", required=True, type=Path, metavar="FILE", help="where the .safetensors goes")
+    train.add_argument("--image-size", type=_positive, metavar="PIXELS", help="side of the network's input")
+    train.add_argument("--seed", type=_natural, default=0, metavar="S", help="of weights, order, new splits (0)")
+
+    analyse = verb("analyse", "Run a classifier over a dataset and keep what it computes", analysis=False)
+    analyse.add_argument("--data", required=True, metavar="PATH", help="folder per class, or with metadata.csv")
+    analyse.add_argument("--model", required=True, metavar="FILE", help=".safetensors, state dict or TorchScript")
+    analyse.add_argument("--arch", metavar="NAME", help="architecture of a plain state dict, such as resnet50")
+    analyse.add_argument("--image-size", type=_positive, metavar="PIXELS", help="side of the input (by architecture)")
+    analyse.add_argument("--resize", type=_positive, metavar="PIXELS", help="shorter side before the crop of that size")
+    analyse.add_argument("--seed", type=_natural, default=0, metavar="S", help="of splits a dataset lacks (0)")
+
+    bands = verb("bands", "Count images per band of a direction's activation")
+    bands.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
+    edges = bands.add_mutually_exclusive_group()
+    edges.add_argument("--count", type=_positive, default=DEFAULTS.band_count, metavar="K", help="bands of equal width")
+    edges.add_argument("--edges", type=_numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
+    bands.add_argument("--quantiles", action="store_true", help="bands of equally many images in place of equal width")
+    bands.add_argument("--split", choices=SPLITS, help="only images of this split")
+
+    sample = verb("sample", "Draw images from a band")
+    sample.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
+    sample.add_argument("--low", type=float, metavar="A", help="lowest activation (no limit)")
+    sample.add_argument("--high", type=float, metavar="B", help="the activation below which images lie (no limit)")
+    sample.add_argument(
+        "--closed", action="store_true", help="B itself belongs to the band (as it does at the maximum)"
+    )
+    sample.add_argument("--preset", choices=("mid", "top", "bottom"), help="a proposed band of a class logit instead")
+    sample.add_argument("--count", type=_positive, default=DEFAULTS.grid_size, metavar="K", help="how many at most")
+    sample.add_argument("--class", dest="class_name", metavar="C", help="only images of this class")
+    sample.add_argument("--split", choices=SPLITS, help="only images of this split")
+    sample.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the draw (0)")
+
+    suggest = verb("suggest", "Say which images to tag next")
+    suggest.add_argument("--budget", type=_positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
+    suggest.add_argument("--concept", metavar="NAME", help="skip images tagged with it already, and use those tags")
+
+    tag = verb("tag", "Import tags from a table with the columns image, concept, present (1 or 0)")
+    tag.add_argument("--csv", required=True, type=Path, metavar="FILE", help="new concepts in it are made")
+
+    verb("concepts", "List concepts, their tags, and how they go with classes and bands")
+
+    retrain = verb("retrain", "Fit a new last layer, as a job in the background")
+    retrain.add_argument(
+        "--method", default="mid", metavar="M", help="mid, mid-tags, dfr, afr, self, class-balanced, erm"
+    )
+    retrain.add_argument("--concepts", type=_names, default=(), metavar="A,B", help="groups are class x these together")
+    retrain.add_argument("--seed", type=_natural, default=0, metavar="S", help="of whatever is drawn (0)")
+    retrain.add_argument("--wait", action="store_true", help="wait for the result and print it")
+
+    compare = verb("compare", "Show a run before and after, and the images it fixed and broke", analysis=False)
+    compare.add_argument("--run", metavar="R", help="id of the run, as `retrain` printed it (the latest)")
+
+    export = verb("export", "Write the repaired model, the tags and a report", analysis=False)
+    export.add_argument("--run", metavar="R", help="id of the run, as `retrain` printed it (the latest)")
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (exports/R in the workspace)")
+    return parser
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """`--edges -2,0,2` as `--edges=-2,0,2`: argparse takes a value that begins with a minus for an option."""
+    values, flags = _option_names()
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        following = next(rest, None) if argument in values else None
+        if following is None:
+            joined.append(argument)
+        elif following.startswith("-") and following.partition("=")[0] not in values | flags:
+            joined.append(f"{argument}={following}")
+        else:
+            # the value may be an option's name after all ("--edges --json"): argparse says what is missing
+            joined += [argument, following]
+    return joined
+
+
+def _option_names() -> tuple[set[str], set[str]]:
+    """The names of options that take a value, and of those that take none."""
+    parser = make_parser()
+    verbs = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    actions = [action for one in (parser, *verbs.choices.values()) for action in one._actions]
+    values = {name for action in actions if action.nargs is None for name in action.option_strings}
+    flags = {name for action in actions if action.nargs is not None for name in action.option_strings}
+    return values, flags
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+    return value
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as -2,0,2") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)

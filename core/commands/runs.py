@@ -1,0 +1,152 @@
+"""`retrain`, `compare`, `export`: a new last layer, what it changed, and the files to take away."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.activations.store import open_analysis
+from core.commands.output import Answer, ProgressLine, duration, interval, line_of, percent, table
+from core.errors import BadRequest, Cancelled, NotFound
+from core.export import export_run
+from core.jobs import Job, launch, list_jobs, request_cancel, wait_for
+from core.jobs.job import DONE, Pace
+from core.retraining.runs import RunResult, check_request, new_run_id, open_run, predictions
+from core.workspace import Workspace, open_workspace
+
+# Flipped images listed for a person; `--json` lists them all.
+LISTED = 5
+
+
+def retrain(options: argparse.Namespace, progress: ProgressLine) -> Answer:
+    workspace = open_workspace(options.workspace, create=False)
+    analysis = open_analysis(workspace, options.analysis)
+    # what can be told at once is told here, not in the log of a job
+    check_request(workspace, analysis, options.method, options.concepts)
+    request = {
+        "analysis": analysis.id,
+        "method": options.method,
+        "concepts": list(options.concepts),
+        "seed": options.seed,
+        "run": new_run_id(),
+    }
+    job = launch(workspace, "retrain", f"Retrain with {options.method}", request)
+    # the same work may be under way already: then that run is the answer
+    run_id = job.request["run"]
+    if not options.wait:
+        empty = {"before": None, "after": None, "seconds": None}
+        following = f"python -m core compare --workspace {workspace.root} --run {run_id}"
+        text = f"Run {run_id} is in the queue.\nNext: {following}"
+        return Answer({"run": run_id, "job": job.id, "state": job.state, **empty}, text)
+    _wait(workspace, job, progress)
+    run = open_run(workspace, run_id)
+    following = f"python -m core export --workspace {workspace.root} --run {run_id} --out DIR"
+    return Answer(run.to_dict(), f"{_run_text(run)}\n\nNext: {following}")
+
+
+def compare(options: argparse.Namespace, progress: ProgressLine) -> Answer:
+    workspace = open_workspace(options.workspace, create=False)
+    run = _finished(workspace, options.run)
+    analysis = open_analysis(workspace, run.analysis)
+    flips: dict[str, list[dict[str, Any]]] = {}
+    for kind in ("fixed", "broken"):
+        rows = analysis.rows_of(run.comparison[kind])
+        predicted = predictions(workspace, analysis, run.run, rows)
+        flips[kind] = [
+            {
+                "id": int(analysis.ids[row]),
+                "image": str(analysis.images[row]),
+                "label": analysis.classes[analysis.labels[row]],
+                "before": analysis.classes[analysis.predicted[row]],
+                "after": analysis.classes[int(now)],
+            }
+            for row, now in zip(rows, predicted, strict=True)
+        ]
+    lines = [_run_text(run)]
+    for kind, images in flips.items():
+        rows_shown = [
+            [image["image"], image["label"], f"{image['before']} → {image['after']}"] for image in images[:LISTED]
+        ]
+        more = f" (the first {LISTED}; --json lists all)" if len(images) > LISTED else ""
+        lines += ["", f"{kind.capitalize()}: {len(images):,}{more}", table(rows_shown, left=3, indent="  ")]
+    return Answer({**run.to_dict(), **flips}, "\n".join(lines).rstrip())
+
+
+def export(options: argparse.Namespace, progress: ProgressLine) -> Answer:
+    workspace = open_workspace(options.workspace, create=False)
+    run = _finished(workspace, options.run)
+    files = export_run(workspace, run.run, options.out or workspace.exports / run.run, progress=progress)
+    rows = [[path.name, f"{path.stat().st_size:,} bytes"] for path in files]
+    lines = [f"Run {run.run} is in {files[0].parent}:", "", table(rows, indent="  ")]
+    return Answer({"run": run.run, "files": [str(path) for path in files]}, "\n".join(lines))
+
+
+def _wait(workspace: Workspace, job: Job, progress: ProgressLine) -> None:
+    """Wait for a job, showing how far it is. Raises what became of it unless it is done; Ctrl-C cancels it."""
+
+    def watch(job: Job) -> None:
+        waiting = "Waiting for the jobs before it" if job.state == "queued" else job.message
+        progress.show(line_of(job.done, job.total, waiting, Pace(job.rate, job.seconds_left)))
+        if progress.stopped and not job.stopping:
+            request_cancel(workspace, job.id)
+
+    ended = wait_for(workspace, job.id, watch=watch)
+    if ended.problem is not None:
+        raise ended.problem
+
+
+def _finished(workspace: Workspace, run_id: str | None) -> RunResult:
+    """A run that has ended. Raises what is known of one that has not."""
+    try:
+        return open_run(workspace, run_id)
+    except NotFound:
+        jobs = [job for job in list_jobs(workspace, limit=1000) if run_id and job.request.get("run") == run_id]
+        if not jobs or jobs[0].state == DONE:
+            raise
+        if jobs[0].active:
+            raise BadRequest(
+                f"Run {run_id} is still {jobs[0].state}.",
+                next_step="Try again in a moment, or use `retrain --wait`.",
+                title="The run has no result yet",
+            ) from None
+        raise jobs[0].problem or Cancelled() from None
+
+
+def _run_text(run: RunResult) -> str:
+    before, after = run.before.to_dict(), run.after.to_dict()
+    concepts = f" on {', '.join(run.concepts)}" if run.concepts else ""
+    lines = [f"Run {run.run}: {run.method}{concepts}, {duration(run.seconds)}", run.comparison["sentence"], ""]
+    lines += [_accuracies(before, after), "", _groups(before, after), ""]
+    if run.baselines:
+        rows = [[entry.title, percent(entry.worst_group), percent(entry.average)] for entry in run.baselines]
+        lines += [table(rows, ["to compare with", "worst group", "average"], indent="  "), ""]
+    flips = f"Fixed {len(run.comparison['fixed']):,} images, broke {len(run.comparison['broken']):,}."
+    warnings: Sequence[str] = (run.curation or {}).get("warnings", ())
+    return "\n".join([*lines, flips, *run.notes, *warnings])
+
+
+def _accuracies(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    rows = [
+        [name, percent(before[key]), percent(after[key])]
+        for name, key in (("worst group", "worst_group"), ("average", "average"), ("weighted", "weighted_average"))
+    ]
+    return table(rows, [f"on {after['split']}", "before", "after"], indent="  ")
+
+
+def _groups(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    earlier = {(group["class"], group["concept"]): group for group in before["groups"]}
+    rows = []
+    for group in after["groups"]:
+        was = earlier[group["class"], group["concept"]]
+        rows.append(
+            [
+                group["class"],
+                group["concept"] or "",
+                f"{group['count']:,}",
+                f"{percent(was['accuracy'])} {interval(was['low'], was['high'])}",
+                f"{percent(group['accuracy'])} {interval(group['low'], group['high'])}",
+            ]
+        )
+    header = ["class", "group", "images", "before", "after"]
+    return table(rows, header, left=2, indent="  ") + f"\n  Groups from: {after['groups_from']}; 95% intervals."

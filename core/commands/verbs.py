@@ -1,0 +1,25 @@
+"""The verbs by name. Each imports its rooms when it is called, so that `-h` and `demo` answer at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+
+from core.commands.output import Answer, ProgressLine
+
+_ROOMS = {
+    "data": ("demo", "train", "analyse"),
+    "bands": ("bands", "sample"),
+    "tags": ("suggest", "tag", "concepts"),
+    "runs": ("retrain", "compare", "export"),
+}
+
+
+def run_verb(options: argparse.Namespace, progress: ProgressLine) -> Answer:
+    """Raises what the rooms raise: `MidbandError`."""
+    room = next(room for room, verbs in _ROOMS.items() if options.verb in verbs)
+    command: Callable[[argparse.Namespace, ProgressLine], Answer] = getattr(
+        import_module(f"core.commands.{room}"), options.verb
+    )
+    return command(options, progress)
