@@ -72,8 +72,8 @@ def kind_of_file(path: Path) -> str:
         raise BadCheckpoint(f"{path.name} is empty.", next_step="Save or copy the model again.")
     if zipfile.is_zipfile(path) and start[:2] == b"PK":
         return "torchscript" if _is_torchscript(path) else "torch"
-    # a safetensors file: the length of a JSON object (8 bytes), then that object
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < size:
+    # a safetensors file: the length of a JSON object in 8 bytes (far below 4 GB), then that object
+    if start[4:9] == b"\0\0\0\0{":
         return "safetensors"
     if start[:1] == b"\x80":
         return "torch"
@@ -175,7 +175,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # opened here: given a path, torch chooses a reader by its suffix
+        with open(path, "rb") as source:
+            return torch.load(source, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:

@@ -172,7 +172,7 @@ def _parted(
     name = head_name(arch)
     last = network.get_submodule(name)
     assert isinstance(last, nn.Linear)
-    network.set_submodule(name, nn.Identity())
+    network.set_submodule(name, nn.Identity().eval())
     head = Head(weight=last.weight.detach().numpy().copy(), bias=last.bias.detach().numpy().copy())
     classifier = Classifier(
         name=file.stem,

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from core.classifiers.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Preprocessing,
+    imagenet,
+    preprocessing_from_dict,
+    squeezed,
+)
+from core.classifiers.torchvision_compat import torchvision
+from core.errors import BadRequest
+
+
+def noise(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(width * 1000 + height).integers(0, 256, size=(height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+    resize=st.integers(8, 40),
+    crop=st.integers(8, 40),
+    interpolation=st.sampled_from(["bilinear", "bicubic", "nearest"]),
+)
+def test_input_is_what_torchvisions_preset_makes(
+    width: int, height: int, resize: int, crop: int, interpolation: str
+) -> None:
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms._presets import ImageClassification
+
+    preset = ImageClassification(
+        crop_size=crop, resize_size=resize, interpolation=InterpolationMode(interpolation), antialias=True
+    )
+    image = noise(width, height)
+    ours = Preprocessing(resize, crop, interpolation=interpolation).apply(image)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, preset(image).numpy(), atol=2e-6)
+
+
+def test_squeezed_input_shows_the_whole_image() -> None:
+    image = Image.new("RGB", (40, 10), (0, 0, 0))
+    image.paste((255, 255, 255), (36, 0, 40, 10))
+    pixels = squeezed(20).pixels(image)
+    assert pixels.shape == (20, 20, 3)
+    assert (pixels[:, -1] == 255).all()
+    assert (pixels[:, :10] == 0).all()
+
+
+def test_a_grey_image_of_the_mean_becomes_zeros() -> None:
+    level = np.asarray(IMAGENET_MEAN) * 255
+    values = squeezed(4).normalise(np.broadcast_to(level, (4, 4, 3)))
+    np.testing.assert_allclose(values, 0, atol=1e-5)
+    one_deviation_up = np.broadcast_to(level + 255 * np.asarray(IMAGENET_STD), (1, 1, 3))
+    np.testing.assert_allclose(squeezed(4).normalise(one_deviation_up), 1, atol=1e-5)
+
+
+def test_dictionary_brings_the_same_preprocessing_back_through_json() -> None:
+    chosen = Preprocessing(50, 40, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic")
+    assert preprocessing_from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
+    assert preprocessing_from_dict({"crop": 64}) == squeezed(64)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"crop": "wide"},
+        {"crop": 0},
+        {"crop": 64, "resize": -1},
+        {"crop": 64, "mean": [0.5]},
+        {"crop": 64, "std": [1, 0, 1]},
+        {"crop": 64, "interpolation": "magic"},
+        {"crop": None},
+    ],
+)
+def test_impossible_preprocessing_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(BadRequest):
+        preprocessing_from_dict(values)
+
+
+def test_imagenet_preprocessing_is_that_of_the_first_published_weights() -> None:
+    assert imagenet("resnet50") == Preprocessing(256, 224)
+    assert imagenet("inception_v3").crop == 299
+    weights = torchvision.models.get_model_weights("swin_t").IMAGENET1K_V1.transforms()
+    assert imagenet("swin_t").resize == weights.resize_size[0]
+    assert imagenet("swin_t").interpolation == "bicubic"
