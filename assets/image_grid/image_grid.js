@@ -403,8 +403,8 @@ function createGrid(parentElement, store) {
   window.addEventListener("pagehide", away)
 
   action("undo").append(icon("M6 3 2.5 6.5 6 10 M3 6.5h6.5a3.5 3.5 0 0 1 0 7H7"))
-  action("redo").append(icon("M10 3l3.5 3.5L10 10 M13 6.5H6.500a3.5 3.5 0 0 0 0 7H9"))
-  action("keys").append(icon("M1.500 4h13v8h-13z M4 6.500h.01 M6.700 6.500h.01 M9.300 6.500h.01 M12 6.500h.01 M5 9.500h6"))
+  action("redo").append(icon("M10 3l3.5 3.5L10 10 M13 6.5H6.5a3.5 3.5 0 0 0 0 7H9"))
+  action("keys").append(icon("M1.5 4h13v8h-13z M4 6.5h.01 M6.7 6.5h.01 M9.3 6.5h.01 M12 6.5h.01 M5 9.5h6"))
 
   const grid = {
     draw,

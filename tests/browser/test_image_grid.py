@@ -19,8 +19,8 @@ def server(serve: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def slow_server(serve: Any) -> Any:
-    """A page that takes a quarter of a second per run: events arrive while it is still busy."""
-    return serve(APP, env={"GRID_PAUSE": "0.25"})
+    """A page of 32-pixel photos that takes a quarter of a second per run: events arrive while it is still busy."""
+    return serve(APP, env={"GRID_PAUSE": "0.25", "GRID_PIXELS": "32"})
 
 
 @pytest.fixture
@@ -269,6 +269,12 @@ def test_tiles_have_their_size_before_their_pictures(page: Page, server: Any) ->
     assert frame is not None
     assert frame["width"] == pytest.approx(frame["height"])
     assert frame["width"] >= 120
+
+
+def test_tiny_photos_show_their_pixels_and_larger_ones_are_smoothed(page: Page, slow_server: Any, server: Any) -> None:
+    rendering = "picture => getComputedStyle(picture).imageRendering"
+    assert opened(page, slow_server).locator(".picture").first.evaluate(rendering) == "pixelated"
+    assert opened(page, server).locator(".picture").first.evaluate(rendering) == "auto"
 
 
 def test_nothing_to_show_is_said(grid: Page) -> None:
