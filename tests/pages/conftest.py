@@ -14,8 +14,15 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis, ModelFacts, write_analysis
 from core.classifiers.head import Head
+from core.concepts.concept import create_concept
+from core.concepts.suggestions import suggest_next
+from core.concepts.tags import tag
+from core.database import JobRecord
 from core.datasets.dataset import Attribute, Dataset
+from core.jobs.job import Job
+from core.jobs.queue import submit
 from core.workspace import Workspace
+from pages.parts import jobs, state
 
 MAIN = Path(__file__).resolve().parents[2] / "pages" / "main.py"
 
@@ -104,3 +111,36 @@ def texts(app: AppTest) -> str:
     """Everything a person can read on the page, as one string."""
     found = [*app.title, *app.header, *app.subheader, *app.markdown, *app.caption, *app.error, *app.info, *app.success]
     return "\n".join(element.value for element in found)
+
+
+@pytest.fixture
+def queued(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """What buttons submit: jobs are put into the queue, no process is started."""
+    submitted: list[Job] = []
+
+    def submit_only(workspace: Workspace, kind: str, title: str, request: dict, *, key: str | None = None) -> Job:
+        job = submit(workspace, kind, title, request, key=key)
+        submitted.append(job)
+        return job
+
+    monkeypatch.setattr(jobs, "launch", submit_only)
+    # a fresh server would start what waits in the queue
+    monkeypatch.setattr(state, "recover", lambda workspace: [])
+    return submitted
+
+
+def set_job(workspace: Workspace, job_id: str, **values: object) -> None:
+    """Change a job's row as its worker would."""
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job_id)
+        for name, value in values.items():
+            setattr(record, name, value)
+
+
+def tag_by_truth(workspace: Workspace, analysis: Analysis, count: int, name: str = "water") -> None:
+    """Answer the queue's first questions as somebody who sees the planted place."""
+    concept = create_concept(workspace, analysis.dataset_id, name)
+    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)[:count]])
+    water = analysis.attributes[0].codes[rows] == 1
+    tag(workspace, analysis, concept, rows[water], True)
+    tag(workspace, analysis, concept, rows[~water], False)

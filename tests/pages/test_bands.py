@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from core.activations.bands import mid_band
+from core.activations.bands import bottom_band, mid_band, top_band
 from core.activations.store import Analysis
+from core.workspace import Workspace
 
-from .conftest import Visit, texts
+from .conftest import Visit, plant, texts
+
+
+def _sent(app: AppTest) -> list[dict]:
+    found = [json.loads(element.proto.json) for element in app.get("bidi_component") if element.proto.json]
+    return [data for data in found if isinstance(data, dict)]
+
+
+def _grid(app: AppTest) -> list[dict]:
+    return next(data for data in _sent(app) if data.get("role") == "grid")["images"]
+
+
+def _strip(app: AppTest) -> dict:
+    return next(data for data in _sent(app) if "edges" in data)
 
 
 def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
@@ -23,3 +41,96 @@ def test_the_mid_band_of_val_is_shown_first(visit: Visit, planted: Analysis) -> 
     assert app.session_state["band_split"] == "val"
     shown = app.number_input(key="band_low").value
     assert shown == pytest.approx(mid_band(planted, 0, split="val").low, abs=0.01)
+
+
+@pytest.mark.parametrize(("name", "rule"), [("Top", top_band), ("Bottom", bottom_band)])
+def test_a_preset_is_one_click(visit: Visit, planted: Analysis, name: str, rule) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_preset").set_value(name).run()
+    band = rule(planted, 0, split="val")
+    assert app.number_input(key="band_low").value == pytest.approx(band.low, abs=0.01)
+    assert app.number_input(key="band_high").value == pytest.approx(band.high, abs=0.01)
+    assert app.session_state["band_preset"] == name
+
+
+def test_every_image_of_the_grid_lies_in_the_band_and_the_split(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    rows = planted.rows_of([image["id"] for image in _grid(app)])
+    low, high = (app.number_input(key=key).value for key in ("band_low", "band_high"))
+    logits = planted.logits[rows, 0]
+    assert ((logits >= low) & (logits <= high)).all()
+    assert set(planted.splits[rows]) == {1}
+    assert (np.diff(logits) <= 0).all()
+
+
+def test_typed_numbers_move_the_band_even_the_wrong_way_round(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    high = app.number_input(key="band_high").value
+    app.number_input(key="band_low").set_value(high + 1).run()
+    shown = (app.number_input(key="band_low").value, app.number_input(key="band_high").value)
+    assert shown == (high, high + 1)
+    assert (_strip(app)["low"], _strip(app)["high"]) == shown
+
+
+def test_a_band_beyond_every_image_says_so(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", low="900", high="901", direction="logit:landbird")
+    assert not app.exception
+    assert "No image lies in this band" in texts(app)
+
+
+def test_resampling_changes_the_seed_and_the_images(visit: Visit, workspace: Workspace) -> None:
+    plant(workspace, 1200)
+    app = visit("bands")
+    app.segmented_control(key="band_preset").set_value("Top").run()
+    before = [image["id"] for image in _grid(app)]
+    next(button for button in app.button if button.label.startswith("Resample")).click().run()
+    assert [image["id"] for image in _grid(app)] != before
+    assert app.query_params["seed"] == "1"
+
+
+def test_a_link_restores_the_view(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="logit:waterbird", low="-0.5", high="1.25", split="test", seed="7")
+    assert app.session_state["band_class"] == "waterbird"
+    assert app.session_state["band_split"] == "test"
+    assert (app.number_input(key="band_low").value, app.number_input(key="band_high").value) == (-0.5, 1.25)
+    again = {name: app.query_params[name] for name in ("direction", "low", "high", "split", "seed", "analysis")}
+    assert again == {
+        "direction": "logit:waterbird",
+        "low": "-0.5",
+        "high": "1.25",
+        "split": "test",
+        "seed": "7",
+        "analysis": planted.id,
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"direction": "logit:nobody"},
+        {"direction": "nonsense", "low": "x"},
+        {"direction": "logit:landbird", "low": "nan", "high": "inf"},
+        {"direction": "logit:landbird", "low": "3", "high": "1"},
+        {"direction": "logit:landbird", "split": "holdout", "seed": "-1"},
+    ],
+)
+def test_nonsense_in_a_link_falls_back_to_the_mid_band(visit: Visit, planted: Analysis, query: dict[str, str]) -> None:
+    app = visit("bands", **query)
+    assert not app.exception
+    assert app.session_state["band_preset"] == "Mid band"
+
+
+def test_a_link_into_another_workspace_is_told(visit: Visit, planted: Analysis) -> None:
+    app = visit("home", analysis="0123abcd")
+    assert "holds no investigation" in texts(app)
+    assert not app.exception
+
+
+def test_another_class_starts_with_its_own_mid_band(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_class").set_value("waterbird").run()
+    assert app.number_input(key="band_low").value == pytest.approx(mid_band(planted, 1, split="val").low, abs=0.01)
+
+
+def test_the_histogram_counts_every_image_of_the_split(visit: Visit, planted: Analysis) -> None:
+    assert np.sum(_strip(visit("bands"))["counts"]) == len(planted.split_rows("val"))

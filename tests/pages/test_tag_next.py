@@ -1,0 +1,91 @@
+"""Tag next: the usual look is asked about first, a batch stays until it is answered, and the next one follows."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from core.activations.store import Analysis
+from core.concepts.concept import create_concept, get_concept
+from core.concepts.suggestions import suggest_next
+from core.concepts.tags import tag
+from core.workspace import Workspace
+
+from .conftest import Visit, tag_by_truth, texts
+
+
+def _grid(app: AppTest) -> dict:
+    """What the grid was given: its ids, notes and settings."""
+    sent = [json.loads(element.proto.json) for element in app.get("bidi_component") if element.proto.json]
+    return next(data for data in sent if isinstance(data, dict) and data.get("role") == "grid")
+
+
+def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
+    assert "Nothing to look at yet" in texts(visit("tag_next"))
+
+
+def test_without_a_concept_one_can_be_made(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    app = visit("tag_next")
+    assert "make a concept" in texts(app)
+    name = next(box for box in app.text_input if box.label == "What do you see?")
+    name.set_value("water background").run()
+    next(button for button in app.button if button.label == "Create").click().run()
+    assert not app.exception
+    assert get_concept(workspace, planted.dataset_id, "water background")
+    assert "0 of about 60 tags" in app.get("progress")[0].proto.text
+
+
+def test_the_usual_look_comes_first_and_from_val(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next")
+    assert "Confirm the usual look" in texts(app)
+    ids = [image["id"] for image in _grid(app)["images"]]
+    rows = planted.rows_of(ids)
+    assert set(planted.splits[rows]) == {1}
+    assert set(planted.labels[rows]) == {0, 1}
+
+
+def test_a_batch_stays_while_it_is_being_answered(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next")
+    before = [image["id"] for image in _grid(app)["images"]]
+    tag(workspace, planted, concept, planted.rows_of(before[:3]), True)
+    app.run()
+    assert [image["id"] for image in _grid(app)["images"]] == before
+    assert "3 of 10 images in this batch answered" in texts(app)
+
+
+def test_when_all_are_answered_the_next_batch_comes(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next")
+    before = {image["id"] for image in _grid(app)["images"]}
+    tag(workspace, planted, concept, planted.rows_of(sorted(before)), True)
+    app.run()
+    after = {image["id"] for image in _grid(app)["images"]}
+    assert after
+    assert not after & before
+    assert "Find the exceptions" in texts(app)
+
+
+def test_what_is_skipped_is_not_asked_again(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next")
+    before = {image["id"] for image in _grid(app)["images"]}
+    next(button for button in app.button if button.label == "Skip the rest").click().run()
+    assert not {image["id"] for image in _grid(app)["images"]} & before
+
+
+def test_retraining_is_offered_once_there_are_tags_enough(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 12)
+    app = visit("tag_next")
+    button = next(button for button in app.button if button.label == "Retrain")
+    assert button.disabled
+    assert "8 more images" in button.help
+    concept = get_concept(workspace, planted.dataset_id, "water")
+    rows = [item.row for item in suggest_next(workspace, planted, concept, budget=20)]
+    tag(workspace, planted, concept, np.array(rows), True)
+    assert not next(button for button in visit("tag_next").button if button.label == "Retrain").disabled
