@@ -40,7 +40,7 @@ from core.activations import thumbnails
 from core.classifiers.head import Head, load_head
 from core.database import AnalysisRecord, DatasetRecord, now
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
-from core.errors import NotFound, StorageProblem
+from core.errors import BadCheckpoint, NotFound, PathNotFound, StorageProblem
 from core.files import digest, read_array, read_json, replacing, slug, storage_problems, write_array, write_json
 from core.workspace import Workspace
 
@@ -309,7 +309,7 @@ def _open(root: Path, folder: Path, changed: int) -> Analysis:
             notes=tuple(facts["notes"]),
             accuracy=float(facts["accuracy"]),
         )
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, PathNotFound, BadCheckpoint) as error:
         raise StorageProblem(
             f"The analysis in {folder} is damaged ({type(error).__name__}: {error}).",
             next_step="Remove that folder and analyse the dataset again.",
