@@ -2,7 +2,8 @@
 
 The recipe, on held-out images:
 1. The top half of each class by its own logit is assumed to show the class's usual value (majority.py).
-2. A probe learns the concept from the tags and the assumed images (probes.py), and guesses every image.
+2. A probe learns the concept from the tags and the assumed images (probes.py), and guesses every image. Tags that
+   contradict the others beyond doubt are left out: one answer in ten may be a slip.
 3. Kept are the tagged images and those the probe is sure about, each with one value: what a person said, else the
    guess. (Weighing images by their probability instead was always worse.)
 4. Every class x pattern group weighs the same in the fit.
@@ -11,14 +12,23 @@ The recipe, on held-out images:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from core.classifiers.softmax import softmax, softmax_regression, standardise
 from core.concepts.majority import top_half, usual_values
-from core.concepts.probes import L2, Probe, cell_weights, confidence, fit_probe, held_out_accuracy
+from core.concepts.probes import (
+    L2,
+    Probe,
+    balanced_accuracy,
+    cell_weights,
+    confidence,
+    doubtful_tags,
+    fit_probe,
+    held_out_probabilities,
+)
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 from core.errors import NotEnoughTags
 from core.retraining.groups import by_concepts
@@ -56,6 +66,8 @@ class Curation:
     "assumed" (top half of its class, the probe agrees) and "probe" (the probe is sure). sizes: one entry per group
     that occurs. left_out: pool images not used. probes: per concept, in the order of the concepts. usual: per concept,
     class name -> "present", "absent" or None. probe_accuracy: per concept, on tags held out, None when not measured.
+    doubtful: (t,) int64 analysis rows whose tag contradicts the others (`doubtful_tags`): left out, worth a second
+    look.
     """
 
     positions: np.ndarray
@@ -70,6 +82,7 @@ class Curation:
     probes: tuple[Probe, ...] = ()
     usual: tuple[dict[str, str | None], ...] = ()
     probe_accuracy: tuple[float | None, ...] = ()
+    doubtful: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -79,6 +92,7 @@ class Curation:
             "groups": [size.to_dict() for size in self.sizes],
             "usual": list(self.usual),
             "probe_accuracy": list(self.probe_accuracy),
+            "doubtful": self.doubtful.tolist(),
             "warnings": list(self.warnings),
         }
 
@@ -97,6 +111,7 @@ def curate(
     values = np.full(said.shape, UNTAGGED, dtype=np.int8)
     sure = np.zeros(said.shape, dtype=bool)
     assumed = np.zeros(said.shape, dtype=bool)
+    doubtful = np.zeros(said.shape, dtype=bool)
     warnings: list[str] = []
     probes: list[Probe] = []
     usual_by_class: list[dict[str, str | None]] = []
@@ -114,12 +129,18 @@ def curate(
             values[:, i], sure[:, i] = known, known != UNTAGGED
             continue
         training = known != UNTAGGED
-        probe = fit_probe(pool.features[training], pool.labels[training], known[training], scaling=scaling)
-        probes.append(probe)
-        accuracy = held_out_accuracy(
+        guesses = held_out_probabilities(
             pool.features[training], pool.labels[training], known[training], tagged[training], rng=rng
         )
+        accuracy = balanced_accuracy(guesses, known[tagged])
         accuracies.append(accuracy)
+        if accuracy is not None and accuracy >= PROBE_WARNING:
+            # a probe that sees nothing has no right to contradict a person
+            slips = doubtful_tags(guesses, known[tagged], pool.labels[tagged] * 2 + known[tagged])
+            doubtful[np.flatnonzero(tagged)[slips], i] = True
+            training &= ~doubtful[:, i]
+        probe = fit_probe(pool.features[training], pool.labels[training], known[training], scaling=scaling)
+        probes.append(probe)
         if accuracy is not None and accuracy < PROBE_WARNING:
             warnings.append(
                 f"The features hardly show {concept.name}: a probe tells present from absent on {accuracy:.0%} of the "
@@ -128,6 +149,7 @@ def curate(
         chance = probe.probability(pool.features)
         values[:, i] = np.where(tagged, concept.states, chance > 0.5)
         sure[:, i] = tagged | (confidence(chance) > CONFIDENCE)
+        sure[doubtful[:, i], i] = False
         # an assumption that the probe shares is what it says it is; one it contradicts was the probe's choice
         assumed[:, i] &= values[:, i] == known
     grouping = by_concepts(pool.labels, pool.classes, [c.name for c in concepts], values, estimated=use_probe)
@@ -139,7 +161,13 @@ def curate(
         if members.sum() < SMALLEST_UNTAGGED_GROUP and not (members & tagged_any).any():
             kept &= groups != group
     positions = np.flatnonzero(kept)
-    warnings.extend(_check_groups(pool, positions, groups[positions]))
+    check_groups(pool, positions, groups[positions])
+    if doubtful.any():
+        count = int(doubtful.any(axis=1).sum())
+        warnings.append(
+            f"{count} tag{' contradicts' if count == 1 else 's contradict'} what the other tags say and "
+            f"{'was' if count == 1 else 'were'} left out: have a second look."
+        )
     all_tagged = (said != UNTAGGED).all(axis=1)
     reasons = np.where(all_tagged, "tagged", np.where((assumed | (said != UNTAGGED)).all(axis=1), "assumed", "probe"))
     sizes = []
@@ -160,6 +188,7 @@ def curate(
         probes=tuple(probes),
         usual=tuple(usual_by_class),
         probe_accuracy=tuple(accuracies),
+        doubtful=pool.rows[doubtful.any(axis=1)],
     )
 
 
@@ -228,18 +257,17 @@ def check_tags(pool: Pool, concept: ConceptTags, top: np.ndarray) -> None:
         )
 
 
-def _check_groups(pool: Pool, positions: np.ndarray, groups: np.ndarray) -> list[str]:
+def check_groups(pool: Pool, positions: np.ndarray, groups: np.ndarray) -> None:
+    """Raise `NotEnoughTags` when the groups of the chosen images cannot teach a head anything."""
     absent = [name for c, name in enumerate(pool.classes) if not (pool.labels[positions] == c).any()]
     if absent:
         raise NotEnoughTags(
             f"No image of {', '.join(absent)} could be grouped, so a new head would forget the class.",
             next_step=f"Tag some images of {absent[0]}, from its top band and from its lowest logits.",
         )
-    patterns_per_class = {c: len(np.unique(groups[pool.labels[positions] == c])) for c in range(pool.k)}
-    if max(patterns_per_class.values()) == 1:
+    if len(np.unique(groups)) == pool.k:
         raise NotEnoughTags(
             "Every class shows the concept always or never among the images that could be grouped, so a head cannot "
             "be taught to ignore it.",
             next_step="Tag images that break the rule: the lowest logits of each class hold most of them.",
         )
-    return []

@@ -293,7 +293,7 @@ def _baselines(
         except EmptyGroup as error:
             notes.append(f"{method.title} is not among the baselines: {error.detail}")
         if name == "erm":
-            add(NO_PERSON, "No person: assumptions only", fit_without_tags(gathered.material.pool).head)
+            add(NO_PERSON, "No person: assumptions only", fit_without_tags(gathered.material.pool, rng=rng).head)
     return tuple(found), notes
 
 

@@ -57,9 +57,7 @@ def planted(
     features = np.maximum(latent @ mixing + 0.3 + 0.1 * rng.normal(size=(n, dimensions)), 0).astype(np.float32)
     train = splits == 0
     scaling = standardise(features[train])
-    head = scaling.fold(
-        softmax_regression(scaling.apply(features[train]), labels[train], classes=classes, l2=1e-3)
-    )
+    head = scaling.fold(softmax_regression(scaling.apply(features[train]), labels[train], classes=classes, l2=1e-3))
     return Planted(features, labels, place, splits, head)
 
 
