@@ -57,7 +57,8 @@ function createStrip(parentElement) {
   function drawBand() {
     frame = 0
     if (!box) return
-    const [left, right] = [box.scale.toPx(band.low), box.scale.toPx(band.high)]
+    // whole pixels: lines and numbers stay sharp
+    const [left, right] = [band.low, band.high].map(value => Math.round(box.scale.toPx(value)))
     const tall = `${box.bottom - box.top}px`
     clip.setAttribute("x", left)
     clip.setAttribute("width", Math.max(0, right - left))
