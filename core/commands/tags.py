@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
+from core.activations.bands import equal_width_edges
 from core.activations.store import Analysis, open_analysis
-from core.commands.output import Answer, ProgressLine, table
-from core.concepts.concept import Concept, get_concept, list_concepts
+from core.commands.output import Answer, ProgressLine, percent, table
+from core.concepts.associations import ConceptSummary, by_band, summarise
+from core.concepts.concept import get_concept
 from core.concepts.suggestions import suggest_next, tagging_split
 from core.concepts.tables import import_csv
-from core.concepts.tags import ABSENT, PRESENT, tag_states
+from core.concepts.tags import tag_states
+from core.settings import DEFAULTS
 from core.workspace import Workspace, open_workspace
 
 # Rejected lines and suggestions listed for a person; `--json` lists them all.
@@ -71,21 +77,51 @@ def tag(options: argparse.Namespace, progress: ProgressLine) -> Answer:
 def concepts(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
-    found = [_described(workspace, analysis, one) for one in list_concepts(workspace, analysis.dataset_id)]
-    return Answer({"concepts": found}, _concepts_text(analysis, found))
+    found = [
+        {**summary.to_dict(), "bands": _by_band(workspace, analysis, summary)}
+        for summary in summarise(workspace, analysis)
+    ]
+    return Answer({"concepts": found}, _concepts_text(found))
 
 
-def _described(workspace: Workspace, analysis: Analysis, concept: Concept) -> dict[str, Any]:
-    states = tag_states(workspace, analysis, concept)
-    return {
-        **concept.to_dict(),
-        "present": int((states == PRESENT).sum()),
-        "absent": int((states == ABSENT).sum()),
-    }
+def _by_band(workspace: Workspace, analysis: Analysis, summary: ConceptSummary) -> list[dict[str, Any]]:
+    """How the concept goes with ten bands of the logit of each class that has tagged images."""
+    states = tag_states(workspace, analysis, summary.concept)
+    lines = []
+    for index, association in enumerate(summary.classes):
+        if not association.present + association.absent:
+            continue
+        logit = np.asarray(analysis.logits[:, index])
+        edges = equal_width_edges(logit, DEFAULTS.band_count).values
+        for band, (low, high) in zip(by_band(states, logit, edges), itertools.pairwise(edges.tolist()), strict=True):
+            measures = {name: value for name, value in band.to_dict().items() if name != "name"}
+            lines.append({"direction": f"logit:{association.name}", "low": low, "high": high, **measures})
+    return lines
 
 
-def _concepts_text(analysis: Analysis, found: list[dict[str, Any]]) -> str:
+def _concepts_text(found: list[dict[str, Any]]) -> str:
     if not found:
         return "No concept yet. Tag images in the app, or import tags: python -m core tag --csv FILE"
-    rows = [[one["concept"], one["role"], f"{one['present']:,}", f"{one['absent']:,}"] for one in found]
-    return table(rows, ["concept", "role", "present", "absent"], left=2)
+    parts = []
+    for one in found:
+        tagged = f"{one['present']:,} present, {one['absent']:,} absent"
+        rows = [
+            [line["name"], f"{line['present']:,}", f"{line['absent']:,}", percent(line["share"]), _times(line["lift"])]
+            for line in one["classes"]
+            if line["present"] + line["absent"]
+        ]
+        parts += [f"{one['concept']} ({one['role']}): {tagged}"]
+        if rows:
+            parts += [table(rows, ["class", "present", "absent", "share", "lift"], indent="  ")]
+        for direction, lines in itertools.groupby(one["bands"], key=lambda line: line["direction"]):
+            cells = [
+                f"{percent(line['share'])} of {line['present'] + line['absent']}" if line["share"] is not None else "–"
+                for line in lines
+            ]
+            parts.append(f"  along {direction}, low to high: {', '.join(cells)}")
+        parts.append("")
+    return "\n".join([*parts, "Shares are of tagged images, which are no random sample."])
+
+
+def _times(value: float | None) -> str:
+    return "–" if value is None else f"×{value:.2f}"

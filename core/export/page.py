@@ -24,7 +24,7 @@ def render(report: Mapping[str, Any], thumbnails: Mapping[int, bytes]) -> str:
     """The whole page. report: see `core.export.report`. thumbnails: image id -> WebP bytes."""
     before, after = report["before"], report["after"]
     dataset, model, method = report["dataset"], report["model"], report["method"]
-    title = f"{model['name']} on {dataset['name']}, repaired"
+    title = f"{model['name']} on {dataset['name']}: a new last layer"
     sections = [
         f"<header>{MARK}<h1>{_text(title)}</h1>"
         f'<p class="soft">Run {_text(report["run"])}, {_text(method["title"])}, written {_text(report["written"])}</p>'
@@ -51,15 +51,15 @@ def _figures(before: Mapping[str, Any], after: Mapping[str, Any], comparison: Ma
     figures = [
         ("Worst group", before["worst_group"], after["worst_group"]),
         ("Average", before["average"], after["average"]),
-        ("Average, weighted by the groups' shares in train", before["weighted_average"], after["weighted_average"]),
+        ("Weighted average", before["weighted_average"], after["weighted_average"]),
     ]
     cards = [
         f'<div class="figure">{_text(name)}<b><span class="was">{_percent(was)} →</span> {_percent(now)}</b></div>'
         for name, was, now in figures
         if now is not None
     ]
-    flips = f"{len(comparison['fixed']):,} fixed, {len(comparison['broken']):,} broken"
-    cards.append(f'<div class="figure">Images<b>{flips}</b></div>')
+    flips = f'{len(comparison["fixed"]):,}<span class="was"> / {len(comparison["broken"]):,}</span>'
+    cards.append(f'<div class="figure">Images fixed / broken<b>{flips}</b></div>')
     return f'<div class="figures">{"".join(cards)}</div>'
 
 
@@ -80,7 +80,8 @@ def _groups(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     source = after["groups_from"] + (" (estimated)" if after["estimated"] else "")
     return (
         f'<p class="soft">Accuracy on {_text(after["split"])}. Groups from: {_text(source)}. '
-        'Whiskers and brackets: 95% intervals.<span class="key"></span>before<span class="key after"></span>after</p>'
+        "Whiskers and brackets: 95% intervals. The weighted average takes the groups by their shares in train.</p>"
+        '<p class="soft legend"><span class="key"></span>before <span class="key after"></span>after</p>'
         '<div class="scroll"><table><thead><tr><th>class</th><th>group</th><th class="n">images</th>'
         '<th class="n">before</th><th class="n">after</th><th class="n">interval</th><th></th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -121,16 +122,18 @@ def _examples(report: Mapping[str, Any], thumbnails: Mapping[int, bytes]) -> str
         if shown:
             total = len(report["comparison"][kind])
             parts.append(f"<p>{kind.capitalize()}: {words}. {len(shown):,} of {total:,}.</p>")
-            parts.append(f'<ul class="strip">{"".join(_example(image, thumbnails) for image in shown)}</ul>')
+            parts.append(f'<ul class="strip">{"".join(_example(image, thumbnails, kind) for image in shown)}</ul>')
     return "".join(parts)
 
 
-def _example(image: Mapping[str, Any], thumbnails: Mapping[int, bytes]) -> str:
+def _example(image: Mapping[str, Any], thumbnails: Mapping[int, bytes], kind: str) -> str:
+    # the label is one of the two predictions: say the other
+    words, taken = ("was taken for", "before") if kind == "fixed" else ("now taken for", "after")
     source = base64.b64encode(thumbnails[image["id"]]).decode("ascii")
     name = escape(image["image"])
     return (
         f'<li><img src="data:image/webp;base64,{source}" alt="{name}" title="{name}">'
-        f"{_text(image['label'])}: was {_text(image['before'])}, is {_text(image['after'])}</li>"
+        f"{_text(image['label'])}, {words} {_text(image[taken])}</li>"
     )
 
 

@@ -209,13 +209,13 @@ def test_suggestions_are_held_out_images_with_a_reason(loop: Loop) -> None:
     assert loop.suggested["split"] == "val"
 
 
-def test_suggestions_hold_nearly_all_of_the_planted_minority(loop: Loop) -> None:
+def test_suggestions_hold_most_of_the_planted_minority(loop: Loop) -> None:
     held_out = loop.json("sample", "--direction", "logit:red", "--split", "val", "--count", 5000)["images"]
     minority = {
         image["id"] for image in held_out if (image["label"] == "red") != (place_of(image["image"]) == "water.png")
     }
     suggested = {image["id"] for image in loop.suggested["images"]}
-    assert len(minority & suggested) >= 0.9 * len(minority) > 0
+    assert len(minority & suggested) >= 0.7 * len(minority) > 0
 
 
 def test_tag_says_which_lines_it_rejected(loop: Loop) -> None:
