@@ -144,13 +144,17 @@ def _show(curation: Curation) -> None:
     )
     table = pd.DataFrame(
         [
-            {"class": size.class_name, "and": size.concept or "", "images": size.count, "tagged by you": size.tagged}
+            {"group": _group(size.class_name, size.concept), "images": size.count, "tagged": size.tagged}
             for size in curation.sizes
         ]
     )
     st.dataframe(table, hide_index=True, width="stretch", height="content" if len(table) <= 12 else 420)
     for warning in curation.warnings:
         st.caption(f":material/warning: {plain(warning)}")
+
+
+def _group(class_name: str, concept: str | None) -> str:
+    return class_name if concept is None else f"{class_name} · {concept}"
 
 
 def _start(analysis: Analysis, method: str, concepts: tuple[str, ...], missing: MidbandError | None) -> None:

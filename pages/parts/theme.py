@@ -23,7 +23,7 @@ def apply() -> None:
         size="large",
         icon_image=ASSETS / "brand" / "mark.svg",
     )
-    st.html(f"<style>{_css()}</style>")
+    st.html(f"<style>:root {{ --midband-chosen: {chosen_color()}; }}\n{_css()}</style>")
 
 
 def is_dark() -> bool:
@@ -37,6 +37,10 @@ def class_colors(count: int) -> tuple[str, ...]:
 
 def accent_color() -> str:
     return "#57b8c9" if is_dark() else "#0b7285"
+
+
+def chosen_color() -> str:
+    return "#7fd3e2" if is_dark() else "#0b7285"
 
 
 def text_color() -> str:

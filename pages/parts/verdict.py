@@ -66,35 +66,28 @@ def _run_name(run: RunResult) -> str:
 
 def _headline(run: RunResult) -> None:
     before, after = run.before, run.after
+    figures = (
+        ("Worst group", before.worst_group, after.worst_group, "worst group"),
+        ("Average", before.average, after.average, "average"),
+        ("Weighted average", before.weighted_average, after.weighted_average, "weighted average"),
+    )
     with st.container(border=True, key="card-verdict"):
-        worst, average, weighted = st.columns([2, 1, 1], gap="large")
-        with worst:
-            st.metric(
-                "Worst group",
-                percent(after.worst_group),
-                _points(before.worst_group, after.worst_group),
-                help=TERMS["worst group"],
-            )
-            st.caption(
-                f"Before: {percent(before.worst_group)} ({interval(before.worst.low, before.worst.high)}), "
-                f"{plain(before.worst.title)}.  \n"
-                f"After: {percent(after.worst_group)} ({interval(after.worst.low, after.worst.high)}), "
-                f"{plain(after.worst.title)}.",
-                help=TERMS["interval"],
-            )
-        with average:
-            st.metric("Average", percent(after.average), _points(before.average, after.average), help=TERMS["average"])
-            st.caption(f"Before: {percent(before.average)}")
-        with weighted:
-            st.metric(
-                "Weighted average",
-                percent(after.weighted_average),
-                _points(before.weighted_average, after.weighted_average),
-                help=TERMS["weighted average"],
-            )
-            st.caption(f"Before: {percent(before.weighted_average)}")
+        cells = st.grid(3, min_column_width=165, gap="small")
+        for title, was, now, term in figures:
+            with cells.cell():
+                st.metric(title, percent(now), _points(was, now), help=TERMS[term])
+                st.caption(f"Before: {percent(was)}")
         icon = ":material/trending_up:" if run.comparison["significant"] else ":material/info:"
         st.markdown(f"{icon} {plain(run.comparison['sentence'])}")
+        st.caption(
+            f"Worst group before: {_worst(before)}  \nWorst group after: {_worst(after)}",
+            help=TERMS["interval"],
+        )
+
+
+def _worst(evaluation: Evaluation) -> str:
+    worst = evaluation.worst
+    return f"{plain(worst.title)}, {percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
 
 
 def _points(before: float, after: float) -> str:
@@ -107,21 +100,18 @@ def _groups(run: RunResult) -> None:
     st.subheader("Every group", anchor=False, help=TERMS["group"])
     before, after = _by_group(run.before), _by_group(run.after)
     both = [key for key in before if key in after]
-    st.plotly_chart(
-        group_chart.chart([before[key] for key in both], [after[key] for key in both]),
-        width="stretch",
-        config={"displayModeBar": False},
-        key=f"groups-{run.run}",
-    )
+    figure = group_chart.chart([before[key] for key in both], [after[key] for key in both])
+    # the chart's code arrives after the page: its place is kept, so that nothing jumps
+    st.html(f"<style>.st-key-group-chart {{ min-height: {figure.layout.height}px; }}</style>")
+    with st.container(key="group-chart"):
+        st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key=f"groups-{run.run}")
     table = pd.DataFrame(
         [
             {
                 "group": group_chart.group_name(before[key]),
+                "before": _with_interval(before[key]),
+                "after": _with_interval(after[key]),
                 "test images": before[key]["count"],
-                "before": percent(before[key]["accuracy"]),
-                "interval before": interval(before[key]["low"], before[key]["high"]),
-                "after": percent(after[key]["accuracy"]),
-                "interval after": interval(after[key]["low"], after[key]["high"]),
                 "share of training": percent(before[key]["share"]),
             }
             for key in both
@@ -129,6 +119,10 @@ def _groups(run: RunResult) -> None:
     )
     st.dataframe(table, hide_index=True, width="stretch", height="content" if len(table) <= 12 else 420)
     st.caption(f"Groups: {plain(run.after.groups_from)}.")
+
+
+def _with_interval(group: dict) -> str:
+    return f"{percent(group['accuracy'])} ({interval(group['low'], group['high'])})"
 
 
 def _by_group(evaluation: Evaluation) -> dict[tuple[str, str | None], dict]:
@@ -146,14 +140,14 @@ def _baselines(run: RunResult) -> None:
     table = pd.DataFrame(
         [{"method": title, "worst group": 100 * worst, "average": 100 * average} for title, worst, average in rows]
     )
-    bar = {"min_value": 0, "max_value": 100, "format": "%.1f%%"}
+    bar = {"min_value": 0, "max_value": 100, "format": "%.1f%%", "width": "small"}
     st.dataframe(
         table,
         hide_index=True,
         width="stretch",
         height="content",
         column_config={
-            "method": st.column_config.TextColumn(width="large"),
+            "method": st.column_config.TextColumn(width="medium"),
             "worst group": st.column_config.ProgressColumn(**bar),
             "average": st.column_config.ProgressColumn(**bar),
         },

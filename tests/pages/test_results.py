@@ -6,7 +6,7 @@ from core.activations.store import Analysis
 from core.jobs.job import Job
 from core.retraining.runs import retrain
 from core.workspace import Workspace
-from pages.parts.words import percent
+from pages.parts.words import interval, percent
 
 from .conftest import Visit, tag_by_truth, texts
 
@@ -28,7 +28,12 @@ def test_a_run_is_told_with_before_after_and_intervals(visit: Visit, planted: An
     assert not app.exception
     worst = next(metric for metric in app.metric if metric.label == "Worst group")
     assert worst.value == percent(run.after.worst_group)
-    assert f"Before: {percent(run.before.worst_group)} (" in texts(app)
+    assert f"Before: {percent(run.before.worst_group)}" in texts(app)
+    low, high = run.after.worst.low, run.after.worst.high
+    assert (
+        f"Worst group after: {run.after.worst.title}, {percent(run.after.worst_group)} ({interval(low, high)})"
+        in texts(app)
+    )
     assert run.after.worst_group > run.before.worst_group
     assert "rose" in texts(app)
     groups = next(frame.value for frame in app.dataframe if "group" in frame.value)
