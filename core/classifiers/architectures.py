@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.classifiers import torchvision_compat
 from core.classifiers.preprocessing import Preprocessing, imagenet, squeezed
-from core.classifiers.torchvision_compat import torchvision
 from core.errors import BadRequest
 
 SMALL = "small"
@@ -54,16 +54,18 @@ def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
     """Every architecture that can be named, `small` first."""
-    return (SMALL, *sorted(torchvision.models.list_models(module=torchvision.models)))
+    models = torchvision_compat.load().models
+    return (SMALL, *sorted(models.list_models(module=models)))
 
 
 def check(arch: str) -> str:
     """The name itself if it is one. Raises `BadRequest` with the closest names otherwise."""
-    if arch in names():
+    # `small` is asked first: it needs no torchvision
+    if arch == SMALL or arch in names():
         return arch
     close = difflib.get_close_matches(arch.lower().replace("-", "_"), names(), n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(close)}?" if close else "Use `small`, or a name such as resnet18."
-    version = torchvision.__version__.partition("+")[0]
+    version = torchvision_compat.load().__version__.partition("+")[0]
     raise BadRequest(
         f"There is no architecture called {arch!r}.",
         next_step=f"{hint} Every classification model of torchvision {version} can be named.",
@@ -83,7 +85,7 @@ def build(arch: str, classes: int) -> nn.Module:
     extra: dict[str, Any] = (
         {"aux_logits": False, "init_weights": False} if arch in ("googlenet", "inception_v3") else {}
     )
-    return torchvision.models.get_model(arch, weights=None, num_classes=classes, **extra)
+    return torchvision_compat.load().models.get_model(arch, weights=None, num_classes=classes, **extra)
 
 
 def default_preprocessing(arch: str) -> Preprocessing:

@@ -120,9 +120,9 @@ def imagenet(arch: str) -> Preprocessing:
     Its first published weights decide (`IMAGENET1K_V1` for nearly all), since that is what fine-tuned networks in the
     wild start from. Imports torchvision.
     """
-    from core.classifiers.torchvision_compat import torchvision
+    from core.classifiers import torchvision_compat
 
-    weights = torchvision.models.get_model_weights(arch)
+    weights = torchvision_compat.load().models.get_model_weights(arch)
     first = getattr(weights, "IMAGENET1K_V1", None) or next(iter(weights))
     preset = first.transforms()
     return Preprocessing(

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core.classifiers import torchvision_compat
 from core.classifiers.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -16,7 +17,6 @@ from core.classifiers.preprocessing import (
     preprocessing_from_dict,
     squeezed,
 )
-from core.classifiers.torchvision_compat import torchvision
 from core.errors import BadRequest
 
 
@@ -36,6 +36,7 @@ def noise(width: int, height: int) -> Image.Image:
 def test_input_is_what_torchvisions_preset_makes(
     width: int, height: int, resize: int, crop: int, interpolation: str
 ) -> None:
+    torchvision_compat.load()
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms._presets import ImageClassification
 
@@ -92,6 +93,6 @@ def test_impossible_preprocessing_is_refused(values: dict[str, object]) -> None:
 def test_imagenet_preprocessing_is_that_of_the_first_published_weights() -> None:
     assert imagenet("resnet50") == Preprocessing(256, 224)
     assert imagenet("inception_v3").crop == 299
-    weights = torchvision.models.get_model_weights("swin_t").IMAGENET1K_V1.transforms()
+    weights = torchvision_compat.load().models.get_model_weights("swin_t").IMAGENET1K_V1.transforms()
     assert imagenet("swin_t").resize == weights.resize_size[0]
     assert imagenet("swin_t").interpolation == "bicubic"
