@@ -59,9 +59,9 @@ def test_the_demo_loop_raises_worst_group_accuracy(
     # tag what is proposed, until the budget is spent
     page.get_by_role("link", name="Tag next").click()
     expect(page.get_by_role("heading", name="Confirm the usual look")).to_be_visible()
-    done = 0
+    done, answered = 0, []
     while done < ENOUGH:
-        done = answer_batch(page, shows_water, done)
+        done, answered = answer_batch(page, shows_water, done, answered)
 
     # repair
     page.get_by_test_id("stMain").get_by_role("button", name="Retrain", exact=True).click()
@@ -84,11 +84,19 @@ def test_the_demo_loop_raises_worst_group_accuracy(
     assert len(lines) == 1 + done
 
 
-def answer_batch(page: Page, shows_water: np.ndarray, before: int) -> int:
-    """Select what shows water, press Present, then Rest absent. Returns the tags so far, as the page shows them."""
-    expect(page.locator(".frame.loaded").first).to_be_visible()
+def answer_batch(page: Page, shows_water: np.ndarray, before: int, answered: list[int]) -> tuple[int, list[int]]:
+    """Select what shows water, press Present, then Rest absent.
+
+    before: tags so far. answered: the images of the batch before, which give way to this one's. Returns both anew.
+    """
     tiles = page.locator(".tile")
-    ids = tiles.evaluate_all("all => all.map(tile => Number(tile.dataset.id))")
+    ids: list[int] = []
+    for _ in range(100):
+        ids = tiles.evaluate_all("all => all.map(tile => Number(tile.dataset.id))")
+        if ids and not set(ids) & set(answered):
+            break
+        page.wait_for_timeout(100)
+    expect(page.locator(".frame.loaded")).to_have_count(len(ids))
     water = [position for position, image in enumerate(ids) if shows_water[image]]
     for position in water:
         tiles.nth(position).click()
@@ -97,7 +105,7 @@ def answer_batch(page: Page, shows_water: np.ndarray, before: int) -> int:
         wait_for_tags(page, before + len(water))
     if len(water) < len(ids):
         page.get_by_role("button", name="Rest absent").click()
-    return wait_for_tags(page, before + len(ids))
+    return wait_for_tags(page, before + len(ids)), ids
 
 
 def wait_for_tags(page: Page, wanted: int) -> int:
