@@ -80,7 +80,7 @@ def line_of(done: int, total: int, message: str, speed: Pace) -> str:
         parts.append(f"{done:,} of {total:,} ({done / total:.0%})")
     elif done > 0:
         parts.append(f"{done:,}")
-    if speed.rate is not None:
+    if speed.rate is not None and "/s" not in message:
         parts.append(f"{speed.rate:,.0f}/s" if speed.rate >= 10 else f"{speed.rate:.1f}/s")
     if speed.seconds_left is not None and done < total:
         parts.append(f"{duration(speed.seconds_left)} left")

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ class Kind:
     """One kind of work.
 
     required, optional: keys of its request. paths: those that are paths, made absolute when submitted. resumes: a
-    second start goes on where the first one ended. fresh: keys that do not make two requests different work.
+    second start goes on where the first one ended. fresh: keys that do not make two requests different work. depends:
+    what else the result depends on, as a text that differs when it does.
     """
 
     run: Run
@@ -38,6 +40,7 @@ class Kind:
     paths: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
     resumes: bool = False
+    depends: Callable[[Workspace, dict[str, Any]], str] | None = None
 
     @property
     def after_interruption(self) -> str:
@@ -60,9 +63,10 @@ class Kind:
         absolute = {name: str(Path(request[name]).expanduser().resolve()) for name in self.paths if request.get(name)}
         return {**request, **absolute}
 
-    def identity(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What makes two requests the same work."""
-        return {name: value for name, value in request.items() if name not in self.fresh}
+    def identity(self, workspace: Workspace, request: dict[str, Any]) -> str:
+        """Equal for two requests that are the same work."""
+        kept = {name: value for name, value in request.items() if name not in self.fresh}
+        return json.dumps([kept, self.depends(workspace, request) if self.depends else ""], sort_keys=True)
 
 
 def kind_of(name: str) -> Kind:
@@ -151,6 +155,13 @@ def _retrain(workspace: Workspace, request: dict[str, Any], progress: Progress) 
     return {"run": result.run}
 
 
+def _tags_now(workspace: Workspace, request: dict[str, Any]) -> str:
+    from core.activations.store import open_analysis
+    from core.concepts.tags import tag_version
+
+    return str(tag_version(workspace, open_analysis(workspace, request["analysis"]).dataset_id))
+
+
 def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.export import export_run
 
@@ -171,6 +182,12 @@ KINDS: dict[str, Kind] = {
     ),
     "train": Kind(_train, required=("data", "out"), optional=_TRAINING, paths=("data", "out")),
     "train-analyse": Kind(_train_analyse, required=("data",), optional=("out", *_TRAINING), paths=("data", "out")),
-    "retrain": Kind(_retrain, required=("analysis", "method", "run"), optional=("concepts", "seed"), fresh=("run",)),
+    "retrain": Kind(
+        _retrain,
+        required=("analysis", "method", "run"),
+        optional=("concepts", "seed"),
+        fresh=("run",),
+        depends=_tags_now,
+    ),
     "export": Kind(_export, required=("run", "out"), paths=("out",)),
 }

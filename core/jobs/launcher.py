@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 import core
 from core.database import JobRecord
-from core.errors import BadRequest
+from core.errors import BadRequest, StorageProblem
 from core.files import storage_problems
 from core.jobs import processes
-from core.jobs.job import QUEUED, Job
+from core.jobs.job import DONE, QUEUED, Job
 from core.jobs.queue import get_job, list_jobs, log_path, submit
 from core.workspace import Workspace
 
@@ -38,28 +38,22 @@ def start(workspace: Workspace, job: Job) -> Job:
     with workspace.writing() as session:
         record = session.get_one(JobRecord, job.id)
         if record.state == QUEUED and record.pid is None:
-            with open(log, "ab") as output:
-                child = subprocess.Popen(
-                    _command(workspace, job.id),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    cwd=log.parent,
-                    env=_environment(),
-                )
+            child = _spawn(workspace, job.id, log)
             processes.remember(child)
             record.pid = child.pid
-            record.process_started = processes.started_at(child.pid)
+            # 0: it has ended already, which the next look will find
+            record.process_started = processes.started_at(child.pid) or 0.0
             record.host = processes.this_host()
     return get_job(workspace, job.id)
 
 
 def retry(workspace: Workspace, job_id: str) -> Job:
-    """Start a job that failed or was cancelled once more, with the same request. Raises `BadRequest` while it runs."""
+    """Start a job that failed or was cancelled once more, with the same request. Raises `BadRequest` for another."""
     job = get_job(workspace, job_id)
     if job.active:
         raise BadRequest(f"{job.title} is still {job.state}.", next_step="Wait for its end, or cancel it first.")
+    if job.state == DONE:
+        raise BadRequest(f"{job.title} is done.", next_step="Start a new one if you want another result.")
     return launch(workspace, job.kind, job.title, job.request)
 
 
@@ -76,6 +70,26 @@ def recover(workspace: Workspace) -> list[Job]:
     for job_id in waiting:
         start(workspace, get_job(workspace, job_id))
     return list_jobs(workspace, active=True, limit=1000)
+
+
+def _spawn(workspace: Workspace, job_id: str, log: Path) -> subprocess.Popen[bytes]:
+    try:
+        with open(log, "ab") as output:
+            return subprocess.Popen(
+                _command(workspace, job_id),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=log.parent,
+                env=_environment(),
+            )
+    except OSError as error:
+        raise StorageProblem(
+            f"The machine would not start a process for it ({error.strerror}).",
+            next_step="Close other programs, then start it again.",
+            title="The job could not start",
+        ) from error
 
 
 def _command(workspace: Workspace, job_id: str) -> list[str]:

@@ -6,7 +6,6 @@ Nobody has to watch over the jobs: whoever looks also notices that a worker is g
 
 from __future__ import annotations
 
-import json
 import secrets
 import signal
 import time
@@ -31,12 +30,13 @@ def submit(workspace: Workspace, kind: str, title: str, request: dict[str, Any],
 
     request: what the kind needs (see `core.jobs.kinds`), plain JSON; its paths are made absolute here, because the
     worker has a folder of its own. key: jobs with the same key are the same work, and while one of them is queued or
-    running, that one is returned: a double click starts one job. By default the key follows from kind and request.
+    running, that one is returned: a double click starts one job. By default the key follows from kind,
+    request, and for a retraining the tags.
     Raises `BadRequest` for an unknown kind, a request that lacks something, or one with too much.
     """
     prepared = kind_of(kind).prepare(request)
     if key is None:
-        key = digest(kind, json.dumps(kind_of(kind).identity(prepared), sort_keys=True))
+        key = digest(kind, kind_of(kind).identity(workspace, prepared))
     with workspace.writing() as session:
         same = session.scalars(
             select(JobRecord).where(JobRecord.key == key, JobRecord.state.in_(ACTIVE)).order_by(JobRecord.turn)

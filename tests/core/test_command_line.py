@@ -464,3 +464,26 @@ def test_interrupted_work_stops_at_its_next_step(monkeypatch: pytest.MonkeyPatch
     printed = run("demo", "--workspace", tmp_path)
     assert printed.code == 130
     assert "Run the same command again" in printed.err
+
+
+def test_progress_says_how_far_how_fast_and_how_long_still() -> None:
+    from core.commands.output import line_of
+    from core.jobs.job import Pace
+
+    assert line_of(50, 200, "Analysing", Pace(25.0, 6.0)) == "Analysing  50 of 200 (25%)  25/s  6 s left"
+    assert line_of(0, 0, "Opening the dataset", Pace()) == "Opening the dataset"
+
+
+def test_progress_in_a_terminal_stays_on_one_line() -> None:
+    from core.commands.output import ProgressLine
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    line = ProgressLine(terminal)
+    line(1, 2, "Working")
+    line.close()
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[2K")

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from core.database import JobRecord
-from core.errors import BadRequest, NotFound
+from core.errors import BadRequest, NotFound, StorageProblem
 from core.jobs import get_job, launch, list_jobs, read_log, recover, request_cancel, retry, wait_for
 from core.jobs.launcher import start
 from core.jobs.queue import submit
@@ -235,6 +237,50 @@ def test_running_job_cannot_be_retried(workspace: Workspace, rehearsal: Path) ->
     job = launch(workspace, "rehearsal", "Count", {"journal": str(rehearsal), **SLOW})
     with pytest.raises(BadRequest, match="still"):
         retry(workspace, job.id)
+
+
+def test_finished_job_is_not_run_again_over_its_result(workspace: Workspace, rehearsal: Path) -> None:
+    job = launch(workspace, "rehearsal", "Count", {"journal": str(rehearsal)})
+    wait_for(workspace, job.id, timeout=30)
+    with pytest.raises(BadRequest, match="is done"):
+        retry(workspace, job.id)
+
+
+def test_problem_of_a_job_is_the_error_that_was_raised_in_it(workspace: Workspace, rehearsal: Path) -> None:
+    job = launch(workspace, "rehearsal", "Count", {"journal": str(rehearsal), "problem": True})
+    problem = wait_for(workspace, job.id, timeout=30).problem
+    assert isinstance(problem, BadRequest)
+    assert problem.detail == "It cannot be done."
+
+
+def test_machine_without_room_for_a_process_says_so(
+    workspace: Workspace, rehearsal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(StorageProblem, match="Cannot allocate memory"):
+        launch(workspace, "rehearsal", "Count", {"journal": str(rehearsal)})
+    monkeypatch.undo()
+
+
+def test_retraining_again_after_more_tags_is_new_work(
+    workspace: Workspace, make_analysis: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.activations import store
+    from core.concepts.concept import create_concept
+    from core.concepts.tags import tag
+
+    rng = np.random.default_rng(0)
+    analysis: Any = make_analysis(rng.normal(size=(20, 4)), rng.integers(0, 2, 20))
+    monkeypatch.setattr(store, "open_analysis", lambda *_: analysis)
+    request = {"analysis": analysis.id, "method": "mid", "concepts": ["sea"]}
+    concept = create_concept(workspace, analysis.dataset_id, "sea")
+    first = submit(workspace, "retrain", "Retrain", {**request, "run": "a"})
+    assert submit(workspace, "retrain", "Retrain", {**request, "run": "b"}).id == first.id
+    tag(workspace, analysis, concept, [1, 2], True)
+    assert submit(workspace, "retrain", "Retrain", {**request, "run": "c"}).id != first.id
 
 
 def test_unknown_job_is_not_found(workspace: Workspace) -> None:
