@@ -30,9 +30,9 @@ def submit(workspace: Workspace, kind: str, title: str, request: dict[str, Any],
 
     request: what the kind needs (see `core.jobs.kinds`), plain JSON; its paths are made absolute here, because the
     worker has a folder of its own. key: jobs with the same key are the same work, and while one of them is queued or
-    running, that one is returned: a double click starts one job. By default the key follows from kind,
-    request, and for a retraining the tags.
-    Raises `BadRequest` for an unknown kind, a request that lacks something, or one with too much.
+    running, that one is returned: a double click starts one job. By default the key follows from kind and request,
+    for a retraining also from the tags. Raises `BadRequest` for an unknown kind, a request that lacks something, or
+    one with too much.
     """
     prepared = kind_of(kind).prepare(request)
     if key is None:

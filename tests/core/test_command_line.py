@@ -350,18 +350,19 @@ def test_problem_exits_2_with_a_next_step(loop: Loop, arguments: tuple[str, ...]
 
 def test_models_that_cannot_be_used_are_refused(loop: Loop, tmp_path: Path) -> None:
     import torch
-    from torchvision.models import resnet18
+
+    from core.classifiers.architectures import build
 
     def refused(model: Path, *more: str) -> dict[str, Any]:
         printed = run("analyse", "--data", loop.data, "--model", model, *more, "--workspace", tmp_path / "w", "--json")
         assert printed.code == 2, printed.out
         return printed.object
 
-    torch.save(resnet18(num_classes=2), tmp_path / "whole.pt")
+    torch.save(build("resnet18", 2), tmp_path / "whole.pt")
     whole = refused(tmp_path / "whole.pt", "--arch", "resnet18")
     assert whole["error"] == "UnsafeCheckpoint"
     assert "state_dict" in whole["next_step"]
-    torch.save(resnet18(num_classes=5).state_dict(), tmp_path / "five.pt")
+    torch.save(build("resnet18", 5).state_dict(), tmp_path / "five.pt")
     assert refused(tmp_path / "five.pt", "--arch", "resnet18")["error"] == "ClassMismatch"
     assert refused(tmp_path / "five.pt", "--arch", "resnet50")["error"] == "ArchitectureMismatch"
     assert "resnet18" in refused(tmp_path / "five.pt")["next_step"]
