@@ -37,7 +37,7 @@ format: $(DEV) ## let ruff put the code in shape
 	$(BIN)/ruff format .
 
 bench: $(DEV) ## every benchmark, one after another
-	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 screenshots: $(DEV) demo ## take the pictures in docs/images again
 	sh scripts/ensure-browser.sh $(BIN)/python
