@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -176,7 +177,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
 def _read_torch(path: Path) -> Any:
     try:
         # opened here: given a path, torch chooses a reader by its suffix
-        with open(path, "rb") as source:
+        with open(path, "rb") as source, warnings.catch_warnings():
+            # an unusual pickle protocol ends in an error below; torch's request to file an issue helps nobody here
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(source, map_location="cpu", weights_only=True)
     except MemoryError:
         raise

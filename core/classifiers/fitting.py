@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from core.classifiers.architectures import build, last_linear, names
+from core.classifiers.architectures import SMALL, build, last_linear, names
 from core.errors import ArchitectureMismatch, HeadNotFound
 
 # What wrapping a network (DataParallel, torch.compile, Lightning, a class of one's own) puts before each name.
@@ -30,6 +30,22 @@ PREFIXES = (
 
 # Extra classifiers of GoogLeNet and Inception: used while training only.
 AUXILIARY = re.compile(r"^(aux1|aux2|AuxLogits)\.")
+
+# Part of a weight's name that gives a family away -> how its architectures begin. Outlining all of them takes seconds.
+FAMILIES = {
+    "layer1.0.conv1.": ("resnet", "resnext", "wide_resnet"),
+    "features.denseblock1.": ("densenet",),
+    "encoder.layers.encoder_layer_0.": ("vit",),
+    "features.1.0.attn.": ("swin",),
+    "stem.0.0.": ("maxvit",),
+    "stage2.0.branch1.": ("shufflenet",),
+    "layers.0.": ("mnasnet",),
+    "Mixed_5b.": ("inception",),
+    "inception3a.": ("googlenet",),
+    "features.0.0.": ("mobilenet", "efficientnet", "convnext", "swin", SMALL),
+    "features.0.": ("alexnet", "vgg"),
+    "trunk_output.": ("regnet",),
+}
 
 # Names listed in a message about differences.
 LISTED = 3
@@ -130,17 +146,20 @@ def _unfilled(arch: str, classes: int) -> nn.Module:
 def suggest(state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """Architectures that these weights fit but for the number of classes; empty when none does.
 
-    Takes seconds (every architecture is outlined once): for messages, not for loading.
+    Takes a second or so: for messages, not for loading.
     """
-    largest = sum(tensor.numel() for tensor in state.values())
+    count = sum(tensor.numel() for tensor in state.values())
+    beginnings = tuple(
+        beginning for part, family in FAMILIES.items() if any(part in name for name in state) for beginning in family
+    )
     fitting = []
     for arch in names():
         # the large RegNets cannot be outlined without allocating them
-        if arch.startswith("regnet") and largest < 5_000_000 * _gigaflops(arch):
-            continue
-        with contextlib.suppress(ArchitectureMismatch, HeadNotFound):
-            fitted(arch, state, file="")
-            fitting.append(arch)
+        too_large = arch.startswith("regnet") and count < 5_000_000 * _gigaflops(arch)
+        if arch.startswith(beginnings) and not too_large:
+            with contextlib.suppress(ArchitectureMismatch, HeadNotFound):
+                fitted(arch, state, file="")
+                fitting.append(arch)
     return tuple(fitting)
 
 

@@ -20,6 +20,7 @@ from core.errors import (
     BadWeights,
     ClassMismatch,
     HeadNotFound,
+    UnsafeCheckpoint,
 )
 
 NetworkMaker = Callable[..., nn.Module]
@@ -257,3 +258,55 @@ def test_torchscript_with_broken_weights_is_refused(tmp_path: Path, network: Net
 def test_torchscript_usually_takes_imagenet_sizes(tmp_path: Path, network: NetworkMaker) -> None:
     torch.jit.script(network("small", 2)).save(tmp_path / "m.pt")
     assert load_classifier(tmp_path / "m.pt").preprocessing == Preprocessing(256, 224)
+
+
+class WritesWhenRun(nn.Module):
+    """TorchScript that writes a file in its forward pass."""
+
+    def __init__(self, sign: str) -> None:
+        super().__init__()
+        self.sign = sign
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        torch.save(images, self.sign)
+        return self.head(images.mean((2, 3)))
+
+
+class WritesWhenLoaded(nn.Module):
+    """TorchScript that writes a file while it is being loaded."""
+
+    def __init__(self, sign: str) -> None:
+        super().__init__()
+        self.sign = sign
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images.mean((2, 3)))
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, torch.Tensor, torch.Tensor, bool]:
+        return self.sign, self.head.weight, self.head.bias, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, torch.Tensor, torch.Tensor, bool]) -> None:
+        torch.save(state[1], state[0])
+
+
+@pytest.mark.parametrize("hostile", [WritesWhenRun, WritesWhenLoaded])
+def test_torchscript_that_writes_files_is_refused_before_it_is_loaded(
+    tmp_path: Path, hostile: Callable[[str], nn.Module]
+) -> None:
+    torch.jit.script(hostile(str(tmp_path / "sign")).eval()).save(tmp_path / "m.pt")
+    with pytest.raises(UnsafeCheckpoint, match="save"):
+        load_classifier(tmp_path / "m.pt", preprocessing=squeezed(16))
+    assert not (tmp_path / "sign").exists()
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+def test_torchvisions_networks_pass_as_torchscript(tmp_path: Path, network: NetworkMaker, arch: str) -> None:
+    original = network(arch, 3)
+    torch.jit.script(original).save(tmp_path / "m.pt")
+    classifier = load_classifier(tmp_path / "m.pt", preprocessing=squeezed(64))
+    images = images_for(2, 64)
+    torch.testing.assert_close(classifier(images)[1], plain_pass(original, images)[1], atol=1e-5, rtol=1e-4)

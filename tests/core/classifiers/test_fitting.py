@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.classifiers.fitting import build_fitted, fitted, head_name, outline, suggest
+from core.classifiers.architectures import names
+from core.classifiers.fitting import FAMILIES, build_fitted, fitted, head_name, outline, suggest
 from core.errors import ArchitectureMismatch, HeadNotFound
 
 NetworkMaker = Callable[..., nn.Module]
@@ -124,7 +125,19 @@ def test_outline_knows_regnet_too() -> None:
     assert outline("regnet_x_400mf").head == "fc"
 
 
-def test_weights_suggest_their_architecture(network: NetworkMaker) -> None:
-    assert suggest(prefixed(network("resnet18", 7).state_dict(), "module.")) == ("resnet18",)
-    assert suggest(network("small", 7).state_dict()) == ("small",)
+@pytest.mark.parametrize("arch", ["small", "resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "swin_t"])
+def test_weights_suggest_their_architecture(network: NetworkMaker, arch: str) -> None:
+    assert suggest(prefixed(network(arch, 7).state_dict(), "module.")) == (arch,)
+
+
+def test_every_family_is_given_away_by_its_names() -> None:
+    for arch in names():
+        if arch.startswith(("regnet", "squeezenet")):
+            continue  # slow to outline; has no head
+        shapes = outline(arch).shapes
+        beginnings = [start for part, family in FAMILIES.items() if any(part in n for n in shapes) for start in family]
+        assert arch.startswith(tuple(beginnings)), arch
+
+
+def test_strange_weights_suggest_nothing() -> None:
     assert suggest({"w": torch.ones(3)}) == ()
