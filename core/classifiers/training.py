@@ -244,7 +244,8 @@ def _fit(
     progress: Progress,
 ) -> float:
     """Train in place. pixels: (m, s, s, 3) uint8. rows: those to train on. Returns images per second."""
-    batch = min(BATCH, max(2, len(rows) // 4))
+    # small datasets in small batches: an epoch of few steps teaches little, and normalisation lags behind
+    batch = min(len(rows), max(16, min(BATCH, len(rows) // 16)))
     batches = max(1, len(rows) // batch)
     optimizer = torch.optim.AdamW(_parameter_groups(network, weight_decay), lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, epochs * batches))
