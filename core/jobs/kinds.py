@@ -2,7 +2,7 @@
 
 | kind | request | result |
 | --- | --- | --- |
-| `demo` | `seed`? | `analysis` |
+| `demo` | | `analysis` |
 | `analyse` | `data`, `model`, `arch`?, `preprocessing`?, `seed`? | `analysis`, `images`, `skipped` |
 | `train` | `data`, `out`, `arch`?, `epochs`?, `seed`?, `image_size`? | `model`, `arch`, `accuracy`, `groups` |
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
@@ -172,7 +172,7 @@ def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -
 _TRAINING = ("arch", "epochs", "seed", "image_size")
 
 KINDS: dict[str, Kind] = {
-    "demo": Kind(_demo, optional=("seed",), resumes=True),
+    "demo": Kind(_demo, resumes=True),
     "analyse": Kind(
         _analyse,
         required=("data", "model"),

@@ -1,0 +1,87 @@
+"""The real kinds of work, on tiny data: what a page starts is what the rooms do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.activations.store import open_analysis
+from core.jobs import get_job, launch, retry, wait_for
+from core.jobs.kinds import KINDS, new_model_file
+from core.progress import silent
+from core.workspace import Workspace, open_workspace
+
+
+def draw(root: Path, counts: dict[str, int], side: int = 16) -> Path:
+    rng = np.random.default_rng(0)
+    for split, count in counts.items():
+        for level, name in ((60, "dark"), (170, "light")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.normal(level, 40, (side, side, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i:03d}.jpg")
+    return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return draw(tmp_path / "pictures", {"train": 20, "val": 12, "test": 10})
+
+
+def test_train_analyse_retrain_and_export_as_jobs_do_them(workspace: Workspace, pictures: Path, tmp_path: Path) -> None:
+    request = KINDS["train-analyse"].prepare({"data": str(pictures), "epochs": 1, "image_size": 16, "seed": 0})
+    trained = KINDS["train-analyse"].run(workspace, request, silent)
+    analysis = open_analysis(workspace, trained["analysis"])
+    assert trained["images"] == analysis.n == 84
+    assert trained["skipped"] == []
+    assert Path(trained["model"]).parent == workspace.models
+    retrained = KINDS["retrain"].run(
+        workspace, {"analysis": analysis.id, "method": "class-balanced", "concepts": [], "seed": 0, "run": "r1"}, silent
+    )
+    assert retrained == {"run": "r1"}
+    exported = KINDS["export"].run(workspace, {"run": "r1", "out": str(tmp_path / "out")}, silent)
+    assert all(Path(file).is_file() for file in exported["files"])
+
+
+def test_trained_models_do_not_overwrite_each_other(workspace: Workspace, pictures: Path) -> None:
+    request = {"data": str(pictures), "seed": 3}
+    first = new_model_file(workspace, request)
+    assert first.name == "pictures-small-seed3.safetensors"
+    first.parent.mkdir(parents=True)
+    first.touch()
+    assert new_model_file(workspace, request).name == "pictures-small-seed3-2.safetensors"
+
+
+def test_killed_analysis_started_again_equals_one_that_was_not_killed(
+    workspace: Workspace, pictures: Path, tmp_path: Path
+) -> None:
+    many = draw(tmp_path / "many", {"train": 300, "test": 60}, side=160)
+    model = tmp_path / "model.safetensors"
+    KINDS["train"].run(workspace, {"data": str(pictures), "epochs": 1, "image_size": 16, "out": str(model)}, silent)
+    request = {"data": str(many), "model": str(model)}
+    job = launch(workspace, "analyse", "Analyse", request)
+    while (now := get_job(workspace, job.id)).active and not now.done:
+        time.sleep(0.02)
+    assert now.pid is not None
+    os.kill(now.pid, signal.SIGKILL)
+    killed = wait_for(workspace, job.id, timeout=10)
+    assert killed.state == "failed", "it was done before it could be killed"
+    assert killed.error is not None
+    assert "resumes where it stopped" in killed.error["next_step"]
+    assert not list(workspace.analyses.glob("[!.]*")), "something half-made is visible"
+    again = wait_for(workspace, retry(workspace, job.id).id, timeout=60)
+    assert again.state == "done", again.error
+    assert again.result is not None
+    resumed = open_analysis(workspace, again.result["analysis"])
+    other = open_workspace(tmp_path / "other")
+    straight = open_analysis(other, KINDS["analyse"].run(other, request, silent)["analysis"])
+    assert resumed.id == straight.id
+    np.testing.assert_array_equal(resumed.features, straight.features)
+    np.testing.assert_array_equal(resumed.ids, straight.ids)
