@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import jobs, problem, rooms, state, theme
+from pages.parts import jobs, notices, problem, rooms, state, theme
 
 theme.apply()
 room = st.navigation(rooms.all_rooms())
@@ -12,4 +12,5 @@ with problem.shown():
     state.chooser()
     jobs.indicator()
     problem.remembered()
+    notices.show()
     room.run()

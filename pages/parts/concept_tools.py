@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, create_concept, list_concepts
-from pages.parts import problem, state
+from pages.parts import notices, problem, state
 from pages.parts.words import TERMS, plain
 
 if TYPE_CHECKING:
@@ -33,14 +33,16 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
     existing = concepts(analysis)
     # a new key after each concept closes the form and empties it
     suffix = f"{place}-{made}"
-    with st.popover(
+    popover = st.popover(
         "New concept",
         icon=":material/add:",
         type="primary" if prominent else "secondary",
         help=TERMS["concept"],
         key=f"concept-form-{suffix}",
-    ):
-        name = st.text_input(
+    )
+    # a form: Enter creates, and the button needs no second click after typing
+    with popover, st.form(f"concept-fields-{suffix}", border=False, enter_to_submit=True):
+        st.text_input(
             "What do you see?",
             key=f"concept-name-{suffix}",
             max_chars=LONGEST_NAME,
@@ -48,24 +50,15 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
             help="Name what can be seen in the image, not the class.",
         )
         taken = [concept.color for concept in existing]
-        color = st.color_picker(
-            "Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}-{len(existing)}"
-        )
-        role = st.selectbox(
+        st.color_picker("Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}")
+        st.selectbox(
             "What it is to the class",
             list(ROLES),
             format_func=ROLES.get,
             key=f"concept-role-{suffix}",
             help=TERMS["confounder"],
         )
-        st.button(
-            "Create",
-            type="primary",
-            key=f"concept-create-{suffix}",
-            disabled=not name.strip(),
-            on_click=problem.kept(partial(_create, analysis, f"concept-name-{suffix}")),
-            args=(color, role),
-        )
+        st.form_submit_button("Create", type="primary", on_click=problem.kept(partial(_create, analysis, suffix)))
 
 
 def choose(analysis: Analysis) -> Concept | None:
@@ -96,13 +89,11 @@ def _remember_pick() -> None:
     st.session_state[CHOSEN] = st.session_state["concept_pick"]
 
 
-def _create(analysis: Analysis, name_key: str, color: str, role: str) -> None:
+def _create(analysis: Analysis, suffix: str) -> None:
+    name, color, role = (st.session_state[f"concept-{field}-{suffix}"] for field in ("name", "color", "role"))
     before = {concept.id for concept in concepts(analysis)}
-    concept = create_concept(state.workspace(), analysis.dataset_id, st.session_state[name_key], color=color, role=role)
+    concept = create_concept(state.workspace(), analysis.dataset_id, name, color=color, role=role)
     st.session_state[CHOSEN] = concept.id
     st.session_state["concepts_made"] += 1
     known = concept.id in before
-    st.toast(
-        f"{plain(concept.name)} {'was there already' if known else 'is ready to tag with'}.",
-        icon=":material/sell:",
-    )
+    notices.say(f"{plain(concept.name)} {'was there already' if known else 'is ready to tag with'}.", ":material/sell:")

@@ -14,7 +14,7 @@ from core.concepts.concept import list_concepts
 from core.concepts.tags import redo, tag, tags_of, undo
 from core.datasets.images import UnreadableImage, decode
 from core.settings import DEFAULTS
-from pages.parts import problem, state
+from pages.parts import notices, problem, state
 from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid
 from pages.parts.words import count, percent, plain
 
@@ -118,10 +118,10 @@ def _on_event(analysis: Analysis, place: Place, event: GridEvent) -> None:
 
 def _tell(kind: str, action: object) -> None:
     if action is None:
-        st.toast(f"Nothing to {kind}.", icon=":material/info:")
+        notices.say(f"Nothing to {kind}.", ":material/info:")
         return
     verb = "Took back" if kind == "undo" else "Brought back"
-    st.toast(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", icon=f":material/{kind}:")
+    notices.say(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", f":material/{kind}:")
 
 
 def _closer(analysis: Analysis, image_id: int) -> None:

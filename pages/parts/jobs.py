@@ -10,7 +10,7 @@ import streamlit as st
 from core.jobs.job import CANCELLED, DONE, FAILED, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
-from pages.parts import problem, rooms, state
+from pages.parts import notices, problem, rooms, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
@@ -73,16 +73,16 @@ def _small(job: Job) -> None:
 
 def _announce(job: Job) -> None:
     if job.state == DONE:
-        st.toast(f"{plain(job.title)}: done.", icon=":material/check_circle:")
+        notices.say(f"{plain(job.title)}: done.", icon=":material/check_circle:")
         result = job.result or {}
         if "analysis" in result and job.kind != "retrain":
             state.choose(result["analysis"])
         if "run" in result and job.kind == "retrain":
             st.session_state["run"] = result["run"]
     elif job.state == FAILED:
-        st.toast(f"{plain(job.title)}: it did not work out.", icon=":material/error:")
+        notices.say(f"{plain(job.title)}: it did not work out.", icon=":material/error:")
     elif job.state == CANCELLED:
-        st.toast(f"{plain(job.title)}: cancelled.", icon=":material/cancel:")
+        notices.say(f"{plain(job.title)}: cancelled.", icon=":material/cancel:")
 
 
 def panel(job: Job, *, on_done: Callable[[Job], None], noun: str = "image") -> None:

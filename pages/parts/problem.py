@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 import streamlit as st
 
 from core.errors import MidbandError
+from pages.parts import notices
 from pages.parts.words import plain
 
 REMEMBERED = "problem_remembered"
@@ -42,12 +43,13 @@ def shown() -> Iterator[None]:
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:
-    """`shown` for a fragment, which reruns without the frame around it."""
+    """`shown` for a fragment, which reruns without the frame around it; also shows what its callbacks left."""
 
     @functools.wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> None:
         with shown():
             remembered()
+            notices.show()
             function(*args, **kwargs)
 
     return inner

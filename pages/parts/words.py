@@ -44,12 +44,15 @@ def plain(text: str) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """0.714 -> 71%, with one digit where rounding would claim perfection or nothing."""
+    """0.714 -> 71%. Nearly all is not written as all, nor next to nothing as nothing."""
     if fraction is None or fraction != fraction:
         return "–"
     value = 100 * fraction
-    digits = 1 if 0 < value < 1 or 99 < value < 100 else 0
-    return f"{value:.{digits}f}%"
+    if 0 < value < 1:
+        return f"{max(value, 0.1):.1f}%"
+    if 99 < value < 100:
+        return f"{min(value, 99.9):.1f}%"
+    return f"{value:.0f}%"
 
 
 def interval(low: float, high: float) -> str:

@@ -52,7 +52,6 @@ def test_the_demo_loop_raises_worst_group_accuracy(
     # name
     page.get_by_role("button", name="New concept").click()
     page.get_by_role("textbox", name="What do you see?").fill(CONCEPT)
-    page.get_by_role("textbox", name="What do you see?").press("Enter")
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.locator(".concepts").get_by_text(CONCEPT)).to_be_visible()
 

@@ -30,7 +30,7 @@ def test_without_a_concept_one_can_be_made(visit: Visit, planted: Analysis, work
     app = visit("tag_next")
     assert "make a concept" in texts(app)
     name = next(box for box in app.text_input if box.label == "What do you see?")
-    name.set_value("water background").run()
+    name.set_value("water background")
     next(button for button in app.button if button.label == "Create").click().run()
     assert not app.exception
     assert get_concept(workspace, planted.dataset_id, "water background")
@@ -89,3 +89,10 @@ def test_retraining_is_offered_once_there_are_tags_enough(
     rows = [item.row for item in suggest_next(workspace, planted, concept, budget=20)]
     tag(workspace, planted, concept, np.array(rows), True)
     assert not next(button for button in visit("tag_next").button if button.label == "Retrain").disabled
+
+
+def test_a_concept_without_a_name_is_told(visit: Visit, planted: Analysis) -> None:
+    app = visit("tag_next")
+    next(button for button in app.button if button.label == "Create").click().run()
+    assert not app.exception
+    assert "1 to 200 characters" in texts(app)

@@ -26,7 +26,10 @@ def test_a_name_stays_on_one_line() -> None:
 
 def test_nearly_all_is_not_written_as_all() -> None:
     assert words.percent(0.996) == "99.6%"
+    assert words.percent(0.99996) == "99.9%"
     assert words.percent(1.0) == "100%"
+    assert words.percent(0.00001) == "0.1%"
+    assert words.percent(0.0) == "0%"
     assert words.percent(0.714) == "71%"
     assert words.percent(0.004) == "0.4%"
     assert words.percent(None) == "–"
