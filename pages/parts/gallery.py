@@ -126,13 +126,13 @@ def _tell(kind: str, action: object) -> None:
 
 def _closer(analysis: Analysis, image_id: int) -> None:
     row = int(analysis.rows_of([image_id])[0])
-    st.dialog(plain(str(analysis.images[row])), width="large")(_large)(analysis, row)
+    st.dialog(plain(str(analysis.images[row])), width="medium")(_large)(analysis, row)
 
 
 def _large(analysis: Analysis, row: int) -> None:
     """One image in full, and everything the model says about it."""
     with problem.shown():
-        picture, facts = st.columns([3, 2], gap="medium")
+        picture, facts = st.columns(2, gap="medium")
         with picture:
             try:
                 image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
