@@ -46,7 +46,7 @@ def plan_birds(n: int, agreement: float, rng: np.random.Generator) -> Plan:
     """Half of the images train, a quarter val, a quarter test, in random order.
 
     In train and val a share `agreement` of each kind (to the nearest image) stands where it belongs; in test the four
-    groups are equally large (as equally as n allows).
+    groups are equally large.
     """
     kinds, places, splits = [], [], []
     test = max(4, n // 16 * 4)
@@ -90,7 +90,7 @@ def make_birds(
         ]
         done = 0
         progress(done, n, "Drawing birds")
-        for drawn in _mapped(chunks, processes or len(os.sched_getaffinity(0))):
+        for drawn in _mapped(chunks, processes or _cores()):
             done += drawn
             progress(done, n, "Drawing birds")
         _write_table(beside / "metadata.csv", plan)
@@ -129,6 +129,11 @@ def _mapped(chunks: list[_Chunk], processes: int) -> Iterator[int]:
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """Those this process may use, which in a container can be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _image_name(index: int) -> str:
