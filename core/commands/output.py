@@ -20,6 +20,8 @@ from core.jobs.job import SAMPLES_KEPT, Pace, pace
 # Seconds between two progress lines where the terminal cannot rewrite one (a file, a pipe, CI).
 PLAIN_LINE_SECONDS = 10.0
 LIVE_LINE_SECONDS = 0.1
+# A wrapper (make, timeout) may pass on the signal that the terminal has sent already.
+SAME_KEYPRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class ProgressLine:
         self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES_KEPT)
         self._shown = -math.inf
         self._open = False
-        self.stopped = False
+        self.stopped, self._stopped_at = False, 0.0
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
         """Raises `Cancelled` after Ctrl-C."""
@@ -139,9 +141,10 @@ class ProgressLine:
         """Within the block the first Ctrl-C ends the work at its next step, tidily; a second one at once."""
 
         def stop(_number: int, _frame: FrameType | None) -> None:
-            if self.stopped:
+            if not self.stopped:
+                self.stopped, self._stopped_at = True, time.monotonic()
+            elif time.monotonic() - self._stopped_at > SAME_KEYPRESS_SECONDS:
                 raise KeyboardInterrupt
-            self.stopped = True
 
         try:
             before = signal.signal(signal.SIGINT, stop)
