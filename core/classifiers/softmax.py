@@ -17,9 +17,9 @@ from scipy.optimize import minimize
 
 from core.classifiers.head import Head
 
-# products of (n, d) with (d, k) up to this many entries run in float64: exact, and fast enough to be unnoticeable.
+# features of up to this many entries are handled in float64: exact, and fast enough to be unnoticeable.
 # Above it, float32 halves time and memory.
-_DOUBLE = 4_000_000
+_DOUBLE = 1_000_000
 
 
 @dataclass(frozen=True)

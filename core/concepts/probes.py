@@ -87,7 +87,7 @@ def held_out_probabilities(
     tagged: np.ndarray,
     *,
     rng: np.random.Generator,
-    most_assumed: int = 2000,
+    most_assumed: int = 1000,
 ) -> np.ndarray:
     """What probes say of tagged images they have not seen: (t,) float64, one per tagged image, in order.
 
@@ -125,20 +125,24 @@ def balanced_accuracy(probabilities: np.ndarray, values: np.ndarray) -> float | 
     return float(np.mean([right[measured & (values == value)].mean() for value in (0, 1)]))
 
 
-def doubtful_tags(probabilities: np.ndarray, values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def doubtful_tags(
+    probabilities: np.ndarray, values: np.ndarray, cells: np.ndarray, unusual_on_top: np.ndarray
+) -> np.ndarray:
     """Which tags contradict all the others so clearly that they are likelier slips than exceptions: (t,) bool.
 
-    probabilities: (t,) of `held_out_probabilities`. values: (t,) of 0 and 1. cells: (t,) int, class x value. From 40
-    tags on, and never more than a third of a cell: a handful of true exceptions must not be voted down.
+    probabilities: (t,) of `held_out_probabilities`. values: (t,) of 0 and 1. cells: (t,) int, class x value.
+    unusual_on_top: (t,) bool, tags with a class's unusual value in its top half. Exceptions are as rare there as
+    slips, so the probe's word decides; elsewhere it has to be sure, there have to be 40 tags, and never more than a
+    third of a cell is doubted: a handful of true exceptions must not be voted down.
     """
-    doubtful = np.zeros(len(values), dtype=bool)
+    agreement = np.where(values == 1, probabilities, 1 - probabilities)
+    doubtful = unusual_on_top & (agreement < 0.5)
     if len(values) < DOUBT_FROM:
         return doubtful
-    agreement = np.where(values == 1, probabilities, 1 - probabilities)
     for cell in np.unique(cells):
         members = np.flatnonzero(cells == cell)
         worst = members[np.argsort(agreement[members], kind="stable")[: len(members) // 3]]
-        doubtful[worst] = agreement[worst] < DOUBT
+        doubtful[worst] |= agreement[worst] < DOUBT
     return doubtful
 
 

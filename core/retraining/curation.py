@@ -31,7 +31,7 @@ from core.concepts.probes import (
 )
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 from core.errors import NotEnoughTags
-from core.retraining.groups import by_concepts
+from core.retraining.groups import Grouping, by_concepts
 from core.retraining.pool import ConceptTags, Pool
 
 # the probe's guess counts when it is at least this sure
@@ -136,7 +136,10 @@ def curate(
         accuracies.append(accuracy)
         if accuracy is not None and accuracy >= PROBE_WARNING:
             # a probe that sees nothing has no right to contradict a person
-            slips = doubtful_tags(guesses, known[tagged], pool.labels[tagged] * 2 + known[tagged])
+            expected = usual.values[pool.labels]
+            unusual_on_top = top & (expected != UNTAGGED) & (known != expected)
+            cells = pool.labels * 2 + known
+            slips = doubtful_tags(guesses, known[tagged], cells[tagged], unusual_on_top[tagged])
             doubtful[np.flatnonzero(tagged)[slips], i] = True
             training &= ~doubtful[:, i]
         probe = fit_probe(pool.features[training], pool.labels[training], known[training], scaling=scaling)
@@ -155,7 +158,11 @@ def curate(
     grouping = by_concepts(pool.labels, pool.classes, [c.name for c in concepts], values, estimated=use_probe)
     groups = grouping.codes
     kept = pool.eligible & sure.all(axis=1)
-    tagged_any = (said != UNTAGGED).any(axis=1)
+    tagged_any, all_tagged = (said != UNTAGGED).any(axis=1), (said != UNTAGGED).all(axis=1)
+    patterns = groups % 2 ** len(concepts)
+    if all_tagged.any():
+        # forest and desert at once: a pattern that no person has seen is two probes disagreeing, not a group
+        kept &= np.isin(patterns, patterns[all_tagged | assumed.all(axis=1)])
     for group in np.unique(groups[kept]):
         members = kept & (groups == group)
         if members.sum() < SMALLEST_UNTAGGED_GROUP and not (members & tagged_any).any():
@@ -168,7 +175,7 @@ def curate(
             f"{count} tag{' contradicts' if count == 1 else 's contradict'} what the other tags say and "
             f"{'was' if count == 1 else 'were'} left out: have a second look."
         )
-    all_tagged = (said != UNTAGGED).all(axis=1)
+    warnings.extend(_missing_groups(pool, grouping, groups[positions]))
     reasons = np.where(all_tagged, "tagged", np.where((assumed | (said != UNTAGGED)).all(axis=1), "assumed", "probe"))
     sizes = []
     for group in np.unique(groups[positions]):
@@ -255,6 +262,24 @@ def check_tags(pool: Pool, concept: ConceptTags, top: np.ndarray) -> None:
             f"usually show is unknown.",
             next_step="Tag about five images in the top band of each class; “tag next” proposes them.",
         )
+
+
+def _missing_groups(pool: Pool, grouping: Grouping, groups: np.ndarray) -> list[str]:
+    """One sentence naming class x pattern groups that no image was found of, though other classes have the pattern."""
+    found = set(np.unique(groups).tolist())
+    patterns = sorted({group % len(grouping.patterns) for group in found})
+    missing = [
+        "{} with {}".format(*grouping.name(c * len(grouping.patterns) + pattern))
+        for c in range(pool.k)
+        for pattern in patterns
+        if c * len(grouping.patterns) + pattern not in found
+    ]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return [
+        f"No image was found of: {shown}. The new head learns nothing about such images; tag some if there are any."
+    ]
 
 
 def check_groups(pool: Pool, positions: np.ndarray, groups: np.ndarray) -> None:

@@ -32,12 +32,20 @@ from core.retraining.pool import ConceptTags, Pool
 L2 = 0.1
 # DFR: strengths tried
 DFR_L2 = (1.0, 0.3, 0.1, 0.03, 0.01)
+# images of each group in a subset, where the smallest group has fewer: subsets of a few images teach nothing
+DFR_SMALLEST = 10
 # fits on random balanced subsets that are averaged; fewer leave the worst group to the luck of the draw
 REFITS = 20
+# larger subsets vary less: fewer of them do
+FEWEST_REFITS = 5
+LARGEST_SUBSET = 256
 # images of each group in a subset, where the smallest group has fewer
 SUBSET = 30
-BALANCED_L2 = 0.1
-PULLED = False
+# of the way from guessing to perfect, what a head has to get right on held-out images for a repair to be promising.
+# Features without the class reach 0.25 at most (the groups are guesses too), those with an oracle worth having 0.4.
+LITTLE = 0.25
+# fits averaged where a figure is wanted and not a head
+CHECK_REFITS = 5
 # AFR: how much more an image weighs the less likely the old head finds its class
 AFR_GAMMA = 4.0
 
@@ -121,30 +129,34 @@ def fit_balanced(
     groups: np.ndarray,
     *,
     rng: np.random.Generator,
-    l2: float = BALANCED_L2,
-    refits: int = REFITS,
+    l2: float = L2,
+    refits: int | None = None,
     smallest: int = SUBSET,
-    pulled: bool = PULLED,
+    pulled: bool = True,
 ) -> Head:
     """The mean of heads fitted on random subsets in which the groups are equally large, as DFR does.
 
     positions: (c,) int in the pool. groups: (c,) int. In each subset a group has as many images as the smallest group,
-    or `smallest` where that is more; groups that have fewer weigh as much as the others. pulled: towards the old head
-    instead of towards zero. Weighing a few minority images against hundreds of others lets the head learn the few by
-    heart and not the many; in subsets it learns all alike, and the mean forgets what each learnt by heart. On planted
-    features this gains 2 to 8 points of worst-group accuracy over one weighted fit, also for the oracle.
+    or `smallest` where that is more, and never more than 256; groups that have fewer weigh as much as the others.
+    refits: None means 20, fewer where the subsets are large. pulled: towards the old head; towards zero instead costs
+    up to 20 points where there are many classes and few images of each.
+
+    One fit on all images, the few of a minority weighted up, learns those few by heart and the many not; in subsets it
+    learns all alike, and the mean forgets what each learnt by heart. On planted features this gains 2 to 8 points of
+    worst-group accuracy over the one weighted fit.
     """
     scaling = standardise(pool.features[pool.eligible])
-    features, labels = scaling.apply(pool.features[positions]), pool.labels[positions]
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    size = max(smallest, min(len(group) for group in members))
+    size = min(max(smallest, min(len(group) for group in members)), LARGEST_SUBSET)
+    refits = refits or int(np.clip(REFITS * SUBSET / size, FEWEST_REFITS, REFITS))
     towards = scaling.unfold(pool.head) if pulled else None
-    weight, bias = np.zeros((pool.k, features.shape[1])), np.zeros(pool.k)
+    weight, bias = np.zeros((pool.k, pool.features.shape[1])), np.zeros(pool.k)
     for _ in range(refits):
         subset = np.concatenate([rng.choice(group, min(size, len(group)), replace=False) for group in members])
+        chosen = positions[subset]
         fitted = softmax_regression(
-            features[subset],
-            labels[subset],
+            scaling.apply(pool.features[chosen]),
+            pool.labels[chosen],
             cell_weights(groups[subset]),
             classes=pool.k,
             l2=l2,
@@ -191,25 +203,30 @@ def fit_without_tags(pool: Pool, *, rng: np.random.Generator) -> Fitted:
 def check_features(pool: Pool, curation: Curation, *, rng: np.random.Generator) -> tuple[str, ...]:
     """Whether the features can carry a repair at all: a sentence when they can hardly.
 
-    The new head is fitted on half of the curated images and tried on the other half, both ways round. If the mean of
-    its group accuracies is near guessing, the features hold nothing of the classes but the concept, and no last layer
-    helps.
+    A head is fitted on half of the curated images and tried on the other half, both ways round, with two partings. If
+    the mean of its group accuracies is near guessing, the features hold little of the classes but the concept, and no
+    last layer helps.
     """
-    fold = np.empty(len(curation.positions), dtype=np.int64)
-    for group in np.unique(curation.groups):
-        members = rng.permutation(np.flatnonzero(curation.groups == group))
-        fold[members] = np.arange(len(members)) % 2
-    right = np.zeros(len(fold), dtype=bool)
-    for half in (0, 1):
-        training, held = fold != half, fold == half
-        if len(np.unique(curation.labels[training])) < pool.k:
-            return ()
-        head = fit_towards(pool, curation.positions[training], cell_weights(curation.groups[training]))
-        guesses = head.logits(pool.features[curation.positions[held]]).argmax(axis=1)
-        right[held] = guesses == curation.labels[held]
-    accuracies = [right[curation.groups == group].mean() for group in np.unique(curation.groups)]
+    groups = np.unique(curation.groups)
+    accuracies = []
+    for _ in range(2):
+        fold = np.empty(len(curation.positions), dtype=np.int64)
+        for group in groups:
+            members = rng.permutation(np.flatnonzero(curation.groups == group))
+            fold[members] = np.arange(len(members)) % 2
+        right = np.zeros(len(fold), dtype=bool)
+        for half in (0, 1):
+            training, held = fold != half, fold == half
+            if len(np.unique(curation.labels[training])) < pool.k:
+                return ()
+            head = fit_balanced(
+                pool, curation.positions[training], curation.groups[training], rng=rng, refits=CHECK_REFITS
+            )
+            guesses = head.logits(pool.features[curation.positions[held]]).argmax(axis=1)
+            right[held] = guesses == curation.labels[held]
+        accuracies += [right[curation.groups == group].mean() for group in groups]
     mean, chance = float(np.mean(accuracies)), 1 / pool.k
-    if mean > chance + 0.1 * (1 - chance):
+    if mean > chance + LITTLE * (1 - chance):
         return ()
     return (
         f"The features hold little of the classes beyond the concept: balanced over the groups, a new head gets "
@@ -232,29 +249,31 @@ def _dfr(material: Material, rng: np.random.Generator, progress: Progress) -> Fi
         )
     pool, groups = material.pool, material.known.codes
     known = np.flatnonzero(pool.eligible & (groups >= 0))
-    present = np.unique(groups[known])
-    classes_seen = np.unique(pool.labels[known])
-    smallest = int(np.bincount(groups[known])[present].min()) if len(present) else 0
-    if len(classes_seen) < pool.k or smallest < 2:
+    absent = np.setdiff1d(np.arange(pool.k), pool.labels[known])
+    if len(absent):
         raise EmptyGroup(
-            "DFR balances the groups by their smallest, and one of them has fewer than two held-out images.",
-            next_step="Use the method mid, or move more images of the rare groups to the val split.",
+            f"DFR needs held-out images with a known group of every class; {pool.classes[absent[0]]} has none.",
+            next_step="Use the method mid, or complete the attribute column of metadata.csv.",
         )
     first, second = _halves(known, groups, rng)
-    progress(0, len(DFR_L2) + REFITS, "Tuning the penalty on half of the held-out images")
+    progress(0, len(DFR_L2) + 1, "Tuning the penalty on half of the held-out images")
     best, best_score = DFR_L2[0], (-1.0, -1.0)
     for step, l2 in enumerate(DFR_L2, start=1):
-        head = fit_balanced(pool, first, groups[first], rng=rng, l2=l2, refits=REFITS // 4, smallest=0, pulled=False)
+        head = fit_balanced(
+            pool, first, groups[first], rng=rng, l2=l2, refits=CHECK_REFITS, smallest=DFR_SMALLEST, pulled=False
+        )
         right = head.logits(pool.features[second]).argmax(axis=1) == pool.labels[second]
         accuracies = [float(right[groups[second] == group].mean()) for group in np.unique(groups[second])]
         # the mean over groups decides between equal minima, which small groups give often
         score = (min(accuracies), float(np.mean(accuracies)))
         if score > best_score:
             best, best_score = l2, score
-        progress(step, len(DFR_L2) + REFITS)
-    head = fit_balanced(pool, known, groups[known], rng=rng, l2=best, smallest=0, pulled=False)
-    progress(len(DFR_L2) + REFITS, len(DFR_L2) + REFITS)
-    return Fitted(head, notes=(f"DFR used every held-out group label; penalty {best:g}, {REFITS} fits averaged.",))
+        progress(step, len(DFR_L2) + 1)
+    head = fit_balanced(pool, known, groups[known], rng=rng, l2=best, smallest=DFR_SMALLEST, pulled=False)
+    progress(len(DFR_L2) + 1, len(DFR_L2) + 1)
+    return Fitted(
+        head, notes=(f"DFR used every held-out group label; penalty {best:g}, fits on balanced subsets averaged.",)
+    )
 
 
 def _halves(positions: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
