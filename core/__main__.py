@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_problem(problem, as_json=as_json)
         return INTERRUPTED if isinstance(problem, Cancelled) else PROBLEM
     except KeyboardInterrupt:
+        # a second Ctrl-C, or a child process that heard the first one too
         progress.close()
-        sys.stderr.write("Stopped.\n")
+        print_problem(progress.interruption, as_json=as_json)
         return INTERRUPTED
     progress.close()
     try:

@@ -115,7 +115,14 @@ class ProgressLine:
             self._samples.append((now, float(done)))
         self.show(line_of(done, total, self._message, pace(self._samples, total, now)))
         if self.stopped:
-            raise Cancelled(next_step="Run the same command again any time; an analysis goes on where it stopped.")
+            raise self.interruption
+
+    @property
+    def interruption(self) -> Cancelled:
+        return Cancelled(
+            "The work was stopped before its end.",
+            next_step="Run the same command again any time; an analysis goes on where it stopped.",
+        )
 
     def show(self, line: str) -> None:
         now = time.monotonic()
