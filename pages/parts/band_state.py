@@ -12,6 +12,7 @@ from core.activations import bands, findings
 from core.activations.directions import class_index
 from core.datasets import SPLITS
 from core.errors import NotFound
+from pages.parts import state
 from pages.parts.band_data import span
 
 if TYPE_CHECKING:
@@ -37,10 +38,13 @@ class View:
 
 
 def current(analysis: Analysis) -> View:
-    """The view of this investigation: from the link the first time, then from the session."""
+    """The view of this investigation: from the address when that is new (a link, the back button), else as it was."""
     views: dict[str, View] = st.session_state.setdefault(VIEWS, {})
+    asked = state.view_link()
+    if asked and asked.get("analysis", analysis.id) == analysis.id and (linked := _from_link(analysis, asked)):
+        views[analysis.id] = linked
     if analysis.id not in views:
-        views[analysis.id] = _from_link(analysis) or start(analysis)
+        views[analysis.id] = start(analysis)
     return views[analysis.id]
 
 
@@ -92,9 +96,8 @@ def query(analysis: Analysis, view: View) -> dict[str, str]:
     }
 
 
-def _from_link(analysis: Analysis) -> View | None:
-    """What the address bar asks for; whatever in it makes no sense falls back to the usual."""
-    asked = st.query_params
+def _from_link(analysis: Analysis, asked: dict[str, str]) -> View | None:
+    """What the address asks for; whatever in it makes no sense falls back to the usual."""
     if "direction" not in asked:
         return None
     kind, _, name = asked["direction"].partition(":")

@@ -12,7 +12,7 @@ import streamlit as st
 from core.activations import findings, sampling
 from core.activations.directions import class_index
 from core.settings import DEFAULTS
-from pages.parts import band_data, band_state, concept_tools, gallery, problem, theme
+from pages.parts import band_data, band_state, concept_tools, gallery, problem, state, theme
 from pages.parts.band_state import ALL, BOTTOM, MID, PRESETS, TOP, View
 from pages.parts.band_strip import Preset, band_strip
 from pages.parts.words import TERMS, plain
@@ -27,7 +27,7 @@ SEGMENTS = 5
 @problem.guarded
 def explore(analysis: Analysis) -> None:
     view = band_state.current(analysis)
-    st.query_params.from_dict(band_state.query(analysis, view))
+    state.write_link(band_state.query(analysis, view))
     _choose(analysis, view)
     _strip(analysis, view)
     _numbers(analysis, view)

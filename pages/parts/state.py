@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 CHOSEN = "investigation"
 CHOOSER = "investigation_chooser"
+LINKED = "linked"
+WRITTEN = "linked_at"
+VIEW = "view"
+# seconds in which the browser surely has taken over an address
+SETTLING = 1.5
 
 
 def workspace() -> Workspace:
@@ -109,9 +116,7 @@ def chosen_id() -> str | None:
     """The investigation at hand: from the link, from this session, or the one used last. None in a new workspace."""
     known = [record.id for record in investigations()]
     linked = st.query_params.get("analysis")
-    if linked and linked != st.session_state.get("investigation_linked"):
-        # a link decides once; afterwards the chooser does
-        st.session_state["investigation_linked"] = linked
+    if linked and is_news("analysis", linked):
         st.session_state[CHOSEN] = linked
     chosen = st.session_state.get(CHOSEN)
     if chosen in known:
@@ -123,6 +128,34 @@ def chosen_id() -> str | None:
             next_step="The link was made in another workspace: choose an investigation on the left.",
         )
     return known[0] if known else None
+
+
+def is_news(name: str, value: str) -> bool:
+    """Whether the address bar holds something this session has neither written there nor read yet.
+
+    So a link, or the browser's back button, decides once; afterwards what is chosen on the page does. Right after a
+    write the browser may still send the address of before: that is no news.
+    """
+    seen: dict[str, str] = st.session_state.setdefault(LINKED, {})
+    settled = time.monotonic() - st.session_state.get(WRITTEN, -math.inf) > SETTLING
+    if seen.get(name) == value or not settled:
+        return False
+    seen[name] = value
+    return True
+
+
+def write_link(query: dict[str, str]) -> None:
+    """Put what is shown into the address bar, so that it can be copied, reloaded and gone back to."""
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)
+        st.session_state[WRITTEN] = time.monotonic()
+    st.session_state.setdefault(LINKED, {}).update({**query, VIEW: repr(query)})
+
+
+def view_link() -> dict[str, str]:
+    """The address as a whole when it asks for another view than the one shown last, else nothing."""
+    query = st.query_params.to_dict()
+    return query if query and is_news(VIEW, repr(query)) else {}
 
 
 def analysis() -> Analysis | None:

@@ -39,8 +39,7 @@ def show(analysis: Analysis) -> None:
 
 def _choose(runs: dict[str, RunResult]) -> RunResult:
     linked = st.query_params.get("run")
-    if linked in runs and linked != st.session_state.get("run_linked"):
-        st.session_state["run_linked"] = linked
+    if linked in runs and state.is_news("run", linked):
         st.session_state[RUN] = linked
     names = list(runs)
     chosen = st.session_state.get(RUN)
@@ -55,7 +54,7 @@ def _choose(runs: dict[str, RunResult]) -> RunResult:
             width=460,
         )
     run = runs[st.session_state["run_pick"]]
-    st.query_params.from_dict({"analysis": run.analysis, "run": run.run})
+    state.write_link({"analysis": run.analysis, "run": run.run})
     return run
 
 

@@ -56,7 +56,11 @@ def planted(workspace: Workspace) -> Analysis:
     return plant(workspace)
 
 
-def plant(workspace: Workspace, n: int = 600, *, name: str = "birds", classes: tuple[str, ...] = ()) -> Analysis:
+def plant(
+    workspace: Workspace, n: int = 600, *, name: str = "birds", classes: tuple[str, ...] = (), blind: bool = False
+) -> Analysis:
+    """classes: more than two are dealt out in turn. blind: a head that gives every image the same logits."""
+    classes = classes or ("landbird", "waterbird")
     rng = np.random.default_rng(7)
     splits = np.repeat([0, 1, 2], n // 3).astype(np.int8)
     labels = rng.integers(0, 2, n)
@@ -65,9 +69,13 @@ def plant(workspace: Workspace, n: int = 600, *, name: str = "birds", classes: t
     features = rng.normal(size=(n, 8)).astype(np.float32)
     features[:, 0] += 2.0 * (2 * labels - 1)
     features[:, 1] += 3.0 * (2 * place - 1)
-    weight = np.zeros((2, 8), dtype=np.float32)
-    weight[1, :2] = (0.6, 0.9)
-    weight[0] = -weight[1]
+    weight = np.zeros((len(classes), 8), dtype=np.float32)
+    if not blind:
+        weight[1, :2] = (0.6, 0.9)
+        weight[0] = -weight[1]
+        weight[2:] = rng.normal(size=(len(classes) - 2, 8))
+    if len(classes) > 2:
+        labels = np.arange(n) % len(classes)
     root = workspace.root.parent / name
     root.mkdir(exist_ok=True)
     names = [f"{split}/{i:04d}.png" for i, split in enumerate(np.array(["train", "val", "test"])[splits])]
@@ -84,7 +92,7 @@ def plant(workspace: Workspace, n: int = 600, *, name: str = "birds", classes: t
         images=np.array(names, dtype=np.dtypes.StringDType())[order],
         labels=labels[order].astype(np.int64),
         splits=splits[order],
-        classes=classes or ("landbird", "waterbird"),
+        classes=classes,
         attributes=(Attribute("place", ("land", "water"), place[order].astype(np.int16)),),
         problems=(),
         notes=(),
@@ -95,7 +103,7 @@ def plant(workspace: Workspace, n: int = 600, *, name: str = "birds", classes: t
         workspace,
         dataset,
         features=features[order],
-        head=Head(weight, np.zeros(2, dtype=np.float32)),
+        head=Head(weight, np.zeros(len(classes), dtype=np.float32)),
         thumbnail_files=[_square(int(value)) for value in place[order]],
         model=model,
     )

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from core.activations.bands import bottom_band, mid_band, top_band
 from core.activations.store import Analysis
 from core.workspace import Workspace
+from pages.parts import state
 
 from .conftest import Visit, plant, texts
 
@@ -134,3 +135,44 @@ def test_another_class_starts_with_its_own_mid_band(visit: Visit, planted: Analy
 
 def test_the_histogram_counts_every_image_of_the_split(visit: Visit, planted: Analysis) -> None:
     assert np.sum(_strip(visit("bands"))["counts"]) == len(planted.split_rows("val"))
+
+
+def test_choosing_another_investigation_here_is_not_undone_by_the_address(visit: Visit, workspace: Workspace) -> None:
+    first, second = plant(workspace, name="first"), plant(workspace, 450, name="second")
+    app = visit("bands")
+    assert app.query_params["analysis"] == second.id
+    app.selectbox(key="investigation_chooser").set_value(first.id).run()
+    assert app.query_params["analysis"] == first.id
+    assert sum(np.sum(counts) for counts in _strip(app)["counts"]) == len(first.split_rows("val"))
+
+
+def test_many_classes_are_set_against_all_others(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace, classes=tuple(f"kind {i}" for i in range(9)))
+    app = visit("bands")
+    assert not app.exception
+    assert app.selectbox(key="band_class").options == list(analysis.classes)
+    app.selectbox(key="band_class").set_value("kind 4").run()
+    assert _strip(app)["classes"] == ["kind 4", "all other classes"]
+    assert np.sum(_strip(app)["counts"]) == len(analysis.split_rows("val"))
+
+
+def test_a_model_that_says_the_same_of_every_image_still_shows(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace, blind=True)
+    app = visit("bands")
+    assert not app.exception
+    assert len(_grid(app)) == min(60, len(analysis.split_rows("val")))
+
+
+@pytest.mark.parametrize(("seconds", "followed"), [(-1.0, True), (60.0, False)])
+def test_the_back_button_is_followed_but_not_an_address_just_overwritten(
+    visit: Visit, planted: Analysis, monkeypatch: pytest.MonkeyPatch, seconds: float, followed: bool
+) -> None:
+    monkeypatch.setattr(state, "SETTLING", seconds)
+    app = visit("bands")
+    before = dict(app.query_params)
+    app.segmented_control(key="band_preset").set_value("Top").run()
+    for name, value in before.items():
+        app.query_params[name] = value
+    app.run()
+    assert app.session_state["band_preset"] == ("Mid band" if followed else "Top")
+    assert (dict(app.query_params) == before) is followed

@@ -1,0 +1,64 @@
+"""The frame around every page: workspace, jobs under way, links."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.activations.store import Analysis
+from core.jobs.job import Job
+from core.jobs.queue import submit
+from core.workspace import Workspace
+from pages.parts import rooms
+
+from .conftest import Visit, set_job, texts
+
+
+def test_a_workspace_that_cannot_be_opened_is_told_on_every_page(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(tmp_path / "file"))
+    app = visit()
+    assert not app.exception
+    assert "is a file, not a folder" in texts(app)
+
+
+@pytest.mark.parametrize("room", list(rooms.ROOMS))
+def test_every_page_shows_what_runs(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job], room: str
+) -> None:
+    job = submit(workspace, "train", "Train on birds", {"data": "/x", "out": "/y.safetensors"})
+    set_job(workspace, job.id, state="running", done=30, total=120, message="Epoch 1")
+    app = visit(room)
+    assert not app.exception
+    assert any("Train on birds" in bar.proto.text and "25%" in bar.proto.text for bar in app.sidebar.get("progress"))
+
+
+def test_the_end_of_a_job_is_announced_once_and_its_analysis_is_chosen(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    job = submit(workspace, "demo", "Make the demo", {})
+    app = visit()
+    set_job(workspace, job.id, state="done", result={"analysis": planted.id})
+    app.run()
+    assert [toast.value for toast in app.toast] == ["Make the demo: done."]
+    app.run()
+    assert not app.toast
+    assert app.session_state["investigation"] == planted.id
+
+
+def test_no_page_needs_torch() -> None:
+    import subprocess
+    import sys
+
+    modules = [f"pages.parts.{path.stem}" for path in (rooms.FOLDER / "parts").glob("*.py")]
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=rooms.FOLDER.parent).returncode == 0
+
+
+def test_no_page_file_beside_the_main_script_can_be_run_without_its_frame() -> None:
+    # Streamlit takes a `pages` folder beside the main script for pages of their own
+    assert not (rooms.FOLDER / "pages").exists()
+    assert (rooms.FOLDER / "main.py").is_file()
