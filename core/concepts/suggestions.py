@@ -70,10 +70,11 @@ def suggest(
 
     tagged_top = np.bincount(labels[top & ~free], minlength=k)
     wanted_top = max(1, min(TOP_PER_CLASS, int(planned * TOP_SHARE / k)))
-    spread = [
-        _spread(_sorted(np.flatnonzero(free & top & (labels == c)), own), max(0, wanted_top - int(tagged_top[c])))
-        for c in range(k)
-    ]
+    spread = []
+    for c in range(k):
+        # the places do not depend on the answers, so that later batches go on where earlier ones stopped
+        places = _spread(_sorted(np.flatnonzero(top & (labels == c)), own), wanted_top)
+        spread.append([row for row in places if free[row]][: max(0, wanted_top - int(tagged_top[c]))])
     chosen = {"top": _round_robin(spread)[:budget]}
     left = budget - len(chosen["top"])
     if confidence is not None:

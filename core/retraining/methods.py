@@ -48,6 +48,9 @@ LITTLE = 0.25
 CHECK_REFITS = 5
 # AFR: how much more an image weighs the less likely the old head finds its class
 AFR_GAMMA = 4.0
+# SELF: images taken per image that the old head gets wrong; with fewer right ones among them the head turns over
+SELF_TIMES_WRONG = 3
+SELF_L2 = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,15 +301,16 @@ def _afr(material: Material, rng: np.random.Generator, progress: Progress) -> Fi
 
 
 def _self(material: Material, rng: np.random.Generator, progress: Progress) -> Fitted:
-    """LaBonte et al. 2023 (arXiv:2309.08534), misclassification SELF: class-balanced fit on the held-out images with
-    the highest loss; as many right ones as wrong ones are taken here, where they tune the number with group labels.
+    """LaBonte et al. 2023 (arXiv:2309.08534), misclassification SELF: a class-balanced fit on the held-out images with
+    the highest loss, staying close to the old head. They tune how many and how close with group labels, which are not
+    used here: both are fixed.
     """
     pool = material.pool.only_eligible()
     loss = -np.log(np.maximum(softmax(pool.logits)[np.arange(len(pool)), pool.labels], 1e-12))
     wrong = int((pool.logits.argmax(axis=1) != pool.labels).sum())
-    chosen = np.argsort(-loss, kind="stable")[: max(2 * wrong, 20 * pool.k)]
+    chosen = np.argsort(-loss, kind="stable")[: max(SELF_TIMES_WRONG * wrong, 20 * pool.k)]
     return Fitted(
-        fit_towards(pool, chosen, cell_weights(pool.labels[chosen])),
+        fit_towards(pool, chosen, cell_weights(pool.labels[chosen]), l2=SELF_L2),
         notes=(f"SELF fitted on {len(chosen)} held-out images, of which the old head gets {wrong} wrong.",),
     )
 

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.concepts.concept import create_concept
+from core.concepts.majority import own_logits, top_half
+from core.concepts.suggestions import suggest, suggest_next, tagging_split
+from core.concepts.tags import tag
+from core.workspace import Workspace
+
+
+def images(seed: int, n: int = 400, k: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(k, size=n)
+    return rng.normal(size=(n, k)) + 2 * np.eye(k)[labels], labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    n=st.integers(0, 120),
+    k=st.integers(2, 10),
+    budget=st.integers(0, 150),
+    tagged=st.integers(0, 60),
+    probe=st.booleans(),
+)
+def test_suggestions_are_different_untagged_and_as_many_as_asked(
+    seed: int, n: int, k: int, budget: int, tagged: int, probe: bool
+) -> None:
+    logits, labels = images(seed, n, k)
+    rng = np.random.default_rng(seed)
+    states = np.full(n, -1, dtype=np.int8)
+    states[rng.permutation(n)[:tagged]] = 1
+    sure = rng.uniform(0.5, 1, n) if probe else None
+    found = [item.row for item in suggest(logits, labels, budget=budget, states=states, confidence=sure)]
+    assert len(found) == len(set(found)) == min(budget, int((states < 0).sum()))
+    assert (states[found] < 0).all()
+
+
+def test_sixty_are_five_top_per_class_and_the_lowest_of_each_class() -> None:
+    logits, labels = images(0)
+    found = suggest(logits, labels, budget=60)
+    assert Counter(item.why for item in found) == {"own-low": 50, "top": 10}
+    own, top = own_logits(logits, labels), top_half(logits, labels)
+    for c in (0, 1):
+        low = [item.row for item in found if item.why == "own-low" and labels[item.row] == c]
+        members = np.flatnonzero(labels == c)
+        assert set(low) == set(members[np.argsort(own[members])[:25]])
+    assert all(top[item.row] for item in found if item.why == "top")
+
+
+def test_twenty_are_three_top_per_class_and_the_boundary_of_each_class() -> None:
+    logits, labels = images(0)
+    found = suggest(logits, labels, budget=20)
+    assert Counter((item.why, int(labels[item.row])) for item in found) == {
+        ("top", 0): 3,
+        ("top", 1): 3,
+        ("boundary", 0): 7,
+        ("boundary", 1): 7,
+    }
+    lead = np.abs(logits[:, 0] - logits[:, 1])
+    for c in (0, 1):
+        asked = [item.row for item in found if item.why == "boundary" and labels[item.row] == c]
+        assert max(lead[asked]) <= np.sort(lead[labels == c])[7]
+
+
+def test_ten_classes_leave_most_of_the_budget_to_the_low_end() -> None:
+    logits, labels = images(0, 1000, 10)
+    counted = Counter(item.why for item in suggest(logits, labels, budget=60))
+    assert counted == {"top": 10, "own-low": 50}
+
+
+def test_the_first_dozens_hold_something_of_everything() -> None:
+    logits, labels = images(0)
+    first = suggest(logits, labels, budget=60)[:24]
+    counted = Counter((item.why, int(labels[item.row])) for item in first)
+    assert all(counted["top", c] >= 3 for c in (0, 1))
+    assert all(counted["own-low", c] >= 5 for c in (0, 1))
+
+
+def test_five_batches_of_twelve_ask_what_sixty_at_once_ask() -> None:
+    logits, labels = images(0)
+    at_once = {item.row for item in suggest(logits, labels, budget=60)}
+    states = np.full(len(labels), -1, dtype=np.int8)
+    for answered in range(0, 60, 12):
+        for item in suggest(logits, labels, budget=60 - answered, states=states)[:12]:
+            states[item.row] = 0
+    # whose turn it is at the end of a batch may move one image from a class to another
+    assert len(set(np.flatnonzero(states >= 0).tolist()) ^ at_once) <= 2
+
+
+def test_once_there_is_a_probe_its_doubts_are_asked_about() -> None:
+    logits, labels = images(0)
+    sure = np.ones(len(labels))
+    sure[[3, 50, 77]] = 0.5
+    states = np.full(len(labels), -1, dtype=np.int8)
+    states[suggest_rows(logits, labels, 60)] = 0
+    found = suggest(logits, labels, budget=20, states=states, confidence=sure)
+    doubts = [item.row for item in found if item.why == "doubt"]
+    assert {row for row in (3, 50, 77) if states[row] < 0} <= set(doubts)
+
+
+def suggest_rows(logits: np.ndarray, labels: np.ndarray, budget: int) -> list[int]:
+    return [item.row for item in suggest(logits, labels, budget=budget)]
+
+
+@pytest.mark.parametrize("splits", [(0, 1, 2), (0, 2)])
+def test_only_val_is_asked_about_and_train_where_there_is_none(
+    workspace: Workspace, make_analysis: Any, splits: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.choice(splits, 300)
+    analysis = make_analysis(rng.normal(size=(300, 4)), np.arange(300) % 2, splits=codes)
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    found = suggest_next(workspace, analysis, concept, budget=30)
+    assert tagging_split(analysis) == ("val" if 1 in splits else "train")
+    assert {int(codes[item.row]) for item in found} == {1 if 1 in splits else 0}
+    tag(workspace, analysis, concept, [item.row for item in found], True)
+    again = suggest_next(workspace, analysis, concept, budget=30)
+    assert not {item.row for item in found} & {item.row for item in again}
