@@ -10,8 +10,9 @@ import streamlit as st
 
 from core.classifiers.peek import names_its_network
 from core.datasets import Dataset
+from core.errors import PathNotFound
 from core.files import replacing
-from pages.parts import state
+from pages.parts import problem, state
 from pages.parts.words import TERMS, plain
 
 BRING, TRAIN = "I have a model file", "Train one here"
@@ -77,10 +78,8 @@ def _bring(dataset: Dataset) -> Choice:
     if not path:
         return Choice("analyse", request, "Give the path of a model file, or drop one.")
     if not Path(path).expanduser().is_file():
-        st.error(
-            f"**Path not found.** There is no file {plain(path)}.\n\n"
-            ":material/arrow_forward: Check the spelling, or drop the file instead.",
-            icon=":material/error:",
+        problem.show(
+            PathNotFound(f"There is no file {path}.", next_step="Check the spelling, or drop the file instead.")
         )
         return Choice("analyse", request, "The model file is not there.")
     if not names_its_network(Path(path).expanduser()):

@@ -10,14 +10,11 @@ import streamlit as st
 from core.jobs.job import CANCELLED, DONE, FAILED, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
-from pages.parts import notices, problem, rooms, state
+from pages.parts import notices, problem, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
 POLL = 1.0
-
-# where a job's result is looked at
-ROOM_OF = {"demo": "bands", "analyse": "bands", "train-analyse": "bands", "retrain": "results", "export": "results"}
 
 
 def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
@@ -72,13 +69,9 @@ def _small(job: Job) -> None:
 
 
 def _announce(job: Job) -> None:
+    """Say how it ended. What somebody is looking at stays: the page that started it leads on."""
     if job.state == DONE:
         notices.say(f"{plain(job.title)}: done.", icon=":material/check_circle:")
-        result = job.result or {}
-        if "analysis" in result and job.kind != "retrain":
-            state.choose(result["analysis"])
-        if "run" in result and job.kind == "retrain":
-            st.session_state["run"] = result["run"]
     elif job.state == FAILED:
         notices.say(f"{plain(job.title)}: it did not work out.", icon=":material/error:")
     elif job.state == CANCELLED:
@@ -164,12 +157,3 @@ def _pace(job: Job, noun: str) -> str:
 
 def _watched() -> dict[str, str]:
     return st.session_state.setdefault(WATCHED, {})
-
-
-def room_of(job: Job) -> str:
-    return ROOM_OF.get(job.kind, "home")
-
-
-def open_button(job: Job, label: str) -> None:
-    if st.button(label, type="primary", icon=":material/arrow_forward:", key=f"open-{job.id}"):
-        rooms.go(room_of(job))

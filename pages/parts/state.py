@@ -127,7 +127,11 @@ def chosen_id() -> str | None:
             f"This workspace holds no investigation {chosen}.",
             next_step="The link was made in another workspace: choose an investigation on the left.",
         )
-    return known[0] if known else None
+    if not known:
+        return None
+    # kept from now on: a job that ends must not swap what somebody is looking at
+    st.session_state[CHOSEN] = known[0]
+    return known[0]
 
 
 def is_news(name: str, value: str) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.retraining.evaluation import Evaluation
 
 RUN = "run"
+NEWEST = "run_newest"
 
 
 def show(analysis: Analysis) -> None:
@@ -38,10 +39,13 @@ def show(analysis: Analysis) -> None:
 
 
 def _choose(runs: dict[str, RunResult]) -> RunResult:
+    names = list(runs)
+    if st.session_state.get(NEWEST) != names[0]:
+        # a run that was not there before is what somebody wants to see
+        st.session_state[NEWEST] = st.session_state[RUN] = names[0]
     linked = st.query_params.get("run")
     if linked in runs and state.is_news("run", linked):
         st.session_state[RUN] = linked
-    names = list(runs)
     chosen = st.session_state.get(RUN)
     st.session_state["run_pick"] = chosen if chosen in runs else names[0]
     if len(runs) > 1:

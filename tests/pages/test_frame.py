@@ -12,7 +12,7 @@ from core.jobs.queue import submit
 from core.workspace import Workspace
 from pages.parts import rooms
 
-from .conftest import Visit, set_job, texts
+from .conftest import Visit, plant, set_job, texts
 
 
 def test_a_workspace_that_cannot_be_opened_is_told_on_every_page(
@@ -36,17 +36,18 @@ def test_every_page_shows_what_runs(
     assert any("Train on birds" in bar.proto.text and "25%" in bar.proto.text for bar in app.sidebar.get("progress"))
 
 
-def test_the_end_of_a_job_is_announced_once_and_its_analysis_is_chosen(
+def test_the_end_of_a_job_is_announced_once_and_changes_nothing_on_the_page(
     visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
 ) -> None:
     job = submit(workspace, "demo", "Make the demo", {})
-    app = visit()
-    set_job(workspace, job.id, state="done", result={"analysis": planted.id})
+    app = visit("bands")
+    newer = plant(workspace, 450, name="newer")
+    set_job(workspace, job.id, state="done", result={"analysis": newer.id})
     app.run()
     assert [toast.value for toast in app.toast] == ["Make the demo: done."]
     app.run()
     assert not app.toast
-    assert app.session_state["investigation"] == planted.id
+    assert app.query_params["analysis"] == planted.id
 
 
 def test_no_page_needs_torch() -> None:

@@ -57,6 +57,14 @@ def test_a_link_opens_its_run_not_the_latest(visit: Visit, planted: Analysis, wo
     assert app.selectbox(key="run_pick").value == old.run
 
 
+def test_a_new_run_takes_the_place_of_the_one_shown(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    retrain(workspace, planted, method="erm")
+    app = visit("results")
+    newer = retrain(workspace, planted, method="class-balanced")
+    app.run()
+    assert app.selectbox(key="run_pick").value == newer.run
+
+
 def test_export_is_one_job_into_the_workspace(
     visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
 ) -> None:
