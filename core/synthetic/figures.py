@@ -276,14 +276,24 @@ KINDS: dict[str, tuple[Figure, ...]] = {
     "landbird": (robin, finch, cardinal, wren),
     "waterbird": (duck, swan, pelican, heron),
 }
-# Size of each figure in its own units, so that low and tall birds fill a picture alike.
-EXTENTS: dict[Figure, float] = {
-    duck: 1.05,
-    swan: 1.25,
-    pelican: 1.2,
-    heron: 1.35,
-    robin: 1.0,
-    finch: 1.0,
-    cardinal: 1.1,
-    wren: 1.0,
+
+
+@dataclass(frozen=True)
+class Build:
+    """Of a figure, in its own units. extent: how large it looks. height: from the feet to where its crown can be."""
+
+    extent: float
+    height: float
+
+
+# So that low and tall birds fill a picture alike, and none loses its head.
+BUILDS: dict[Figure, Build] = {
+    duck: Build(1.05, 1.12),
+    swan: Build(1.25, 1.42),
+    pelican: Build(1.2, 1.22),
+    heron: Build(1.35, 1.40),
+    robin: Build(1.0, 1.08),
+    finch: Build(1.0, 1.08),
+    cardinal: Build(1.1, 1.35),
+    wren: Build(1.0, 1.08),
 }

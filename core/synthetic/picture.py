@@ -6,12 +6,12 @@ import numpy as np
 from PIL import Image
 
 from core.synthetic.canvas import Canvas, Color, Pen, darker, mix
-from core.synthetic.figures import EXTENTS, KINDS, Figure, Plumage, heron, plumage
+from core.synthetic.figures import BUILDS, KINDS, Figure, Plumage, heron, plumage
 from core.synthetic.perches import PERCHES, Spot, ripples, tufts
 from core.synthetic.scenes import LIGHTS, Light, land, water
 
 # Share of the picture's side that a bird takes. Smaller ones leave the network nothing to learn from at 64 pixels.
-LENGTH = (0.42, 0.58)
+LENGTH = (0.44, 0.60)
 
 
 def draw_bird(kind: str, place: str, rng: np.random.Generator, size: int = 96) -> Image.Image:
@@ -22,13 +22,15 @@ def draw_bird(kind: str, place: str, rng: np.random.Generator, size: int = 96) -
     canvas = Canvas(size)
     light = LIGHTS[rng.integers(len(LIGHTS))]
     figure = KINDS[kind][rng.integers(len(KINDS[kind]))]
-    length = rng.uniform(*LENGTH) / EXTENTS[figure]
-    x, feet = rng.uniform(0.40, 0.60), rng.uniform(0.72, 0.88)
+    build = BUILDS[figure]
+    length = rng.uniform(*LENGTH) / build.extent
+    least = length * build.height + 0.02
+    x, feet = rng.uniform(0.40, 0.60), max(least, rng.uniform(0.72, 0.88))
     stand = choose_stand(figure, place, rng)
     ground = (water if place == "water" else land)(canvas, light, feet, rng)
     bird = _lit(plumage(rng), light)
     if stand in PERCHES:
-        feet -= rng.uniform(0.02, 0.10)
+        feet = max(least, feet - rng.uniform(0.02, 0.10))
         PERCHES[stand](Spot(canvas, x, feet, length, light, place, ground), rng)
     flip, lean = bool(rng.random() < 0.5), float(rng.normal(0, 0.07))
     stretch = (float(rng.uniform(0.92, 1.08)), float(rng.uniform(0.92, 1.08)))
