@@ -75,10 +75,12 @@ def sentence(band: BandSummary, top: BandSummary, *, is_top: bool = False) -> st
     """One plain finding about a band, set against the top band where the model is at its best."""
     if not band.count:
         return "No image lies in this band: widen it."
-    largest = sorted(band.classes.items(), key=lambda item: -item[1])
-    mix = " and ".join(f"{_percent(size / band.count)} {name}" for name, size in largest[:2] if size)
-    if len([size for size in band.classes.values() if size]) > 2:
-        mix = f"{mix} and others"
+    shares = [
+        f"{_percent(size / band.count)} {name}"
+        for name, size in sorted(band.classes.items(), key=lambda item: -item[1])
+        if size
+    ]
+    mix = " and ".join(shares) if len(shares) < 3 else f"{', '.join(shares[:2])} and others"
     right = f"the model is right {_percent(band.accuracy)} of the time"
     if is_top or top.accuracy is None:
         return f"Here {right}. These images are {mix}."

@@ -206,5 +206,7 @@ def _choose_from_sidebar() -> None:
 
 
 def _title(record: Investigation) -> str:
+    # models trained here are called after their dataset: once is enough
+    model = record.model_name.removeprefix(f"{record.dataset_name}-")
     accuracy = f" · {percent(record.accuracy)}" if record.accuracy is not None else ""
-    return f"{record.dataset_name} · {record.model_name}{accuracy}"
+    return f"{record.dataset_name} · {model}{accuracy}"

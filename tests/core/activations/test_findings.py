@@ -54,6 +54,9 @@ def test_the_sentence_sets_a_band_against_the_top() -> None:
     assert "right 71% of the time, in the top band 99%" in said
     assert "70% dog and 30% cat" in said
     assert "in the top band" not in sentence(top, top, is_top=True)
+    assert "100% dog." in sentence(top, top)
+    many = BandSummary(10, 40, {"cat": 1, "dog": 3, "emu": 2, "fox": 4}, 5)
+    assert "These images are 40% fox, 30% dog and others." in sentence(many, top)
 
 
 @given(
