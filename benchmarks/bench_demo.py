@@ -28,8 +28,8 @@ from core.activations.store import Analysis
 from core.classifiers.classifier import load_classifier
 from core.classifiers.training import train_erm
 from core.concepts.concept import create_concept
-from core.concepts.suggestions import suggest_next, tagging_split
-from core.concepts.tags import tag
+from core.concepts.suggestions import suggest_next
+from core.concepts.tags import tag, tagging_split
 from core.datasets import open_dataset
 from core.errors import NotEnoughTags
 from core.retraining.runs import RunResult, retrain

@@ -15,8 +15,7 @@ import numpy as np
 from core.classifiers.softmax import Scaling, softmax_regression, standardise
 from core.concepts.concept import Concept, get_concept
 from core.concepts.majority import top_half, usual_values
-from core.concepts.suggestions import tagging_split
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states, tagging_split
 from core.errors import NotEnoughTags
 from core.workspace import Workspace
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.majority import own_logits, top_half
-from core.concepts.tags import PRESENT, tag_states
+from core.concepts.probes import concept_probe, confidence
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states, tagging_split
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ TOP_SHARE = 0.3
 # tags up to which the boundary is asked about: own-low is so rich in exceptions that few answers show little else, and
 # the probe takes class for concept. On planted data 20 tags of it lose 7 points of worst-group accuracy more.
 SMALL_BUDGET = 24
+# answers from which own-low alone is best, as it withstands wrong answers best; in between, half and half is
+FULL_BUDGET = 60
 # of a later round, the part that goes to what the probe is unsure about
 DOUBT_SHARE = 0.5
 
@@ -53,12 +56,12 @@ def suggest(
     *,
     budget: int,
     states: np.ndarray | None = None,
-    confidence: np.ndarray | None = None,
+    sureness: np.ndarray | None = None,
 ) -> tuple[Suggestion, ...]:
     """Up to `budget` different untagged images, in an order whose beginning holds some of everything.
 
     logits: (m, k) and labels: (m,) of the images to choose from; rows of the answer are positions in them. states:
-    (m,) int8 tags so far, None for none. confidence: (m,) in 0.5..1, how sure the concept's probe is; None when there
+    (m,) int8 tags so far, None for none. sureness: (m,) in 0.5..1, how sure the concept's probe is; None when there
     is no probe yet. Deterministic.
     """
     k = logits.shape[1]
@@ -77,18 +80,20 @@ def suggest(
         spread.append([row for row in places if free[row]][: max(0, wanted_top - int(tagged_top[c]))])
     chosen = {"top": _round_robin(spread)[:budget]}
     left = budget - len(chosen["top"])
-    if confidence is not None:
+    if sureness is not None:
         unsure = np.flatnonzero(free & ~_mask(chosen["top"], len(labels)))
-        chosen["doubt"] = _sorted(unsure, confidence)[: round(left * DOUBT_SHARE)].tolist()
+        chosen["doubt"] = _sorted(unsure, sureness)[: round(left * DOUBT_SHARE)].tolist()
         left -= len(chosen["doubt"])
-    rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
-    if planned <= SMALL_BUDGET:
+    if planned < FULL_BUDGET:
+        share = 1.0 if planned <= SMALL_BUDGET else 0.5
+        rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
         lead = _lead(logits)
         nearest = [_sorted(np.flatnonzero(rest & (labels == c)), lead).tolist() for c in range(k)]
-        chosen["boundary"] = _round_robin(nearest)[:left]
-    else:
-        lowest = [_sorted(np.flatnonzero(rest & (labels == c)), own).tolist() for c in range(k)]
-        chosen["own-low"] = _round_robin(lowest)[:left]
+        chosen["boundary"] = _round_robin(nearest)[: round(left * share)]
+        left -= len(chosen["boundary"])
+    rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
+    lowest = [_sorted(np.flatnonzero(rest & (labels == c)), own).tolist() for c in range(k)]
+    chosen["own-low"] = _round_robin(lowest)[:left]
     return _interleaved(chosen)
 
 
@@ -107,13 +112,19 @@ def suggest_next(
             usable &= tag_states(workspace, analysis, other)[rows] != PRESENT
     rows = rows[usable]
     states = None if states is None else states[usable]
-    proposed = suggest(analysis.logits[rows], analysis.labels[rows], budget=budget, states=states)
+    sureness = None
+    if concept is not None and states is not None and _ready_for_doubt(states):
+        probe = concept_probe(workspace, analysis, concept)
+        sureness = confidence(probe.probability(analysis.features[rows]))
+    proposed = suggest(analysis.logits[rows], analysis.labels[rows], budget=budget, states=states, sureness=sureness)
     return tuple(Suggestion(int(rows[item.row]), item.why) for item in proposed)
 
 
-def tagging_split(analysis: Analysis) -> str:
-    """Where images are tagged for curation: "val", or "train" in a dataset without val."""
-    return "val" if len(analysis.split_rows("val")) else "train"
+def _ready_for_doubt(states: np.ndarray) -> bool:
+    """Whether the first round is over and a probe can be fitted: before, own-low teaches more than its doubts do."""
+    return int((states != UNTAGGED).sum()) >= FULL_BUDGET and bool(
+        (states == PRESENT).any() and (states == ABSENT).any()
+    )
 
 
 def _lead(logits: np.ndarray) -> np.ndarray:

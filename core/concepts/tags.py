@@ -143,6 +143,11 @@ def redo(workspace: Workspace, dataset_id: str) -> UndoneAction | None:
         return _described(session, action)
 
 
+def tagging_split(analysis: Analysis) -> str:
+    """Where images are tagged for curation: "val", or "train" in a dataset without val."""
+    return "val" if len(analysis.split_rows("val")) else "train"
+
+
 def tag_states(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
     """What holds for each image: (n,) int8 of PRESENT, ABSENT, UNTAGGED, in row order."""
     states = np.full(analysis.n, UNTAGGED, dtype=np.int8)

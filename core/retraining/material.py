@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.concepts.concept import Concept, get_concept, list_concepts
-from core.concepts.suggestions import tagging_split
-from core.concepts.tags import PRESENT, UNTAGGED, tag_states
+from core.concepts.tags import PRESENT, UNTAGGED, tag_states, tagging_split
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags
 from core.files import digest
 from core.retraining.groups import Grouping, by_attribute

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.concepts.concept import create_concept
 from core.concepts.majority import own_logits, top_half
-from core.concepts.suggestions import suggest, suggest_next, tagging_split
-from core.concepts.tags import tag
+from core.concepts.suggestions import suggest, suggest_next
+from core.concepts.tags import tag, tagging_split
 from core.workspace import Workspace
 
 
@@ -38,7 +38,7 @@ def test_suggestions_are_different_untagged_and_as_many_as_asked(
     states = np.full(n, -1, dtype=np.int8)
     states[rng.permutation(n)[:tagged]] = 1
     sure = rng.uniform(0.5, 1, n) if probe else None
-    found = [item.row for item in suggest(logits, labels, budget=budget, states=states, confidence=sure)]
+    found = [item.row for item in suggest(logits, labels, budget=budget, states=states, sureness=sure)]
     assert len(found) == len(set(found)) == min(budget, int((states < 0).sum()))
     assert (states[found] < 0).all()
 
@@ -68,6 +68,12 @@ def test_twenty_are_three_top_per_class_and_the_boundary_of_each_class() -> None
     for c in (0, 1):
         asked = [item.row for item in found if item.why == "boundary" and labels[item.row] == c]
         assert max(lead[asked]) <= np.sort(lead[labels == c])[7]
+
+
+def test_forty_are_half_boundary_and_half_lowest() -> None:
+    logits, labels = images(0)
+    counted = Counter(item.why for item in suggest(logits, labels, budget=40))
+    assert counted == {"top": 10, "boundary": 15, "own-low": 15}
 
 
 def test_ten_classes_leave_most_of_the_budget_to_the_low_end() -> None:
@@ -101,9 +107,24 @@ def test_once_there_is_a_probe_its_doubts_are_asked_about() -> None:
     sure[[3, 50, 77]] = 0.5
     states = np.full(len(labels), -1, dtype=np.int8)
     states[suggest_rows(logits, labels, 60)] = 0
-    found = suggest(logits, labels, budget=20, states=states, confidence=sure)
+    found = suggest(logits, labels, budget=20, states=states, sureness=sure)
     doubts = [item.row for item in found if item.why == "doubt"]
     assert {row for row in (3, 50, 77) if states[row] < 0} <= set(doubts)
+
+
+def test_a_later_round_asks_what_the_probe_doubts(workspace: Workspace, make_analysis: Any) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(400, 6))
+    labels = rng.integers(2, size=400)
+    analysis = make_analysis(features, labels)
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    first = [item.row for item in suggest_next(workspace, analysis, concept, budget=60)]
+    for present in (True, False):
+        tag(workspace, analysis, concept, [row for row in first if (features[row, 0] > 0) == present], present)
+    found = suggest_next(workspace, analysis, concept, budget=20)
+    doubts = [item.row for item in found if item.why == "doubt"]
+    assert len(doubts) == 10
+    assert np.abs(features[doubts, 0]).mean() < np.abs(features[:, 0]).mean()
 
 
 def suggest_rows(logits: np.ndarray, labels: np.ndarray, budget: int) -> list[int]:
