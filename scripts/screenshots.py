@@ -10,18 +10,10 @@ made in the copy, from the planted truth.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -39,6 +31,7 @@ from core.concepts.tags import tag  # noqa: E402
 from core.demo import CONCEPT, find_demo, make_demo  # noqa: E402
 from core.retraining.runs import retrain  # noqa: E402
 from core.workspace import Workspace, open_workspace  # noqa: E402
+from scripts.local_app import CHROMIUM_FLAGS, chromium_path, serving  # noqa: E402
 
 # name: (path, height in pixels; None is the whole page)
 SHOWN = {
@@ -50,7 +43,6 @@ SHOWN = {
 PAGES = {"home": "/", "load": "/load", **{name: path for name, (path, _) in SHOWN.items()}, "retrain": "/retrain"}
 WIDTHS = (1440, 1024, 390)
 TALLEST = 3200
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--hide-scrollbars"]
 
 
 def main() -> None:
@@ -59,17 +51,22 @@ def main() -> None:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as beside, sync_playwright() as playwright:
         full = demo_copy(Path(beside) / "full")
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=FLAGS)
-        with serving(full) as url:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path(), args=[*CHROMIUM_FLAGS, "--hide-scrollbars"]
+        )
+        with serving(full) as server:
             if chosen.all is None:
                 for name, (path, height) in SHOWN.items():
-                    save(picture(browser, url + path, 1440, height=height), ROOT / "docs" / "images" / f"{name}.png")
+                    save(
+                        picture(browser, server.url + path, 1440, height=height),
+                        ROOT / "docs" / "images" / f"{name}.png",
+                    )
             else:
-                everything(browser, url, chosen.all)
+                everything(browser, server.url, chosen.all)
         if chosen.all is not None:
-            with serving(Path(beside) / "empty") as url:
+            with serving(Path(beside) / "empty") as server:
                 for name, path in PAGES.items():
-                    save(picture(browser, url + path, 1440), chosen.all / f"empty-{name}.png")
+                    save(picture(browser, server.url + path, 1440), chosen.all / f"empty-{name}.png")
         browser.close()
 
 
@@ -132,42 +129,6 @@ def save(taken: bytes, path: Path) -> None:
     with Image.open(BytesIO(taken)) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     print(path)
-
-
-@contextlib.contextmanager
-def serving(workspace: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, "MIDBAND_WORKSPACE": str(workspace)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield _answering(f"http://127.0.0.1:{port}")
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=20)
-
-
-def _answering(url: str) -> str:
-    # a proxy in the environment would swallow requests to this machine
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(300):
-        with contextlib.suppress(urllib.error.URLError, OSError), opener.open(f"{url}/_stcore/health", timeout=2):
-            return url
-        time.sleep(0.1)
-    raise SystemExit(f"the app did not answer at {url}")
-
-
-def _chromium() -> str | None:
-    """What CHROMIUM names, else one on the machine, else Playwright's own."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
 
 
 if __name__ == "__main__":
