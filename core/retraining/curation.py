@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from core.classifiers.softmax import softmax, softmax_regression, standardise
+from core.classifiers.softmax import Scaling, softmax, softmax_regression, standardise
 from core.concepts.majority import top_half, usual_values
 from core.concepts.probes import (
     L2,
@@ -97,6 +97,21 @@ class Curation:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """One concept over the pool. values: (m,) int8, a person's word or the guess. sure, assumed, doubtful: (m,) bool.
+    usual: (k,) int8. probe and accuracy are None where no probe was asked for."""
+
+    values: np.ndarray
+    sure: np.ndarray
+    assumed: np.ndarray
+    doubtful: np.ndarray
+    usual: np.ndarray
+    warnings: tuple[str, ...]
+    probe: Probe | None = None
+    accuracy: float | None = None
+
+
 def curate(
     pool: Pool, concepts: Sequence[ConceptTags], *, rng: np.random.Generator, use_probe: bool = True
 ) -> Curation:
@@ -107,96 +122,112 @@ def curate(
     """
     top = top_half(pool.logits, pool.labels, pool.eligible)
     scaling = standardise(pool.features[pool.eligible])
-    said = np.stack([concept.states for concept in concepts], axis=1)
-    values = np.full(said.shape, UNTAGGED, dtype=np.int8)
-    sure = np.zeros(said.shape, dtype=bool)
-    assumed = np.zeros(said.shape, dtype=bool)
-    doubtful = np.zeros(said.shape, dtype=bool)
-    warnings: list[str] = []
-    probes: list[Probe] = []
-    usual_by_class: list[dict[str, str | None]] = []
-    accuracies: list[float | None] = []
-    words = {PRESENT: "present", ABSENT: "absent", UNTAGGED: None}
-    for i, concept in enumerate(concepts):
+    seen = []
+    for concept in concepts:
         check_tags(pool, concept, top)
-        usual = usual_values(concept.states, pool.labels, top, pool.classes, concept.name)
-        warnings.extend(usual.warnings)
-        usual_by_class.append({name: words[int(usual.values[c])] for c, name in enumerate(pool.classes)})
-        tagged = concept.states != UNTAGGED
-        assumed[:, i] = top & pool.eligible & ~tagged & (usual.values[pool.labels] != UNTAGGED)
-        known = np.where(tagged, concept.states, np.where(assumed[:, i], usual.values[pool.labels], UNTAGGED))
-        if not use_probe:
-            values[:, i], sure[:, i] = known, known != UNTAGGED
-            continue
-        training = known != UNTAGGED
-        guesses = held_out_probabilities(
-            pool.features[training], pool.labels[training], known[training], tagged[training], rng=rng
-        )
-        accuracy = balanced_accuracy(guesses, known[tagged])
-        accuracies.append(accuracy)
-        if accuracy is not None and accuracy >= PROBE_WARNING:
-            # a probe that sees nothing has no right to contradict a person
-            expected = usual.values[pool.labels]
-            unusual_on_top = top & (expected != UNTAGGED) & (known != expected)
-            cells = pool.labels * 2 + known
-            slips = doubtful_tags(guesses, known[tagged], cells[tagged], unusual_on_top[tagged])
-            doubtful[np.flatnonzero(tagged)[slips], i] = True
-            training &= ~doubtful[:, i]
-        probe = fit_probe(pool.features[training], pool.labels[training], known[training], scaling=scaling)
-        probes.append(probe)
-        if accuracy is not None and accuracy < PROBE_WARNING:
-            warnings.append(
-                f"The features hardly show {concept.name}: a probe tells present from absent on {accuracy:.0%} of the "
-                f"tags it had not seen (50% is guessing). Check the tags, or expect little from this repair."
-            )
-        chance = probe.probability(pool.features)
-        values[:, i] = np.where(tagged, concept.states, chance > 0.5)
-        sure[:, i] = tagged | (confidence(chance) > CONFIDENCE)
-        sure[doubtful[:, i], i] = False
-        # an assumption that the probe shares is what it says it is; one it contradicts was the probe's choice
-        assumed[:, i] &= values[:, i] == known
+        assumption = _assume(pool, concept, top)
+        seen.append(_guess(pool, concept, assumption, top, scaling, rng) if use_probe else assumption)
+    values, sure, assumed, doubtful = (
+        np.stack([getattr(one, name) for one in seen], axis=1) for name in ("values", "sure", "assumed", "doubtful")
+    )
+    tagged = np.stack([concept.states != UNTAGGED for concept in concepts], axis=1)
     grouping = by_concepts(pool.labels, pool.classes, [c.name for c in concepts], values, estimated=use_probe)
-    groups = grouping.codes
-    kept = pool.eligible & sure.all(axis=1)
-    tagged_any, all_tagged = (said != UNTAGGED).any(axis=1), (said != UNTAGGED).all(axis=1)
-    patterns = groups % 2 ** len(concepts)
-    if all_tagged.any():
-        # forest and desert at once: a pattern that no person has seen is two probes disagreeing, not a group
-        kept &= np.isin(patterns, patterns[all_tagged | assumed.all(axis=1)])
-    for group in np.unique(groups[kept]):
-        members = kept & (groups == group)
-        if members.sum() < SMALLEST_UNTAGGED_GROUP and not (members & tagged_any).any():
-            kept &= groups != group
+    kept = _without_phantoms(pool.eligible & sure.all(axis=1), grouping, tagged, assumed)
     positions = np.flatnonzero(kept)
-    check_groups(pool, positions, groups[positions])
-    if doubtful.any():
-        count = int(doubtful.any(axis=1).sum())
-        warnings.append(
-            f"{count} tag{' contradicts' if count == 1 else 's contradict'} what the other tags say and "
-            f"{'was' if count == 1 else 'were'} left out: have a second look."
-        )
-    warnings.extend(_missing_groups(pool, grouping, groups[positions]))
-    reasons = np.where(all_tagged, "tagged", np.where((assumed | (said != UNTAGGED)).all(axis=1), "assumed", "probe"))
-    sizes = []
-    for group in np.unique(groups[positions]):
-        members = positions[groups[positions] == group]
-        name, pattern = grouping.name(int(group))
-        sizes.append(CuratedGroup(name, pattern, len(members), int(tagged_any[members].sum())))
+    groups = grouping.codes[positions]
+    check_groups(pool, positions, groups)
+    reasons = np.where(tagged.all(axis=1), "tagged", np.where((assumed | tagged).all(axis=1), "assumed", "probe"))
+    words = {PRESENT: "present", ABSENT: "absent", UNTAGGED: None}
     return Curation(
         positions=positions,
         rows=pool.rows[positions],
         labels=pool.labels[positions],
-        groups=groups[positions],
-        weights=cell_weights(groups[positions]),
+        groups=groups,
+        weights=cell_weights(groups),
         reasons=reasons[positions],
-        sizes=tuple(sizes),
+        sizes=tuple(
+            CuratedGroup(
+                *grouping.name(int(group)),
+                count=int((groups == group).sum()),
+                tagged=int(tagged.any(axis=1)[positions[groups == group]].sum()),
+            )
+            for group in np.unique(groups)
+        ),
         left_out=int(pool.eligible.sum()) - len(positions),
-        warnings=tuple(warnings),
-        probes=tuple(probes),
-        usual=tuple(usual_by_class),
-        probe_accuracy=tuple(accuracies),
+        warnings=(
+            *(warning for one in seen for warning in one.warnings),
+            *_doubts(int(doubtful.any(axis=1).sum())),
+            *_missing_groups(pool, grouping, groups),
+        ),
+        probes=tuple(one.probe for one in seen if one.probe is not None),
+        usual=tuple(
+            {name: words[int(value)] for name, value in zip(pool.classes, one.usual, strict=True)} for one in seen
+        ),
+        probe_accuracy=tuple(one.accuracy for one in seen) if use_probe else (),
         doubtful=pool.rows[doubtful.any(axis=1)],
     )
+
+
+def _assume(pool: Pool, concept: ConceptTags, top: np.ndarray) -> _Seen:
+    """Step 1: what is known of a concept from its tags and the assumed majority alone."""
+    usual = usual_values(concept.states, pool.labels, top, pool.classes, concept.name)
+    expected = usual.values[pool.labels]
+    tagged = concept.states != UNTAGGED
+    assumed = top & pool.eligible & ~tagged & (expected != UNTAGGED)
+    values = np.where(tagged, concept.states, np.where(assumed, expected, UNTAGGED)).astype(np.int8)
+    return _Seen(values, values != UNTAGGED, assumed, np.zeros(len(pool), dtype=bool), usual.values, usual.warnings)
+
+
+def _guess(
+    pool: Pool, concept: ConceptTags, known: _Seen, top: np.ndarray, scaling: Scaling, rng: np.random.Generator
+) -> _Seen:
+    """Steps 2 and 3: doubtful tags left out, the probe's guess for every image, and where it is sure."""
+    tagged, training = concept.states != UNTAGGED, known.sure.copy()
+    guesses = held_out_probabilities(
+        pool.features[training], pool.labels[training], known.values[training], tagged[training], rng=rng
+    )
+    accuracy = balanced_accuracy(guesses, known.values[tagged])
+    doubtful, warnings = np.zeros(len(pool), dtype=bool), list(known.warnings)
+    if accuracy is not None and accuracy < PROBE_WARNING:
+        warnings.append(
+            f"The features hardly show {concept.name}: a probe tells present from absent on {accuracy:.0%} of the "
+            f"tags it had not seen (50% is guessing). Check the tags, or expect little from this repair."
+        )
+    elif accuracy is not None:
+        # only a probe that sees the concept has a right to contradict a person
+        expected = known.usual[pool.labels]
+        unusual_on_top = np.asarray(top & (expected != UNTAGGED) & (known.values != expected))
+        cells = pool.labels * 2 + known.values
+        doubtful[tagged] = doubtful_tags(guesses, known.values[tagged], cells[tagged], unusual_on_top[tagged])
+        training &= ~doubtful
+    probe = fit_probe(pool.features[training], pool.labels[training], known.values[training], scaling=scaling)
+    chance = probe.probability(pool.features)
+    values = np.where(tagged, concept.states, chance > 0.5).astype(np.int8)
+    return _Seen(
+        values=values,
+        sure=(tagged | (confidence(chance) > CONFIDENCE)) & ~doubtful,
+        # an assumption that the probe shares is what it says it is; one it contradicts was the probe's choice
+        assumed=known.assumed & (values == known.values),
+        doubtful=doubtful,
+        usual=known.usual,
+        warnings=tuple(warnings),
+        probe=probe,
+        accuracy=accuracy,
+    )
+
+
+def _without_phantoms(kept: np.ndarray, grouping: Grouping, tagged: np.ndarray, assumed: np.ndarray) -> np.ndarray:
+    """`kept` (m,) bool without groups that only exist because probes err. tagged, assumed: (m, concepts) bool."""
+    groups, patterns = grouping.codes, grouping.codes % len(grouping.patterns)
+    whole = tagged.all(axis=1)
+    if whole.any():
+        # forest and desert at once: a pattern that no person has seen is two probes disagreeing, not a group
+        kept = kept & np.isin(patterns, patterns[whole | assumed.all(axis=1)])
+    for group in np.unique(groups[kept]):
+        members = kept & (groups == group)
+        if members.sum() < SMALLEST_UNTAGGED_GROUP and not tagged[members].any():
+            kept = kept & (groups != group)
+    return kept
 
 
 def curate_without_tags(pool: Pool) -> Curation:
@@ -215,6 +246,8 @@ def curate_without_tags(pool: Pool) -> Curation:
     guess = chance.argmax(axis=1)
     groups = pool.labels * pool.k + guess
     kept = chance.max(axis=1) > CONFIDENCE
+    # a class the probe is never sure about keeps its top half, or the new head would forget it
+    kept |= top & ~np.isin(pool.labels, pool.labels[kept])
     for group in np.unique(groups[kept]):
         if (kept & (groups == group)).sum() < SMALLEST_UNTAGGED_GROUP:
             kept &= groups != group
@@ -262,6 +295,14 @@ def check_tags(pool: Pool, concept: ConceptTags, top: np.ndarray) -> None:
             f"usually show is unknown.",
             next_step="Tag about five images in the top band of each class; “tag next” proposes them.",
         )
+
+
+def _doubts(count: int) -> list[str]:
+    if not count:
+        return []
+    subject = "1 tag contradicts" if count == 1 else f"{count} tags contradict"
+    left_out = "was" if count == 1 else "were"
+    return [f"{subject} what the other tags say and {left_out} left out: have a second look."]
 
 
 def _missing_groups(pool: Pool, grouping: Grouping, groups: np.ndarray) -> list[str]:

@@ -24,6 +24,9 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
+# concepts in one retraining: their joint patterns part every class into two to the power of this
+MOST_CONCEPTS = 6
+
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
@@ -118,6 +121,11 @@ def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> 
             "This method needs the group of every held-out image, and the dataset has no known attribute.",
             next_step="Use the method mid, which asks for a few dozen tags instead, or add an attribute column to "
             "metadata.csv.",
+        )
+    if len(concepts) > MOST_CONCEPTS:
+        raise BadRequest(
+            f"{len(concepts)} concepts make {2 ** len(concepts)} groups of every class; {MOST_CONCEPTS} are the most.",
+            next_step="Choose the concepts that matter most.",
         )
     if needs == "tags" and not concepts:
         raise NotEnoughTags(
