@@ -149,7 +149,7 @@ def curate(
             CuratedGroup(
                 *grouping.name(int(group)),
                 count=int((groups == group).sum()),
-                tagged=int(tagged.any(axis=1)[positions[groups == group]].sum()),
+                tagged=int(tagged[positions[groups == group]].any(axis=1).sum()),
             )
             for group in np.unique(groups)
         ),
@@ -196,7 +196,7 @@ def _guess(
     elif accuracy is not None:
         # only a probe that sees the concept has a right to contradict a person
         expected = known.usual[pool.labels]
-        unusual_on_top = np.asarray(top & (expected != UNTAGGED) & (known.values != expected))
+        unusual_on_top = top & (expected != UNTAGGED) & (known.values != expected)
         cells = pool.labels * 2 + known.values
         doubtful[tagged] = doubtful_tags(guesses, known.values[tagged], cells[tagged], unusual_on_top[tagged])
         training &= ~doubtful
