@@ -15,11 +15,32 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import DiskFull, StorageProblem
+from core.errors import DiskFull, PathNotFound, StorageProblem
 
 # Reading it means setting it, which other threads would notice: once, at import.
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
+
+# what the system says of a place where nothing of that name can be: below a file, in no file system, too long a name
+_NO_SUCH_PLACE = (errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def resolved(path: Path | str, *, advice: str) -> Path:
+    """The absolute path that a person meant, `~` expanded; nothing has to be there.
+
+    advice: the next step when the text cannot be a path at all (too long, unknown user, ...): raises `PathNotFound`.
+    """
+    text = str(path)
+    if not text.strip():
+        raise PathNotFound("No path was given.", next_step=advice)
+    try:
+        place = Path(text).expanduser().resolve()
+        place.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        raise PathNotFound(f"{shown!r} is not a path: {reason}.", next_step=advice) from error
+    return place
 
 
 @contextmanager
@@ -59,6 +80,11 @@ def storage_problems(path: Path) -> Iterator[None]:
             raise StorageProblem(
                 f"Writing {path.name} in {path.parent} is not allowed.",
                 next_step="Choose a workspace folder that you may write to.",
+            ) from error
+        if error.errno in _NO_SUCH_PLACE:
+            raise StorageProblem(
+                f"{path.name} cannot be made in {path.parent} ({error.strerror}).",
+                next_step="Choose another folder: something on the way to this one is not a folder.",
             ) from error
         raise
 

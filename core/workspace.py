@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from core.database import SCHEMA_VERSION, Base, Meta, now
 from core.errors import NotFound, StorageProblem
-from core.files import storage_problems
+from core.files import resolved, storage_problems
 
 DATABASE = "midband.db"
 
@@ -82,10 +82,10 @@ class Workspace:
 def open_workspace(root: Path | str, *, create: bool = True) -> Workspace:
     """Open a workspace, making the folder and its database where they are missing.
 
-    Raises `NotFound` when it is missing and `create` is False, `StorageProblem` when the folder cannot be written or
-    its database is not one of ours or newer than this program.
+    Raises `PathNotFound` for what is no path, `NotFound` when it is missing and `create` is False, `StorageProblem`
+    when the folder cannot be written or its database is not one of ours or newer than this program.
     """
-    folder = Path(root).expanduser().resolve()
+    folder = resolved(root, advice="Name a folder for the workspace.")
     if not create and not (folder / DATABASE).is_file():
         raise NotFound(
             f"There is no workspace at {folder}.",

@@ -20,9 +20,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from core.classifiers.peek import is_torchscript
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.errors import BadCheckpoint, BadRequest, BadWeights, PathNotFound, UnsafeCheckpoint
-from core.files import replacing
+from core.files import replacing, resolved
 
 FORMAT = "midband-classifier-1"
 
@@ -72,7 +73,7 @@ def kind_of_file(path: Path) -> str:
     if size == 0:
         raise BadCheckpoint(f"{path.name} is empty.", next_step="Save or copy the model again.")
     if zipfile.is_zipfile(path) and start[:2] == b"PK":
-        return "torchscript" if _is_torchscript(path) else "torch"
+        return "torchscript" if is_torchscript(path) else "torch"
     # a safetensors file: the length of a JSON object in 8 bytes (far below 4 GB), then that object
     if start[4:9] == b"\0\0\0\0{":
         return "safetensors"
@@ -82,11 +83,6 @@ def kind_of_file(path: Path) -> str:
         f"{path.name} is neither safetensors, nor a PyTorch checkpoint, nor TorchScript (or it is damaged).",
         next_step="Save the weights with torch.save(model.state_dict(), 'weights.pt') or as safetensors.",
     )
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -132,7 +128,9 @@ def write_checkpoint(path: Path, state: Mapping[str, torch.Tensor], description:
 
 
 def check_output(path: Path) -> Path:
-    """The path itself if a model can be written there later. Raises `BadRequest` before hours of work are lost."""
+    """The path itself if a model can be written there later. Raises `BadRequest` or `PathNotFound` before hours of work
+    are lost."""
+    resolved(path, advice="Choose another name for the model.")
     if path.suffix != ".safetensors":
         raise BadRequest(
             f"{path.name} does not end in .safetensors, the format models are written in.",

@@ -17,8 +17,7 @@ def names_its_network(path: Path) -> bool:
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
+            return is_torchscript(path)
         with open(path, "rb") as source:
             length = int.from_bytes(source.read(8), "little")
             if not 2 <= length <= min(_LARGEST_HEADER, path.stat().st_size):
@@ -28,3 +27,9 @@ def names_its_network(path: Path) -> bool:
         return False
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     return isinstance(metadata, dict) and "arch" in metadata
+
+
+def is_torchscript(archive: Path) -> bool:
+    """Whether a zip archive holds code beside its weights. Raises `zipfile.BadZipFile`."""
+    with zipfile.ZipFile(archive) as opened:
+        return any(name.split("/")[1:2] == ["code"] for name in opened.namelist())

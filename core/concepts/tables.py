@@ -12,7 +12,7 @@ from core.concepts.concept import clean_name, concept_in, concept_key
 from core.concepts.tags import effective_tags, record_action, rows_of_images
 from core.database import ConceptRecord, TagAction, TagRecord
 from core.errors import BadRequest, PathNotFound
-from core.files import replacing
+from core.files import replacing, resolved
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def import_csv(workspace: Workspace, analysis: Analysis, path: Path | str, *, au
     import back. A second line on the same image and concept is rejected. Raises `PathNotFound`, or `BadRequest` when
     the file is not such a table.
     """
-    lines = _lines(Path(path))
+    lines = _lines(resolved(path, advice="Check the path of the table of tags."))
     rows = rows_of_images(analysis, [line["image"] for _, line in lines])
     accepted: dict[tuple[str, str], tuple[int, str, str, bool]] = {}
     rejected: list[Rejected] = []

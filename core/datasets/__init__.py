@@ -9,6 +9,7 @@ from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.folders import read_folders
 from core.datasets.metadata_csv import TABLE, read_metadata
 from core.errors import PathNotFound
+from core.files import resolved
 
 __all__ = ["SPLITS", "Attribute", "Dataset", "Problem", "open_dataset"]
 
@@ -26,15 +27,8 @@ def open_dataset(path: Path | str, *, seed: int = 0) -> Dataset:
 
 
 def _folder(path: Path | str) -> Path:
-    text = str(path).strip()
-    if not text:
-        raise PathNotFound("No path was given.", next_step="Give the folder that holds the images.")
-    try:
-        root = Path(text).expanduser().resolve()
-        exists = root.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise PathNotFound(f"{text!r} is not a path: {error}.", next_step="Give the folder of the images.") from error
-    if not exists:
+    root = resolved(str(path).strip(), advice="Give the folder that holds the images.")
+    if not root.exists():
         nearest = next(parent for parent in root.parents if parent.exists())
         raise PathNotFound(
             f"There is no folder {root}.",

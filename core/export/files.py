@@ -7,14 +7,13 @@ import tempfile
 from pathlib import Path
 
 from core.activations.store import open_analysis
-from core.classifiers.head import load_head
 from core.concepts.tables import export_csv
 from core.errors import BadRequest
 from core.export.page import render
 from core.export.report import make_report
-from core.files import storage_problems, write_json
+from core.files import resolved, storage_problems, write_json
 from core.progress import Progress, silent
-from core.retraining.runs import open_run
+from core.retraining.runs import open_run, run_head
 from core.workspace import Workspace
 
 STEPS = 4
@@ -30,8 +29,8 @@ def export_run(workspace: Workspace, run_id: str, out: Path, *, progress: Progre
     """
     run = open_run(workspace, run_id)
     analysis = open_analysis(workspace, run.analysis)
-    head = load_head(workspace.runs / run.run / "head.safetensors")
-    out = out.expanduser().resolve()
+    head = run_head(workspace, run.run)
+    out = resolved(out, advice="Name a folder for the export.")
     if out.exists() and not out.is_dir():
         raise BadRequest(f"{out} is a file.", next_step="Name a folder for the export.")
     progress(0, STEPS, "Writing the model and reading it back")

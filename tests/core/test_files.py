@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import files
-from core.errors import DiskFull, StorageProblem
+from core.errors import DiskFull, PathNotFound, StorageProblem
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -28,6 +28,27 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
 def test_the_systems_refusals_become_errors_with_a_next_step(tmp_path: Path, number: int, expected: type) -> None:
     with pytest.raises(expected), files.replacing(tmp_path / "x"):
         raise OSError(number, "refused")
+
+
+@pytest.mark.parametrize("place", ["file/below/x", f"{'a' * 300}/x"])
+def test_a_place_that_cannot_be_is_an_error_with_a_next_step(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageProblem, match="cannot be made") as raised, files.replacing(tmp_path / place):
+        pytest.fail("there is nothing to write to")
+    assert raised.value.next_step
+
+
+@pytest.mark.parametrize("text", ["", " ", "a" * 300, "a\0b", "~nobody-of-this-name/x"])
+def test_what_cannot_be_a_path_is_an_error_with_the_given_next_step(text: str) -> None:
+    with pytest.raises(PathNotFound) as raised:
+        files.resolved(text, advice="Name a folder.")
+    assert raised.value.next_step == "Name a folder."
+    assert len(raised.value.detail) < 200
+
+
+def test_a_path_is_made_absolute_whether_or_not_it_is_there(tmp_path: Path) -> None:
+    assert files.resolved(f"{tmp_path}/a/../b", advice="") == tmp_path / "b"
+    assert files.resolved("~", advice="") == Path.home().resolve()
 
 
 def test_other_system_errors_stay_loud(tmp_path: Path) -> None:

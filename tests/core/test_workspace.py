@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from core.database import SCHEMA_VERSION, DatasetRecord, Meta, TagAction
-from core.errors import NotFound, StorageProblem
+from core.errors import NotFound, PathNotFound, StorageProblem
 from core.workspace import DATABASE, Workspace, _engine, open_workspace
 
 
@@ -55,6 +55,19 @@ def test_a_row_that_points_nowhere_is_refused(workspace: Workspace) -> None:
 def test_a_missing_workspace_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no workspace"):
         open_workspace(tmp_path / "nothing", create=False)
+
+
+def test_no_name_is_not_the_folder_one_happens_to_be_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PathNotFound, match="No path"):
+        open_workspace("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workspace_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageProblem, match="cannot be made"):
+        open_workspace(tmp_path / "file" / "workspace")
 
 
 def test_a_file_in_the_place_of_a_workspace_is_refused(tmp_path: Path) -> None:
