@@ -35,6 +35,8 @@ from core.workspace import Workspace
 
 # Part of the cache key: another precision gives other numbers.
 PRECISION = "float32"
+# why an image is left out that the network cannot handle
+NOT_FINITE = "the network gives numbers for it that are not finite"
 # pixels the network sees at once: 16 images of 224 x 224. More makes two cores no faster and takes hundreds of MB.
 PIXELS_AT_ONCE = 16 * 224 * 224
 # seconds between two notes of how far the pass is: what a kill costs at most
@@ -134,8 +136,9 @@ def _extract(
         for begin in range(first, n, size):
             end = min(begin + size, n)
             found = [next(images) for _ in range(begin, end)]
-            _append(partial, classifier, [item for item in found if isinstance(item, _Read)])
-            partial.end_batch([item for item in found if isinstance(item, Problem)])
+            overflown = _append(partial, classifier, [item for item in found if isinstance(item, _Read)])
+            unreadable = [item for item in found if isinstance(item, Problem)]
+            partial.end_batch([*unreadable, *(Problem(str(dataset.images[i]), NOT_FINITE) for i in overflown)])
             now = time.monotonic()
             if now - noted > NOTE_EVERY:
                 partial.note()
@@ -149,17 +152,26 @@ def _extract(
         return [Problem(**problem) for problem in partial.journal.skipped]
 
 
-def _append(partial: PartialAnalysis, classifier: Classifier, images: list[_Read]) -> None:
-    """Run the network on one batch, a few images at a time, and write what comes out."""
+def _append(partial: PartialAnalysis, classifier: Classifier, images: list[_Read]) -> list[int]:
+    """Run the network on one batch, a few images at a time, and write what comes out.
+
+    Returns the images for which a feature or logit is not finite. They are left out: whatever is computed from
+    features later (components, probes, heads) would be spoiled for all images by one of them.
+    """
+    overflown: list[int] = []
     at_once = max(1, PIXELS_AT_ONCE // classifier.preprocessing.crop**2)
     for start in range(0, len(images), at_once):
         chosen = images[start : start + at_once]
         batch = classifier.preprocessing.normalise(np.stack([image.pixels for image in chosen]))
         # channels-last memory as it is: convolutions on a CPU like it best
         features, logits = classifier(torch.from_numpy(batch).permute(0, 3, 1, 2))
+        sound = (torch.isfinite(features).all(dim=1) & torch.isfinite(logits).all(dim=1)).numpy()
+        overflown += [image.image for image, is_sound in zip(chosen, sound, strict=True) if not is_sound]
+        kept = [image for image, is_sound in zip(chosen, sound, strict=True) if is_sound]
         partial.append(
-            features.numpy(), logits.numpy(), [image.image for image in chosen], [image.thumbnail for image in chosen]
+            features.numpy()[sound], logits.numpy()[sound], [i.image for i in kept], [i.thumbnail for i in kept]
         )
+    return overflown
 
 
 def _key(settings: Settings) -> dict[str, int]:
@@ -193,7 +205,7 @@ def _size(count: float) -> str:
 def _nothing_readable(dataset: Dataset, skipped: list[dict[str, str]]) -> EmptyDataset:
     reason = f" (the first, {skipped[0]['image']}: {skipped[0]['reason']})" if skipped else ""
     return EmptyDataset(
-        f"None of the {len(dataset):,} images of {dataset.name} can be read{reason}.",
+        f"None of the {len(dataset):,} images of {dataset.name} can be used{reason}.",
         next_step="Check that the files are images and that they are whole.",
     )
 

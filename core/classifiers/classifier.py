@@ -23,8 +23,8 @@ from core.classifiers.checkpoint import ModelDescription, check_finite, kind_of_
 from core.classifiers.fitting import build_fitted, fitted, head_name, suggest
 from core.classifiers.head import Head
 from core.classifiers.preprocessing import Preprocessing, imagenet
-from core.errors import ArchitectureMismatch, BadRequest, ClassMismatch, HeadNotFound
-from core.files import digest, file_digest
+from core.errors import ArchitectureMismatch, BadRequest, BadWeights, ClassMismatch, HeadNotFound
+from core.files import digest, file_digest, resolved
 
 TORCHSCRIPT = "torchscript"
 
@@ -100,7 +100,7 @@ def load_classifier(
     architecture usually takes. Raises `PathNotFound`, `BadCheckpoint`, `UnsafeCheckpoint`, `ArchitectureMismatch`,
     `HeadNotFound`, `BadWeights`, `BadRequest`.
     """
-    file = Path(path).expanduser().resolve()
+    file = resolved(path, advice="Give the file that holds the model.")
     if kind_of_file(file) == "torchscript":
         return _load_torchscript(file, preprocessing)
     checkpoint = read_checkpoint(file)
@@ -217,7 +217,10 @@ def _load_torchscript(file: Path, preprocessing: Preprocessing | None) -> Classi
 def _run(
     network: Callable[[torch.Tensor], object], probe: torch.Tensor, name: str, chosen: Preprocessing
 ) -> torch.Tensor:
-    """The network's own logits of the probe. Raises `BadRequest` when it cannot take images of that size."""
+    """The network's own logits of the probe: finite, one row per image.
+
+    Raises `BadRequest` when it cannot take images of that size, `HeadNotFound`, `BadWeights`.
+    """
     try:
         with torch.inference_mode():
             logits = network(probe)
@@ -233,6 +236,11 @@ def _run(
         raise HeadNotFound(
             f"{name} does not give one row of logits per image (it gives {shape}).",
             next_step="Use a network that ends in one linear layer and returns its output.",
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise BadWeights(
+            f"The weights of {name} are finite, but so large that its logits are not.",
+            next_step="The training that wrote this file diverged: use an earlier checkpoint.",
         )
     return logits.float()
 

@@ -265,6 +265,30 @@ def test_nothing_readable_is_an_error_and_nothing_is_shown(
     assert visible(workspace) == []
 
 
+def test_images_the_network_overflows_on_are_left_out_with_a_reason(
+    workspace: Workspace, dataset: Dataset, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = analyse(workspace, dataset, classifier, settings=SETTINGS)
+    run = Classifier.__call__
+
+    def overflowing(self: Classifier, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features, logits = (values.clone() for values in run(self, batch))
+        features[0, 1], logits[-1, 0] = torch.nan, torch.inf
+        return features, logits
+
+    monkeypatch.setattr(Classifier, "__call__", overflowing)
+    other = open_workspace(workspace.root / "other")
+    analysis = analyse(other, dataset, classifier, settings=SETTINGS)
+    assert np.isfinite(analysis.features).all()
+    assert np.isfinite(analysis.logits).all()
+    left_out = [problem.image for problem in analysis.skipped if problem.reason == extraction.NOT_FINITE]
+    assert left_out
+    assert sorted({*left_out, *analysis.images.tolist()}) == sorted(whole.images.tolist())
+    same = np.isin(whole.ids, analysis.ids)
+    np.testing.assert_array_equal(analysis.features, whole.features[same])
+    assert analysis.thumbnail(3) == whole.thumbnail(int(np.flatnonzero(same)[3]))
+
+
 def test_unreadable_beginning_survives_a_stop(
     tmp_path: Path, workspace: Workspace, dataset: Dataset, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

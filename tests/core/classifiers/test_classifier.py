@@ -255,6 +255,14 @@ def test_torchscript_with_broken_weights_is_refused(tmp_path: Path, network: Net
         load_classifier(tmp_path / "m.pt")
 
 
+def test_finite_weights_whose_logits_are_not_are_refused(tmp_path: Path, network: NetworkMaker) -> None:
+    state = network("small", 2).state_dict()
+    state["head.weight"] = torch.full_like(state["head.weight"], 3e38)
+    torch.save(state, tmp_path / "m.pt")
+    with pytest.raises(BadWeights, match="so large"):
+        load_classifier(tmp_path / "m.pt", arch="small")
+
+
 def test_torchscript_usually_takes_imagenet_sizes(tmp_path: Path, network: NetworkMaker) -> None:
     torch.jit.script(network("small", 2)).save(tmp_path / "m.pt")
     assert load_classifier(tmp_path / "m.pt").preprocessing == Preprocessing(256, 224)
