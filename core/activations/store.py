@@ -132,14 +132,6 @@ class Analysis:
         """Rows (m,) int64 of one split, in order; empty where the dataset has no such split."""
         return np.flatnonzero(self.splits == SPLITS.index(name)).astype(np.int64)
 
-    def class_index(self, name: str) -> int:
-        """Code of a class. Raises `NotFound` listing the classes there are."""
-        if name not in self.classes:
-            raise NotFound(
-                f"There is no class called {name!r}.", next_step=f"The classes are {', '.join(self.classes)}."
-            )
-        return self.classes.index(name)
-
     def to_dict(self) -> dict[str, Any]:
         """What the command line prints of an analysis."""
         return {

@@ -20,7 +20,7 @@ from core.activations.bands import (
     quantile_edges,
     top_band,
 )
-from core.activations.directions import Direction, parse_direction, scores, sorted_scores
+from core.activations.directions import Direction, class_index, parse_direction, scores, sorted_scores
 from core.activations.sampling import draw
 from core.activations.store import Analysis, open_analysis
 from core.commands.output import Answer, number, percent, table
@@ -70,7 +70,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
     if options.split:
         wanted &= analysis.splits == SPLITS.index(options.split)
     if options.class_name is not None:
-        wanted &= analysis.labels == analysis.class_index(options.class_name)
+        wanted &= analysis.labels == class_index(options.class_name, analysis.classes)
     drawn = draw(
         ordered, low, high, closed=closed, count=options.count, rng=np.random.default_rng(options.seed), rows=wanted
     )

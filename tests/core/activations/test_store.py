@@ -124,12 +124,6 @@ def test_rows_of_a_split(analysis: Analysis) -> None:
         analysis.split_rows("holdout")
 
 
-def test_class_is_found_by_name_or_answered_with_the_list(analysis: Analysis) -> None:
-    assert analysis.class_index("odd") == 1
-    with pytest.raises(NotFound, match="even, odd"):
-        analysis.class_index("prime")
-
-
 def test_accuracy_is_of_all_images_where_there_is_no_test(workspace: Workspace, dataset: Dataset) -> None:
     untested = replace(dataset, splits=np.zeros(8, np.int8))
     assert write_analysis(workspace, untested, features=features_for(dataset), head=HEAD).accuracy == 7 / 8
