@@ -62,7 +62,7 @@ def read_metadata(root: Path, *, seed: int) -> Dataset:
             f"The column y holds measurements such as {label.values[0]}, not classes.",
             next_step="Put the number or the name of the class of each image into the column y.",
         )
-    splits = _splits(table[SPLIT]) if SPLIT in table else None
+    splits = _splits(table[SPLIT]) if SPLIT in table and len(table) else None
 
     faults = _Faults(len(table))
     faults.mark(given == "", "no file name")
@@ -202,7 +202,7 @@ def _splits(cells: pd.Series) -> np.ndarray:
     codes = [split_code(value) if not value.isdigit() else int(value) for value in read.values]
     known = [code if code is not None and 0 <= code <= 2 else -1 for code in codes]
     if all(code < 0 for code in known):
-        shown = ", ".join(read.values[:3]) or "nothing"
+        shown = ", ".join(read.values[:3]) or "blank cells only"
         raise BadMetadata(
             f"The column split holds {shown}, which are no names of splits.",
             next_step="Use 0, 1, 2 or train, val, test; or remove the column to have the images divided at random.",

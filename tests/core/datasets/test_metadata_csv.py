@@ -175,6 +175,7 @@ def test_editing_the_table_keeps_the_fingerprint(table: Table) -> None:
         ("img_filename,y\na.jpg,0\nb.jpg,0,1\n", "line 3 has 3 cells, the header 2"),
         ("img_filename,y\na.jpg,0.25\nb.jpg,0.5\n", "measurements"),
         ("img_filename,y,split\na.jpg,0,left\nb.jpg,1,right\n", "no names of splits"),
+        ("img_filename,y,split\na.jpg,0,\nb.jpg,1,\n", "blank cells only"),
         ("img_filename,y\na.jpg,\0\n", "binary"),
     ],
 )
@@ -194,7 +195,10 @@ def test_one_class_only(table: Table) -> None:
         open_dataset(table("img_filename,y\na.jpg,1\nb.jpg,1\n", "a.jpg", "b.jpg"))
 
 
-@pytest.mark.parametrize(("text", "says"), [("img_filename,y\n", "no rows"), (csv(ROWS), r"None of the 6 rows")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("img_filename,y\n", "no rows"), ("img_filename,y,split\n", "no rows"), (csv(ROWS), r"None of the 6 rows")],
+)
 def test_a_table_without_usable_rows(table: Table, text: str, says: str) -> None:
     with pytest.raises(EmptyDataset, match=says):
         open_dataset(table(text))
