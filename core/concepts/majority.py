@@ -14,8 +14,8 @@ import numpy as np
 
 # values, as in tags.py
 _PRESENT, _ABSENT, _UNKNOWN = 1, 0, -1
-# in a class whose top answers are split as evenly as this, no value is usual: with 10% wrong answers, 5 tags of a
-# one-valued class look like that about once in a hundred
+# in a class whose top answers are split as evenly as this, no value is usual (of 5 tags: 3 against 2, as 5 tags of a
+# one-valued class look once in 12 when every tenth answer is wrong)
 MIXED = 0.4
 # fewer answers than this cannot show that a class is mixed, only that somebody erred
 ENOUGH_TO_BE_MIXED = 5

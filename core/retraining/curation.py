@@ -30,7 +30,7 @@ from core.concepts.probes import (
     held_out_probabilities,
 )
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
-from core.errors import NotEnoughTags
+from core.errors import EmptyGroup, NotEnoughTags
 from core.retraining.groups import Grouping, by_concepts
 from core.retraining.pool import ConceptTags, Pool
 
@@ -235,7 +235,8 @@ def curate_without_tags(pool: Pool) -> Curation:
 
     A probe with one value per class learns the top halves, guesses every image, and the class x guess groups are
     balanced as ever. Where it guesses another class's value, the image looks like that class's usual ones: a minority,
-    if the confounder is what they share. This is the baseline that tags have to beat.
+    if the confounder is what they share. This is the baseline that tags have to beat. Raises `EmptyGroup` when no guess
+    is sure.
     """
     pool = pool.only_eligible()
     top = top_half(pool.logits, pool.labels)
@@ -252,6 +253,11 @@ def curate_without_tags(pool: Pool) -> Curation:
         if (kept & (groups == group)).sum() < SMALLEST_UNTAGGED_GROUP:
             kept &= groups != group
     positions = np.flatnonzero(kept)
+    if not len(positions):
+        raise EmptyGroup(
+            "No image stands out by the logit of its class, so nothing can be assumed.",
+            next_step="Check the classifier: its logits hardly depend on the image.",
+        )
     assumed = top & (guess == pool.labels)
     sizes = []
     for group in np.unique(groups[positions]):

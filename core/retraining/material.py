@@ -60,8 +60,8 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
     notes = []
     if split == "train":
         notes.append(
-            "There is no val split, so training images were used, which the network has learnt by heart: expect a "
-            "worst-group accuracy 5 to 9 points lower than with images set aside."
+            "There is no val split, so training images were used, which the network has learnt by heart: expect less "
+            "of the repair than with images set aside."
         )
     held_out = analysis.split_rows(split)
     wrong = np.zeros(analysis.n, dtype=bool)

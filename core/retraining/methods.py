@@ -41,8 +41,8 @@ FEWEST_REFITS = 5
 LARGEST_SUBSET = 256
 # images of each group in a subset, where the smallest group has fewer
 SUBSET = 30
-# of the way from guessing to perfect, what a head has to get right on held-out images for a repair to be promising.
-# Features without the class reach 0.25 at most (the groups are guesses too), those with an oracle worth having 0.4.
+# of the way from guessing to perfect, what a head has to get right on held-out images for a repair to be promising:
+# features without the class stay below it (the groups are guesses too), those with an oracle worth having above
 LITTLE = 0.25
 # fits averaged where a figure is wanted and not a head
 CHECK_REFITS = 5
@@ -142,11 +142,10 @@ def fit_balanced(
     positions: (c,) int in the pool. groups: (c,) int. In each subset a group has as many images as the smallest group,
     or `smallest` where that is more, and never more than 256; groups that have fewer weigh as much as the others.
     refits: None means 20, fewer where the subsets are large. pulled: towards the old head; towards zero instead costs
-    up to 20 points where there are many classes and few images of each.
+    much where there are many classes and few images of each.
 
     One fit on all images, the few of a minority weighted up, learns those few by heart and the many not; in subsets it
-    learns all alike, and the mean forgets what each learnt by heart. On planted features this gains 2 to 8 points of
-    worst-group accuracy over the one weighted fit.
+    learns all alike, and the mean forgets what each learnt by heart.
     """
     scaling = standardise(pool.features[pool.eligible])
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]

@@ -194,10 +194,9 @@ def retrain(
 def open_run(workspace: Workspace, run_id: str | None = None) -> RunResult:
     """A finished run; None means the latest. Raises `NotFound`."""
     if run_id is None:
-        runs = list_runs(workspace)
-        if not runs:
+        run_id = next(iter(_finished_ids(workspace)), None)
+        if run_id is None:
             raise NotFound("There is no run yet.", next_step="Retrain first: `python -m core retrain --wait`.")
-        return runs[0]
     file = _folder(workspace, run_id) / RESULT
     if not file.is_file():
         raise NotFound(
@@ -209,12 +208,16 @@ def open_run(workspace: Workspace, run_id: str | None = None) -> RunResult:
 
 def list_runs(workspace: Workspace, analysis_id: str | None = None) -> tuple[RunResult, ...]:
     """Finished runs, latest first; of one analysis when given."""
+    return tuple(open_run(workspace, run_id) for run_id in _finished_ids(workspace, analysis_id))
+
+
+def _finished_ids(workspace: Workspace, analysis_id: str | None = None) -> list[str]:
     query = select(RunRecord.id).where(RunRecord.finished.is_not(None)).order_by(RunRecord.created.desc())
     if analysis_id is not None:
         query = query.where(RunRecord.analysis_id == analysis_id)
     with workspace.reading() as session:
         ids = session.scalars(query).all()
-    return tuple(open_run(workspace, run_id) for run_id in ids if (_folder(workspace, run_id) / RESULT).is_file())
+    return [run_id for run_id in ids if (_folder(workspace, run_id) / RESULT).is_file()]
 
 
 def run_head(workspace: Workspace, run_id: str) -> Head:
@@ -284,16 +287,19 @@ def _baselines(
         found.append(Baseline(name, title, evaluation.worst_group, evaluation.average))
 
     rng = np.random.default_rng(seed)
-    for name in ("erm", "class-balanced", "dfr"):
-        method = get_method(name)
+    for name in ("erm", NO_PERSON, "class-balanced", "dfr"):
         if name == "dfr" and gathered.material.known is None:
             continue
+        title = "No person: assumptions only" if name == NO_PERSON else get_method(name).title
         try:
-            add(name, method.title, fit(name, gathered.material, rng=rng, progress=progress).head)
+            if name == NO_PERSON:
+                fitted = fit_without_tags(gathered.material.pool, rng=rng)
+            else:
+                fitted = fit(name, gathered.material, rng=rng, progress=progress)
         except EmptyGroup as error:
-            notes.append(f"{method.title} is not among the baselines: {error.detail}")
-        if name == "erm":
-            add(NO_PERSON, "No person: assumptions only", fit_without_tags(gathered.material.pool, rng=rng).head)
+            notes.append(f"{title} is not among the baselines: {error.detail}")
+        else:
+            add(name, title, fitted.head)
     return tuple(found), notes
 
 

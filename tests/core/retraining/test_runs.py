@@ -271,6 +271,17 @@ def test_unknown_names_are_said(workspace: Workspace, analysis: Any) -> None:
         open_run(workspace)
 
 
+def test_a_classifier_that_sees_nothing_gets_a_run_without_the_baseline_of_assumptions(
+    workspace: Workspace, make_analysis: Any
+) -> None:
+    labels, splits = np.arange(120) % 2, np.arange(120) // 2 % 3
+    head = Head(np.zeros((2, 5), np.float32), np.zeros(2, np.float32))
+    analysis = make_analysis(np.zeros((120, 5)), labels, splits=splits, head=head)
+    run = retrain(workspace, analysis, method="class-balanced")
+    assert [baseline.method for baseline in run.baselines] == ["erm", "class-balanced"]
+    assert any("No person" in note for note in run.notes)
+
+
 def test_a_class_without_held_out_images_is_refused(workspace: Workspace, analysis: Any) -> None:
     analysis.splits[(analysis.splits == 1) & (analysis.labels == 1)] = 0
     with pytest.raises(EmptyGroup, match="class 1"):
