@@ -55,6 +55,7 @@ function createGrid(parentElement, store) {
   let focused = 0 // position in `order`
   let anchor = 0 // where a range starts
   let spent = false // the selection has been tagged: the next plain click starts a new one
+  let saved = null // what the last tag said, as {count, present}
   let reportTimer = null
   let reported = ""
 
@@ -112,6 +113,7 @@ function createGrid(parentElement, store) {
     if (!ids.length || !concept) return
     outbox.push({ kind: "tag", ids, concept: conceptId, present })
     spent = true
+    saved = { count: ids.length, present }
     const what = present === null ? "tag taken off" : present ? "present" : "absent"
     part("announcer").textContent = `${concept.name}: ${what}, ${ids.length} ${ids.length === 1 ? "image" : "images"}`
     draw()
@@ -119,6 +121,7 @@ function createGrid(parentElement, store) {
 
   function simple(kind) {
     outbox.push({ kind })
+    saved = null
     part("announcer").textContent = kind
     draw()
   }
@@ -170,7 +173,8 @@ function createGrid(parentElement, store) {
   function drawToolbar() {
     toolbar.hidden = !data.toolbar
     const now = situation()
-    setText(part("count"), countText(now.shown, now.selected))
+    setText(part("count"), countText(now.shown, now.selected, spent ? saved : null))
+    action("undo").classList.toggle("offered", spent && saved !== null)
     drawConcepts(part("concepts"), data.concepts, memory.active, choose)
     action("rest").hidden = !data.restAbsent
     for (const button of root.querySelectorAll(".action")) {
@@ -402,7 +406,7 @@ function createGrid(parentElement, store) {
   document.addEventListener("pointerdown", elsewhere, true)
   window.addEventListener("pagehide", away)
 
-  action("undo").append(icon("M6 3 2.5 6.5 6 10 M3 6.5h6.5a3.5 3.5 0 0 1 0 7H7"))
+  action("undo").append(icon("M6 3 2.5 6.5 6 10 M3 6.5h6.5a3.5 3.5 0 0 1 0 7H7"), "Undo")
   action("redo").append(icon("M10 3l3.5 3.5L10 10 M13 6.5H6.5a3.5 3.5 0 0 0 0 7H9"))
   action("keys").append(icon("M1.5 4h13v8h-13z M4 6.5h.01 M6.7 6.5h.01 M9.3 6.5h.01 M12 6.5h.01 M5 9.5h6"))
 

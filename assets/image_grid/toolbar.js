@@ -1,7 +1,8 @@
 // The bar above the tiles: what is selected, which concept, what to do with it.
 
-/** Say how many are shown and selected, as in "60 shown · 3 selected". */
-export function countText(shown, selected) {
+/** Say how many are shown and selected, as in "60 shown · 3 selected"; right after tagging, what was saved. */
+export function countText(shown, selected, saved = null) {
+  if (saved) return `${saved.count} saved as ${saved.present === null ? "untagged" : saved.present ? "present" : "absent"}`
   return selected ? `${shown} shown · ${selected} selected` : `${shown} shown`
 }
 

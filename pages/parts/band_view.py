@@ -12,15 +12,25 @@ import streamlit as st
 from core.activations import findings, sampling
 from core.activations.directions import class_index
 from core.settings import DEFAULTS
-from pages.parts import band_data, band_state, concept_tools, gallery, problem, state, theme
+from pages.parts import band_data, band_state, concept_tools, gallery, problem, rooms, state, theme
 from pages.parts.band_state import ALL, BOTTOM, MID, PRESETS, TOP, View
 from pages.parts.band_strip import Preset, band_strip
-from pages.parts.words import TERMS, plain
+from pages.parts.words import TERMS, count, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 SEGMENTS = 5
+ORDER_NAMES = {
+    sampling.SURPRISING: "most surprising first",
+    sampling.UNSURE: "least sure first",
+    sampling.STRONGEST: "strongest first",
+    sampling.WEAKEST: "weakest first",
+    sampling.MIXED: "mixed",
+}
+
+
+TAG_NEXT = "about sixty answers, on the images where an answer says most."
 
 
 @st.fragment
@@ -33,6 +43,7 @@ def explore(analysis: Analysis) -> None:
     _numbers(analysis, view)
     _finding(analysis, view)
     _grid(analysis, view)
+    _next(analysis)
 
 
 def _choose(analysis: Analysis, view: View) -> None:
@@ -86,7 +97,7 @@ def _strip(analysis: Analysis, view: View) -> None:
         value_label=f"logit of {view.class_name}",
         preset=Preset(mid.low, mid.high, "mid band"),
         count=lambda low, high: len(findings.members(scores, low, high, closed=True, rows=mask)),
-        height=190,
+        height=172,
         on_change=problem.kept(partial(_set_range, analysis)),
     )
 
@@ -95,22 +106,35 @@ def _numbers(analysis: Analysis, view: View) -> None:
     step = band_data.span(analysis, view.class_name) / 50
     st.session_state["band_low"], st.session_state["band_high"] = view.low, view.high
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="band-numbers"):
-        for end, key in (("From", "band_low"), ("to", "band_high")):
+        for end, key in (("From", "band_low"), ("To", "band_high")):
             st.number_input(
                 end,
                 key=key,
                 step=step,
                 format="%.3f",
-                width=130,
+                width=124,
                 on_change=problem.kept(partial(_set_numbers, analysis)),
             )
+        st.session_state["band_order"] = view.order
+        st.selectbox(
+            "Order",
+            sampling.ORDERS,
+            key="band_order",
+            format_func=ORDER_NAMES.get,
+            on_change=partial(_set_order, analysis),
+            help=TERMS["order"],
+            width=196,
+        )
         st.button(
             f"Resample · seed {view.seed}",
             icon=":material/casino:",
             on_click=partial(_resample, analysis),
             help=f"Draw other images from the same band. {TERMS['seed']}",
         )
-        concept_tools.create(analysis, "bands")
+        named = bool(concept_tools.concepts(analysis))
+        concept_tools.create(analysis, "bands", prominent=not named)
+        if named and st.button("Tag next", type="primary", icon=":material/arrow_forward:", help=TAG_NEXT):
+            rooms.go("tag_next")
 
 
 def _finding(analysis: Analysis, view: View) -> None:
@@ -121,7 +145,8 @@ def _finding(analysis: Analysis, view: View) -> None:
     preset = band_state.preset_of(analysis, view)
     st.markdown(plain(findings.sentence(band, top, is_top=preset == TOP)), help=_why(analysis, view, preset))
     shown = min(DEFAULTS.grid_size, band.count)
-    st.caption(f"{shown:,} of {band.count:,} images in this band, strongest first. Double-click one for a closer look.")
+    rest = " Resample draws others." if shown < band.count else ""
+    st.caption(f"{shown:,} of {count(band.count, 'image')} in this band.{rest} Double-click one for a closer look.")
 
 
 def _why(analysis: Analysis, view: View, preset: str | None) -> str | None:
@@ -132,7 +157,17 @@ def _grid(analysis: Analysis, view: View) -> None:
     scores, mask = band_data.scores_of(analysis, view.class_name), band_data.mask(analysis, view.split)
     rng = np.random.default_rng(view.seed)
     rows = sampling.draw(scores, view.low, view.high, closed=True, count=DEFAULTS.grid_size, rng=rng, rows=mask)
-    values = analysis.logits[rows, class_index(view.class_name, analysis.classes)]
+    index = class_index(view.class_name, analysis.classes)
+    logits = analysis.logits[rows]
+    order = sampling.arrange(
+        view.order,
+        logits[:, index],
+        analysis.labels[rows] == index,
+        logits,
+        centre=(view.low + view.high) / 2,
+        rng=rng,
+    )
+    rows, values = rows[order], logits[order, index]
     where = gallery.Place(direction=f"logit:{view.class_name}", low=view.low, high=view.high)
     gallery.show(
         analysis,
@@ -144,9 +179,22 @@ def _grid(analysis: Analysis, view: View) -> None:
     )
 
 
+def _next(analysis: Analysis) -> None:
+    with st.container(border=True, key="card-next"):
+        if not concept_tools.concepts(analysis):
+            st.markdown(
+                "**Does something come up that should not matter?** A background, a caption, a hand: give it a name "
+                "with **New concept** above."
+            )
+        else:
+            st.markdown(f"**Next:** {TAG_NEXT}")
+            rooms.link("tag_next", "Tag next")
+
+
 def _set_class(analysis: Analysis) -> None:
     view = band_state.current(analysis)
-    band_state.change(analysis, band_state.start(analysis, st.session_state["band_class"], view.split))
+    changed = band_state.start(analysis, st.session_state["band_class"], view.split)
+    band_state.change(analysis, replace(changed, order=view.order))
 
 
 def _set_split(analysis: Analysis) -> None:
@@ -181,6 +229,10 @@ def _set_numbers(analysis: Analysis) -> None:
 def _resample(analysis: Analysis) -> None:
     view = band_state.current(analysis)
     band_state.change(analysis, replace(view, seed=view.seed + 1))
+
+
+def _set_order(analysis: Analysis) -> None:
+    band_state.change(analysis, replace(band_state.current(analysis), order=st.session_state["band_order"]))
 
 
 def _inside(limits: tuple[float, float], view: View) -> tuple[float, float]:

@@ -18,6 +18,7 @@ PATH = "load_path"
 READ = "load_read"
 SAMPLES_PER_CLASS = 6
 CLASSES_SHOWN = 8
+ROWS = 3
 
 FORMATS = """
 Two layouts are understood:
@@ -33,7 +34,14 @@ def ask() -> Dataset | None:
     with st.container(border=True, key="card-data"):
         st.subheader("1 · Images", anchor=False)
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            path = st.text_input("Folder with the images", key=PATH, placeholder="/data/waterbirds", help=FORMATS)
+            path = st.text_input(
+                "Folder with the images",
+                key=PATH,
+                placeholder="/data/waterbirds",
+                help=FORMATS,
+                # typed once: it is still there after a look elsewhere, or a job that failed
+                persist_state="session",
+            )
             again = st.button("Read again", icon=":material/refresh:", disabled=not path.strip())
         if not path.strip():
             st.caption("Type or paste a path on this machine and press Enter.")
@@ -75,12 +83,16 @@ def _overview(dataset: Dataset) -> None:
         for note in dataset.notes:
             st.caption(f":material/info: {plain(note)}")
     with pictures:
-        for name, thumbnails in st.session_state[READ][2].items():
-            st.caption(plain(name))
-            if thumbnails:
-                st.image(strip(thumbnails, SAMPLES_PER_CLASS), width="stretch", alt="")
-            else:
-                st.caption("None of its first images can be opened.")
+        samples = st.session_state[READ][2]
+        # many classes stand in two columns: the model, which is asked for next, must not be a long way down
+        cells = st.grid(1 if len(samples) <= ROWS else 2, min_column_width=220, gap="small")
+        for name, thumbnails in samples.items():
+            with cells.cell():
+                st.caption(plain(name))
+                if thumbnails:
+                    st.image(strip(thumbnails, SAMPLES_PER_CLASS), width="stretch", alt="")
+                else:
+                    st.caption("None of its first images can be opened.")
         if len(dataset.classes) > CLASSES_SHOWN:
             st.caption(f"and {count(len(dataset.classes) - CLASSES_SHOWN, 'more class', 'more classes')}")
     left_out(dataset.problems, "left out")

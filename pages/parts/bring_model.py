@@ -15,6 +15,7 @@ from core.files import replacing
 from pages.parts import problem, state
 from pages.parts.words import TERMS, plain
 
+PATH = "load_model"
 BRING, TRAIN = "I have a model file", "Train one here"
 
 # Offered first; any other classification architecture of torchvision can be typed. Their full list would need torch,
@@ -54,7 +55,9 @@ class Choice:
 def ask(dataset: Dataset) -> Choice:
     with st.container(border=True, key="card-model"):
         st.subheader("2 · Model", anchor=False)
-        way = st.segmented_control("Which model?", (BRING, TRAIN), default=BRING, required=True, key="load_way")
+        way = st.segmented_control(
+            "Which model?", (BRING, TRAIN), default=BRING, required=True, key="load_way", persist_state="session"
+        )
         return _train(dataset) if way == TRAIN else _bring(dataset)
 
 
@@ -63,7 +66,8 @@ def _bring(dataset: Dataset) -> Choice:
     with left:
         typed = st.text_input(
             "Path of the model file",
-            key="load_model",
+            key=PATH,
+            persist_state="session",
             placeholder="/models/waterbirds-resnet50.pt",
             help="A state dict (`.pt`, `.pth`, `.safetensors`) or TorchScript. Pickled whole models are refused: "
             "opening one runs whatever code it holds.",
@@ -88,6 +92,7 @@ def _bring(dataset: Dataset) -> Choice:
             COMMON,
             index=None,
             key="load_arch",
+            persist_state="session",
             accept_new_options=True,
             placeholder="Choose, or type any torchvision name",
             help="This file holds weights only, so the network they belong to has to be named. "
@@ -113,6 +118,7 @@ def _train(dataset: Dataset) -> Choice:
         "Network",
         ("small", *COMMON),
         key="load_train_arch",
+        persist_state="session",
         accept_new_options=True,
         help="“small” trains in a minute or two on a laptop. The others are torchvision architectures, from scratch: "
         "they are slow without a graphics card.",
@@ -123,6 +129,7 @@ def _train(dataset: Dataset) -> Choice:
         max_value=1000,
         value=None,
         key="load_epochs",
+        persist_state="session",
         placeholder="chosen for you",
         help="How often every training image is seen. Left empty, it follows from the number of images.",
     )

@@ -7,9 +7,9 @@ import streamlit as st
 from core.activations.store import open_analysis
 from core.datasets import Dataset, Problem
 from core.errors import NotFound
-from core.jobs.job import Job
+from core.jobs.job import DONE, Job
 from core.jobs.queue import get_job
-from pages.parts import bring_data, jobs, rooms, state
+from pages.parts import bring_data, bring_model, jobs, rooms, state
 from pages.parts.bring_model import Choice
 from pages.parts.words import count, percent, plain
 
@@ -25,7 +25,10 @@ def shown_instead() -> bool:
     st.session_state[JOB] = job.id
     jobs.panel(job, on_done=_done)
     if not job.active:
-        st.button("Load something else", icon=":material/add:", on_click=_forget)
+        if job.state == DONE:
+            st.button("Load something else", icon=":material/add:", on_click=_anew)
+        else:
+            st.button("Change the settings", icon=":material/edit:", on_click=_forget)
     return True
 
 
@@ -80,6 +83,11 @@ def _done(job: Job) -> None:
 def _was_there(job: Job, analysis_id: str) -> bool:
     record = next((item for item in state.investigations() if item.id == analysis_id), None)
     return record is not None and job.started is not None and record.created < job.started
+
+
+def _anew() -> None:
+    _forget()
+    st.session_state[bring_data.PATH] = st.session_state[bring_model.PATH] = ""
 
 
 def _forget() -> None:

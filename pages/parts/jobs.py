@@ -87,6 +87,7 @@ def panel(job: Job, *, on_done: Callable[[Job], None], noun: str = "image") -> N
         st.fragment(_progress, run_every=POLL)(job.id, noun)
     elif job.state == DONE:
         on_done(job)
+        _log(job)
     else:
         _ended(job)
 

@@ -15,9 +15,9 @@ from core.jobs.job import Job
 from core.jobs.queue import get_job
 from core.retraining.curation import Curation
 from core.retraining.methods import METHODS
-from core.retraining.runs import check_request, new_run_id, preview
+from core.retraining.runs import check_request, new_run_id, open_run, preview
 from pages.parts import jobs, rooms, state
-from pages.parts.words import TERMS, count, plain
+from pages.parts.words import TERMS, count, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -167,7 +167,8 @@ def _start(analysis: Analysis, method: str, concepts: tuple[str, ...], missing: 
             help=None if missing is None else plain(missing.next_step),
         )
         if missing is not None:
-            st.caption(f"{plain(missing.title)}: {plain(missing.next_step)}", width="stretch")
+            # what to do about it stands above
+            st.caption(f"{plain(missing.title)}.", width="stretch")
     if pressed:
         request = {
             "analysis": analysis.id,
@@ -195,9 +196,10 @@ def _current(analysis: Analysis) -> Job | None:
 
 
 def _done(job: Job) -> None:
-    run = (job.result or {})["run"]
+    run = open_run(state.workspace(), (job.result or {})["run"])
     with st.container(border=True, key="card-done"):
-        st.markdown("**The new last layer is ready.**")
+        worst = f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
+        st.markdown(f"**The new last layer is ready.** Worst group on test images: **{worst}**.")
         if st.button("See the results", type="primary", icon=":material/arrow_forward:"):
-            st.session_state["run"] = run
-            rooms.go("results", run=run)
+            st.session_state["run"] = run.run
+            rooms.go("results", run=run.run)

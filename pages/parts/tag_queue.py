@@ -54,7 +54,7 @@ def work_through(analysis: Analysis) -> None:
     states = tag_states(state.workspace(), analysis, concept)
     split = tagging_split(analysis)
     tagged = int((states[analysis.split_rows(split)] != UNTAGGED).sum())
-    _progress(analysis, concept, states, tagged, split)
+    _progress(concept, states, tagged, split)
     batch = _batch(analysis, concept, states, tagged)
     if not batch:
         st.success("Every image that can be asked about is tagged.", icon=":material/check_circle:")
@@ -62,7 +62,7 @@ def work_through(analysis: Analysis) -> None:
     _ask(analysis, concept, batch, states)
 
 
-def _progress(analysis: Analysis, concept: Concept, states: np.ndarray, tagged: int, split: str) -> None:
+def _progress(concept: Concept, states: np.ndarray, tagged: int, split: str) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center", gap="medium")
     with left:
         shown = f"{tagged} of about {DEFAULTS.tag_budget} tags"
@@ -70,6 +70,11 @@ def _progress(analysis: Analysis, concept: Concept, states: np.ndarray, tagged: 
         present, absent = int((states == PRESENT).sum()), int((states == ABSENT).sum())
         place = "" if split == "val" else " The dataset has no val split, so training images are asked about."
         st.caption(f"{present} show it, {absent} do not. Every tag is saved as you make it.{place}")
+        if tagged >= DEFAULTS.tag_budget:
+            st.markdown(
+                ":material/check_circle: Enough for a good repair: **Retrain** comes next. "
+                "More answers make it a little surer."
+            )
     with right:
         ready = tagged >= ENOUGH
         if st.button(

@@ -10,7 +10,7 @@ import streamlit as st
 from core.retraining.methods import METHODS
 from core.retraining.runs import RunResult, list_runs
 from pages.parts import flips, group_chart, rooms, state, take_away
-from pages.parts.words import TERMS, interval, percent, plain
+from pages.parts.words import TERMS, group_title, interval, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -36,6 +36,11 @@ def show(analysis: Analysis) -> None:
     take_away.show(run)
     flips.show(analysis, run)
     _settings(run)
+    with st.container(border=True, key="card-next"):
+        st.markdown("**Next:** is another habit left? Look at the bands again, or answer more images and repair anew.")
+        with st.container(horizontal=True):
+            rooms.link("bands", "Bands")
+            rooms.link("tag_next", "Tag next")
 
 
 def _choose(runs: dict[str, RunResult]) -> RunResult:
@@ -70,16 +75,23 @@ def _run_name(run: RunResult) -> str:
 def _headline(run: RunResult) -> None:
     before, after = run.before, run.after
     figures = (
-        ("Worst group", before.worst_group, after.worst_group, "worst group"),
-        ("Average", before.average, after.average, "average"),
-        ("Weighted average", before.weighted_average, after.weighted_average, "weighted average"),
+        ("Worst group", before.worst_group, after.worst_group, _interval(after.worst.low, after.worst.high)),
+        ("Average", before.average, after.average, _interval(*after.interval)),
+        ("Weighted average", before.weighted_average, after.weighted_average, _weights(after)),
     )
     with st.container(border=True, key="card-verdict"):
-        cells = st.grid(3, min_column_width=165, gap="small")
-        for title, was, now, term in figures:
+        cells = st.grid(3, min_column_width=210, gap="small")
+        for title, was, now, under in figures:
             with cells.cell():
-                st.metric(title, percent(now), _points(was, now), help=TERMS[term])
-                st.caption(f"Before: {percent(was)}")
+                st.metric(
+                    title,
+                    f"{percent(was)} → {percent(now)}",
+                    _points(was, now),
+                    # a model that drops its shortcut may lose where the shortcut was at home: no alarm about that
+                    delta_color="off" if title == "Weighted average" else "normal",
+                    help=TERMS[title.lower()],
+                )
+                st.caption(under)
         icon = ":material/trending_up:" if run.comparison["significant"] else ":material/info:"
         st.markdown(f"{icon} {plain(run.comparison['sentence'])}")
         st.caption(
@@ -88,9 +100,23 @@ def _headline(run: RunResult) -> None:
         )
 
 
+def _interval(low: float, high: float) -> str:
+    return f"now between {percent(low)} and {percent(high)}"
+
+
+def _weights(evaluation: Evaluation) -> str:
+    """What the weighted average mostly measures."""
+    shares = [group.share for group in evaluation.groups]
+    common = sum(share for share in shares if share > sum(shares) / len(shares))
+    if common <= 0.5:
+        return "weighted as training was"
+    return f"{percent(common)} of its weight: the usual combinations"
+
+
 def _worst(evaluation: Evaluation) -> str:
     worst = evaluation.worst
-    return f"{plain(worst.title)}, {percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
+    name = group_title(worst.class_name, worst.concept, evaluation.groups_from)
+    return f"{plain(name)}, {percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
 
 
 def _points(before: float, after: float) -> str:

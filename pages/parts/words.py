@@ -24,10 +24,17 @@ TERMS = {
     "worst group": "The accuracy in the group where the model does worst. Averages hide it.",
     "average": "Share of all test images named rightly, each counting once.",
     "weighted average": (
-        "The same, with each group weighing as much as in training. Published averages on Waterbirds are made so."
+        "The same, with each group weighing as much as in training. Where the usual combinations are nearly all of "
+        "training, it mostly measures the shortcut's home ground: a model that stops using the shortcut may lose a "
+        "little there while it gains everywhere else. Published averages on Waterbirds are made so."
     ),
     "interval": "Where the true value lies with 95% confidence, given how many images there are.",
     "split": "Datasets come in parts: one to train on, one (val) to look at and tag, one (test) to judge the result.",
+    "order": (
+        "Most surprising: images of the class with the weakest logit and images of other classes with the strongest, "
+        "so that what confuses the model comes first. Least sure: its two best classes are nearly level. Which images "
+        "are drawn does not depend on it."
+    ),
     "seed": "The number that fixes which images are drawn: the same seed shows the same images again.",
     "last layer": "The final linear layer turns what the network sees (its features) into one logit per class.",
     "curation": "Choosing which images the new last layer learns from, and how much each counts.",
@@ -53,6 +60,20 @@ def percent(fraction: float | None) -> str:
     if 99 < value < 100:
         return f"{min(value, 99.9):.1f}%"
     return f"{value:.0f}%"
+
+
+def group_title(class_name: str, concept: str | None, groups_from: str) -> str:
+    """A group as a person would say it: "waterbird (place: land)", "waterbird without water, with reeds".
+
+    groups_from: what parts a class into groups, as an evaluation tells it ("attribute place", "concept water").
+    """
+    kind, _, name = groups_from.partition(" ")
+    if concept is None:
+        return class_name
+    if kind == "attribute":
+        return f"{class_name} ({name}: {concept})"
+    parts = (f"without {part[3:]}" if part.startswith("no ") else f"with {part}" for part in concept.split(", "))
+    return f"{class_name} {', '.join(parts)}"
 
 
 def interval(low: float, high: float) -> str:

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.bands import bottom_band, mid_band, top_band
 from core.activations.store import Analysis
+from core.concepts.concept import create_concept
 from core.workspace import Workspace
 from pages.parts import state
 
@@ -61,7 +62,30 @@ def test_every_image_of_the_grid_lies_in_the_band_and_the_split(visit: Visit, pl
     logits = planted.logits[rows, 0]
     assert ((logits >= low) & (logits <= high)).all()
     assert set(planted.splits[rows]) == {1}
-    assert (np.diff(logits) <= 0).all()
+
+
+def test_what_surprises_comes_first_and_the_order_is_kept_in_the_link(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    assert app.selectbox(key="band_order").value == "surprising"
+    drawn = {image["id"] for image in _grid(app)}
+    app.selectbox(key="band_order").set_value("strongest").run()
+    ids = [image["id"] for image in _grid(app)]
+    assert set(ids) == drawn
+    assert (np.diff(planted.logits[planted.rows_of(ids), 0]) <= 0).all()
+    assert app.query_params["order"] in ("strongest", ["strongest"])
+    again = visit("bands", direction="logit:landbird", order="strongest")
+    assert [image["id"] for image in _grid(again)] == ids
+    # another class keeps it
+    app.segmented_control(key="band_class").set_value(planted.classes[1]).run()
+    assert app.selectbox(key="band_order").value == "strongest"
+
+
+def test_the_next_step_follows_what_there_is(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    assert "Does something come up" in texts(visit("bands"))
+    create_concept(workspace, planted.dataset_id, "water")
+    app = visit("bands")
+    next(button for button in app.button if button.label == "Tag next").click().run()
+    assert app.title[0].value == "Tag next"
 
 
 def test_typed_numbers_move_the_band_even_the_wrong_way_round(visit: Visit, planted: Analysis) -> None:

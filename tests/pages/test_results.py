@@ -27,13 +27,11 @@ def test_a_run_is_told_with_before_after_and_intervals(visit: Visit, planted: An
     app = visit("results")
     assert not app.exception
     worst = next(metric for metric in app.metric if metric.label == "Worst group")
-    assert worst.value == percent(run.after.worst_group)
-    assert f"Before: {percent(run.before.worst_group)}" in texts(app)
+    assert worst.value == f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
     low, high = run.after.worst.low, run.after.worst.high
-    assert (
-        f"Worst group after: {run.after.worst.title}, {percent(run.after.worst_group)} ({interval(low, high)})"
-        in texts(app)
-    )
+    assert f"now between {percent(low)} and {percent(high)}" in texts(app)
+    title = f"{run.after.worst.class_name} \\(place\\: {run.after.worst.concept}\\)"
+    assert f"Worst group after: {title}, {percent(run.after.worst_group)} ({interval(low, high)})" in texts(app)
     assert run.after.worst_group > run.before.worst_group
     assert "rose" in texts(app)
     groups = next(frame.value for frame in app.dataframe if "group" in frame.value)

@@ -55,3 +55,16 @@ def test_one_is_singular() -> None:
 def test_how_long_ago(seconds: int, text: str) -> None:
     now = datetime(2026, 1, 10)
     assert words.ago(now - timedelta(seconds=seconds), now) == text
+
+
+@pytest.mark.parametrize(
+    ("concept", "source", "title"),
+    [
+        (None, "classes", "waterbird"),
+        ("land", "attribute place", "waterbird (place: land)"),
+        ("no water", "concept water, estimated by a probe", "waterbird without water"),
+        ("water, no reeds", "concepts water, reeds", "waterbird with water, without reeds"),
+    ],
+)
+def test_a_group_is_named_as_a_person_would(concept: str | None, source: str, title: str) -> None:
+    assert words.group_title("waterbird", concept, source) == title

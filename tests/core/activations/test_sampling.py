@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.activations.directions import SortedScores
-from core.activations.sampling import draw
+from core.activations.sampling import ORDERS, arrange, draw
 
 
 def in_order(scores: np.ndarray) -> SortedScores:
@@ -47,3 +48,42 @@ def test_rows_restrict_the_draw() -> None:
     allowed = np.arange(10) % 2 == 0
     drawn = draw(scores, 3, 9, closed=True, count=10, rng=np.random.default_rng(0), rows=allowed)
     assert drawn.tolist() == [8, 6, 4]
+
+
+VALUES = np.array([2.0, 1.0, -1.0, -2.0, np.nan])
+OWN = np.array([True, False, True, False, True])
+# the second best class is 3, 0.5, 2, 1 below the best; of the last image nothing is known
+LOGITS = np.array([[2.0, -1, -1], [1, 0.5, 0], [-1, 2, 0], [-2, 0, 1], [np.nan, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        # the second: another class, high above the middle; the third: the class itself, low below it
+        ("surprising", [1, 2, 0, 3, 4]),
+        ("unsure", [1, 3, 2, 0, 4]),
+        ("strongest", [0, 1, 2, 3, 4]),
+        ("weakest", [3, 2, 1, 0, 4]),
+    ],
+)
+def test_orders_put_first_what_they_are_named_after(order: str, expected: list[int]) -> None:
+    found = arrange(order, VALUES, OWN, LOGITS, centre=0.0, rng=np.random.default_rng(0))
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_keeps_every_image(order: str) -> None:
+    rng = np.random.default_rng(0)
+    values, logits = rng.normal(size=30), rng.normal(size=(30, 3))
+    first, again = (
+        arrange(order, values, values > 0, logits, centre=0.2, rng=np.random.default_rng(4)) for _ in range(2)
+    )
+    assert sorted(first) == list(range(30))
+    assert (first == again).all()
+    empty = np.empty(0)
+    assert len(arrange(order, empty, empty > 0, np.empty((0, 3)), centre=0.0, rng=rng)) == 0
+
+
+def test_an_unknown_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="no order"):
+        arrange("nicest", VALUES, OWN, LOGITS, centre=0.0, rng=np.random.default_rng(0))

@@ -164,4 +164,6 @@ test("a button that cannot act says why", () => {
 test("the count names the selection only when there is one", () => {
   assert.equal(countText(60, 0), "60 shown")
   assert.equal(countText(60, 3), "60 shown · 3 selected")
+  assert.equal(countText(60, 3, { count: 3, present: true }), "3 saved as present")
+  assert.equal(countText(60, 3, { count: 57, present: false }), "57 saved as absent")
 })
