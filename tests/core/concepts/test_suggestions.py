@@ -55,19 +55,17 @@ def test_sixty_are_five_top_per_class_and_the_lowest_of_each_class() -> None:
     assert all(top[item.row] for item in found if item.why == "top")
 
 
-def test_twenty_are_three_top_per_class_and_the_boundary_of_each_class() -> None:
+def test_twenty_are_three_top_per_class_and_half_boundary_half_lowest() -> None:
     logits, labels = images(0)
     found = suggest(logits, labels, budget=20)
-    assert Counter((item.why, int(labels[item.row])) for item in found) == {
-        ("top", 0): 3,
-        ("top", 1): 3,
-        ("boundary", 0): 7,
-        ("boundary", 1): 7,
-    }
-    lead = np.abs(logits[:, 0] - logits[:, 1])
+    assert Counter(item.why for item in found) == {"top": 6, "boundary": 7, "own-low": 7}
+    assert Counter(int(labels[item.row]) for item in found) == {0: 10, 1: 10}
+    lead, own = np.abs(logits[:, 0] - logits[:, 1]), own_logits(logits, labels)
     for c in (0, 1):
-        asked = [item.row for item in found if item.why == "boundary" and labels[item.row] == c]
-        assert max(lead[asked]) <= np.sort(lead[labels == c])[7]
+        nearest = [item.row for item in found if item.why == "boundary" and labels[item.row] == c]
+        lowest = [item.row for item in found if item.why == "own-low" and labels[item.row] == c]
+        assert max(lead[nearest]) <= np.sort(lead[labels == c])[4]
+        assert max(own[lowest]) <= np.sort(own[labels == c])[10]
 
 
 def test_forty_are_half_boundary_and_half_lowest() -> None:
