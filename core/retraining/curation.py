@@ -316,7 +316,7 @@ def _missing_groups(pool: Pool, grouping: Grouping, groups: np.ndarray) -> list[
     found = set(np.unique(groups).tolist())
     patterns = sorted({group % len(grouping.patterns) for group in found})
     missing = [
-        "{} with {}".format(*grouping.name(c * len(grouping.patterns) + pattern))
+        "{} · {}".format(*grouping.name(c * len(grouping.patterns) + pattern))
         for c in range(pool.k)
         for pattern in patterns
         if c * len(grouping.patterns) + pattern not in found

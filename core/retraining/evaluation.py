@@ -36,7 +36,7 @@ class GroupAccuracy:
 
     @property
     def title(self) -> str:
-        return self.class_name if self.concept is None else f"{self.class_name} with {self.concept}"
+        return self.class_name if self.concept is None else f"{self.class_name} · {self.concept}"
 
     def to_dict(self) -> dict[str, Any]:
         return {

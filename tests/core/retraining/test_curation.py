@@ -159,7 +159,7 @@ def test_groups_of_which_no_image_was_found_are_named() -> None:
     place[(pool.labels == 1) & (place == 0)] = 1
     tags = answered(pool, place)
     chosen = curate(pool, [tags], rng=np.random.default_rng(0), use_probe=False)
-    assert any("waterbird with no water" in warning for warning in chosen.warnings)
+    assert any("waterbird · no water" in warning for warning in chosen.warnings)
 
 
 def test_without_tags_the_classes_stand_in_for_the_concept() -> None:
