@@ -16,6 +16,7 @@ from core.concepts.concept import Concept, get_concept, list_concepts
 from core.concepts.tags import PRESENT, UNTAGGED, tag_states, tagging_split
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags
 from core.files import digest
+from core.retraining.curation import FEWEST_TAGS
 from core.retraining.groups import Grouping, by_attribute
 from core.retraining.methods import Material
 from core.retraining.pool import ConceptTags, Pool
@@ -43,15 +44,21 @@ class Gathered:
 
 
 def chosen_concepts(workspace: Workspace, analysis: Analysis, names: Sequence[str]) -> tuple[Concept, ...]:
-    """The concepts of these names; without names, every confounder that has a tag. Raises `NotFound`."""
+    """The concepts of these names; without names, the confounders with enough tags, or those with any.
+
+    Raises `NotFound`.
+    """
     if names:
         chosen = (get_concept(workspace, analysis.dataset_id, name) for name in names)
         return tuple({concept.id: concept for concept in chosen}.values())
-    return tuple(
-        concept
+    tags = {
+        concept: int((tag_states(workspace, analysis, concept) != UNTAGGED).sum())
         for concept in list_concepts(workspace, analysis.dataset_id)
-        if concept.role == "confounder" and (tag_states(workspace, analysis, concept) != UNTAGGED).any()
-    )
+        if concept.role == "confounder"
+    }
+    # one that was only begun must not stop the repair of another
+    enough = tuple(concept for concept, count in tags.items() if count >= FEWEST_TAGS)
+    return enough or tuple(concept for concept, count in tags.items() if count)
 
 
 def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]) -> Gathered:
@@ -122,10 +129,10 @@ def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> 
             next_step="Use the method mid, which asks for a few dozen tags instead, or add an attribute column to "
             "metadata.csv.",
         )
-    if len(concepts) > MOST_CONCEPTS:
+    if needs == "tags" and len(concepts) > MOST_CONCEPTS:
         raise BadRequest(
             f"{len(concepts)} concepts make {2 ** len(concepts)} groups of every class; {MOST_CONCEPTS} are the most.",
-            next_step="Choose the concepts that matter most.",
+            next_step="Choose the concepts that matter most (`--concepts a,b`).",
         )
     if needs == "tags" and not concepts:
         raise NotEnoughTags(

@@ -31,7 +31,7 @@ from core.progress import Progress, silent
 from core.retraining.curation import Curation, check_tags, curate
 from core.retraining.evaluation import Comparison, Evaluation, compare, evaluate, evaluation_from_dict
 from core.retraining.groups import Grouping, by_class, by_concepts
-from core.retraining.material import Gathered, check_needs, chosen_concepts, gather
+from core.retraining.material import MOST_CONCEPTS, Gathered, check_needs, chosen_concepts, gather
 from core.retraining.methods import Fitted, fit, fit_without_tags, get_method
 from core.workspace import Workspace
 
@@ -150,8 +150,12 @@ def retrain(
         return lambda done, total, message="": progress(step, steps, message)
 
     at(0)(0, 0, "Reading tags and features")
+    needs = get_method(method).needs
     chosen = chosen_concepts(workspace, analysis, concepts)
-    check_needs(get_method(method).needs, analysis, chosen)
+    check_needs(needs, analysis, chosen)
+    if needs != "tags" and not concepts and (analysis.attributes or len(chosen) > MOST_CONCEPTS):
+        # nobody asked for them, and they are not needed to measure either
+        chosen = ()
     gathered = gather(workspace, analysis, chosen)
     fitted = fit(method, gathered.material, rng=np.random.default_rng(seed), progress=at(1))
 

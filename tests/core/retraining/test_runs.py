@@ -240,6 +240,28 @@ def test_too_few_tags_say_how_many_and_what_next(
     assert list_runs(workspace) == ()
 
 
+def test_a_concept_only_begun_does_not_stop_another(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    answer(workspace, analysis, truth)
+    tag(
+        workspace,
+        analysis,
+        create_concept(workspace, analysis.dataset_id, "fog"),
+        [analysis.split_rows("val")[0]],
+        True,
+    )
+    assert retrain(workspace, analysis).concepts == ("water",)
+    with pytest.raises(NotEnoughTags, match="fog has 1 tagged val image;"):
+        retrain(workspace, analysis, concepts=("water", "fog"))
+
+
+def test_more_concepts_than_groups_can_bear_are_refused(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
+    for i in range(7):
+        answer(workspace, analysis, truth, budget=20, name=f"water {i}")
+    with pytest.raises(BadRequest, match="7 concepts make 128 groups"):
+        retrain(workspace, analysis)
+    assert retrain(workspace, without_attributes(analysis), method="class-balanced").after.groups_from == "classes"
+
+
 def test_tagging_only_the_low_end_asks_for_the_top(workspace: Workspace, analysis: Any, truth: np.ndarray) -> None:
     concept = create_concept(workspace, analysis.dataset_id, "water")
     val = analysis.split_rows("val")
