@@ -4,7 +4,6 @@ from pages.parts import band_view, state, theme
 
 theme.heading(
     "Bands",
-    "Slide along what the model thinks of one class. At the top it is certain; in the middle it mixes things up, "
-    "and shows what it confuses with what.",
+    "Slide along what the model thinks of one class. At the top it is certain; the middle shows what it confuses.",
 )
 band_view.explore(state.analysis_or_invite())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, create_concept, list_concepts
+from core.concepts.concept import PALETTE, Concept, create_concept, list_concepts
 from pages.parts import notices, problem, state
-from pages.parts.words import TERMS, plain
+from pages.parts.words import TERMS, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -45,7 +45,6 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
         st.text_input(
             "What do you see?",
             key=f"concept-name-{suffix}",
-            max_chars=LONGEST_NAME,
             placeholder="water background",
             help="Name what can be seen in the image, not the class.",
         )
@@ -75,7 +74,7 @@ def choose(analysis: Analysis) -> Concept | None:
         "Concept",
         list(known),
         key="concept_pick",
-        format_func=(lambda key: plain(known[key].name))
+        format_func=(lambda key: plain(short(known[key].name)))
         if pick is st.segmented_control
         else lambda key: known[key].name,
         on_change=_remember_pick,
@@ -96,4 +95,6 @@ def _create(analysis: Analysis, suffix: str) -> None:
     st.session_state[CHOSEN] = concept.id
     st.session_state["concepts_made"] += 1
     known = concept.id in before
-    notices.say(f"{plain(concept.name)} {'was there already' if known else 'is ready to tag with'}.", ":material/sell:")
+    notices.say(
+        f"{plain(short(concept.name))} {'was there already' if known else 'is ready to tag with'}.", ":material/sell:"
+    )

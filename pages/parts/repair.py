@@ -17,7 +17,7 @@ from core.retraining.curation import Curation
 from core.retraining.methods import METHODS
 from core.retraining.runs import check_request, new_run_id, open_run, preview
 from pages.parts import jobs, rooms, state
-from pages.parts.words import TERMS, count, percent, plain
+from pages.parts.words import TERMS, count, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -65,7 +65,7 @@ def _concepts(analysis: Analysis) -> tuple[str, ...]:
         list(usable),
         selection_mode="multi",
         default=[name for name, concept in usable.items() if concept.role == "confounder"],
-        format_func=lambda name: f"{plain(name)} · {_tags(analysis, usable[name])}",
+        format_func=lambda name: f"{plain(short(name))} · {_tags(analysis, usable[name])}",
         key=f"retrain-concepts-{analysis.id}",
         help="What the new last layer should stop relying on, and how many tags each has. With several, every "
         "combination of them is a group of its own.",

@@ -12,7 +12,7 @@ from core.concepts.suggestions import Suggestion, suggest_next, tagging_split
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, gallery, problem, rooms, state
-from pages.parts.words import TERMS, count, plain
+from pages.parts.words import TERMS, count, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -63,10 +63,10 @@ def work_through(analysis: Analysis) -> None:
 
 
 def _progress(concept: Concept, states: np.ndarray, tagged: int, split: str) -> None:
-    left, right = st.columns([5, 1], vertical_alignment="center", gap="medium")
+    left, right = st.columns([4, 1], vertical_alignment="center", gap="medium")
     with left:
         shown = f"{tagged} of about {DEFAULTS.tag_budget} tags"
-        st.progress(min(tagged / DEFAULTS.tag_budget, 1.0), text=f"{shown} for {plain(concept.name)}")
+        st.progress(min(tagged / DEFAULTS.tag_budget, 1.0), text=f"{shown} for {plain(short(concept.name))}")
         present, absent = int((states == PRESENT).sum()), int((states == ABSENT).sum())
         place = "" if split == "val" else " The dataset has no val split, so training images are asked about."
         st.caption(f"{present} show it, {absent} do not. Every tag is saved as you make it.{place}")
@@ -113,7 +113,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
     main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
     st.subheader(TITLES[main], anchor=False, help=TERMS["confounder"])
     st.markdown(
-        f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(concept.name)}** and press "
+        f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(short(concept.name))}** and press "
         "**Present**, then **Rest absent**."
     )
     rows = np.array([suggestion.row for suggestion in batch])

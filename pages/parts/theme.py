@@ -7,6 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
+# pixels; it holds six short words and one chooser
+SIDEBAR = 248
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 # The palette of [theme.light] and [theme.dark] in .streamlit/config.toml, for charts and components that need a colour
@@ -17,7 +19,9 @@ DARK = ("#57b8c9", "#f0a84b", "#b196d8", "#86c584", "#ec8fb0", "#c9a76a", "#8fab
 
 def apply() -> None:
     """To be called first on every run."""
-    st.set_page_config(page_title="Midband", page_icon=ASSETS / "brand" / "mark.svg", layout="wide")
+    st.set_page_config(
+        page_title="Midband", page_icon=ASSETS / "brand" / "mark.svg", layout="wide", initial_sidebar_state=SIDEBAR
+    )
     st.logo(
         ASSETS / "brand" / ("logo-dark.svg" if is_dark() else "logo-light.svg"),
         size="large",

@@ -50,6 +50,11 @@ def plain(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", broken)
 
 
+def short(name: str, most: int = 40) -> str:
+    """A name where there is no room for a long one, still to be escaped by `plain`."""
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+
+
 def percent(fraction: float | None) -> str:
     """0.714 -> 71%. Nearly all is not written as all, nor next to nothing as nothing."""
     if fraction is None or fraction != fraction:

@@ -56,7 +56,7 @@ def test_the_demo_loop_raises_worst_group_accuracy(
     expect(page.locator(".concepts").get_by_text(CONCEPT)).to_be_visible()
 
     # tag what is proposed, until the budget is spent
-    page.get_by_role("link", name="Tag next").click()
+    page.get_by_role("button", name="Tag next").click()
     expect(page.get_by_role("heading", name="Confirm the usual look")).to_be_visible()
     done, answered = 0, []
     while done < ENOUGH:
@@ -70,6 +70,10 @@ def test_the_demo_loop_raises_worst_group_accuracy(
 
     # read the result on screen
     expect(page.get_by_text(re.compile("Worst-group accuracy rose from"))).to_be_visible(timeout=30_000)
+    # the headline says it at a glance, and is fully in view
+    headline = page.get_by_test_id("stMetricValue").first
+    expect(headline).to_have_text(re.compile(r"^\d+% → \d+%$"))
+    expect(headline).to_be_in_viewport(ratio=1)
     before, after = worst_group(page)
     assert before < 60
     assert after > before + 10

@@ -68,3 +68,9 @@ def test_how_long_ago(seconds: int, text: str) -> None:
 )
 def test_a_group_is_named_as_a_person_would(concept: str | None, source: str, title: str) -> None:
     assert words.group_title("waterbird", concept, source) == title
+
+
+def test_a_long_name_is_cut_where_room_is_short() -> None:
+    assert words.short("water") == "water"
+    assert len(words.short("w" * 200)) == 40
+    assert words.short("w" * 200).endswith("w…")
