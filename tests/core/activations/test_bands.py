@@ -94,6 +94,11 @@ def test_tied_activations_merge_quantile_bands_and_say_so() -> None:
     assert "10 bands became" in edges.note
 
 
+def test_inner_quantile_edges_are_activations_that_occur() -> None:
+    scores = np.array([0.0, 0.0, 1.0, 10.0, 10.0, 10.0])
+    assert set(bands.quantile_edges(scores, 4).values.tolist()) <= set(scores.tolist())
+
+
 def test_quantile_bands_hold_equally_many() -> None:
     scores = np.random.default_rng(0).permutation(1000).astype(np.float32)
     assert {b.count for b in bands.count(scores, bands.quantile_edges(scores, 10).values).bands} <= {99, 100, 101}
@@ -164,11 +169,11 @@ def test_mid_range_of_a_useless_logit_is_the_middle_of_all_images() -> None:
 
 
 def test_top_starts_at_the_class_median_and_bottom_ends_at_the_others() -> None:
-    scores = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])
+    scores = np.array([-30.0, 1.0, 2.0, 10.0, 11.0, 40.0])
     own = scores > 5
     assert bands.top_range(scores, own, "x").low == 11.0
-    assert bands.top_range(scores, own, "x").high == 12.0
-    assert bands.bottom_range(scores, own, "x").low == 0.0
+    assert bands.top_range(scores, own, "x").high == 40.0
+    assert bands.bottom_range(scores, own, "x").low == -30.0
     assert bands.bottom_range(scores, own, "x").high == 1.0
 
 

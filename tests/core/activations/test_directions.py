@@ -43,6 +43,11 @@ def test_principal_component_finds_the_planted_axis(analysis: Any) -> None:
     assert abs(scores(analysis, first).mean()) < 1e-4, "components are centred"
 
 
+def test_signs_of_components_do_not_depend_on_the_library(analysis: Any) -> None:
+    weights = [parse_direction(f"pc:{i}", analysis).weight for i in range(analysis.d)]
+    assert all(weight[np.abs(weight).argmax()] > 0 for weight in weights)
+
+
 def test_concept_direction_comes_from_the_probe(analysis: Any) -> None:
     weight = np.arange(5, dtype=np.float32)
     direction = parse_direction("concept:water", analysis, concept=lambda name: (weight, 0.5))

@@ -127,6 +127,14 @@ def test_a_dead_feature_stays_quiet() -> None:
     assert (standardise(np.ones((5, 2), dtype=np.float32)).scale > 0).all()
 
 
+def test_a_nearly_dead_feature_stays_quiet() -> None:
+    features = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    features[:, 1] = 1e-7 * features[:, 0]
+    scaled = standardise(features).apply(features)
+    assert np.abs(scaled[:, 1]).max() < 0.01
+    assert scaled[:, 0].std() > 0.99
+
+
 def test_other_units_give_the_same_standardised_features() -> None:
     features = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
     small = (features * 1e-4).astype(np.float32)

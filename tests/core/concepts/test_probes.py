@@ -114,6 +114,20 @@ def test_concept_direction_orders_images_by_the_concept(workspace: Workspace, ma
     assert along[water == 1].mean() > 0 > along[water == 0].mean()
 
 
+def test_tags_on_test_images_do_not_move_the_direction(workspace: Workspace, make_analysis: Any, data: Any) -> None:
+    features, labels, water = data
+    splits = np.arange(N) % 2 + 1
+    analysis = make_analysis(features, labels, splits=splits)
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    for present in (True, False):
+        tag(workspace, analysis, concept, np.flatnonzero((splits == 1) & ((water == 1) == present))[:30], present)
+    before, bias = concept_direction(workspace, analysis, "water")
+    tag(workspace, analysis, concept, np.flatnonzero((splits == 2) & (water == 1)), False)
+    after, same_bias = concept_direction(workspace, analysis, "water")
+    assert np.array_equal(before, after)
+    assert bias == same_bias
+
+
 def test_a_concept_tagged_one_way_has_no_direction(workspace: Workspace, make_analysis: Any, data: Any) -> None:
     analysis = make_analysis(data[0], data[1])
     concept = create_concept(workspace, analysis.dataset_id, "water")

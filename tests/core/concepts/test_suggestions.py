@@ -125,6 +125,16 @@ def test_a_later_round_asks_what_the_probe_doubts(workspace: Workspace, make_ana
     assert np.abs(features[doubts, 0]).mean() < np.abs(features[:, 0]).mean()
 
 
+def test_images_tagged_as_wrongly_labelled_are_not_asked_about(workspace: Workspace, make_analysis: Any) -> None:
+    analysis = make_analysis(np.random.default_rng(0).normal(size=(200, 4)), np.arange(200) % 2)
+    first = [item.row for item in suggest_next(workspace, analysis, budget=20)]
+    wrong = create_concept(workspace, analysis.dataset_id, "wrong label", role="wrong-label")
+    tag(workspace, analysis, wrong, first[:5], True)
+    tag(workspace, analysis, wrong, first[5:10], False)
+    again = {item.row for item in suggest_next(workspace, analysis, budget=200)}
+    assert again == set(range(200)) - set(first[:5])
+
+
 def suggest_rows(logits: np.ndarray, labels: np.ndarray, budget: int) -> list[int]:
     return [item.row for item in suggest(logits, labels, budget=budget)]
 

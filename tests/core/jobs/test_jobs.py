@@ -20,7 +20,9 @@ from core.database import JobRecord
 from core.errors import BadRequest, NotFound, StorageProblem
 from core.jobs import get_job, launch, list_jobs, read_log, recover, request_cancel, retry, wait_for
 from core.jobs.launcher import start
-from core.jobs.queue import submit
+from core.jobs.processes import started_at
+from core.jobs.queue import _finish, submit
+from core.jobs.worker import _is_free
 from core.workspace import Workspace
 
 SLOW = {"steps": 3000, "pause": 0.02}
@@ -146,6 +148,33 @@ def test_reused_pid_does_not_keep_a_dead_job_alive(workspace: Workspace, rehears
         record.pid, record.process_started, record.state = os.getpid(), 1_000_000.0, "running"
         record.host = os.uname().nodename
     assert get_job(workspace, job.id).state == "failed"
+
+
+def test_result_written_at_the_last_moment_is_not_called_a_failure(workspace: Workspace, rehearsal: Path) -> None:
+    job = submit(workspace, "rehearsal", "Count", {"journal": str(rehearsal)})
+    with workspace.reading() as session:
+        stale = session.get_one(JobRecord, job.id)
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job.id)
+        record.state, record.result = "done", {"counted": 3}
+    assert _finish(workspace, stale, "failed", None).state == "done"
+    assert get_job(workspace, job.id).result == {"counted": 3}
+
+
+@pytest.mark.parametrize(("state", "turn", "free"), [("running", 2, False), ("queued", 0, False), ("queued", 2, True)])
+def test_turn_comes_after_what_runs_and_what_was_there_before(
+    workspace: Workspace, rehearsal: Path, state: str, turn: int, free: bool
+) -> None:
+    mine, other = (submit(workspace, "rehearsal", name, {"journal": str(rehearsal), "name": name}) for name in "ab")
+    with workspace.writing() as session:
+        session.get_one(JobRecord, mine.id).turn = 1
+        record = session.get_one(JobRecord, other.id)
+        record.pid, record.process_started = os.getpid(), started_at(os.getpid())
+        record.host, record.state, record.turn = os.uname().nodename, state, turn
+        session.flush()
+        assert _is_free(session, session.get_one(JobRecord, mine.id)) is free
+        # not a worker: cleaning up must not stop this process
+        record.state = "done"
 
 
 def test_worker_of_another_machine_is_judged_by_its_heartbeat(workspace: Workspace, rehearsal: Path) -> None:
