@@ -32,6 +32,8 @@ from core.retraining.pool import ConceptTags, Pool
 L2 = 0.1
 # DFR: strengths tried
 DFR_L2 = (1.0, 0.3, 0.1, 0.03, 0.01)
+# random partings in two halves that the strength is tuned over: in one alone the rarest group has too few images
+DFR_PARTINGS = 2
 # images of each group in a subset, where the smallest group has fewer: subsets of a few images teach nothing
 DFR_SMALLEST = 10
 # fits on random balanced subsets that are averaged; fewer leave the worst group to the luck of the draw
@@ -241,7 +243,7 @@ def _dfr(material: Material, rng: np.random.Generator, progress: Progress) -> Fi
     """Kirichenko et al. 2022 (arXiv:2204.02937): averaged fits on group-balanced subsets of the held-out images.
 
     As published but for the penalty: L2 where they use L1, and heads start from zero, not from the old one. The
-    strength is tuned by worst-group accuracy on one half after fitting on the other.
+    strength is tuned by worst-group accuracy on one half after fitting on the other, over a few partings.
     """
     if material.known is None:
         raise BadRequest(
@@ -257,20 +259,13 @@ def _dfr(material: Material, rng: np.random.Generator, progress: Progress) -> Fi
             f"DFR needs held-out images with a known group of every class; {pool.classes[absent[0]]} has none.",
             next_step="Use the method mid, or complete the attribute column of metadata.csv.",
         )
-    first, second = _halves(known, groups, rng)
     progress(0, len(DFR_L2) + 1, "Tuning the penalty on half of the held-out images")
-    best, best_score = DFR_L2[0], (-1.0, -1.0)
+    halves = [halves for _ in range(DFR_PARTINGS) for halves in _halves(known, groups, rng)]
+    scores = {}
     for step, l2 in enumerate(DFR_L2, start=1):
-        head = fit_balanced(
-            pool, first, groups[first], rng=rng, l2=l2, refits=CHECK_REFITS, smallest=DFR_SMALLEST, pulled=False
-        )
-        right = head.logits(pool.features[second]).argmax(axis=1) == pool.labels[second]
-        accuracies = [float(right[groups[second] == group].mean()) for group in np.unique(groups[second])]
-        # the mean over groups decides between equal minima, which small groups give often
-        score = (min(accuracies), float(np.mean(accuracies)))
-        if score > best_score:
-            best, best_score = l2, score
+        scores[l2] = _score(pool, groups, halves, l2, rng)
         progress(step, len(DFR_L2) + 1)
+    best = max(scores, key=lambda l2: scores[l2])
     head = fit_balanced(pool, known, groups[known], rng=rng, l2=best, smallest=DFR_SMALLEST, pulled=False)
     progress(len(DFR_L2) + 1, len(DFR_L2) + 1)
     return Fitted(
@@ -278,13 +273,35 @@ def _dfr(material: Material, rng: np.random.Generator, progress: Progress) -> Fi
     )
 
 
-def _halves(positions: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+Halves = tuple[np.ndarray, np.ndarray]
+
+
+def _halves(positions: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> tuple[Halves, Halves]:
+    """One random parting, every group halved: to fit on the first and try on the second, and the other way round."""
     first, second = [], []
     for group in np.unique(groups[positions]):
         members = rng.permutation(positions[groups[positions] == group])
         first.append(members[: (len(members) + 1) // 2])
         second.append(members[(len(members) + 1) // 2 :])
-    return np.concatenate(first), np.concatenate(second)
+    one, two = np.concatenate(first), np.concatenate(second)
+    return (one, two), (two, one)
+
+
+def _score(
+    pool: Pool, groups: np.ndarray, halves: list[Halves], l2: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Worst-group accuracy of DFR with this penalty on images not fitted on, then the mean over groups, which decides
+    between equal minima."""
+    tried = np.concatenate([second for _, second in halves])
+    right = []
+    for first, second in halves:
+        head = fit_balanced(
+            pool, first, groups[first], rng=rng, l2=l2, refits=CHECK_REFITS, smallest=DFR_SMALLEST, pulled=False
+        )
+        right.append(head.logits(pool.features[second]).argmax(axis=1) == pool.labels[second])
+    hits = np.concatenate(right)
+    accuracies = [float(hits[groups[tried] == group].mean()) for group in np.unique(groups[tried])]
+    return min(accuracies), float(np.mean(accuracies))
 
 
 def _afr(material: Material, rng: np.random.Generator, progress: Progress) -> Fitted:
