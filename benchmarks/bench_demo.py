@@ -8,8 +8,8 @@
 A simulated person answers the questions of `suggest_next` from the dataset's own attribute, nothing else; the methods
 never see the attribute, `dfr` excepted. All figures are on test, worst-group accuracy / average in percent. "regained"
 is the share of the way from ERM to oracle DFR in worst-group accuracy, mean over the networks; DFR takes as many images
-of each group as the smallest has, so `mid` with every image tagged, which uses all, can pass it. Wrong answers and random
-images are drawn anew `--draws` times per network, and averaged.
+of each group as the smallest has, so `mid` with every image tagged, which uses all, can pass it. Wrong answers and
+random images are drawn anew `--draws` times per network, and averaged.
 """
 
 from __future__ import annotations
