@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import streamlit as st
 
 from core.concepts.concept import list_concepts
 from core.concepts.tags import redo, tag, tags_of, undo
+from core.datasets.dataset import SPLITS
 from core.datasets.images import UnreadableImage, decode
 from core.settings import DEFAULTS
 from pages.parts import notices, problem, state
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 OPENED = "image_opened"
+LATE = "What is shown changed before that tag arrived, so nothing was tagged. Please look again and repeat it."
+# one tag is one row of the database; so many take about two seconds
+MOST_AT_ONCE = 50_000
 LARGE = 900
 
 
@@ -32,6 +36,16 @@ class Place:
     direction: str | None = None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an event of the grid may refer to. ids: the images of this page, in their order."""
+
+    place: Place
+    ids: tuple[int, ...] = ()
+    on_page: Callable[[int], None] | None = None
+    everything: Callable[[], np.ndarray] | None = None
 
 
 def show(
@@ -47,22 +61,46 @@ def show(
     rest_absent: bool = False,
     active: int | None = None,
     predicted: np.ndarray | None = None,
+    total: int | None = None,
+    page: int = 0,
+    pages: int = 1,
+    scope: str | None = None,
+    within: str = "in this band",
+    on_page: Callable[[int], None] | None = None,
+    everything: Callable[[], np.ndarray] | None = None,
 ) -> None:
     """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
 
     predicted: (m,) classes to show in place of the analysis's own predictions.
+    total, page, pages, scope, within: where these images stand among all, as `image_grid` takes them.
+    on_page: called with the number, from 0, of the page asked for; a callback, like `on_event` of the grid.
+    everything: returns the rows of all `total` images; with it all of them can be tagged at once, in one action.
     """
     concepts = list_concepts(state.workspace(), analysis.dataset_id)
+    few = (len(rows) if total is None else total) <= MOST_AT_ONCE
+    shown = Shown(
+        place or Place(),
+        ids=tuple(int(i) for i in analysis.ids[rows]),
+        on_page=on_page,
+        everything=everything,
+    )
     image_grid(
         key,
         grid_images(analysis, rows, values=values, notes=notes, predicted=predicted),
         [GridConcept(concept.id, concept.name, concept.color) for concept in concepts],
-        on_event=problem.kept(partial(_on_event, analysis, place or Place())),
+        on_event=problem.kept(partial(_on_event, analysis, shown)),
         empty=empty,
         toolbar=toolbar and bool(concepts),
         rest_absent=rest_absent,
         active=active,
         track_selection=False,
+        total=total,
+        page=page,
+        pages=pages,
+        scope=scope,
+        within=within,
+        everything=everything is not None and few,
+        reason="" if few else f"At most {MOST_AT_ONCE:,} images are tagged at once: narrow the band or filter it.",
     )
     if (opened := st.session_state.pop(OPENED, None)) is not None:
         _closer(analysis, opened)
@@ -78,6 +116,7 @@ def grid_images(
 ) -> list[GridImage]:
     chips = tags_of(state.workspace(), analysis, rows)
     named = analysis.predicted[rows] if predicted is None else predicted
+    details = _details(analysis, rows, own=predicted is None)
     return [
         GridImage(
             id=int(analysis.ids[row]),
@@ -89,31 +128,75 @@ def grid_images(
             correct=bool(analysis.labels[row] == named[place]),
             chips=tuple(chips.get(int(row), ())),
             note=notes[place] if notes else "",
+            details=details[place],
         )
         for place, row in enumerate(rows)
     ]
 
 
-def _on_event(analysis: Analysis, place: Place, event: GridEvent) -> None:
+def _on_event(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
     workspace = state.workspace()
     if event.kind == "open":
         st.session_state[OPENED] = event.ids[0]
+    elif event.kind == "page":
+        if shown.on_page:
+            shown.on_page(event.page)
     elif event.kind in ("undo", "redo"):
         taken = (undo if event.kind == "undo" else redo)(workspace, analysis.dataset_id)
         _tell(event.kind, taken)
+    elif event.kind == "tag":
+        _tag(analysis, shown, event)
     else:
-        known = {concept.id: concept for concept in list_concepts(workspace, analysis.dataset_id)}
-        if event.concept in known:
-            tag(
-                workspace,
-                analysis,
-                known[event.concept],
-                analysis.rows_of(event.ids),
-                event.present,
-                direction=place.direction,
-                low=place.low,
-                high=place.high,
-            )
+        notices.say(LATE, ":material/info:")
+
+
+def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
+    workspace = state.workspace()
+    known = {concept.id: concept for concept in list_concepts(workspace, analysis.dataset_id)}
+    if event.concept not in known:
+        return
+    if event.everything:
+        rows = np.empty(0, dtype=np.int64) if shown.everything is None else shown.everything()
+        if len(rows) != event.total:
+            notices.say(LATE, ":material/info:")
+            return
+        rows = rows[~np.isin(rows, analysis.rows_of(event.left_out))]
+    else:
+        rows = analysis.rows_of(event.ids)
+    place = shown.place
+    tag(
+        workspace,
+        analysis,
+        known[event.concept],
+        rows,
+        event.present,
+        direction=place.direction,
+        low=place.low,
+        high=place.high,
+    )
+    if event.everything:
+        done = "Took the tag off" if event.present is None else "Tagged"
+        notices.say(f"{done}: {plain(known[event.concept].name)}, {count(len(rows), 'image')}.", ":material/check:")
+
+
+def _details(analysis: Analysis, rows: np.ndarray, *, own: bool) -> list[tuple[str, ...]]:
+    """Per row, what a hover adds to label, prediction and activation. own: the predictions are the analysis's own."""
+    logits = np.asarray(analysis.logits[rows], dtype=np.float64)
+    sure = 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1) if len(rows) else np.empty(0)
+    lines: list[tuple[str, ...]] = []
+    for place, row in enumerate(rows):
+        facts = []
+        if own and analysis.k > 1:
+            second, first = np.partition(logits[place], -2)[-2:]
+            facts.append(f"probability {percent(float(sure[place]))}, margin over the runner-up {first - second:.2f}")
+        facts.extend(
+            f"{attribute.name}: {attribute.values[attribute.codes[row]]}"
+            for attribute in analysis.attributes
+            if attribute.codes[row] >= 0
+        )
+        facts.append(f"split {SPLITS[analysis.splits[row]]}")
+        lines.append(tuple(facts))
+    return lines
 
 
 def _tell(kind: str, action: object) -> None:

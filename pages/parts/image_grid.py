@@ -13,6 +13,11 @@
     )
     state.selected, state.concept
 
+One page of many: `total`, `page` and `pages` say where these images stand among all that could be shown, and `scope`
+names what they are a page of. Within a scope a selection is carried from page to page and counted; with another scope
+it ends. A tag of everything is one event without ids, which the page resolves; it says what it was asked for, so
+that it never reaches images the person did not mean.
+
 How an event travels. A Streamlit trigger holds one value per run, so two quick key presses could become one. The
 browser therefore keeps every event in an outbox until it is acknowledged: it sends them with a rising number, one
 message at a time, repeats the message when no answer comes, and shows the tags meanwhile as if they were saved. Here
@@ -40,7 +45,7 @@ from pages.parts.component_source import source
 
 log = logging.getLogger(__name__)
 
-EventKind = Literal["tag", "undo", "redo", "open"]
+EventKind = Literal["tag", "undo", "redo", "open", "page", "late"]
 
 # Events may arrive after the page has moved on to other images; so many earlier sets are still recognised.
 REMEMBERED_SETS = 16
@@ -62,6 +67,7 @@ class GridImage:
     id: unique among those shown. thumbnail: WebP bytes. title: the image's name, shown on hover. activation: the
     direction's value, no unit; None or a non-finite number is left out. correct: None where there is no prediction to
     judge. chips: what is tagged, (concept name, present). note: a few words on why the image is here ("boundary").
+    details: further lines, shown on hover and read by screen readers after the rest.
     """
 
     id: int
@@ -73,6 +79,7 @@ class GridImage:
     correct: bool | None = None
     chips: tuple[tuple[str, bool], ...] = ()
     note: str = ""
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,21 +96,44 @@ class GridEvent:
     """What a person did.
 
     tag: `ids` show (present True), do not show (False) or are no longer tagged with (None) the concept of id
-    `concept`. open: look closer at the one image in `ids`. undo, redo: the last action; `ids` is empty.
+    `concept`. With `everything` it is all images of the scope but those in `left_out`, `total` of them in all, and
+    `ids` is empty. open: look closer at the one image in `ids`. undo, redo: the last action; `ids` is empty.
+    page: show page number `page`, from 0. late: a tag of everything came when something else was shown already; it
+    must not be carried out, only told.
     """
 
     kind: EventKind
     ids: tuple[int, ...] = ()
     concept: int | None = None
     present: bool | None = None
+    everything: bool = False
+    left_out: tuple[int, ...] = ()
+    total: int = 0
+    page: int = 0
 
 
 @dataclass(frozen=True)
 class GridState:
-    """What is selected now, in the order shown, and the id of the concept chosen in the toolbar."""
+    """What is selected now among the images shown, in their order, and the id of the concept chosen in the toolbar.
+
+    elsewhere: how many more are selected on other pages. everything: the whole scope is selected, but for what is
+    shown here and not in `selected`.
+    """
 
     selected: tuple[int, ...] = ()
     concept: int | None = None
+    elsewhere: int = 0
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Where the images shown stand among all: page `page` (from 0) of `pages`, of `total` images called `scope`."""
+
+    scope: str | None = None
+    total: int = 0
+    page: int = 0
+    pages: int = 1
 
 
 @dataclass
@@ -113,17 +143,22 @@ class Inbox:
     client: str = ""
     done: int = 0
     interrupted: int = 0
-    images: deque[frozenset[int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SETS))
-    concepts: deque[frozenset[int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SETS))
+    paging: Paging = Paging()
+    images: deque[set[int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SETS))
+    concepts: deque[set[int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SETS))
 
-    def remember(self, images: Sequence[GridImage], concepts: Sequence[GridConcept]) -> None:
-        """Note what is on screen from now on."""
-        for seen, now in (
-            (self.images, frozenset(image.id for image in images)),
-            (self.concepts, frozenset(concept.id for concept in concepts)),
-        ):
-            if not seen or seen[-1] != now:
-                seen.append(now)
+    def remember(
+        self, images: Sequence[GridImage], concepts: Sequence[GridConcept], paging: Paging | None = None
+    ) -> None:
+        """Note what is on screen from now on. The pages of one scope count as one set: a selection spans them."""
+        before, self.paging = self.paging, paging or Paging()
+        shown, named = {image.id for image in images}, {concept.id for concept in concepts}
+        if self.images and before.scope is not None and before.scope == self.paging.scope:
+            self.images[-1] |= shown
+        elif not self.images or self.images[-1] != shown:
+            self.images.append(shown)
+        if not self.concepts or self.concepts[-1] != named:
+            self.concepts.append(named)
 
     def pending(self, message: object) -> Iterator[tuple[int, GridEvent | None]]:
         """The numbers not yet delivered, rising, each with its event; None where the event is not acceptable."""
@@ -161,17 +196,34 @@ class Inbox:
         kind, present, concept = entry.get("kind"), entry.get("present"), entry.get("concept")
         if kind in ("undo", "redo"):
             return GridEvent(kind=kind)
-        shown = frozenset().union(*self.images)
-        raw = entry.get("ids")
-        ids = tuple(dict.fromkeys(i for i in raw if _is_int(i) and i in shown)) if isinstance(raw, list) else ()
-        if not ids:
-            return None
+        if kind == "page":
+            return self._turn(entry)
+        named = _ints(entry.get("ids"))
+        ids = tuple(i for i in named if any(i in shown for shown in self.images))
         if kind == "open":
-            return GridEvent(kind="open", ids=ids[:1])
+            return GridEvent(kind="open", ids=ids[:1]) if ids else None
         known = _is_int(concept) and any(concept in some for some in self.concepts)
-        if kind == "tag" and known and (present is None or isinstance(present, bool)):
-            return GridEvent(kind="tag", ids=ids, concept=concept, present=present)
-        return None
+        if kind != "tag" or not known or not (present is None or isinstance(present, bool)):
+            return None
+        if entry.get("everything") is not True:
+            return GridEvent(kind="tag", ids=ids, concept=concept, present=present) if ids else None
+        asked = (entry.get("scope"), entry.get("total"))
+        if asked[0] is None or asked != (self.paging.scope, self.paging.total) or not _is_int(asked[1]):
+            return GridEvent(kind="late", concept=concept, present=present)
+        # who leaves out what was never shown cannot be understood, and all must not be tagged for that
+        raw = entry.get("ids")
+        if not isinstance(raw, list) or len(ids) != len(raw):
+            return None
+        return GridEvent(
+            kind="tag", concept=concept, present=present, everything=True, left_out=ids, total=self.paging.total
+        )
+
+    def _turn(self, entry: dict[str, Any]) -> GridEvent | None:
+        """A page of what is shown now; a page of what was shown before leads nowhere."""
+        page = entry.get("page")
+        if entry.get("scope") != self.paging.scope or not _is_int(page) or not 0 <= page < self.paging.pages:
+            return None
+        return GridEvent(kind="page", page=page)
 
 
 def image_grid(
@@ -186,6 +238,13 @@ def image_grid(
     rest_absent: bool = False,
     active: int | None = None,
     track_selection: bool = True,
+    total: int | None = None,
+    page: int = 0,
+    pages: int = 1,
+    scope: str | None = None,
+    within: str = "in this band",
+    everything: bool = False,
+    reason: str = "",
 ) -> GridState:
     """Show the images and report what a person does with them.
 
@@ -198,6 +257,12 @@ def image_grid(
     active: choose this concept; takes effect when the value changes, so that a person's own choice stays.
     track_selection: report the selection in a run of its own, 0.4 s after it last changed. With False it is as of the
     last event, and selecting causes no runs.
+    total, page, pages: these are page `page` (from 0) of `pages`, of `total` images. With a total the grid says so, as
+    in "61–120 of 4,812 in this band", and asks for other pages with "page" events. within: the words after the total.
+    scope: what these are a page of, such as direction, band and filters as text. While it stays the same, a selection
+    is carried from page to page. Without it, what is no longer shown is no longer selected.
+    everything: offer to select and tag all `total` images, after a step that says their number. reason: a sentence on
+    why this is not offered here.
 
     Raises ValueError when two images or two concepts share an id.
     """
@@ -207,7 +272,8 @@ def image_grid(
     if inbox_key not in st.session_state:
         st.session_state[inbox_key] = Inbox()
     inbox: Inbox = st.session_state[inbox_key]
-    inbox.remember(images, concepts)
+    paging = Paging(scope, len(images) if total is None else total, page, pages)
+    inbox.remember(images, concepts, paging)
 
     def deliver() -> None:
         inbox.deliver(_message(st.session_state.get(key)), on_event)
@@ -227,6 +293,10 @@ def image_grid(
                 "restAbsent": rest_absent,
                 "active": active,
                 "track": track_selection,
+                "scope": scope,
+                "paging": None if total is None else paging_data(paging, len(images), within),
+                "everything": everything and scope is not None and total is not None,
+                "reason": reason,
                 "ack": {"client": inbox.client, "seq": inbox.done},
             },
             on_up_change=deliver,
@@ -240,6 +310,18 @@ def thumbnail_data(key: str, images: Sequence[GridImage]) -> dict[str, Any]:
         "role": "thumbnails",
         "store": key,
         "thumbnails": {str(image.id): base64.b64encode(image.thumbnail).decode("ascii") for image in images},
+    }
+
+
+def paging_data(paging: Paging, shown: int, within: str) -> dict[str, Any]:
+    """first: position of the first image shown among all, from 0. Only the last page may be shorter than the others."""
+    last = paging.page >= paging.pages - 1
+    return {
+        "total": paging.total,
+        "page": paging.page,
+        "pages": paging.pages,
+        "first": max(0, paging.total - shown) if last else paging.page * shown,
+        "within": within,
     }
 
 
@@ -257,6 +339,7 @@ def grid_data(images: Sequence[GridImage], concepts: Sequence[GridConcept]) -> d
                 "correct": image.correct,
                 "chips": [[name, present] for name, present in image.chips],
                 "note": image.note,
+                "details": list(image.details),
             }
             for image in images
         ],
@@ -264,15 +347,18 @@ def grid_data(images: Sequence[GridImage], concepts: Sequence[GridConcept]) -> d
 
 
 def grid_state(message: object, images: Sequence[GridImage], concepts: Sequence[GridConcept]) -> GridState:
-    """What the browser last said about the selection, cut down to what is shown."""
+    """What the browser last said about the selection."""
     if not isinstance(message, dict):
         return GridState()
-    raw = message.get("selected")
-    selected = frozenset(i for i in raw if _is_int(i)) if isinstance(raw, list) else frozenset()
+    everything = message.get("everything") is True
+    named = frozenset(_ints(message.get("selected")))
+    shown = tuple(image.id for image in images if (image.id in named) is not everything)
     concept = message.get("concept")
     return GridState(
-        selected=tuple(image.id for image in images if image.id in selected),
+        selected=shown,
         concept=concept if _is_int(concept) and any(c.id == concept for c in concepts) else None,
+        elsewhere=0 if everything else len(named) - len(shown),
+        everything=everything,
     )
 
 
@@ -294,6 +380,11 @@ def _message(state: object) -> object:
 
 def _has_number(entry: object) -> bool:
     return isinstance(entry, dict) and _is_int(entry.get("seq")) and entry["seq"] > 0
+
+
+def _ints(raw: object) -> tuple[int, ...]:
+    """The whole numbers of a list, each once, in their order; nothing for anything else."""
+    return tuple(dict.fromkeys(i for i in raw if _is_int(i))) if isinstance(raw, list) else ()
 
 
 def _is_int(value: object) -> bool:

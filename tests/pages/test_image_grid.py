@@ -188,7 +188,7 @@ def test_a_failing_handler_is_told_once_and_the_next_event_still_comes(inbox: In
 
 def test_state_holds_only_what_is_shown_in_the_order_shown() -> None:
     said = {"selected": [9, 5, 4, "7", True], "concept": 2}
-    assert grid_state(said, IMAGES, CONCEPTS) == GridState((4, 9), 2)
+    assert grid_state(said, IMAGES, CONCEPTS) == GridState((4, 9), 2, elsewhere=1)
     assert grid_state({"selected": None, "concept": 3}, IMAGES, CONCEPTS) == GridState()
     assert grid_state(None, IMAGES, CONCEPTS) == GridState()
 
