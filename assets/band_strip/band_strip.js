@@ -1,9 +1,12 @@
 // The component: the band, what moves it, and what Python is told. Streamlit calls `bandStrip` when `data` changes.
+// Inside, the band is kept in places on the axis; Python hears activations.
 
 const KEYBOARD_REPORT_MS = 250
-const BRUSH_THRESHOLD_PX = 4
-const LEGEND_ENTRIES = 8
-const HEAD_HEIGHT = 24
+const BRUSH_THRESHOLD_PX = { mouse: 4, pen: 5, touch: 8 }
+const TAP_TOOLTIP_MS = 2500
+const HEAD_LINE = 24
+const NARROW_PX = 640
+const LEGEND_BESIDE = 4 // with more entries the legend has a line of its own
 
 const strips = new WeakMap()
 let stripNumber = 0
@@ -22,7 +25,7 @@ export default function bandStrip({ data, parentElement, setStateValue }) {
 function createStrip(parentElement) {
   const root = parentElement.querySelector(".strip-root")
   const part = name => root.querySelector(`.${name}`)
-  const [plot, windowPart, countText] = ["plot", "window", "count"].map(part)
+  const [plot, windowPart, countText, tip, column, announcer] = ["plot", "window", "count", "tip", "column", "announcer"].map(part)
   const handles = { low: root.querySelector("[data-end=low]"), high: root.querySelector("[data-end=high]") }
   const clipId = `midband-band-${(stripNumber += 1)}`
   root.querySelector("clipPath").id = clipId
@@ -31,26 +34,39 @@ function createStrip(parentElement) {
 
   let data = null
   let send = () => {}
-  let band = { low: 0, high: 1 }
+  let axis = createAxis([0, 1], null)
+  let given = { low: 0, high: 1 } // as Python gave it: {low, high} in activations
+  let band = { low: 0, high: 1 } // in places
   let limits = { start: 0, end: 1 }
-  let step = 1
-  let totals = []
-  let box = null // {scale, top, bottom} of the plot as drawn
+  let steps = { place: 1, value: 1 }
+  let box = null // {scale, top, bottom, magnification} of the plot as drawn
+  let look = { colors: [], first: -1 }
   let drag = null
   let unanswered = 0 // the move that Python has not answered yet
   let exact = true // the count Python gave is that of the band shown
+  let said = "" // what the live region said last
   let frame = 0
-  let timer = null
-  let lastWidth = 0
+  let timer = 0 // of a band moved by keys that Python has not been told yet
+  let tapTimer = 0
+  let lastSize = ""
 
   // --- drawing -------------------------------------------------------------------------------------------------
 
+  function layOut() {
+    const narrow = root.clientWidth < NARROW_PX
+    root.classList.toggle("narrow", narrow)
+    root.classList.toggle("two-lines", narrow || data.classes.length > LEGEND_BESIDE)
+    root.style.height = `${data.height + (narrow ? HEAD_LINE : 0)}px`
+  }
+
   function drawStill() {
-    const width = plot.clientWidth
-    const height = plot.clientHeight
-    if (!width || !data) return
-    lastWidth = width
-    box = drawPlot(part("still"), data, width, height, clipId)
+    if (!root.clientWidth || !data) return
+    layOut()
+    const [width, height] = [plot.clientWidth, plot.clientHeight]
+    lastSize = `${width} ${height}`
+    box = drawPlot(part("still"), data, axis, look, width, height, clipId)
+    hideTip()
+    drawLegend()
     drawBand()
   }
 
@@ -58,186 +74,323 @@ function createStrip(parentElement) {
     frame = 0
     if (!box) return
     // whole pixels: lines and numbers stay sharp
-    const [left, right] = [band.low, band.high].map(value => Math.round(box.scale.toPx(value)))
+    const [left, right] = [band.low, band.high].map(place => Math.round(box.scale.toPx(place)))
     const tall = `${box.bottom - box.top}px`
+    const wide = Math.max(0, right - left)
     clip.setAttribute("x", left)
-    clip.setAttribute("width", Math.max(0, right - left))
-    Object.assign(windowPart.style, {
-      transform: `translateX(${left}px)`,
-      top: `${box.top}px`,
-      width: `${Math.max(0, right - left)}px`,
-      height: tall,
-    })
+    clip.setAttribute("width", wide)
+    const style = { transform: `translateX(${left}px)`, top: `${box.top}px`, width: `${wide}px`, height: tall }
+    Object.assign(windowPart.style, style)
     for (const [end, px] of [["low", left], ["high", right]]) {
       Object.assign(handles[end].style, { transform: `translateX(${px}px)`, top: `${box.top}px`, height: tall })
-      handles[end].querySelector(".value").textContent = formatValue(band[end], step)
-      setSlider(handles[end], band[end], formatValue(band[end], step))
+      handles[end].querySelector(".value").textContent = writePlace(band[end])
+      setSlider(handles[end], band[end], spoken(end))
     }
     spreadValues(left, right)
-    setSlider(
-      windowPart,
-      (band.low + band.high) / 2,
-      `from ${formatValue(band.low, step)} to ${formatValue(band.high, step)}`,
-    )
+    setSlider(windowPart, (band.low + band.high) / 2, `from ${spoken("low")} to ${spoken("high")}`)
     drawCount()
   }
+
+  const writePlace = place => formatPlace(place, steps.place, data.tickFormat)
+  const writeValue = value => formatValue(value, steps.value)
+  const spoken = end => spokenPlace(band[end], activation(end), steps, data.tickFormat)
 
   /** Push the two numbers apart where the handles are too near each other, and in from the strip's ends. */
   function spreadValues(left, right) {
     const [a, b] = ["low", "high"].map(end => handles[end].querySelector(".value"))
     const [wa, wb] = [a.offsetWidth, b.offsetWidth]
     const overlap = Math.max(0, (wa + wb) / 2 + 2 - (right - left))
-    const width = lastWidth
+    const width = plot.clientWidth
     const nudgeLow = Math.max(-left + wa / 2, -overlap / 2)
     const nudgeHigh = Math.min(width - right - wb / 2, overlap / 2)
-    a.style.setProperty("--nudge", `${Math.min(nudgeLow, nudgeHigh + right - left - (wa + wb) / 2 - 2)}px`)
-    b.style.setProperty("--nudge", `${Math.max(nudgeHigh, nudgeLow + left - right + (wa + wb) / 2 + 2)}px`)
+    const low = Math.min(nudgeLow, nudgeHigh + right - left - (wa + wb) / 2 - 2)
+    const high = Math.max(nudgeHigh, nudgeLow + left - right + (wa + wb) / 2 + 2)
+    a.style.setProperty("--nudge", `${low}px`)
+    b.style.setProperty("--nudge", `${high}px`)
+    // a number of the axis that would look out from under them
+    const covers = [[left + low, wa], [right + high, wb]]
+    for (const tick of root.querySelectorAll(".tick")) {
+      const [x, half] = [Number(tick.getAttribute("x")), tick.textContent.length * 3.5 + 4]
+      const hidden = covers.some(([middle, wide]) => Math.abs(x - middle) < half + wide / 2)
+      tick.style.visibility = hidden ? "hidden" : ""
+    }
   }
 
-  function setSlider(element, value, text) {
-    const attributes = { valuemin: limits.start, valuemax: limits.end, valuenow: rounded(value, step), valuetext: text }
+  function setSlider(element, place, text) {
+    const attributes = {
+      valuemin: limits.start,
+      valuemax: limits.end,
+      valuenow: rounded(place, steps.place),
+      valuetext: text,
+    }
     for (const [name, now] of Object.entries(attributes)) element.setAttribute(`aria-${name}`, now)
+  }
+
+  function inBand() {
+    return exact && data.count !== null ? data.count : estimate(data.places, data.totals, band.low, band.high)
   }
 
   function drawCount() {
     const known = exact && data.count !== null
-    const number = known ? data.count : estimate(data.edges, totals, band.low, band.high)
+    const number = inBand()
     const strong = document.createElement("b")
     strong.textContent = `${known ? "" : "≈ "}${numbers.format(number)}`
-    countText.replaceChildren(strong, ` of ${numbers.format(data.total)} ${data.noun}`)
+    const share = document.createElement("span")
+    share.className = "share"
+    share.textContent = data.total ? ` · ${writeShare(number / data.total)}` : ""
+    countText.replaceChildren(strong, ` of ${numbers.format(data.total)} ${data.noun}`, share)
   }
 
+  const writeShare = share => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)}%`
+
   function drawLegend() {
-    part("value-label").textContent = data.valueLabel
-    const entries = data.classes.slice(0, LEGEND_ENTRIES).map((name, index) => {
-      const entry = document.createElement("span")
+    const entries = data.classes.map((name, row) => {
+      const entry = document.createElement("button")
+      entry.type = "button"
       entry.className = "entry"
       entry.textContent = name
-      entry.style.setProperty("--class-color", data.colors[index])
+      entry.style.setProperty("--class-color", look.colors[row])
+      entry.setAttribute("aria-pressed", String(look.first === row))
+      entry.onclick = () => bringForward(look.first === row ? -1 : row)
       return entry
     })
-    const more = data.classes.length - entries.length
-    part("legend").replaceChildren(...entries, ...(more > 0 ? [`and ${more} more`] : []))
+    if (data.highlight) {
+      const entry = document.createElement("span")
+      entry.className = "entry subset-entry"
+      const times = box.magnification > 1 ? ` (drawn ${box.magnification}× as high)` : ""
+      entry.textContent = `${data.highlightLabel || "highlighted"}${times}`
+      entries.push(entry)
+    }
+    const focused = [...part("legend").children].indexOf(parentElement.activeElement)
+    part("legend").replaceChildren(...(data.classes.length > 1 || data.highlight ? entries : []))
+    part("legend").children[focused]?.focus({ preventScroll: true })
+  }
+
+  /** One value stands on the axis, the others pale above it: its own shape can be read. */
+  function bringForward(row) {
+    look = { ...look, first: row }
+    drawStill()
+  }
+
+  /** Tell a screen reader, once Python has counted. */
+  function announce() {
+    if (!exact || data.count === null) return
+    const range = data.tickFormat === "value" ? "" : ` (${writePlace(band.low)} to ${writePlace(band.high)})`
+    const values = `${writeValue(activation("low"))} to ${writeValue(activation("high"))}${range}`
+    const text = `Band ${values}: ${numbers.format(data.count)} of ${numbers.format(data.total)} ${data.noun}`
+    if (said && said !== text) announcer.textContent = text
+    said = text
   }
 
   // --- the band ------------------------------------------------------------------------------------------------
 
+  /** An end in activations; one that nobody moved is exactly what Python gave. */
+  function activation(end) {
+    if (band[end] === axis.toPlace(given[end])) return given[end]
+    return Number(axis.toValue(band[end]).toPrecision(12))
+  }
+
   function show(next) {
-    const clean = value => Number(value.toPrecision(12)) // without the noise of binary sums
-    band = { low: clean(next.low), high: clean(next.high) }
+    const clean = place => Number(place.toPrecision(12)) // without the noise of binary sums
+    const keep = end => (next[end] === band[end] ? band[end] : clean(next[end]))
+    band = { low: keep("low"), high: keep("high") }
     exact = false
     if (!frame) frame = requestAnimationFrame(drawBand)
   }
 
   /** Round to steps a person can read, but never past the ends of the range. */
-  function tidy(value) {
-    return Math.min(limits.end, Math.max(limits.start, rounded(value, step)))
+  function tidy(place) {
+    return Math.min(limits.end, Math.max(limits.start, rounded(place, steps.place)))
   }
 
   function tell() {
     clearTimeout(timer)
-    if (data.low === band.low && data.high === band.high && !unanswered) {
+    timer = 0
+    const now = { low: activation("low"), high: activation("high") }
+    if (data.low === now.low && data.high === now.high && !unanswered) {
       exact = true
       drawBand()
       return
     }
     // Rising across page loads too, so that Python can tell a new move from one it has seen.
     unanswered = Math.max(unanswered + 1, Date.now())
-    send("band", { move: unanswered, low: band.low, high: band.high })
+    given = now
+    send("band", { move: unanswered, ...now })
+  }
+
+  function tellSoon() {
+    clearTimeout(timer)
+    timer = setTimeout(tell, KEYBOARD_REPORT_MS)
   }
 
   function update(next, setStateValue) {
     send = setStateValue
-    const redraw = !data || changed(data, next, ["edges", "counts", "colors", "markers", "preset", "height"])
-    data = next
-    limits = { start: data.edges[0], end: data.edges.at(-1) }
-    step = niceStep((limits.end - limits.start) / 400)
-    totals = totalsOf(data.counts)
-    root.hidden = false
-    plot.style.height = `${data.height - HEAD_HEIGHT}px`
-    if (data.move >= unanswered && !drag) {
-      unanswered = 0
-      band = { low: data.low, high: data.high }
-      exact = true
+    const now = { low: activation("low"), high: activation("high") }
+    const text = JSON.stringify({ ...next, low: 0, high: 0, count: 0, move: 0 })
+    const colors = next.colors[isDark() ? "dark" : "light"]
+    const redraw = text !== data?.text || String(colors) !== String(look.colors)
+    const places = next.places ?? next.edges
+    data = { ...next, text, places, totals: totalsOf(next.counts) }
+    look = { colors, first: look.first < data.classes.length ? look.first : -1 }
+    axis = createAxis(data.edges, next.places)
+    limits = { start: places[0], end: places.at(-1) }
+    steps = {
+      place: niceStep((limits.end - limits.start) / 400),
+      value: niceStep((data.edges.at(-1) - data.edges[0]) / 400),
     }
-    drawLegend()
-    if (redraw) drawStill()
+    // what the person is moving just now is not taken out of their hands
+    if (data.move >= unanswered && !drag && !timer) {
+      unanswered = 0
+      given = { low: data.low, high: data.high }
+      exact = true
+    } else {
+      given = now
+    }
+    band = { low: axis.toPlace(given.low), high: axis.toPlace(given.high) }
+    root.hidden = false
+    root.setAttribute("aria-label", `Histogram of ${data.valueLabel}, ${numbers.format(data.total)} ${data.noun}`)
+    part("value-name").textContent = data.valueLabel
+    part("axis-name").textContent = data.axisLabel
+    if (redraw || !box) drawStill()
     else drawBand()
+    announce()
   }
 
-  function changed(before, after, names) {
-    return names.some(name => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+  function isDark() {
+    const [red, green, blue] = getComputedStyle(root).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [255, 255, 255]
+    return red * 0.3 + green * 0.6 + blue * 0.1 < 128
   }
 
   // --- mouse and touch -----------------------------------------------------------------------------------------
 
-  const valueAt = event => box.scale.toValue(event.clientX - plot.getBoundingClientRect().left)
+  const pixelOf = event => event.clientX - plot.getBoundingClientRect().left
+  const placeAt = event => box.scale.toValue(pixelOf(event))
 
   plot.onpointerdown = event => {
     if (event.button !== 0 || !box || drag) return
-    const x = event.clientX - plot.getBoundingClientRect().left
-    const reach = event.pointerType === "mouse" ? 12 : 22
-    const grip = event.shiftKey ? "brush" : gripAt(x, box.scale.toPx(band.low), box.scale.toPx(band.high), reach)
-    drag = { grip, from: valueAt(event), startX: event.clientX, start: band, moved: false, pointer: event.pointerId }
+    const reach = event.pointerType === "mouse" ? 12 : 24
+    const grip = event.shiftKey
+      ? "brush"
+      : gripAt(pixelOf(event), box.scale.toPx(band.low), box.scale.toPx(band.high), reach)
+    drag = { grip, from: placeAt(event), startX: event.clientX, start: band, moved: false, pointer: event.pointerId }
     plot.setPointerCapture(event.pointerId)
     plot.classList.toggle("moving", grip === "window")
-    const part = grip === "window" ? windowPart : handles[grip]
-    part?.classList.add("held")
-    part?.focus({ preventScroll: true })
+    const held = grip === "window" ? windowPart : handles[grip]
+    held?.classList.add("held")
+    held?.focus({ preventScroll: true })
+    hideTip()
     event.preventDefault()
   }
   plot.onpointermove = event => {
-    if (!drag || event.pointerId !== drag.pointer) return
-    if (!drag.moved && Math.abs(event.clientX - drag.startX) < (drag.grip === "brush" ? BRUSH_THRESHOLD_PX : 1)) return
+    if (!drag) {
+      if (event.pointerType === "mouse") showTip(event)
+      return
+    }
+    if (event.pointerId !== drag.pointer) return
+    const threshold = drag.grip === "brush" ? (BRUSH_THRESHOLD_PX[event.pointerType] ?? 4) : 1
+    if (!drag.moved && Math.abs(event.clientX - drag.startX) < threshold) return
     drag.moved = true
-    const value = valueAt(event)
-    if (drag.grip === "brush") show(brushed(tidy(drag.from), tidy(value), limits, step))
-    else if (drag.grip === "window") show(tidyWindow(shifted(drag.start, value - drag.from, limits)))
-    else show(withEnd(band, drag.grip, tidy(value + (drag.start[drag.grip] - drag.from)), limits, step))
+    const place = placeAt(event)
+    if (drag.grip === "brush") show(brushed(tidy(drag.from), tidy(place), limits, steps.place))
+    else if (drag.grip === "window") show(tidyWindow(shifted(drag.start, place - drag.from, limits)))
+    else show(withEnd(band, drag.grip, tidy(place + (drag.start[drag.grip] - drag.from)), limits, steps.place))
   }
   function tidyWindow(moved) {
     const low = tidy(moved.low)
     return shifted({ low, high: low + (drag.start.high - drag.start.low) }, 0, limits)
   }
-  const release = event => {
-    if (!drag || event.pointerId !== drag.pointer) return
-    const { moved } = drag
+  function letGo() {
     drag = null
     plot.classList.remove("moving")
     for (const held of root.querySelectorAll(".held")) held.classList.remove("held")
-    if (moved) tell()
   }
-  plot.onpointerup = release
-  plot.onpointercancel = release
+  plot.onpointerup = event => {
+    if (!drag || event.pointerId !== drag.pointer) return
+    const { moved } = drag
+    letGo()
+    if (moved) tell()
+    else if (event.pointerType !== "mouse") {
+      showTip(event)
+      clearTimeout(tapTimer)
+      tapTimer = setTimeout(hideTip, TAP_TOOLTIP_MS)
+    }
+  }
+  // the page scrolls after all, or Escape was pressed: nothing was meant
+  function giveUp() {
+    const { start, moved } = drag
+    letGo()
+    if (!moved) return
+    band = start
+    exact = !unanswered && !timer
+    drawBand()
+  }
+  plot.onpointercancel = event => drag && event.pointerId === drag.pointer && giveUp()
+  plot.onpointerleave = () => drag || hideTip()
+
+  // --- the bin under the pointer -------------------------------------------------------------------------------
+
+  function showTip(event) {
+    const y = event.clientY - plot.getBoundingClientRect().top
+    const x = pixelOf(event)
+    const [start, end] = [limits.start, limits.end].map(box.scale.toPx)
+    if (y < box.top || y > box.bottom || x < start || x > end) return hideTip()
+    const bin = binAt(data.places, placeAt(event))
+    const [left, right] = [data.places[bin], data.places[bin + 1]].map(place => Math.round(box.scale.toPx(place)))
+    const style = { transform: `translateX(${left}px)`, top: `${box.top}px`, height: `${box.bottom - box.top}px` }
+    Object.assign(column.style, style, { width: `${right - left}px` })
+    column.hidden = false
+    if (tip.hidden || tip.dataset.bin !== String(bin)) {
+      showFacts(tip, binFacts(data, bin, band, inBand(), writeValue), look.colors, left, right, plot.clientWidth)
+      tip.dataset.bin = bin
+    }
+    return undefined
+  }
+
+  function hideTip() {
+    tip.hidden = true
+    column.hidden = true
+  }
 
   // --- keys ----------------------------------------------------------------------------------------------------
 
-  root.onkeydown = event => {
-    event.stopPropagation() // Streamlit's own shortcuts (r, c) must not fire from here
-    const end = event.target.closest?.(".handle")?.dataset.end
-    const onWindow = event.target === windowPart
-    if (!end && !onWindow) return
-    const direction = { ArrowRight: 1, ArrowUp: 1, PageUp: 1, ArrowLeft: -1, ArrowDown: -1, PageDown: -1 }[event.key]
-    const large = event.shiftKey || event.key.startsWith("Page")
-    const jump = { Home: limits.start, End: limits.end }[event.key]
-    if (direction === undefined && jump === undefined) return
+  function move(part, event) {
+    const by = { small: steps.place * 2, large: steps.place * 20 }
+    const next = keyed(band, part, event, by, limits, steps.place)
+    if (!next) return
     event.preventDefault()
-    const by = (direction ?? 0) * step * (large ? 20 : 2)
-    if (end) show(withEnd(band, end, jump ?? tidy(band[end] + by), limits, step))
-    else show(shifted(band, jump === undefined ? by : jump < band.low ? jump - band.low : jump - band.high, limits))
-    clearTimeout(timer)
-    timer = setTimeout(tell, KEYBOARD_REPORT_MS)
+    hideTip()
+    if (next.low === band.low && next.high === band.high) return
+    show(next)
+    tellSoon()
   }
 
-  const watcher = new ResizeObserver(() => plot.clientWidth !== lastWidth && drawStill())
-  watcher.observe(plot)
+  root.onkeydown = event => {
+    event.stopPropagation() // Streamlit's own shortcuts (r, c) must not fire from here
+    if (event.key === "Escape" && drag) giveUp()
+    if (drag || event.altKey || event.ctrlKey || event.metaKey) return
+    if (event.target === windowPart) move("window", event)
+    else if (event.target.closest?.(".handle")) move(event.target.closest(".handle").dataset.end, event)
+  }
+
+  const onPageKey = event => {
+    if (event.key === "Escape" && drag) giveUp()
+    if (drag || event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return
+    if (!data?.primary || (event.key !== "ArrowLeft" && event.key !== "ArrowRight")) return
+    if (keysAreFree(document) && root.getClientRects().length) move("window", event)
+  }
+  document.addEventListener("keydown", onPageKey)
+
+  const watcher = new ResizeObserver(() => `${plot.clientWidth} ${plot.clientHeight}` !== lastSize && drawStill())
+  watcher.observe(root)
 
   return {
     update,
     leave() {
+      document.removeEventListener("keydown", onPageKey)
       watcher.disconnect()
       cancelAnimationFrame(frame)
       clearTimeout(timer)
+      clearTimeout(tapTimer)
     },
   }
 }

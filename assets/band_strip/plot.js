@@ -1,8 +1,10 @@
-// What stands still while the band moves: bars, axis, markers, the preset's shade. Drawn once per data and width.
+// What stands still while the band moves: bars, axes, markers, shades of presets. Drawn once per data and width.
 
-const LABEL_ROW = 15
-const AXIS_HEIGHT = 20
-const EDGE = 13 // room at both ends for half a handle
+const LABEL_ROWS = 2
+const LABEL_ROW = 17
+const AXIS_HEIGHT = 22
+const LEFT = 36 // room for the counts at the side, and for half a handle
+const RIGHT = 13 // room for half a handle
 
 /** An SVG element with attributes. */
 export function drawn(tag, attributes, ...children) {
@@ -12,93 +14,172 @@ export function drawn(tag, attributes, ...children) {
   return made
 }
 
-/** Draw the plot into `svg`; returns the scale and the box of the bars {top, bottom}. */
-export function drawPlot(svg, data, width, height, clipId) {
-  const { edges } = data
-  const scale = createScale(edges[0], edges.at(-1), EDGE, width - 2 * EDGE)
-  const labels = labelsOf(data, scale)
-  const places = placeLabels(labels.map(label => ({ x: label.x, width: textWidth(label.text) })), width, 2)
-  const rows = Math.max(0, ...places.map(place => place.row + 1))
-  const top = rows * LABEL_ROW + 3
+/**
+ * Draw the plot into `svg`. data: as Python gave it, with `places` and `totals` filled in. look: {colors, first: the
+ * row to bring to the front, or -1}. Returns {scale, top, bottom: of the bars, magnification: of the highlight}.
+ */
+export function drawPlot(svg, data, axis, look, width, height, clipId) {
+  const { places } = data
+  const scale = createScale(places[0], places.at(-1), LEFT, width - LEFT - RIGHT)
+  const labels = labelsOf(data, axis, scale)
+  const spots = placeLabels(labels, width, LABEL_ROWS)
+  // the rows are there with the first label, so that another label moves nothing
+  const top = (labels.length ? LABEL_ROWS * LABEL_ROW : 4) + 4
   const bottom = height - AXIS_HEIGHT
+  const bins = binHeights(data.totals, places, data.log)
+  const magnification = data.highlight ? magnified(data.highlight, bins.dense, data.log) : 1
+  const lefts = places.map(place => Math.round(scale.toPx(place)))
+  const bars = barPaths(data, bins, look, lefts, top, bottom)
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
   svg.replaceChildren(
-    ...presetShade(data.preset, scale, top, bottom),
-    bars(data, scale, top, bottom, { class: "bars dim" }),
-    bars(data, scale, top, bottom, { class: "bars", "clip-path": `url(#${clipId})` }),
-    ...axis(data, scale, width, bottom),
-    ...labels.flatMap((label, index) => markerLine(label, places[index], top, bottom)),
-    ...labels.flatMap((label, index) => labelText(label, places[index])),
+    ...shades(data.presets, axis, scale, top, bottom),
+    ...countLines(data, bins, width, top, bottom),
+    drawn("g", { class: "bars dim" }, ...bars()),
+    drawn("g", { class: "bars", "clip-path": `url(#${clipId})` }, ...bars()),
+    outline(bins.heights, lefts, top, bottom),
+    ...(data.highlight ? subset(data.highlight, bins, magnification, data, lefts, top, bottom) : []),
+    ...placeTicks(data, scale, width, bottom),
+    ...labels.flatMap((label, index) => markerLine(label, spots[index], top, bottom)),
+    ...labels.flatMap((label, index) => labelText(label, spots[index])),
   )
-  return { scale, top, bottom }
+  return { scale, top, bottom, magnification }
 }
 
-function labelsOf({ markers, preset, edges }, scale) {
-  const labels = markers.map(marker => ({ x: scale.toPx(marker.value), text: marker.label, tick: true }))
-  if (preset && preset.high > edges[0] && preset.low < edges.at(-1)) {
-    const [low, high] = presetEnds(preset, edges)
-    labels.push({ x: (scale.toPx(low) + scale.toPx(high)) / 2, text: preset.label, tick: false })
+// --- labels, most important first ------------------------------------------------------------------------------------
+
+function labelsOf({ markers, presets }, axis, scale) {
+  const px = value => scale.toPx(axis.toPlace(value))
+  const ofPreset = preset => {
+    const [from, to] = [px(preset.low), px(preset.high)]
+    return { x: (from + to) / 2, from, to, text: preset.label, kind: preset.active ? "preset-label" : "preset-label quiet" }
   }
-  return labels
-}
-
-function presetEnds(preset, edges) {
-  return [Math.max(preset.low, edges[0]), Math.min(preset.high, edges.at(-1))]
-}
-
-function presetShade(preset, scale, top, bottom) {
-  if (!preset) return []
-  const [left, right] = [scale.toPx(preset.low), scale.toPx(preset.high)]
-  return [drawn("rect", { class: "preset", x: left, y: top, width: Math.max(0, right - left), height: bottom - top })]
-}
-
-function bars(data, scale, top, bottom, attributes) {
-  const lefts = data.edges.map(edge => Math.round(scale.toPx(edge)))
-  const group = drawn("g", attributes)
-  for (const bar of stack(data.counts, bottom - top)) {
-    const room = lefts[bar.bin + 1] - lefts[bar.bin]
-    const wide = Math.max(1, room > 3 ? room - 1 : room)
-    group.append(
-      drawn("rect", {
-        x: lefts[bar.bin],
-        y: top + bar.y,
-        width: wide,
-        height: bar.height,
-        fill: data.colors[bar.row],
-      }),
-    )
+  const ofMarker = ({ value, label, color }) => {
+    const x = px(value)
+    return { x, from: x, to: x, text: label, kind: "marker-label", line: true, color }
   }
-  return group
-}
-
-function axis(data, scale, width, bottom) {
-  const [start, end] = [data.edges[0], data.edges.at(-1)]
-  const values = ticks(start, end, Math.max(2, Math.min(10, width / 90)))
-  const step = values.length > 1 ? values[1] - values[0] : end - start
   return [
-    drawn("line", { class: "axis", x1: 0, x2: width, y1: bottom + 0.5, y2: bottom + 0.5 }),
-    ...values.map(value =>
-      drawn("text", { class: "tick", x: scale.toPx(value), y: bottom + 15 }, formatValue(value, step)),
-    ),
-  ]
+    ...markers.slice(0, 1).map(ofMarker),
+    ...presets.filter(preset => preset.active).map(ofPreset),
+    ...markers.slice(1).map(ofMarker),
+    ...presets.filter(preset => !preset.active).map(ofPreset),
+  ].map(label => ({ ...label, width: textWidth(label.text) }))
 }
 
-function markerLine(label, place, top, bottom) {
-  if (!label.tick) return []
-  const from = place.row < 0 ? top : (place.row + 1) * LABEL_ROW
-  return [drawn("line", { class: "marker", x1: label.x, x2: label.x, y1: from, y2: bottom })]
+function markerLine(label, spot, top, bottom) {
+  if (!label.line) return []
+  const from = spot.row < 0 ? top : (spot.row + 1) * LABEL_ROW
+  const x = Math.round(label.x) + 0.5
+  const line = drawn("line", { class: "marker", x1: x, x2: x, y1: from, y2: bottom })
+  if (label.color) line.style.stroke = label.color
+  return [line]
 }
 
-/** A label that found no room is left out: its line still stands, and its number is on the axis. */
-function labelText(label, place) {
-  if (place.row < 0) return []
-  const kind = label.tick ? "marker-label" : "preset-label"
-  return [drawn("text", { class: kind, x: place.left, y: place.row * LABEL_ROW + 11 }, label.text)]
+/** A label that found no room is left out: its line still stands, and the tooltip names it. */
+function labelText(label, spot) {
+  if (spot.row < 0) return []
+  return [drawn("text", { class: label.kind, x: spot.left, y: spot.row * LABEL_ROW + 12 }, label.text)]
 }
 
 let ruler = null
 function textWidth(text) {
   ruler ??= document.createElement("canvas").getContext("2d")
-  ruler.font = "500 12px sans-serif"
+  ruler.font = "600 12px sans-serif"
   return ruler.measureText(text).width + 2
+}
+
+// --- what lies behind the bars ---------------------------------------------------------------------------------------
+
+/** Only the active preset is shaded in full; the others are brackets below each other, and a breath of colour. */
+function shades(presets, axis, scale, top, bottom) {
+  let quiet = 0
+  return presets.flatMap(preset => {
+    const [left, right] = [preset.low, preset.high].map(value => Math.round(scale.toPx(axis.toPlace(value))))
+    const width = Math.max(1, right - left)
+    const box = { x: left, y: top, width, height: bottom - top }
+    if (preset.active) {
+      const d = `M${left + 0.5} ${bottom}V${top + 0.5}H${left + width - 0.5}V${bottom}`
+      return [drawn("rect", { class: "preset", ...box }), drawn("path", { class: "preset-edge", d })]
+    }
+    const y = top + 2.5 + 4 * quiet++
+    const d = `M${left + 0.5} ${y + 4}V${y}H${left + width - 0.5}V${y + 4}`
+    return [drawn("rect", { class: "preset quiet", ...box }), drawn("path", { class: "preset-edge quiet", d })]
+  })
+}
+
+/** Lines at round counts; bins of unequal width show densities, which have no round counts. */
+function countLines(data, bins, width, top, bottom) {
+  if (!bins.even) return []
+  return countTicks(bins.highest, data.log).flatMap(count => {
+    const y = Math.round(bottom - heightOf(count, bins.highest, data.log) * (bottom - top)) + 0.5
+    return [
+      drawn("line", { class: "count-line", x1: LEFT - 4, x2: width - RIGHT, y1: y, y2: y }),
+      drawn("text", { class: "count-tick", x: LEFT - 8, y: y + 4 }, shortCount(count)),
+    ]
+  })
+}
+
+// --- bars ------------------------------------------------------------------------------------------------------------
+
+/** A function that makes one path per row of counts, the row brought to the front standing on the axis. */
+function barPaths(data, bins, look, lefts, top, bottom) {
+  const order = data.counts.map((_, row) => row)
+  if (look.first >= 0) order.unshift(...order.splice(look.first, 1))
+  const paths = order.map(() => "")
+  for (const bar of stack(order.map(row => data.counts[row]), bins.heights, bottom - top)) {
+    const room = lefts[bar.bin + 1] - lefts[bar.bin]
+    const wide = Math.max(1, room > 3 ? room - 1 : room)
+    const from = Math.round(top + bar.y)
+    const to = Math.round(top + bar.y + bar.height)
+    // a hair of background between two values: their edge shows even where their colours look alike
+    const tall = Math.max(1, to - from - (to < bottom && to - from > 3 ? 1 : 0))
+    paths[bar.row] += `M${lefts[bar.bin]} ${from}h${wide}v${tall}h${-wide}Z`
+  }
+  return () =>
+    paths.map((d, place) => {
+      const faded = look.first >= 0 && place > 0
+      return drawn("path", { class: faded ? "bar faded" : "bar", "data-row": order[place], d, fill: look.colors[order[place]] })
+    })
+}
+
+function steps(heights, lefts, top, bottom) {
+  const y = height => Math.round(bottom - height * (bottom - top)) + 0.5
+  return heights.map((height, bin) => `${lefts[bin]} ${y(height)}L${lefts[bin + 1]} ${y(height)}`).join("L")
+}
+
+/** The upper edge of all bars: the shape stays clear where the bars are pale. */
+function outline(heights, lefts, top, bottom) {
+  return drawn("path", { class: "outline", d: `M${steps(heights, lefts, top, bottom)}` })
+}
+
+function subset(counts, bins, magnification, data, lefts, top, bottom) {
+  const widths = counts.map((_, bin) => data.places[bin + 1] - data.places[bin])
+  const mean = (data.places.at(-1) - data.places[0]) / counts.length
+  const heights = counts.map((count, bin) => {
+    const dense = (bins.even ? count : (count * mean) / widths[bin]) * magnification
+    return count ? Math.max(2 / (bottom - top), heightOf(dense, bins.highest, data.log)) : 0
+  })
+  const path = steps(heights, lefts, top, bottom)
+  return [
+    drawn("path", { class: "subset", d: `M${lefts[0]} ${bottom}L${path}L${lefts.at(-1)} ${bottom}Z` }),
+    drawn("path", { class: "subset-halo", d: `M${path}` }),
+    drawn("path", { class: "subset-edge", d: `M${path}` }),
+  ]
+}
+
+// --- the axis --------------------------------------------------------------------------------------------------------
+
+function placeTicks(data, scale, width, bottom) {
+  const [start, end] = [data.places[0], data.places.at(-1)]
+  const places = ticks(start, end, Math.max(2, Math.min(10, width / 100)))
+  const step = places.length > 1 ? places[1] - places[0] : end - start
+  return [
+    drawn("line", { class: "axis", x1: LEFT - 4, x2: width - RIGHT, y1: bottom + 0.5, y2: bottom + 0.5 }),
+    ...places.flatMap(place => {
+      const x = Math.round(scale.toPx(place)) + 0.5
+      return [
+        drawn("line", { class: "axis", x1: x, x2: x, y1: bottom, y2: bottom + 4 }),
+        drawn("text", { class: "tick", x, y: bottom + 16 }, formatPlace(place, step, data.tickFormat)),
+      ]
+    }),
+  ]
 }

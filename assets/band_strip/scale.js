@@ -1,12 +1,33 @@
 // The arithmetic of the strip: values and pixels, ticks, counts, where a drag may go. Plain functions.
 
-/** Linear map between values [start, end] and pixels [left, left + width]. */
+/** Linear map between places on the axis [start, end] and pixels [left, left + width]. */
 export function createScale(start, end, left, width) {
-  const perValue = width / (end - start)
+  const perPlace = width / (end - start)
   return {
-    toPx: value => left + (value - start) * perValue,
-    toValue: px => Math.min(end, Math.max(start, start + (px - left) / perValue)),
+    toPx: place => left + (place - start) * perPlace,
+    toValue: px => Math.min(end, Math.max(start, start + (px - left) / perPlace)),
   }
+}
+
+/**
+ * The piecewise linear map between activations and places: `edges[i]` stands at `places[i]`. Both rise; what lies
+ * beyond their ends is put at the end.
+ */
+export function createAxis(edges, places) {
+  if (!places) return { toPlace: value => value, toValue: place => place }
+  return { toPlace: value => between(value, edges, places), toValue: place => between(place, places, edges) }
+}
+
+function between(value, from, to) {
+  if (value <= from[0]) return to[0]
+  if (value >= from.at(-1)) return to.at(-1)
+  let [low, high] = [0, from.length - 1]
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (from[middle] <= value) low = middle
+    else high = middle
+  }
+  return to[low] + ((value - from[low]) / (from[high] - from[low])) * (to[high] - to[low])
 }
 
 /** The round number 1, 2 or 5 times a power of ten that is nearest above `rough`. */
@@ -40,6 +61,43 @@ export function formatValue(value, step) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "\u2212")
 }
 
+/** A place on the axis as written under it: an activation, a percentage of the images, or standard deviations. */
+export function formatPlace(place, step, format) {
+  if (format === "percent") return `${formatValue(place * 100, step * 100)}%`
+  if (format !== "z") return formatValue(place, step)
+  const text = formatValue(place, step)
+  return `${Number(place.toFixed(decimalsOf(step))) > 0 ? "+" : ""}${text} σ`
+}
+
+/** The same for ears, with the activation it stands for where that is another number. */
+export function spokenPlace(place, value, steps, format) {
+  const activation = formatValue(value, steps.value)
+  if (format === "percent") return `${formatPlace(place, steps.place, format)} of the images below, activation ${activation}`
+  if (format !== "z") return formatValue(place, steps.place)
+  const size = formatValue(Math.abs(place), steps.place)
+  const side = place < 0 ? "below" : "above"
+  return `${size} standard deviations ${side} the mean, activation ${activation}`
+}
+
+/** A count in at most four characters: 950, 1.2k, 48k, 3.1M. */
+export function shortCount(count) {
+  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (count >= size) return `${count >= 10 * size ? Math.round(count / size) : Math.round(count / size * 10) / 10}${letter}`
+  }
+  return String(count)
+}
+
+/** The bin, an index into `places`, that holds a place; the last one holds the end of the axis. */
+export function binAt(places, place) {
+  const after = places.findIndex(edge => edge > place)
+  return after < 0 ? places.length - 2 : Math.max(0, after - 1)
+}
+
+/** The share of a bin [from, to] that a band covers, 0..1. */
+export function covered(band, from, to) {
+  return Math.max(0, Math.min(band.high, to) - Math.max(band.low, from)) / (to - from)
+}
+
 /** How many lie in [low, high] if each bin's count is spread evenly over it: good to a bin's share at each end. */
 export function estimate(edges, totals, low, high) {
   let sum = 0
@@ -69,6 +127,12 @@ export function shifted(band, shift, limits) {
   return { low: band.low + allowed, high: band.high + allowed }
 }
 
+/** The band made wider by `by` at both ends, or narrower; at least `gap` wide and inside the limits. */
+export function widened(band, by, limits, gap) {
+  const allowed = Math.max(by, Math.min(0, (gap - (band.high - band.low)) / 2))
+  return { low: Math.max(limits.start, band.low - allowed), high: Math.min(limits.end, band.high + allowed) }
+}
+
 /** The band between two values drawn in either direction, at least `gap` wide and inside the limits. */
 export function brushed(from, to, limits, gap) {
   const low = Math.max(limits.start, Math.min(from, to))
@@ -87,32 +151,91 @@ export function gripAt(x, low, high, reach) {
 }
 
 /**
- * Rows for labels centred at x with a width, so that none overlaps: [{left, row}] in the order given; row -1 where
- * `rows` rows have no room.
+ * Places for labels, so that none overlaps another or another's line: [{left, row}] in the order given, which is their
+ * rank; row -1 where there is no room left. A label: {x, width, from, to, line}; it may slide over [from, to] as long
+ * as it touches it; `line`: a line runs down from it at x.
  */
 export function placeLabels(labels, width, rows, space = 8) {
-  const ends = Array(rows).fill(-Infinity)
-  const placed = Array(labels.length)
-  const byPlace = labels.map((label, index) => ({ ...label, index })).sort((a, b) => a.x - b.x)
-  for (const label of byPlace) {
-    const left = Math.max(0, Math.min(label.x - label.width / 2, width - label.width))
-    const row = ends.findIndex(end => left >= end + space)
-    if (row >= 0) ends[row] = left + label.width
-    placed[label.index] = { left, row }
+  const placed = []
+  for (const label of labels) {
+    const place = candidates(label, width, rows).find(place => placed.every(other => apart(place, other, space)))
+    placed.push(place ?? { left: 0, row: -1, right: 0, line: null })
   }
-  return placed
+  return placed.map(({ left, row }) => ({ left, row }))
 }
 
-/** Bars of a stacked histogram in a box `height` high: [{bin, row, y, height}], y from the top; no bar for a zero. */
-export function stack(counts, height) {
-  const highest = Math.max(1, ...totalsOf(counts))
+/** Nearest to the middle first; in the lowest row first, where its line is short. */
+function candidates(label, width, rows) {
+  const centre = label.x - label.width / 2
+  const [first, last] = [Math.min(centre, label.from - label.width + 4), Math.max(centre, label.to - 4)]
+  const lefts = new Set([centre])
+  for (let shift = 6; centre - shift >= first || centre + shift <= last; shift += 6) {
+    if (centre + shift <= last) lefts.add(centre + shift)
+    if (centre - shift >= first) lefts.add(centre - shift)
+  }
+  return Array.from({ length: rows }, (_, row) => rows - 1 - row).flatMap(row =>
+    [...lefts].map(wanted => {
+      const left = Math.max(0, Math.min(wanted, width - label.width))
+      return { left, right: left + label.width, row, line: label.line ? label.x : null }
+    }),
+  )
+}
+
+function apart(one, other, space) {
+  if (other.row < 0) return true
+  if (one.row === other.row) return one.left >= other.right + space || other.left >= one.right + space
+  const [upper, lower] = one.row < other.row ? [one, other] : [other, one]
+  return upper.line === null || upper.line < lower.left - 3 || upper.line > lower.right + 3
+}
+
+/**
+ * How high each bin of a histogram is, 0..1. Bins of unequal width show density, so that areas stay comparable; `log`
+ * takes the logarithm of one plus the count. {heights, highest: the count (of a bin of mean width) that 1 stands for,
+ * even: all bins are equally wide}
+ */
+export function binHeights(totals, places, log) {
+  const widths = totals.map((_, bin) => places[bin + 1] - places[bin])
+  const mean = (places.at(-1) - places[0]) / totals.length
+  const even = widths.every(width => Math.abs(width - mean) <= mean * 1e-3)
+  const dense = even ? totals : totals.map((total, bin) => (total * mean) / widths[bin])
+  const highest = Math.max(1, ...dense)
+  return { heights: dense.map(count => heightOf(count, highest, log)), highest, even, dense }
+}
+
+/** The height 0..1 of a count where `highest` is 1. */
+export function heightOf(count, highest, log) {
+  return log ? Math.log1p(count) / Math.log1p(highest) : count / highest
+}
+
+/** Counts to draw a line at: round ones, or powers of ten on a logarithmic height. */
+export function countTicks(highest, log) {
+  if (!log) return ticks(0, highest, highest < 3 ? highest : 3).filter(count => count > 0 && Number.isInteger(count))
+  const powers = []
+  for (let power = 1; power <= highest; power *= 10) powers.push(power)
+  const every = Math.ceil(powers.length / 4)
+  return powers.filter((_, index) => (powers.length - 1 - index) % every === 0)
+}
+
+/** How much higher a subset may be drawn to be seen beside the whole: 1, or 2, 5, 10, 20, ... */
+export function magnified(subset, dense, log) {
+  const [part, whole] = [Math.max(...subset), Math.max(...dense)]
+  if (log || part <= 0 || part * 4 > whole) return 1
+  return niceStep((whole / part) * 0.4)
+}
+
+/**
+ * Bars of a stacked histogram in a box `height` high: [{bin, row, y, height}], y from the top; no bar for a zero.
+ * `heights`: of whole bins, 0..1; the rows share them as they share the count.
+ */
+export function stack(counts, heights, height) {
+  const totals = totalsOf(counts)
   const bars = []
-  counts[0].forEach((_, bin) => {
+  heights.forEach((whole, bin) => {
     let below = 0
     counts.forEach((row, index) => {
       if (!row[bin]) return
       // one image among thousands still shows
-      const tall = Math.max(1, (row[bin] / highest) * height)
+      const tall = Math.max(1, (row[bin] / totals[bin]) * whole * height)
       below += tall
       bars.push({ bin, row: index, y: Math.max(0, height - below), height: tall })
     })

@@ -5,9 +5,14 @@
         StripHistogram(edges=edges, counts=counts, class_names=("landbird", "waterbird")),
         low=state.low, high=state.high,
         markers=[Marker(0.0, "decision boundary")],
+        presets=[Preset(-1.0, 1.25, "mid band", active=True), Preset(3.5, 6.0, "top band")],
         value_label="logit of waterbird",
         count=lambda low, high: band_count(sorted_scores, low, high),
     )
+
+Scales. Edges, band, markers and presets are always activations. `places` says where each edge stands on the axis: its
+quantile or its z-score; between two edges the axis is linear. The browser draws and drags in places and reports
+activations, so a change of scale never changes the band.
 
 Who owns the band. The page passes the band it wants; the person moves it. The later of the two wins: a call whose
 `low, high` differ from the call before moves the strip (a preset was pressed, another direction chosen), any other
@@ -19,37 +24,50 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
 
 from pages.parts.component_source import source
 
-# Okabe and Ito, "Color Universal Design" (2008), in an order that keeps neighbours apart; the same in light and dark.
-CLASS_COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#8c8c8c", "#b8a200")
+# Twelve colours for each background, at least 3:1 against it, neighbours told apart by people who see colours
+# differently (tests/pages/test_band_strip.py computes both). The first ones are the theme's.
+LIGHT_COLORS = ("#1f7a8c", "#d98324", "#7b5ea7", "#4c8c4a", "#c2567a", "#8a6d3b", "#4f6d9a", "#6b7680") * 2
+DARK_COLORS = ("#57b8c9", "#f0a84b", "#b196d8", "#86c584", "#ec8fb0", "#c9a76a", "#8fabd6", "#a3afb8") * 2
+# what is not known is no value among others
+UNKNOWN_COLORS = ("#7a858e", "#87929b")
+
+TickFormat = Literal["value", "percent", "z"]
+AXIS_LABELS: dict[TickFormat, str] = {
+    "value": "",
+    "percent": "percent of images below",
+    "z": "standard deviations from the mean",
+}
 
 _component = st.components.v2.component(
     "midband_band_strip",
     html=source("band_strip", "band_strip.html"),
     css=source("band_strip", "band_strip.css"),
-    js=source("band_strip", "scale.js", "plot.js", "band_strip.js"),
+    js=source("band_strip", "scale.js", "plot.js", "keys.js", "hover.js", "band_strip.js"),
 )
 
 
 @dataclass(frozen=True)
 class StripHistogram:
-    """Counts per bin and class over a direction's range.
+    """Counts per bin and value of a facet over a direction's range.
 
-    edges: (m + 1,) finite, increasing, the direction's own unit. counts: (classes, m) integers >= 0, drawn one class
-    on another in this order. class_names: one per row of counts. colors: CSS colours, one per class; () takes
-    `CLASS_COLORS` in turn.
+    edges: (m + 1,) finite, increasing, the direction's own unit. counts: (values, m) integers >= 0, drawn one value
+    on another in this order. class_names: one per row of counts. colors: CSS colours, one per value; () takes
+    `LIGHT_COLORS` or `DARK_COLORS` in turn, as the page's background is. unknown: the last row counts the images
+    whose value is not known, drawn grey.
     """
 
     edges: np.ndarray
     counts: np.ndarray
     class_names: tuple[str, ...]
     colors: tuple[str, ...] = ()
+    unknown: bool = False
 
     def __post_init__(self) -> None:
         edges, counts = np.asarray(self.edges, dtype=np.float64), np.asarray(self.counts)
@@ -71,19 +89,21 @@ class StripHistogram:
 
 @dataclass(frozen=True)
 class Marker:
-    """A vertical tick with a label: a value worth knowing, in the direction's unit."""
+    """A vertical tick with a label: a value worth knowing, in the direction's unit. color: CSS; "" is the text's."""
 
     value: float
     label: str
+    color: str = ""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A band that is lightly shaded and named behind the bars, such as the mid band."""
+    """A band that is shaded and named behind the bars, such as the mid band; strongly only where it is `active`."""
 
     low: float
     high: float
     label: str
+    active: bool = True
 
 
 @dataclass
@@ -104,21 +124,36 @@ def band_strip(
     markers: Sequence[Marker] = (),
     value_label: str = "activation",
     preset: Preset | None = None,
+    presets: Sequence[Preset] = (),
+    places: np.ndarray | None = None,
+    tick_format: TickFormat = "value",
+    axis_label: str | None = None,
+    log: bool = False,
+    highlight: np.ndarray | None = None,
+    highlight_label: str = "",
     count: Callable[[float, float], int] | None = None,
     total: int | None = None,
     noun: str = "images",
     height: int = 150,
+    primary: bool = True,
     on_change: Callable[[float, float], None] | None = None,
 ) -> tuple[float, float]:
     """Show the histogram with a movable band; return the band, low <= high, inside the histogram's range.
 
     The browser sends a band when a handle is let go (0.25 s after the last key press), never while it moves.
+    preset: one more of `presets`, for pages that have a single one.
+    places: (m + 1,) finite, increasing: where each edge stands on the axis; None puts it at its activation.
+    tick_format: what places are: activations, quantiles in 0..1 (written as percent) or z-scores. axis_label: a few
+    words on it; None takes those of `AXIS_LABELS`.
+    log: the height of a bar is the logarithm of its count; the values share it as they share the count.
+    highlight: (m,) integers >= 0, images of a subset drawn over the bars; highlight_label names it in the legend.
     count: exact number of images in (low, high); without it the strip shows what it estimates from the bins, marked
     as about. total: what they are out of; the histogram's own sum when absent. noun: what is counted.
-    height: of the whole strip in CSS pixels, axis and legend included.
+    height: of the whole strip in CSS pixels, axis and legend included; narrow pages add a line for the legend.
+    primary: arrow keys move this strip's band also when nothing on the page has the focus; one strip per page.
     on_change: called with the new band as a callback, before the script runs, when the person moved it.
 
-    Raises ValueError when low or high is not finite or low > high.
+    Raises ValueError when low or high is not finite or low > high, and when places or highlight do not fit the bins.
     """
     given = _inside(histogram, low, high)
     owner_key = f"{key}-owner"
@@ -133,13 +168,28 @@ def band_strip(
         if answer is not None and on_change is not None:
             on_change(*_inside(histogram, answer[1], answer[2]))
 
+    data = strip_data(
+        histogram,
+        band,
+        markers=markers,
+        presets=(*presets, *(() if preset is None else (preset,))),
+        value_label=value_label,
+        noun=noun,
+        places=places,
+        tick_format=tick_format,
+        axis_label=axis_label,
+        log=log,
+        highlight=highlight,
+        highlight_label=highlight_label,
+    )
     _component(
         key=key,
-        data=strip_data(histogram, band, markers=markers, preset=preset, value_label=value_label, noun=noun)
+        data=data
         | {
             "count": None if count is None else int(count(*band)),
             "total": histogram.total if total is None else int(total),
             "height": height,
+            "primary": primary,
             "move": 0 if said is None else said[0],
         },
         on_band_change=moved,
@@ -168,29 +218,75 @@ def strip_data(
     band: tuple[float, float],
     *,
     markers: Sequence[Marker] = (),
-    preset: Preset | None = None,
+    presets: Sequence[Preset] = (),
     value_label: str = "activation",
     noun: str = "images",
+    places: np.ndarray | None = None,
+    tick_format: TickFormat = "value",
+    axis_label: str | None = None,
+    log: bool = False,
+    highlight: np.ndarray | None = None,
+    highlight_label: str = "",
 ) -> dict[str, Any]:
-    """What the browser draws. Markers outside the range or not finite are left out."""
+    """What the browser draws. Markers and presets outside the range or not finite are left out.
+
+    Raises ValueError when places or highlight do not fit the histogram's bins, and for an unknown tick format.
+    """
+    if tick_format not in AXIS_LABELS:
+        raise ValueError(f"tick_format must be one of {', '.join(AXIS_LABELS)}, not {tick_format!r}")
     start, end = histogram.range
-    colors = histogram.colors or tuple(CLASS_COLORS[i % len(CLASS_COLORS)] for i in range(len(histogram.class_names)))
+    known = len(histogram.class_names) - histogram.unknown
+    palettes = {
+        "light": _colors(LIGHT_COLORS, known, histogram, UNKNOWN_COLORS[0]),
+        "dark": _colors(DARK_COLORS, known, histogram, UNKNOWN_COLORS[1]),
+    }
     return {
         "edges": np.asarray(histogram.edges, dtype=np.float64).tolist(),
+        "places": None if places is None else _places(histogram, places),
         "counts": np.asarray(histogram.counts).astype(int).tolist(),
         "classes": list(histogram.class_names),
-        "colors": list(colors),
+        "unknown": histogram.unknown,
+        "colors": palettes,
         "low": band[0],
         "high": band[1],
         "markers": [
-            {"value": float(marker.value), "label": marker.label}
+            {"value": float(marker.value), "label": marker.label, "color": marker.color}
             for marker in markers
             if math.isfinite(marker.value) and start <= marker.value <= end
         ],
-        "preset": None if preset is None else {"low": preset.low, "high": preset.high, "label": preset.label},
+        "presets": [
+            {"low": max(shade.low, start), "high": min(shade.high, end), "label": shade.label, "active": shade.active}
+            for shade in presets
+            if shade.low <= shade.high and shade.high >= start and shade.low <= end
+        ],
+        "highlight": None if highlight is None else _highlight(histogram, highlight),
+        "highlightLabel": highlight_label,
         "valueLabel": value_label,
+        "axisLabel": AXIS_LABELS[tick_format] if axis_label is None else axis_label,
+        "tickFormat": tick_format,
+        "log": log,
         "noun": noun,
     }
+
+
+def _colors(palette: tuple[str, ...], known: int, histogram: StripHistogram, unknown: str) -> list[str]:
+    if histogram.colors:
+        return list(histogram.colors)
+    return [palette[i % len(palette)] for i in range(known)] + [unknown] * histogram.unknown
+
+
+def _places(histogram: StripHistogram, places: np.ndarray) -> list[float]:
+    places = np.asarray(places, dtype=np.float64)
+    if places.shape != np.shape(histogram.edges) or not np.isfinite(places).all() or (np.diff(places) <= 0).any():
+        raise ValueError("places must be rising finite numbers, one per edge")
+    return places.tolist()
+
+
+def _highlight(histogram: StripHistogram, counts: np.ndarray) -> list[int]:
+    counts = np.asarray(counts)
+    if counts.shape != (len(histogram.edges) - 1,) or (counts < 0).any():
+        raise ValueError("highlight must be one count >= 0 per bin")
+    return counts.astype(int).tolist()
 
 
 def _inside(histogram: StripHistogram, low: float, high: float) -> tuple[float, float]:

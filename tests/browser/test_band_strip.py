@@ -165,7 +165,8 @@ def test_names_are_text_and_labels_are_drawn(strip: Page) -> None:
     expect(strip.locator(".entry").nth(1)).to_have_text("<i>waterbird</i>")
     assert strip.locator(".strip-root .legend i").count() == 0
     labels = strip.locator(".marker-label, .preset-label").all_text_contents()
-    assert sorted(labels) == ["decision boundary", "mean landbird", "mean waterbird", "mid band"]
+    names = ["decision boundary", "mean landbird", "mean waterbird", "mid band", "quantiles", "top band"]
+    assert sorted(labels) == names
 
 
 def test_the_strip_follows_the_width_of_the_window(strip: Page) -> None:

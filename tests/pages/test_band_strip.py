@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.band_strip import CLASS_COLORS, Marker, Owner, Preset, StripHistogram, _said, resolve, strip_data
+from pages.parts.band_strip import (
+    DARK_COLORS,
+    LIGHT_COLORS,
+    Marker,
+    Owner,
+    Preset,
+    StripHistogram,
+    _said,
+    resolve,
+    strip_data,
+)
 
 HISTOGRAM = StripHistogram(
     edges=np.linspace(-4, 6, 11), counts=np.arange(20).reshape(2, 10), class_names=("landbird", "waterbird")
@@ -110,17 +120,17 @@ def test_a_histogram_that_cannot_be_drawn_is_refused(edges: Any, counts: Any, co
 
 
 def test_what_is_drawn_is_json_and_has_a_colour_per_class() -> None:
-    many = StripHistogram(np.array([0.0, 1.0]), np.ones((11, 1)), tuple(f"c{i}" for i in range(11)))
+    many = StripHistogram(np.array([0.0, 1.0]), np.ones((14, 1)), tuple(f"c{i}" for i in range(14)))
     data = json.loads(json.dumps(strip_data(many, (0, 1))))
-    assert data["colors"] == [*CLASS_COLORS, *CLASS_COLORS[:3]]
-    assert data["counts"] == [[1]] * 11
+    assert data["colors"]["light"] == [*LIGHT_COLORS, *LIGHT_COLORS[:2]]
+    assert data["colors"]["dark"] == [*DARK_COLORS, *DARK_COLORS[:2]]
+    assert data["counts"] == [[1]] * 14
 
 
 def test_markers_outside_the_range_are_left_out() -> None:
     markers = [Marker(0, "zero"), Marker(7, "far"), Marker(math.nan, "none"), Marker(6, "end")]
-    data = strip_data(HISTOGRAM, (0, 1), markers=markers, preset=Preset(0, 1, "mid band"))
+    data = strip_data(HISTOGRAM, (0, 1), markers=markers)
     assert [marker["label"] for marker in data["markers"]] == ["zero", "end"]
-    assert data["preset"] == {"low": 0, "high": 1, "label": "mid band"}
 
 
 def app() -> None:

@@ -9,6 +9,9 @@ import streamlit as st
 
 from pages.parts.band_strip import Marker, Preset, StripHistogram, band_strip
 
+SPLITS = {"class": 2, "one": 1, "twelve": 12}
+SCALES = ("value", "percent", "z")
+
 st.set_page_config(layout="wide")
 
 
@@ -18,29 +21,65 @@ def values() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(-2.1, 1.4, 900), rng.normal(2.3, 1.1, 600)
 
 
+@st.cache_data
+def figure(split: str, scale: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Edges, places and counts."""
+    land, water = values()
+    everything = np.clip(np.concatenate([land, water]), -6.5, 6.0)
+    edges, places = np.linspace(-6.5, 6.0, 61), None
+    if scale == "percent":
+        places = np.linspace(0, 1, 41)
+        edges = np.quantile(everything, places)
+        edges[[0, -1]] = -6.5, 6.0
+    elif scale == "z":
+        places = (edges - everything.mean()) / everything.std()
+    if split == "class":
+        parts = [np.clip(land, -6.5, 6.0), np.clip(water, -6.5, 6.0)]
+    else:
+        kinds = np.random.default_rng(1).integers(0, SPLITS[split], len(everything))
+        parts = [everything[kinds == kind] for kind in range(SPLITS[split])]
+    return edges, places, np.stack([np.histogram(part, edges)[0] for part in parts])
+
+
 state = st.session_state
 state.setdefault("band", (-1.0, 1.25))
 state.setdefault("runs", 0)
 state.setdefault("heard", [])
 state.runs += 1
 
-land, water = values()
-edges = np.linspace(-6.5, 6.0, 61)
-histogram = StripHistogram(
-    edges=edges,
-    counts=np.stack([np.histogram(np.clip(v, -6.5, 6.0), edges)[0] for v in (land, water)]),
-    class_names=("landbird", "<i>waterbird</i>"),
-)
+with st.container(horizontal=True):
+    split = st.radio("Split", list(SPLITS), horizontal=True)
+    scale = st.radio("Scale", SCALES, horizontal=True)
+    log = st.checkbox("Log")
+    subset = st.checkbox("Subset")
+    second = st.checkbox("Second strip")
+    st.text_input("Words", key="words")
+
+edges, places, counts = figure(split, scale)
+names = {
+    "class": ("landbird", "<i>waterbird</i>"),
+    "one": ("all",),
+    "twelve": (*(f"value {i}" for i in range(11)), "not known"),
+}[split]
+histogram = StripHistogram(edges, counts, names, unknown=split == "twelve")
 
 
 def count(low: float, high: float) -> int:
-    return sum(int(((v >= low) & (v < high)).sum()) for v in (land, water))
+    return sum(int(((v >= low) & (v < high)).sum()) for v in values())
 
 
-if st.button("Mid band"):
-    state.band = (-1.0, 1.25)
-if st.button("Top band"):
-    state.band = (3.5, 6.0)
+@st.dialog("A dialog")
+def dialog() -> None:
+    st.write("Something over the page.")
+
+
+with st.container(horizontal=True):
+    if st.button("Mid band"):
+        state.band = (-1.0, 1.25)
+    if st.button("Top band"):
+        state.band = (3.5, 6.0)
+    if st.button("Dialog"):
+        dialog()
 low, high = band_strip(
     "strip",
     histogram,
@@ -48,10 +87,17 @@ low, high = band_strip(
     markers=[Marker(0.0, "decision boundary"), Marker(-2.1, "mean landbird"), Marker(2.3, "mean waterbird")],
     value_label="logit of waterbird",
     preset=Preset(-1.0, 1.25, "mid band"),
+    presets=[Preset(3.5, 6.0, "top band", active=False), Preset(-0.6, 2.4, "quantiles", active=False)],
+    places=places,
+    tick_format=scale,
+    log=log,
+    highlight=np.histogram(values()[1][:60], edges)[0] if subset else None,
+    highlight_label="in the other band",
     count=count,
     on_change=lambda low, high: state.heard.append([low, high]),
 )
+other = band_strip("other", histogram, 2.0, 3.0, primary=False, value_label="the other") if second else None
 if st.checkbox("Store what is returned", value=True):
     state.band = (low, high)
-report = {"low": low, "high": high, "count": count(low, high), "runs": state.runs, "heard": state.heard}
+report = {"low": low, "high": high, "count": count(low, high), "runs": state.runs, "heard": state.heard, "other": other}
 st.code(json.dumps(report), language=None)

@@ -1,0 +1,210 @@
+// The component: cards, keys, and what Python is told. Streamlit calls `directionBoard` when `data` changes.
+
+const SPARK_WIDTH = 240
+const SPARK_HEIGHT = 56
+const TOOLTIP_DELAY_MS = 350
+
+const boards = new WeakMap()
+let boardNumber = 0
+
+export default function directionBoard({ data, parentElement, setTriggerValue }) {
+  if (!data) return undefined
+  if (!boards.has(parentElement)) boards.set(parentElement, createBoard(parentElement))
+  const board = boards.get(parentElement)
+  board.update(data, setTriggerValue)
+  return () => boards.delete(parentElement)
+}
+
+function createBoard(parentElement) {
+  const root = parentElement.querySelector(".board-root")
+  const list = root.querySelector(".cards")
+  const emptyText = root.querySelector(".empty")
+  const tooltip = root.querySelector(".tooltip")
+  const prefix = `midband-board-${(boardNumber += 1)}`
+
+  let data = { cards: [] }
+  let send = () => {}
+  let drawn = new Map() // spec -> {item, button, text: JSON of the card as drawn}
+  let current = null // spec of the one card that the Tab key reaches
+
+  // --- drawing -------------------------------------------------------------------------------------------------
+
+  function update(next, setTriggerValue) {
+    send = setTriggerValue
+    data = next
+    const kept = drawn
+    drawn = new Map()
+    for (const [index, card] of data.cards.entries()) {
+      const text = JSON.stringify([card, data.colors, data.scoreLabel, data.selected === card.spec])
+      const before = kept.get(card.spec)
+      drawn.set(card.spec, before?.text === text ? before : { ...createCard(card, index), text })
+    }
+    hideTooltip()
+    const focused = parentElement.activeElement?.closest?.(".card")?.dataset.spec
+    if (!drawn.has(current)) current = drawn.has(data.selected) ? data.selected : (data.cards[0]?.spec ?? null)
+    const items = [...drawn.values()].map(entry => entry.item)
+    if (items.length !== list.children.length || items.some((item, index) => item !== list.children[index])) {
+      list.replaceChildren(...items)
+      if (drawn.has(focused)) drawn.get(focused).button.focus({ preventScroll: true })
+    }
+    for (const [spec, { button }] of drawn) button.tabIndex = spec === current ? 0 : -1
+    emptyText.textContent = data.empty
+    emptyText.hidden = data.cards.length > 0
+    root.hidden = false
+  }
+
+  function createCard(card, index) {
+    const item = made("li", "item")
+    const button = made("button", "card", { type: "button" })
+    button.dataset.spec = card.spec
+    if (data.selected === card.spec) button.setAttribute("aria-current", "true")
+    const head = made("span", "head")
+    head.append(made("span", "title", {}, card.title))
+    if (card.badge) head.append(made("span", "badge", {}, card.badge))
+    button.append(head, createSpark(card))
+    if (card.score !== null) button.append(createScore(card))
+    if (card.why) button.append(made("span", "why", {}, card.why))
+    button.append(made("span", "open", { "aria-hidden": "true" }, "Open"))
+    button.setAttribute("aria-label", spokenCard(card, data.scoreLabel))
+    button.setAttribute("aria-describedby", `${prefix}-keys`)
+    item.append(button)
+    return { item, button, index }
+  }
+
+  function createSpark(card) {
+    const [low, high] = card.edges
+    const svg = shape("svg", {
+      class: "spark",
+      viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    })
+    if (card.band) {
+      const [start, end] = card.band.map(part => part * SPARK_WIDTH)
+      svg.append(shape("rect", { class: "mid", x: start, y: 0, width: Math.max(1, end - start), height: SPARK_HEIGHT }))
+    }
+    let lower = card.counts[0].map(() => 0)
+    for (const [row, upper] of stackedHeights(card.counts).entries()) {
+      const path = shape("path", { class: "area", d: stepArea(lower, upper, SPARK_WIDTH, SPARK_HEIGHT, 1.5) })
+      if (data.colors[row]) path.style.fill = data.colors[row]
+      svg.append(path)
+      lower = upper
+    }
+    const axis = made("span", "ends")
+    axis.append(made("span", "end", {}, shortNumber(low)), made("span", "end", {}, shortNumber(high)))
+    const figure = made("span", "figure")
+    figure.append(svg, axis)
+    return figure
+  }
+
+  function createScore(card) {
+    const score = made("span", "score")
+    const bar = made("span", "bar")
+    const fill = made("span", "fill")
+    fill.style.width = `${Math.round(card.score * 100)}%`
+    bar.append(fill)
+    score.append(made("span", "score-name", {}, data.scoreLabel), bar, made("b", "score-value", {}, card.score.toFixed(2)))
+    return score
+  }
+
+  // --- what a person does --------------------------------------------------------------------------------------
+
+  const cardOf = event => event.target.closest?.(".card")
+
+  root.onclick = event => {
+    const card = cardOf(event)
+    if (!card) return
+    reach(card.dataset.spec)
+    send("open", card.dataset.spec)
+  }
+  root.onkeydown = event => {
+    event.stopPropagation() // Streamlit's own shortcuts (r, c) must not fire from here
+    const card = cardOf(event)
+    if (!card || event.altKey || event.ctrlKey || event.metaKey) return
+    const specs = [...drawn.keys()]
+    const columns = getComputedStyle(list).gridTemplateColumns.split(" ").length
+    const next = nextCard(event.key, specs.indexOf(card.dataset.spec), specs.length, columns)
+    if (next === null) return
+    event.preventDefault()
+    reach(specs[next])
+    drawn.get(specs[next]).button.focus()
+  }
+  root.addEventListener("focusin", event => {
+    const card = cardOf(event)
+    if (card) reach(card.dataset.spec)
+  })
+
+  function reach(spec) {
+    current = spec
+    for (const [other, { button }] of drawn) button.tabIndex = other === spec ? 0 : -1
+  }
+
+  // --- tooltip -------------------------------------------------------------------------------------------------
+
+  let timer = 0
+  let owner = null
+
+  function hideTooltip() {
+    clearTimeout(timer)
+    owner = null
+    tooltip.hidden = true
+  }
+  function showTooltip(target) {
+    const card = data.cards.find(entry => entry.spec === target.dataset.spec)
+    if (!card) return
+    const lines = tooltipLines(card, data)
+    if (!lines.length) return
+    tooltip.replaceChildren(...lines.map((line, at) => made("div", at ? "line" : "line first", {}, line)))
+    tooltip.hidden = false
+    const frame = root.getBoundingClientRect()
+    const box = target.getBoundingClientRect()
+    const left = box.left - frame.left + box.width / 2 - tooltip.offsetWidth / 2
+    const fits = box.bottom + tooltip.offsetHeight + 12 < window.innerHeight
+    tooltip.style.left = `${Math.max(0, Math.min(left, frame.width - tooltip.offsetWidth))}px`
+    tooltip.style.top = `${(fits ? box.bottom + 6 : box.top - tooltip.offsetHeight - 6) - frame.top}px`
+  }
+  root.onpointerover = event => {
+    const card = event.pointerType === "mouse" ? cardOf(event) : null
+    if (card === owner) return
+    hideTooltip()
+    owner = card
+    if (card) timer = setTimeout(() => card.isConnected && showTooltip(card), TOOLTIP_DELAY_MS)
+  }
+  root.onpointerleave = hideTooltip
+  root.addEventListener("pointerdown", hideTooltip)
+  root.addEventListener("focusout", hideTooltip)
+
+  root.querySelector(".board-keys").id = `${prefix}-keys`
+  return { update }
+}
+
+function tooltipLines(card, data) {
+  const lines = []
+  if (card.score !== null) lines.push(`${data.scoreLabel} ${card.score.toFixed(2)} of 1`)
+  if (card.score !== null && data.scoreHelp) lines.push(data.scoreHelp)
+  return [...lines, ...card.details]
+}
+
+/** What a screen reader says for a card. */
+function spokenCard(card, scoreLabel) {
+  const parts = [card.title]
+  if (card.badge) parts.push(card.badge)
+  if (card.score !== null) parts.push(`${scoreLabel} ${card.score.toFixed(2)} of 1`)
+  if (card.limits) parts.push(`mid band ${card.limits.map(shortNumber).join(" to ")}`)
+  if (card.why) parts.push(card.why)
+  return parts.join(". ").replaceAll("..", ".")
+}
+
+function made(tag, className, attributes = {}, text = "") {
+  const element = document.createElement(tag)
+  element.className = className
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  if (text) element.textContent = text
+  return element
+}
+
+function shape(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  return element
+}
