@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from core.errors import BadRequest
-
-if TYPE_CHECKING:
-    from core.activations.store import Analysis
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,22 @@ def bounds(sorted_values: np.ndarray, low: float, high: float, *, closed: bool) 
     return start, max(start, stop)
 
 
+def cuts(sorted_values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The rule of `assign` on a sorted array, for all bands at once: band i lies at positions cuts[i]:cuts[i + 1].
+
+    sorted_values: (n,) float, ascending, NaN last. edges: (b+1,) as `check_edges` returns them. Returns (b+1,) int64.
+    """
+    edges = np.asarray(edges, dtype=np.float64)
+    dtype = sorted_values.dtype
+    with np.errstate(over="ignore"):
+        keys = edges.astype(dtype)
+    keys = np.where(keys.astype(np.float64) < edges, np.nextafter(keys, dtype.type(np.inf)), keys)
+    places = np.searchsorted(sorted_values, keys, side="left").astype(np.int64)
+    if len(edges):
+        places[-1] = _first_above(sorted_values, float(edges[-1]))
+    return places
+
+
 def check_edges(edges: Sequence[float] | np.ndarray) -> np.ndarray:
     """Edges as a person gave them, as (b+1,) float64. Raises `BadRequest` unless finite and increasing."""
     values = np.asarray(edges, dtype=np.float64)
@@ -194,85 +207,6 @@ def count(
     return BandCounts(bands, below, len(scores) - int(sizes.sum()) - below - missing, missing)
 
 
-def mid_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
-    """The range between "clearly not" and "clearly" of a class logit; see `mid_range` for the rule.
-
-    split: train, val or test; None means val, or all images where there is no val.
-    """
-    rows, name = _rows(analysis, split), analysis.classes[class_index]
-    return mid_range(analysis.logits[rows, class_index], analysis.labels[rows] == class_index, name)
-
-
-def top_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
-    """Where the upper half of a class's own images lies; see `top_range`."""
-    rows, name = _rows(analysis, split), analysis.classes[class_index]
-    return top_range(analysis.logits[rows, class_index], analysis.labels[rows] == class_index, name)
-
-
-def bottom_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
-    """Where the lower half of the other classes' images lies; see `bottom_range`."""
-    rows, name = _rows(analysis, split), analysis.classes[class_index]
-    return bottom_range(analysis.logits[rows, class_index], analysis.labels[rows] == class_index, name)
-
-
-def mid_range(scores: np.ndarray, own: np.ndarray, name: str) -> Range:
-    """The middle half of the way from the other classes' mean activation to the class's own ("mid-gap").
-
-    scores: (n,) float, the class logit. own: (n,) bool, images of the class. This rule is ours, not the paper's
-    (arXiv:2411.10019), whose exact rule is not at hand. Where a side has no images, or the class does not lie above
-    the others, the middle half of all images by count takes its place.
-    """
-    ours, others = _finite(scores[own]), _finite(scores[~own])
-    if len(ours) and len(others) and ours.mean() > others.mean():
-        low, high = others.mean(), ours.mean()
-        quarter = (high - low) / 4
-        why = (
-            f"The middle half of the way from the mean logit of the other classes ({low:.2f}) "
-            f"to the mean logit of {name} ({high:.2f})."
-        )
-        return Range(float(low + quarter), float(high - quarter), why)
-    finite = _finite(scores)
-    if not len(finite):
-        return Range(0.0, 0.0, "No activation is a finite number, so there is no middle.")
-    low, high = np.quantile(finite, [0.25, 0.75])
-    why = f"The middle half of all images: the logit of {name} does not tell {name} from the other classes."
-    return Range(float(low), float(high), why)
-
-
-def top_range(scores: np.ndarray, own: np.ndarray, name: str) -> Range:
-    """From the median activation of the class's own images to the largest: "clearly this class".
-
-    The same half that curation assumes to show the class's usual confounder value. scores, own: as `mid_range`.
-    """
-    ours, finite = _finite(scores[own]), _finite(scores)
-    if not len(finite):
-        return Range(0.0, 0.0, "No activation is a finite number, so there is no top.")
-    if not len(ours):
-        low = float(np.quantile(finite, 0.75))
-        return Range(low, float(finite.max()), f"The upper quarter of all images: no image here is of class {name}.")
-    low = float(np.median(ours))
-    return Range(low, float(finite.max()), f"From the median logit of the images of {name} ({low:.2f}) upwards.")
-
-
-def bottom_range(scores: np.ndarray, own: np.ndarray, name: str) -> Range:
-    """From the smallest activation to the median of the other classes' images: "clearly not this class"."""
-    others, finite = _finite(scores[~own]), _finite(scores)
-    if not len(finite):
-        return Range(0.0, 0.0, "No activation is a finite number, so there is no bottom.")
-    if not len(others):
-        high = float(np.quantile(finite, 0.25))
-        return Range(float(finite.min()), high, f"The lower quarter of all images: every image here is of {name}.")
-    high = float(np.median(others))
-    return Range(float(finite.min()), high, f"Up to the median logit of the images of other classes ({high:.2f}).")
-
-
-def _rows(analysis: Analysis, split: str | None) -> np.ndarray:
-    if split is not None:
-        return analysis.split_rows(split)
-    rows = analysis.split_rows("val")
-    return rows if len(rows) else np.arange(analysis.n)
-
-
 def _finite(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     return values[np.isfinite(values)]
@@ -316,3 +250,12 @@ def _rounded(bound: float, dtype: np.dtype, *, up: bool) -> np.floating:
     if not up and float(key) > bound:
         return np.nextafter(key, dtype.type(-np.inf))
     return key
+
+
+def __getattr__(name: str) -> Any:
+    # earlier names of what proposals.py does
+    from core.activations import proposals
+
+    if name in ("mid_band", "top_band", "bottom_band", "mid_range", "top_range", "bottom_range"):
+        return getattr(proposals, name)
+    raise AttributeError(name)

@@ -1,31 +1,38 @@
 """Directions: whatever gives one number per image.
 
     logit:CLASS        the class's logit
-    neuron:INDEX       one penultimate feature, counted from 0
+    margin:CLASS       the class's logit minus the largest of the others: above 0 where the class is predicted
+    probability:CLASS  the class's softmax probability
     difference:A-B     logit of A minus logit of B
+    neuron:INDEX       one penultimate feature, counted from 0
     pc:INDEX           a principal component of the features, counted from 0
     concept:NAME       the direction of a concept's probe
+    vector:NAME        a direction that somebody brought (vectors.py)
 
-All but the logits are linear in the features, so a direction is a weight (d,) and a bias.
+The first four come from the stored logits. The others are linear in the features: a weight (d,) and a bias.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.linalg
 
+from core.activations.vectors import load_vector
 from core.errors import NotFound
 from core.files import digest, read_array, slug, write_array
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-KINDS = ("logit", "neuron", "difference", "pc", "concept")
+KINDS = ("logit", "margin", "probability", "difference", "neuron", "pc", "concept", "vector")
+# kinds that are computed from the logits: another last layer changes them
+OF_LOGITS = ("logit", "margin", "probability", "difference")
 # components kept: more are never looked at, and the solver's time grows with their number
 COMPONENTS = 50
 # rows of features multiplied at once: 16,384 x 2,048 float32 are 128 MiB
@@ -34,33 +41,34 @@ BLOCK = 16_384
 ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Direction:
     """spec: as the command line takes it. title: as a person reads it. weight: (d,) float32 with activation =
-    features @ weight + bias; None for a class logit, which is stored already. class_index: the class of a logit."""
+    features @ weight + bias; None where the activation comes from the logits. class_index: the class of a logit.
+    own_class: the class that high activations stand for (of a difference A-B: A), None where no class is named.
+    against: B of a difference A-B."""
 
     spec: str
     title: str
     weight: np.ndarray | None
     bias: float
     class_index: int | None = None
+    own_class: int | None = None
+    against: int | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.spec.partition(":")[0]
 
     @property
     def key(self) -> str:
-        """A file name for what was computed from this direction. A concept's weights change with its tags, so they
-        are part of it."""
-        if not self.spec.startswith("concept:"):
-            return slug(self.spec)
-        assert self.weight is not None
-        return f"{slug(self.spec)}-{digest(self.weight.tobytes(), repr(self.bias))}"
-
-
-@dataclass(frozen=True)
-class SortedScores:
-    """values: (n,) float32 ascending, NaN last. order: (n,) int64, values[i] is the activation of row order[i]."""
-
-    values: np.ndarray
-    order: np.ndarray
+        """A file name for what was computed from this direction. A concept's weights change with its tags and a
+        vector's with the next upload, so they are part of it."""
+        if self.kind in ("concept", "vector"):
+            assert self.weight is not None
+            return f"{slug(self.spec)}-{digest(self.weight.tobytes(), repr(self.bias))}"
+        # differences were computed from the features once, which differs in the last digits
+        return f"{slug(self.spec)}-exact" if self.kind == "difference" else slug(self.spec)
 
 
 def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection | None = None) -> Direction:
@@ -74,12 +82,21 @@ def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection 
     if not separator or kind not in KINDS:
         raise NotFound(
             f"“{spec}” is not a direction.",
-            next_step="Use logit:CLASS, neuron:INDEX, difference:A-B, pc:INDEX or concept:NAME.",
+            next_step="Use logit:CLASS, margin:CLASS, probability:CLASS, difference:A-B, neuron:INDEX, pc:INDEX, "
+            "concept:NAME or vector:NAME.",
         )
-    if kind == "logit":
+    if kind in ("logit", "margin", "probability"):
         index = class_index(name, analysis.classes)
         found = analysis.classes[index]
-        return Direction(f"logit:{found}", f"logit of {found}", None, 0.0, index)
+        title = {"margin": f"logit of {found} minus the best other", "probability": f"probability of {found}"}
+        return Direction(
+            f"{kind}:{found}",
+            title.get(kind, f"logit of {found}"),
+            None,
+            0.0,
+            class_index=index if kind == "logit" else None,
+            own_class=index,
+        )
     if kind == "difference":
         return _difference(name, analysis)
     if kind == "neuron":
@@ -91,44 +108,96 @@ def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection 
         mean, components = principal_components(analysis)
         index = _index(name, len(components), "principal component")
         weight = components[index]
-        return Direction(f"pc:{index}", f"principal component {index}", weight, -float(mean @ weight))
+        # in float64: products of large features would overflow
+        bias = -float(mean.astype(np.float64) @ weight)
+        return Direction(f"pc:{index}", f"principal component {index}", weight, bias)
+    if kind == "vector":
+        return Direction(f"vector:{name}", f"vector {name}", load_vector(analysis, name), 0.0)
     if concept is None:
         raise NotFound(f"There is no concept “{name}”.", next_step="Make the concept and tag images with it first.")
     weight, bias = concept(name)
     return Direction(f"concept:{name}", f"concept {name}", np.asarray(weight, dtype=np.float32), float(bias))
 
 
-def scores(analysis: Analysis, direction: Direction) -> np.ndarray:
-    """The activation of every image along a direction: (n,) float32, in row order."""
+def scores(analysis: Analysis, direction: Direction, rows: np.ndarray | None = None) -> np.ndarray:
+    """The activation of every image along a direction: (n,) float32, in row order.
+
+    rows: (m,) int, only these, in this order: (m,) float32.
+    """
+    source = analysis.logits if direction.kind in OF_LOGITS else analysis.features
     if direction.class_index is not None:
-        return np.array(analysis.logits[:, direction.class_index], dtype=np.float32)
-    assert direction.weight is not None
-    if direction.spec.startswith("neuron:"):
-        return np.array(analysis.features[:, int(np.argmax(direction.weight))], dtype=np.float32)
-    result = np.empty(analysis.n, dtype=np.float32)
-    for start in range(0, analysis.n, BLOCK):
-        block = analysis.features[start : start + BLOCK]
-        result[start : start + BLOCK] = block @ direction.weight + np.float32(direction.bias)
+        return _column(source, direction.class_index, rows)
+    if direction.kind == "neuron":
+        assert direction.weight is not None
+        return _column(source, int(np.argmax(direction.weight)), rows)
+    count = analysis.n if rows is None else len(rows)
+    result = np.empty(count, dtype=np.float32)
+    for start in range(0, count, BLOCK):
+        place = slice(start, start + BLOCK)
+        result[place] = _of_block(source[place if rows is None else rows[place]], direction)
     return result
 
 
-def sorted_scores(analysis: Analysis, direction: Direction) -> SortedScores:
-    """Activations in ascending order, memory-mapped from `sorted/` in the analysis, made there on first use."""
-    folder = analysis.folder / "sorted"
-    values_file, order_file = folder / f"{direction.key}.values.npy", folder / f"{direction.key}.order.npy"
-    try:
-        return SortedScores(read_array(values_file), read_array(order_file))
-    except FileNotFoundError:
-        values = scores(analysis, direction)
-    # stable: equal activations keep the order of the images, on every machine
-    order = np.argsort(values, kind="stable").astype(np.int64)
-    if direction.spec.startswith("concept:"):
-        # its earlier versions are of no use any more; a page that still maps one keeps it until it lets go
-        for stale in folder.glob(f"{slug(direction.spec)}-*.npy"):
-            stale.unlink(missing_ok=True)
-    write_array(order_file, order)
-    write_array(values_file, values[order])
-    return SortedScores(values[order], order)
+def leaning_class(scores: np.ndarray, labels: np.ndarray, k: int) -> int:
+    """The class whose own images lie highest above all others along a direction.
+
+    Highest standardised mean difference: mean of the class minus mean of the rest, over the standard deviation within
+    the two (Cohen's d). scores: (n,) float, those not finite left out. labels: (n,) int, 0..k-1. Where that decides
+    nothing (one class only, or all activations equal), the first class that has images.
+    """
+    finite = np.isfinite(scores)
+    values, labels = np.asarray(scores, dtype=np.float64)[finite], np.asarray(labels)[finite]
+    if not len(values):
+        return 0
+    # centred first: the squares of large activations would swallow their differences
+    values = values - values.mean()
+    counts = np.bincount(labels, minlength=k).astype(np.float64)
+    sums = np.bincount(labels, weights=values, minlength=k)
+    squares = np.bincount(labels, weights=values**2, minlength=k)
+    rest = len(values) - counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ours, others = sums / counts, (sums.sum() - sums) / rest
+        inner = squares - counts * ours**2 + (squares.sum() - squares) - rest * others**2
+        spread = np.sqrt(np.maximum(inner, 0) / len(values))
+        lead = np.where(ours == others, 0.0, (ours - others) / spread)
+    there = counts > 0
+    return int(np.argmax(np.where(there, np.where(np.isnan(lead), 0.0, lead), -np.inf)))
+
+
+def class_of(analysis: Analysis, direction: Direction) -> int:
+    """The class a direction stands for: its own, else the one it leans to over all images (computed once)."""
+    if direction.own_class is not None:
+        return direction.own_class
+    known = _LEANING.setdefault(analysis, {})
+    if direction.key not in known:
+        known[direction.key] = leaning_class(scores(analysis, direction), analysis.labels, analysis.k)
+    return known[direction.key]
+
+
+# per open analysis, for as long as it is open
+_LEANING: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
+
+
+def _column(source: np.ndarray, column: int, rows: np.ndarray | None) -> np.ndarray:
+    return np.array(source[:, column] if rows is None else source[rows, column], dtype=np.float32)
+
+
+def _of_block(block: np.ndarray, direction: Direction) -> np.ndarray:
+    """block: (b, k) logits or (b, d) features. Returns (b,) float32."""
+    # infinite logits leave NaN here and there, large features infinity: both have their places in an index
+    with np.errstate(invalid="ignore", over="ignore"):
+        if direction.weight is not None:
+            return block @ direction.weight + np.float32(direction.bias)
+        assert direction.own_class is not None
+        own = block[:, direction.own_class]
+        if direction.kind == "margin":
+            others = np.delete(block, direction.own_class, axis=1)
+            return own - others.max(axis=1)
+        if direction.kind == "difference":
+            assert direction.against is not None
+            return own - block[:, direction.against]
+        exponentials = np.exp(block.astype(np.float64) - block.max(axis=1, keepdims=True))
+        return (exponentials[:, direction.own_class] / exponentials.sum(axis=1)).astype(np.float32)
 
 
 def class_index(name: str, classes: Sequence[str]) -> int:
@@ -153,22 +222,38 @@ def principal_components(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
     """
     file = analysis.folder / "sorted" / "principal-components.npy"
     if not file.is_file():
-        mean = np.zeros(analysis.d)
-        for start in range(0, analysis.n, BLOCK):
-            mean += analysis.features[start : start + BLOCK].sum(axis=0, dtype=np.float64)
-        mean /= max(analysis.n, 1)
-        covariance = np.zeros((analysis.d, analysis.d))
-        for start in range(0, analysis.n, BLOCK):
-            centred = (analysis.features[start : start + BLOCK] - mean).astype(np.float32)
-            covariance += centred.T @ centred
-        keep = min(COMPONENTS, analysis.d)
-        _, vectors = scipy.linalg.eigh(covariance, subset_by_index=[analysis.d - keep, analysis.d - 1])
-        components = vectors.T[::-1]
-        strongest = np.abs(components).argmax(axis=1)
-        components = components * np.sign(components[np.arange(keep), strongest])[:, None]
-        write_array(file, np.vstack([mean, components]).astype(np.float32))
+        write_array(file, _components(analysis))
     stored = read_array(file)
     return stored[0], stored[1:]
+
+
+def _components(analysis: Analysis) -> np.ndarray:
+    """(1 + m, d) float32: the mean, then the components. Images with features that are not finite are left out."""
+    total, largest, count = np.zeros(analysis.d), 0.0, 0
+    for block in _finite_blocks(analysis):
+        total += block.sum(axis=0, dtype=np.float64)
+        largest = max(largest, float(np.abs(block).max(initial=0)))
+        count += len(block)
+    mean = total / max(count, 1)
+    # a power of two near the largest feature: squares of features from 1e19 on are infinite in float32
+    scale = 2.0 ** np.ceil(np.log2(largest)) if largest > 0 else 1.0
+    covariance = np.zeros((analysis.d, analysis.d))
+    for block in _finite_blocks(analysis):
+        centred = ((block - mean) / scale).astype(np.float32)
+        covariance += centred.T @ centred
+    keep = min(COMPONENTS, analysis.d)
+    _, vectors = scipy.linalg.eigh(covariance, subset_by_index=[analysis.d - keep, analysis.d - 1])
+    components = vectors.T[::-1]
+    strongest = np.abs(components).argmax(axis=1)
+    components = components * np.sign(components[np.arange(keep), strongest])[:, None]
+    return np.vstack([mean, components]).astype(np.float32)
+
+
+def _finite_blocks(analysis: Analysis) -> Iterator[np.ndarray]:
+    for start in range(0, analysis.n, BLOCK):
+        block = analysis.features[start : start + BLOCK]
+        finite = np.isfinite(block).all(axis=1)
+        yield block if finite.all() else block[finite]
 
 
 def _difference(names: str, analysis: Analysis) -> Direction:
@@ -183,12 +268,13 @@ def _difference(names: str, analysis: Analysis) -> Direction:
             next_step=f"Write difference:A-B with two of the classes: {_listed(analysis.classes)}.",
         )
     first, second = (class_index(name, analysis.classes) for name in pairs[0])
-    head = analysis.head
     return Direction(
         f"difference:{analysis.classes[first]}-{analysis.classes[second]}",
         f"logit of {analysis.classes[first]} minus logit of {analysis.classes[second]}",
-        np.asarray(head.weight[first] - head.weight[second], dtype=np.float32),
-        float(head.bias[first]) - float(head.bias[second]),
+        None,
+        0.0,
+        own_class=first,
+        against=second,
     )
 
 
@@ -203,3 +289,13 @@ def _index(text: str, count: int, noun: str) -> int:
 def _listed(names: Sequence[str], most: int = 20) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def __getattr__(name: str) -> Any:
+    # earlier names of what index.py does
+    from core.activations import index
+
+    earlier = {"sorted_scores": index.open_index, "SortedScores": index.BandIndex}
+    if name in earlier:
+        return earlier[name]
+    raise AttributeError(name)

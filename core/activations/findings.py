@@ -12,7 +12,7 @@ import numpy as np
 from core.activations.bands import bounds
 
 if TYPE_CHECKING:
-    from core.activations.directions import SortedScores
+    from core.activations.index import BandIndex
     from core.activations.store import Analysis
 
 
@@ -42,7 +42,7 @@ class BandSummary:
 
 
 def members(
-    sorted_scores: SortedScores, low: float, high: float, *, closed: bool, rows: np.ndarray | None = None
+    sorted_scores: BandIndex, low: float, high: float, *, closed: bool, rows: np.ndarray | None = None
 ) -> np.ndarray:
     """Rows (m,) int64 in the band, weakest first. rows: (n,) bool, which images count; None means all."""
     start, stop = bounds(sorted_scores.values, low, high, closed=closed)
@@ -52,7 +52,7 @@ def members(
 
 def summarise(
     analysis: Analysis,
-    sorted_scores: SortedScores,
+    sorted_scores: BandIndex,
     low: float,
     high: float,
     *,

@@ -7,13 +7,17 @@
       predicted.npy          (n,) int64, the largest logit
       ids.npy                (n,) int64, strictly increasing: position of each row in the dataset
       images.parquet         column `image`: the dataset's name of each row
+      names.npy              (bytes,) uint8, the same names in UTF-8 one after another: a few are read without the rest
+      name_offsets.npy       (n + 1,) int64: name i is bytes offsets[i] to offsets[i + 1]
       labels.npy splits.npy  (n,) int64 and int8, codes of `classes` and of `SPLITS`
       attributes/<slug>.npy  (n,) int16, codes of the attribute's values, -1 unknown
       head.safetensors       the classifier's last layer
       thumbnails.bin .npy    see thumbnails.py
       skipped.json           [{image, reason}] of images that could not be decoded
       left_out.json          [{image, reason}] of what the dataset's reader left out before
-      sorted/                scores in order, made when first asked for (directions.py)
+      sorted/                activations in order, made when first asked for (index.py)
+      vectors/               directions that somebody brought (vectors.py)
+      heads/<digest>/        logits.npy, predicted.npy and sorted/ of another last layer (`with_head`)
 
 What the network computed never changes once written. What the dataset says of the images (labels, splits, attributes,
 what it left out) does, and is written again by `refresh` without another forward pass. A folder appears under its name
@@ -26,7 +30,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,12 +44,16 @@ from core.activations import thumbnails
 from core.classifiers.head import Head, load_head
 from core.database import AnalysisRecord, DatasetRecord, now
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
-from core.errors import BadCheckpoint, NotFound, PathNotFound, StorageProblem
+from core.errors import BadCheckpoint, ClassMismatch, NotFound, PathNotFound, StorageProblem
 from core.files import digest, read_array, read_json, replacing, slug, storage_problems, write_array, write_json
 from core.workspace import Workspace
 
 FORMAT = 1
 DESCRIPTION = "analysis.json"
+# last layers whose logits are kept per analysis
+HEADS = 8
+# rows of features per step of applying one
+_BLOCK = 16_384
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Analysis:
     skipped: tuple[Problem, ...]  # everything that is not in the analysis, and why
     notes: tuple[str, ...]
     accuracy: float  # share of right predictions on test, on all images where there is no test split
+    other_head: Path | None = None  # folder of what another last layer gives, see `with_head`
 
     @property
     def n(self) -> int:
@@ -97,9 +106,41 @@ class Analysis:
     def k(self) -> int:
         return int(self.logits.shape[1])
 
+    @property
+    def head_folder(self) -> Path:
+        """Where what depends on the last layer lies."""
+        return self.other_head or self.folder
+
+    @cached_property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits that have images, in the order of SPLITS."""
+        there = np.bincount(self.splits, minlength=len(SPLITS))
+        return tuple(name for name, count in zip(SPLITS, there, strict=True) if count)
+
+    def image_names(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """What `images` says of some rows, without reading the others."""
+        wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
+        if "images" in self.__dict__:
+            return self.images[wanted].tolist()
+        content, offsets = self._names
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= self.n):
+            raise IndexError(f"rows from {wanted.min()} to {wanted.max()} among {self.n}")
+        ends = zip(offsets[wanted].tolist(), offsets[wanted + 1].tolist(), strict=True)
+        return [content[start:stop].tobytes().decode() for start, stop in ends]
+
+    @cached_property
+    def _names(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes and offsets of the names; made now where an earlier version did not write them."""
+        try:
+            return _mapped_names(self.folder)
+        except (OSError, ValueError):
+            _write_names(self.folder, pq.read_table(self.folder / "images.parquet").column("image"))
+            return _mapped_names(self.folder)
+
     @cached_property
     def images(self) -> np.ndarray:
-        """(n,) StringDType: each row's image as the dataset names it. Read when first asked for."""
+        """(n,) StringDType: each row's image as the dataset names it. All of them are read when first asked for;
+        `image_names` reads a few."""
         column = pq.read_table(self.folder / "images.parquet").column("image")
         return np.array(column.to_pylist(), dtype=np.dtypes.StringDType())
 
@@ -113,7 +154,7 @@ class Analysis:
 
     def image_path(self, row: int) -> Path:
         """Where the row's full-size image lies (it may be gone by now)."""
-        return self.dataset_root / str(self.images[row])
+        return self.dataset_root / self.image_names([row])[0]
 
     def rows_of(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Rows (m,) int64 of these image ids, in the order given. Raises `NotFound` naming the first one absent."""
@@ -207,8 +248,9 @@ def publish(
         ids = read_array(folder / "ids.npy", mapped=False)
         write_array(folder / "predicted.npy", np.argmax(read_array(folder / "logits.npy"), axis=1).astype(np.int64))
         with replacing(folder / "images.parquet") as beside:
-            names = [str(name) for name in dataset.images[ids]]
-            pq.write_table(pa.table({"image": pa.array(names, pa.string())}), beside)
+            names = pa.chunked_array([pa.array(dataset.images[ids].tolist(), pa.string())])
+            pq.write_table(pa.table({"image": names}), beside)
+        _write_names(folder, names)
         head.save(folder / "head.safetensors")
         write_json(folder / "skipped.json", [problem.to_dict() for problem in skipped])
         _write_truth(folder, dataset, ids)
@@ -268,6 +310,82 @@ def write_analysis(
     return publish(workspace, identity, folder, dataset, model, head, skipped)
 
 
+def with_head(analysis: Analysis, head: Head, name: str) -> Analysis:
+    """The same images and features under another last layer.
+
+    Its logits and predictions are computed once, block by block, into `heads/<digest>/` of the analysis. name: what
+    the classifier is called now. The `id` stays, since it is about the same images. Raises `ClassMismatch` for a head
+    of another size.
+    """
+    if (head.k, head.d) != (analysis.k, analysis.d):
+        raise ClassMismatch(
+            f"The new last layer has {head.k} classes and {head.d} features; this analysis has {analysis.k} and "
+            f"{analysis.d}.",
+            next_step="Compare runs of the same analysis only.",
+        )
+    weight, bias = (np.ascontiguousarray(part, dtype=np.float32) for part in (head.weight, head.bias))
+    return _with_head(analysis, Head(weight, bias), name, digest(weight.tobytes(), bias.tobytes()))
+
+
+def _with_head(analysis: Analysis, head: Head, name: str, identity: str) -> Analysis:
+    folder = analysis.folder / "heads" / identity
+    try:
+        logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
+        if logits.shape != (analysis.n, head.k) or predicted.shape != (analysis.n,):
+            raise ValueError("logits of another size")
+        os.utime(folder)
+    except (OSError, ValueError):
+        _apply_head(folder, analysis.features, head)
+        _trim_heads(folder)
+        logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
+    return replace(
+        analysis,
+        model_name=name,
+        logits=logits,
+        predicted=predicted,
+        head=head,
+        accuracy=_accuracy(predicted, analysis.labels, analysis.splits),
+        other_head=folder,
+    )
+
+
+def _apply_head(folder: Path, features: np.ndarray, head: Head) -> None:
+    """Write logits (n, k) float32 and predictions (n,) int64 of a last layer, a block of features at a time."""
+    predicted = np.empty(len(features), dtype=np.int64)
+    with replacing(folder / "logits.npy") as beside:
+        shape = (len(features), head.k)
+        # numpy cannot map an array without rows
+        logits = (
+            np.lib.format.open_memmap(beside, mode="w+", dtype=np.float32, shape=shape)
+            if len(features)
+            else np.empty(shape, np.float32)
+        )
+        for start in range(0, len(features), _BLOCK):
+            place = slice(start, start + _BLOCK)
+            logits[place] = head.logits(features[place])
+            predicted[place] = np.argmax(logits[place], axis=1)
+        if isinstance(logits, np.memmap):
+            logits.flush()
+        else:
+            with open(beside, "wb") as target:
+                np.save(target, logits, allow_pickle=False)
+    write_array(folder / "predicted.npy", predicted)
+
+
+def _trim_heads(kept: Path) -> None:
+    """Remove the heads used longest ago, so that `HEADS` are left; whoever has one open keeps it until they let go."""
+    ages = []
+    for folder in kept.parent.iterdir():
+        try:
+            ages.append((folder.stat().st_mtime_ns, folder))
+        except OSError:
+            # another process is removing it
+            continue
+    for _, folder in sorted(ages)[:-HEADS]:
+        if folder != kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @lru_cache(maxsize=8)
 def _open(root: Path, folder: Path, changed: int) -> Analysis:
     """changed: modification time of the description; only there so that a rewritten analysis is opened anew."""
@@ -306,6 +424,27 @@ def _open(root: Path, folder: Path, changed: int) -> Analysis:
             f"The analysis in {folder} is damaged ({type(error).__name__}: {error}).",
             next_step="Remove that folder and analyse the dataset again.",
         ) from error
+
+
+def _write_names(folder: Path, names: pa.ChunkedArray) -> None:
+    """names: (n,) strings. Their bytes are copied as they lie in memory, without a string object each."""
+    lengths: list[np.ndarray] = [np.zeros(0, np.int64)]
+    content: list[np.ndarray] = [np.zeros(0, np.uint8)]
+    for chunk in names.chunks:
+        _, places, data = chunk.buffers()
+        offsets = np.frombuffer(places, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        lengths.append(np.diff(offsets.astype(np.int64)))
+        if data is not None and len(chunk):
+            content.append(np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]])
+    # the offsets last: with them the names are whole
+    write_array(folder / "names.npy", np.concatenate(content))
+    write_array(folder / "name_offsets.npy", thumbnails.offsets_of(np.concatenate(lengths)))
+
+
+def _mapped_names(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    offsets, file = _mapped(folder / "name_offsets.npy"), folder / "names.npy"
+    # names of no bytes cannot be mapped
+    return (_mapped(file) if offsets[-1] else np.empty(0, np.uint8)), offsets
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -12,15 +12,14 @@ from core.activations.bands import (
     Edges,
     Range,
     assign,
-    bottom_band,
     check_edges,
     count,
     equal_width_edges,
-    mid_band,
     quantile_edges,
-    top_band,
 )
-from core.activations.directions import Direction, class_index, parse_direction, scores, sorted_scores
+from core.activations.directions import Direction, class_index, parse_direction, scores
+from core.activations.index import open_index
+from core.activations.proposals import bottom_band, mid_band, top_band
 from core.activations.sampling import draw
 from core.activations.store import Analysis, open_analysis
 from core.commands.output import Answer, number, percent, table
@@ -64,7 +63,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    ordered = sorted_scores(analysis, direction)
+    ordered = open_index(analysis, direction)
     low, high, closed = _band(options, analysis, direction, ordered.values)
     wanted = np.ones(analysis.n, dtype=bool)
     if options.split:
@@ -78,7 +77,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
     images = [
         {
             "id": int(analysis.ids[row]),
-            "image": str(analysis.images[row]),
+            "image": analysis.image_names([row])[0],
             "activation": float(activation),
             "label": analysis.classes[analysis.labels[row]],
             "predicted": analysis.classes[analysis.predicted[row]],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from core.activations import bands
+from core.activations import bands, proposals
 from core.errors import BadRequest
 
 ANY_FLOAT32 = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -156,14 +156,14 @@ def test_zero_bands_are_refused() -> None:
 
 def test_mid_range_is_the_middle_half_between_the_class_means() -> None:
     scores = np.array([-5.0, -3.0, 3.0, 5.0])
-    found = bands.mid_range(scores, scores > 0, "waterbird")
+    found = proposals.mid_range(scores, scores > 0, "waterbird")
     assert (found.low, found.high) == (-2.0, 2.0)
     assert "waterbird" in found.why
 
 
 def test_mid_range_of_a_useless_logit_is_the_middle_of_all_images() -> None:
     scores = np.arange(101.0)
-    found = bands.mid_range(scores, scores < 50, "waterbird")
+    found = proposals.mid_range(scores, scores < 50, "waterbird")
     assert (found.low, found.high) == (25.0, 75.0)
     assert "does not tell" in found.why
 
@@ -171,13 +171,13 @@ def test_mid_range_of_a_useless_logit_is_the_middle_of_all_images() -> None:
 def test_top_starts_at_the_class_median_and_bottom_ends_at_the_others() -> None:
     scores = np.array([-30.0, 1.0, 2.0, 10.0, 11.0, 40.0])
     own = scores > 5
-    assert bands.top_range(scores, own, "x").low == 11.0
-    assert bands.top_range(scores, own, "x").high == 40.0
-    assert bands.bottom_range(scores, own, "x").low == -30.0
-    assert bands.bottom_range(scores, own, "x").high == 1.0
+    assert proposals.top_range(scores, own, "x").low == 11.0
+    assert proposals.top_range(scores, own, "x").high == 40.0
+    assert proposals.bottom_range(scores, own, "x").low == -30.0
+    assert proposals.bottom_range(scores, own, "x").high == 1.0
 
 
-@pytest.mark.parametrize("rule", [bands.mid_range, bands.top_range, bands.bottom_range])
+@pytest.mark.parametrize("rule", [proposals.mid_range, proposals.top_range, proposals.bottom_range])
 def test_presets_exist_without_images_of_the_class_or_finite_values(rule) -> None:  # type: ignore[no-untyped-def]
     for own in (np.zeros(4, dtype=bool), np.ones(4, dtype=bool)):
         found = rule(np.arange(4.0), own, "x")

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.activations.directions import parse_direction, scores, sorted_scores
+from core.activations.directions import parse_direction, scores
+from core.activations.index import open_index
 from core.errors import NotFound
 
 
@@ -81,8 +82,8 @@ def test_misspelt_class_is_suggested(analysis: Any) -> None:
 
 def test_sorted_scores_are_sorted_and_read_back_from_disk(analysis: Any) -> None:
     direction = parse_direction("logit:Waterbird", analysis)
-    made, read = sorted_scores(analysis, direction), sorted_scores(analysis, direction)
-    assert isinstance(read.values, np.memmap)
+    made, read = open_index(analysis, direction), open_index(analysis, direction)
+    assert isinstance(read.values.base, np.memmap)
     for found in (made, read):
         assert (np.diff(found.values) >= 0).all()
         assert np.array_equal(found.values, scores(analysis, direction)[found.order])
@@ -92,7 +93,7 @@ def test_retagged_concept_does_not_reuse_old_scores(analysis: Any) -> None:
     def along(axis: int) -> np.ndarray:
         weight = np.eye(5, dtype=np.float32)[axis]
         direction = parse_direction("concept:water", analysis, concept=lambda name: (weight, 0.0))
-        return sorted_scores(analysis, direction).order.copy()
+        return open_index(analysis, direction).order.copy()
 
     assert not np.array_equal(along(0), along(1))
     assert len(list((analysis.folder / "sorted").glob("concept-*"))) == 2, "older versions are removed"
@@ -101,5 +102,5 @@ def test_retagged_concept_does_not_reuse_old_scores(analysis: Any) -> None:
 def test_images_without_a_number_come_last(make_analysis) -> None:  # type: ignore[no-untyped-def]
     features = np.array([[1.0], [np.nan], [0.0]])
     analysis = make_analysis(features, np.array([0, 1, 0]))
-    found = sorted_scores(analysis, parse_direction("neuron:0", analysis))
+    found = open_index(analysis, parse_direction("neuron:0", analysis))
     assert found.order.tolist() == [2, 0, 1]

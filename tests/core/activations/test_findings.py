@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.activations.directions import SortedScores
+from core.activations.index import BandIndex
 from core.activations.findings import BandSummary, members, outward, sentence, summarise
 
 VALUES = np.array([3.0, -1.0, 0.5, 2.0, 0.0, np.nan], dtype=np.float32)
 
 
 @pytest.fixture
-def planted() -> tuple[SimpleNamespace, SortedScores]:
+def planted() -> tuple[SimpleNamespace, BandIndex]:
     order = np.argsort(VALUES, kind="stable")
     analysis = SimpleNamespace(
         n=6, classes=("cat", "dog"), labels=np.array([1, 0, 1, 0, 0, 1]), predicted=np.array([1, 0, 0, 1, 0, 0])
     )
-    return analysis, SortedScores(VALUES[order], order)
+    return analysis, BandIndex(VALUES[order], order)
 
 
 def test_a_band_counts_its_classes_and_what_the_model_gets_right(planted: tuple) -> None:

@@ -1,0 +1,248 @@
+"""Bands worth looking at, and values worth marking, along any direction.
+
+    top          from the median activation of the class's own images to the largest: "clearly this class"
+    bottom       from the smallest to the median of the other classes' images: "clearly not this class"
+    mid-gap      the middle half of the way from the other classes' mean to the class's own
+    own-low      the lowest tenth of the class's own images
+    boundary     the tenth of the images that lie nearest to where the prediction turns
+    quantiles    the middle half of all images by count
+
+The class is the direction's own (`Direction.own_class`), else the one it leans to. The rules are ours: the paper's
+(arXiv:2411.10019) exact rule is not at hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.activations.bands import Range
+from core.activations.directions import class_of, scores
+from core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from core.activations.directions import Direction
+    from core.activations.store import Analysis
+
+TOP, MID, BOTTOM = "top", "mid-gap", "bottom"
+MID_RULES = ("mid-gap", "own-low", "boundary", "quantiles")
+# own-low and boundary take this share of the images, and this many at least: a narrow band of a small dataset would
+# show next to nothing
+SHARE, LEAST = 0.1, 30
+# more class means than this cannot be told apart on an axis: the class itself is set against all others
+MOST_MEANS = 6
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A value of the axis that means something. label: a few words."""
+
+    value: float
+    label: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "label": self.label}
+
+
+def propose(analysis: Analysis, direction: Direction, which: str, rows: np.ndarray | None = None) -> Range:
+    """The band that a rule proposes. which: "top", "bottom" or one of `MID_RULES`. rows: (n,) bool, the images the rule
+    looks at; None means all. Raises `BadRequest` for another rule."""
+    if which not in (TOP, BOTTOM, *MID_RULES):
+        raise BadRequest(
+            f"“{which}” is not a band that can be proposed.",
+            next_step=f"Use one of: {', '.join((TOP, BOTTOM, *MID_RULES))}.",
+        )
+    values, labels, predicted = _looked_at(analysis, direction, rows)
+    index = class_of(analysis, direction)
+    own, name = labels == index, analysis.classes[index]
+    unit = "logit" if direction.kind == "logit" else "activation"
+    if which == TOP:
+        return top_range(values, own, name, unit)
+    if which == BOTTOM:
+        return bottom_range(values, own, name, unit)
+    if which == "own-low":
+        return own_low_range(values, own, name)
+    if which == "boundary":
+        exact = _exact_boundary(direction, analysis.k)
+        value = boundary_value(values, predicted == index) if exact is None else exact
+        return boundary_range(values, value)
+    if which == "quantiles":
+        return middle_half(values, "")
+    return mid_range(values, own, name, unit)
+
+
+def landmarks(analysis: Analysis, direction: Direction, rows: np.ndarray | None = None) -> tuple[Landmark, ...]:
+    """The decision boundary and the class means along a direction, lowest first. rows: (n,) bool; None means all.
+
+    The boundary is exact for a margin, for a difference, and for a probability of two classes; for any other
+    direction it is the value that best parts the images predicted as the class from the rest, and is labelled "about".
+    """
+    values, labels, predicted = _looked_at(analysis, direction, rows)
+    index = class_of(analysis, direction)
+    found = []
+    exact = _exact_boundary(direction, analysis.k)
+    value = boundary_value(values, predicted == index) if exact is None else exact
+    if value is not None:
+        found.append(Landmark(value, _boundary_label(direction, analysis.k, exact is not None)))
+    groups = [(name, labels == c) for c, name in enumerate(analysis.classes)]
+    if analysis.k > MOST_MEANS:
+        groups = [(analysis.classes[index], labels == index), ("other classes", labels != index)]
+    for name, members in groups:
+        finite = _finite(values[members])
+        if len(finite):
+            found.append(Landmark(float(finite.mean()), f"mean of {name}"))
+    return tuple(sorted(found, key=lambda mark: mark.value))
+
+
+def usual_rows(analysis: Analysis, split: str | None = None) -> np.ndarray:
+    """(n,) bool, the images that proposals look at unless told otherwise: val, or all where there is no val."""
+    chosen = np.zeros(analysis.n, dtype=bool)
+    chosen[analysis.split_rows(split or "val")] = True
+    return chosen if split is not None or chosen.any() else np.ones(analysis.n, dtype=bool)
+
+
+def mid_range(scores: np.ndarray, own: np.ndarray, name: str, unit: str = "logit") -> Range:
+    """The middle half of the way from the other classes' mean activation to the class's own ("mid-gap").
+
+    scores: (n,) float. own: (n,) bool, images of the class. Where a side has no images, or the class does not lie
+    above the others, the middle half of all images by count takes its place.
+    """
+    ours, others = _finite(scores[own]), _finite(scores[~own])
+    if len(ours) and len(others) and ours.mean() > others.mean():
+        low, high = others.mean(), ours.mean()
+        quarter = (high - low) / 4
+        why = (
+            f"The middle half of the way from the mean {unit} of the other classes ({low:.2f}) "
+            f"to the mean {unit} of {name} ({high:.2f})."
+        )
+        return Range(float(low + quarter), float(high - quarter), why)
+    subject = f"the {unit} of {name}" if unit == "logit" else f"the {unit}"
+    return middle_half(scores, f"{subject} does not tell {name} from the other classes")
+
+
+def middle_half(scores: np.ndarray, reason: str) -> Range:
+    """The middle half of all images by count. reason: why no better rule applies, or ""."""
+    finite = _finite(scores)
+    if not len(finite):
+        return Range(0.0, 0.0, "No activation is a finite number, so there is no middle.")
+    low, high = np.quantile(finite, [0.25, 0.75])
+    return Range(float(low), float(high), f"The middle half of all images{': ' if reason else ''}{reason}.")
+
+
+def top_range(scores: np.ndarray, own: np.ndarray, name: str, unit: str = "logit") -> Range:
+    """From the median activation of the class's own images to the largest: "clearly this class".
+
+    The same half that curation assumes to show the class's usual confounder value. scores, own: as `mid_range`.
+    """
+    ours, finite = _finite(scores[own]), _finite(scores)
+    if not len(finite):
+        return Range(0.0, 0.0, "No activation is a finite number, so there is no top.")
+    if not len(ours):
+        low = float(np.quantile(finite, 0.75))
+        return Range(low, float(finite.max()), f"The upper quarter of all images: no image here is of class {name}.")
+    low = float(np.median(ours))
+    return Range(low, float(finite.max()), f"From the median {unit} of the images of {name} ({low:.2f}) upwards.")
+
+
+def bottom_range(scores: np.ndarray, own: np.ndarray, name: str, unit: str = "logit") -> Range:
+    """From the smallest activation to the median of the other classes' images: "clearly not this class"."""
+    others, finite = _finite(scores[~own]), _finite(scores)
+    if not len(finite):
+        return Range(0.0, 0.0, "No activation is a finite number, so there is no bottom.")
+    if not len(others):
+        high = float(np.quantile(finite, 0.25))
+        return Range(float(finite.min()), high, f"The lower quarter of all images: every image here is of {name}.")
+    high = float(np.median(others))
+    return Range(float(finite.min()), high, f"Up to the median {unit} of the images of other classes ({high:.2f}).")
+
+
+def own_low_range(scores: np.ndarray, own: np.ndarray, name: str) -> Range:
+    """The lowest tenth of the class's own images, 30 at least: where its unusual images gather."""
+    ours = np.sort(_finite(scores[own]))
+    if not len(ours):
+        return middle_half(scores, f"no image here is of class {name}")
+    count = min(len(ours), max(LEAST, round(SHARE * len(ours))))
+    return Range(float(ours[0]), float(ours[count - 1]), f"The {count:,} lowest of {len(ours):,} images of {name}.")
+
+
+def boundary_range(scores: np.ndarray, boundary: float | None) -> Range:
+    """The tenth of the images nearest to a value, 30 at least, as far to its left as to its right."""
+    finite = _finite(scores)
+    if boundary is None or not len(finite):
+        return middle_half(scores, "all of them get the same prediction, so there is no boundary")
+    count = min(len(finite), max(LEAST, round(SHARE * len(finite))))
+    reach = float(np.partition(np.abs(finite - boundary), count - 1)[count - 1])
+    why = f"The {count:,} images nearest to the decision boundary ({boundary:.2f})."
+    # the farthest of them lies at one end exactly; a rounded sum must not push it out
+    low, high = boundary - reach, boundary + reach
+    within = finite[np.abs(finite - boundary) <= reach]
+    return Range(min(low, float(within.min())), max(high, float(within.max())), why)
+
+
+def boundary_value(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """The value that best parts positive images (above) from the rest, both sides weighing the same; halfway between
+    the images on its two sides. scores: (n,). positive: (n,) bool. None where a side is empty."""
+    finite = np.isfinite(scores)
+    values, positive = np.asarray(scores, dtype=np.float64)[finite], positive[finite]
+    if positive.all() or not positive.any():
+        return None
+    order = np.argsort(values, kind="stable")
+    values, positive = values[order], positive[order]
+    missed = np.concatenate([[0], np.cumsum(positive)]) / positive.sum()
+    kept_out = np.concatenate([[0], np.cumsum(~positive)]) / (~positive).sum()
+    # a cut between equal values is none: only places where the value changes, and the two ends
+    places = np.concatenate([[0], np.flatnonzero(np.diff(values) > 0) + 1, [len(values)]])
+    best = int(places[np.argmin((missed - kept_out)[places])])
+    below, above = values[max(best - 1, 0)], values[min(best, len(values) - 1)]
+    return float(below + (above - below) / 2)
+
+
+def _looked_at(
+    analysis: Analysis, direction: Direction, rows: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Activation, label and prediction of the images a rule looks at."""
+    if rows is None:
+        return scores(analysis, direction), analysis.labels, analysis.predicted
+    chosen = np.flatnonzero(rows)
+    return scores(analysis, direction, chosen), analysis.labels[chosen], analysis.predicted[chosen]
+
+
+def _exact_boundary(direction: Direction, k: int) -> float | None:
+    if direction.kind in ("margin", "difference", "concept"):
+        return 0.0
+    return 0.5 if direction.kind == "probability" and k == 2 else None
+
+
+def _boundary_label(direction: Direction, k: int, exact: bool) -> str:
+    if not exact:
+        return "about the decision boundary"
+    if direction.kind == "concept":
+        return "even odds"
+    return "both logits are equal" if direction.kind == "difference" and k > 2 else "decision boundary"
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def mid_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
+    """`propose` for a class logit and a split; None means val, or all images where there is no val."""
+    return _of_logit(analysis, class_index, MID, split)
+
+
+def top_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
+    return _of_logit(analysis, class_index, TOP, split)
+
+
+def bottom_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
+    return _of_logit(analysis, class_index, BOTTOM, split)
+
+
+def _of_logit(analysis: Analysis, class_index: int, which: str, split: str | None) -> Range:
+    from core.activations.directions import parse_direction
+
+    direction = parse_direction(f"logit:{analysis.classes[class_index]}", analysis)
+    return propose(analysis, direction, which, usual_rows(analysis, split))
