@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.activations.store import DESCRIPTION, Analysis
+from core.activations.reloading import analysed_classifier
+from core.activations.store import Analysis
 from core.classifiers.checkpoint import read_checkpoint, write_checkpoint
 from core.classifiers.classifier import TORCHSCRIPT, Classifier, description_of, load_classifier, replace_head
 from core.classifiers.head import Head
-from core.classifiers.preprocessing import preprocessing_from_dict
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadCheckpoint
-from core.files import read_json, replacing
+from core.files import replacing
 from core.settings import DEFAULTS
 
 WEIGHTS, STATE_DICT, SCRIPT = "model.safetensors", "model.pt", "model-torchscript.pt"
@@ -24,25 +24,6 @@ WEIGHTS, STATE_DICT, SCRIPT = "model.safetensors", "model.pt", "model-torchscrip
 TOLERANCE = 1e-4
 # images on which a written model is tried
 TRIED = 16
-
-
-def analysed_classifier(analysis: Analysis) -> Classifier:
-    """The classifier that an analysis was made with, loaded again.
-
-    Raises `PathNotFound` when its file is gone, `BadCheckpoint` when it holds other weights by now.
-    """
-    classifier = load_classifier(
-        analysis.model_file,
-        arch=None if analysis.arch == TORCHSCRIPT else analysis.arch,
-        preprocessing=preprocessing_from_dict(analysis.preprocessing),
-    )
-    if classifier.digest != read_json(analysis.folder / DESCRIPTION)["model"]["digest"]:
-        raise BadCheckpoint(
-            f"{analysis.model_file} changed since it was analysed: the new last layer was fitted to other features.",
-            next_step="Put the earlier file back, or analyse the model again and retrain.",
-            title="The model is not the same any more",
-        )
-    return classifier
 
 
 def write_model(analysis: Analysis, head: Head, folder: Path) -> tuple[Path, ...]:
