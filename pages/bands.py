@@ -1,9 +1,5 @@
-"""Bands: slide along a class's logit and look at what lies there."""
+"""Bands: slide along what the model thinks of a class, or along any direction, and look at what lies there."""
 
-from pages.parts import band_view, state, theme
+from pages.parts import band_view, state
 
-theme.heading(
-    "Bands",
-    "Slide along what the model thinks of one class. At the top it is certain; the middle shows what it confuses.",
-)
-band_view.explore(state.analysis_or_invite())
+band_view.explore(state.analysis_or_invite(band_view.heading))

@@ -1,43 +1,70 @@
-"""Which band is looked at: kept per investigation, restored from a link, written back into it."""
+"""What of the Bands page is looked at: kept per investigation, restored from a link, written back into it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.activations import bands, findings, sampling
-from core.activations.directions import class_index
+from core.activations import bands, findings, proposals, sampling
+from core.activations.filters import Filter, parse_filter
+from core.concepts.concept import list_concepts
 from core.datasets import SPLITS
-from core.errors import NotFound
-from pages.parts import state
-from pages.parts.band_data import span
+from pages.parts import band_data, state
+from pages.parts.band_data import ALL, Subject
+from pages.parts.band_scale import QUANTILE, SCALES, VALUE
 
 if TYPE_CHECKING:
-    from core.activations.bands import Range
     from core.activations.store import Analysis
 
 VIEWS = "band_views"
-ALL = "all"
 TOP, MID, BOTTOM = "Top", "Mid band", "Bottom"
 PRESETS = (TOP, MID, BOTTOM)
-_PROPOSED = {TOP: bands.top_band, MID: bands.mid_band, BOTTOM: bands.bottom_band}
+# What the page shows below the strip.
+IMAGES, SHEET, CURVE, COMPARE, DIRECTIONS = "images", "sheet", "curve", "compare", "directions"
+LOOKS = (IMAGES, SHEET, CURVE, COMPARE, DIRECTIONS)
+# How the other side of a comparison follows the band.
+SAME_IMAGES, SAME_SHARE, SAME_VALUES = "images", "share", "values"
+LINKS = (SAME_IMAGES, SAME_SHARE, SAME_VALUES)
+FEWEST_BANDS, MOST_BANDS = 3, 12
 
 
 @dataclass(frozen=True)
 class View:
-    """class_name: whose logit. split: train, val, test or all. low, high: both ends belong to the band. order: of the
-    images drawn, one of `sampling.ORDERS`."""
+    """direction: as the command line writes it. split: train, val, test or all. low, high: both ends belong to the
+    band, in activations whatever the scale. page: counted from 0. rule: which mid band is proposed. colour: the facet
+    that the histogram is split by. run: whose last layer, "" for the model as it is. bands, cut: of the contact
+    sheet. other, other_run, link: the other side of a comparison."""
 
-    class_name: str
+    direction: str
     split: str
     low: float
     high: float
-    seed: int = 0
     # of the first seven images of the demo's mid band, on average 5.7 have the unusual background; strongest first: 1.6
     order: str = sampling.SURPRISING
+    seed: int = 0
+    page: int = 0
+    look: str = IMAGES
+    rule: str = proposals.MID_RULES[0]
+    scale: str = VALUE
+    colour: str = "class"
+    log: bool = False
+    where: Filter = Filter()
+    run: str = ""
+    bands: int = 6
+    cut: str = VALUE
+    other: str = ""
+    other_run: str = ""
+    link: str = SAME_IMAGES
+
+
+# What a link always carries; the rest only where it differs from the usual.
+_ALWAYS = ("direction", "split", "low", "high", "order", "seed")
+_USUAL = {field.name: field.default for field in fields(View) if field.name not in _ALWAYS}
+# A change of anything but these shows the first page again.
+_SAME_IMAGES = ("page", "look", "scale", "colour", "log", "bands", "cut", "other", "other_run", "link")
 
 
 def current(analysis: Analysis) -> View:
@@ -46,24 +73,54 @@ def current(analysis: Analysis) -> View:
     asked = state.view_link()
     if asked and asked.get("analysis", analysis.id) == analysis.id and (linked := _from_link(analysis, asked)):
         views[analysis.id] = linked
-    if analysis.id not in views:
-        views[analysis.id] = start(analysis)
-    return views[analysis.id]
+    view = views.get(analysis.id)
+    if view is None or not band_data.has_direction(subject(analysis, view)):
+        # a concept may have been deleted, a vector removed, since
+        views[analysis.id] = view = start(analysis)
+    return view
 
 
-def change(analysis: Analysis, view: View) -> None:
-    """Keep a view. Its numbers are rounded outward, so that what people read is what counts."""
-    low, high = findings.outward(view.low, view.high, span(analysis, view.class_name))
-    st.session_state.setdefault(VIEWS, {})[analysis.id] = replace(view, low=low, high=high)
+def change(analysis: Analysis, **changes: object) -> View:
+    """Change what is looked at and keep it. The band is rounded outward: what people read is what counts."""
+    view = current(analysis)
+    changed = replace(view, **changes)  # type: ignore[arg-type]
+    if replace(changed, **{name: getattr(view, name) for name in _SAME_IMAGES}) != view:
+        changed = replace(changed, page=0)
+    low, high = findings.outward(changed.low, changed.high, band_data.span(subject(analysis, changed)))
+    changed = replace(changed, low=low, high=high)
+    st.session_state.setdefault(VIEWS, {})[analysis.id] = changed
+    return changed
 
 
-def start(analysis: Analysis, class_name: str | None = None, split: str | None = None) -> View:
-    """The mid band of a class: what is shown until somebody chooses otherwise."""
-    name = class_name or analysis.classes[0]
-    part = split or splits(analysis)[0]
-    band = proposed(analysis, name, part, MID)
-    low, high = findings.outward(band.low, band.high, span(analysis, name))
-    return View(name, part, low, high)
+def open_direction(analysis: Analysis, spec: str, **changes: object) -> View:
+    """Look at another direction: at the same proposed band of it, else at its middle."""
+    view = current(analysis)
+    preset = preset_of(analysis, view) or MID
+    moved = replace(view, direction=spec, **changes)  # type: ignore[arg-type]
+    band = proposed(analysis, moved, preset)
+    return change(analysis, direction=spec, **{"low": band.low, "high": band.high, **changes})
+
+
+def subject(analysis: Analysis, view: View) -> Subject:
+    return band_data.subject(analysis, view.direction, view.split, view.where, view.run)
+
+
+def other(analysis: Analysis, view: View) -> Subject:
+    """The other side of a comparison: the same images."""
+    return band_data.subject(analysis, view.other or view.direction, view.split, view.where, view.other_run)
+
+
+def start(analysis: Analysis, spec: str | None = None, split: str | None = None) -> View:
+    """The mid band of a direction: what is shown until somebody chooses otherwise."""
+    view = View(spec or f"logit:{analysis.classes[0]}", split or splits(analysis)[0], 0.0, 0.0)
+    return at(analysis, view, MID)
+
+
+def at(analysis: Analysis, view: View, preset: str) -> View:
+    """The view, moved to one of the proposed bands."""
+    band = proposed(analysis, view, preset)
+    low, high = findings.outward(band.low, band.high, band_data.span(subject(analysis, view)))
+    return replace(view, low=low, high=high)
 
 
 def splits(analysis: Analysis) -> tuple[str, ...]:
@@ -73,54 +130,103 @@ def splits(analysis: Analysis) -> tuple[str, ...]:
     return (*ordered, ALL) if len(there) > 1 else (ALL,)
 
 
-def proposed(analysis: Analysis, class_name: str, split: str, preset: str) -> Range:
-    """One of the three bands that are a click away. The rule looks at the images of the split that is shown."""
-    return _PROPOSED[preset](analysis, class_index(class_name, analysis.classes), split=None if split == ALL else split)
+def proposed(analysis: Analysis, view: View, preset: str) -> bands.Range:
+    """One of the three bands that are a click away. The rule looks at the images that are shown."""
+    which = {TOP: "top", BOTTOM: "bottom", MID: view.rule}[preset]
+    return band_data.proposed(subject(analysis, view), which)
 
 
 def preset_of(analysis: Analysis, view: View) -> str | None:
     """The name of the proposed band that is shown, if it is one."""
     for name in PRESETS:
-        band = proposed(analysis, view.class_name, view.split, name)
-        if findings.outward(band.low, band.high, span(analysis, view.class_name)) == (view.low, view.high):
+        moved = at(analysis, view, name)
+        if (moved.low, moved.high) == (view.low, view.high):
             return name
     return None
 
 
 def query(analysis: Analysis, view: View) -> dict[str, str]:
     """What a link to this view carries."""
-    return {
+    link = {
         "analysis": analysis.id,
-        "direction": f"logit:{view.class_name}",
-        "low": f"{view.low:g}" if float(f"{view.low:g}") == view.low else repr(view.low),
-        "high": f"{view.high:g}" if float(f"{view.high:g}") == view.high else repr(view.high),
+        "direction": view.direction,
+        "low": _written(view.low),
+        "high": _written(view.high),
         "split": view.split,
         "seed": str(view.seed),
         "order": view.order,
     }
+    for name, usual in _USUAL.items():
+        value = getattr(view, name)
+        if value != usual:
+            link[name] = _written_setting(value)
+    return link
 
 
 def _from_link(analysis: Analysis, asked: dict[str, str]) -> View | None:
     """What the address asks for; whatever in it makes no sense falls back to the usual."""
     if "direction" not in asked:
         return None
-    kind, _, name = asked["direction"].partition(":")
-    try:
-        name = analysis.classes[class_index(name, analysis.classes)]
-    except NotFound:
-        return None
-    if kind != "logit":
-        return None
+    settings = _settings(analysis, asked)
     split = asked.get("split")
-    view = start(analysis, name, split if split in splits(analysis) else None)
-    low, high, seed = _number(asked.get("low")), _number(asked.get("high")), _number(asked.get("seed"))
+    blank = View(asked["direction"], split if split in splits(analysis) else splits(analysis)[0], 0.0, 0.0, **settings)
+    if blank.run and blank.run not in runs(analysis):
+        blank = replace(blank, run="")
+    if not band_data.has_direction(subject(analysis, blank)):
+        return None
+    found = band_data.direction(subject(analysis, blank)).spec
+    blank = replace(blank, direction=found)
+    if blank.other_run not in ("", *runs(analysis)) or not band_data.has_direction(other(analysis, blank)):
+        blank = replace(blank, other="", other_run="")
+    known = {spec for spec, _ in band_data.facets(subject(analysis, blank))}
+    if blank.colour not in known:
+        blank = replace(blank, colour="class")
+    low, high = _number(asked.get("low")), _number(asked.get("high"))
     if low is not None and high is not None and low <= high:
-        view = replace(view, low=low, high=high)
-    if seed is not None and seed >= 0 and seed == int(seed):
-        view = replace(view, seed=int(seed))
-    if asked.get("order") in sampling.ORDERS:
-        view = replace(view, order=asked["order"])
-    return view
+        return replace(blank, low=low, high=high)
+    return at(analysis, blank, MID)
+
+
+def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
+    """Everything but direction, split and band, where it makes sense."""
+    found: dict[str, object] = {}
+    for name, allowed in (
+        ("order", sampling.ORDERS),
+        ("look", LOOKS),
+        ("rule", proposals.MID_RULES),
+        ("scale", tuple(SCALES)),
+        ("cut", (VALUE, QUANTILE)),
+        ("link", LINKS),
+    ):
+        if asked.get(name) in allowed:
+            found[name] = asked[name]
+    for name, least, most in (("seed", 0, 2**31), ("page", 0, 10**9), ("bands", FEWEST_BANDS, MOST_BANDS)):
+        value = _number(asked.get(name))
+        if value is not None and least <= value <= most and value == int(value):
+            found[name] = int(value)
+    for name in ("colour", "run", "other", "other_run"):
+        if asked.get(name):
+            found[name] = asked[name]
+    if asked.get("where"):
+        concepts = [concept.name for concept in list_concepts(state.workspace(), analysis.dataset_id)]
+        found["where"] = parse_filter(asked["where"], analysis, concepts)
+    found["log"] = asked.get("log") == "1"
+    return found
+
+
+def runs(analysis: Analysis) -> dict[str, str]:
+    """Finished retrainings of this investigation: id -> what people call it, the newest first."""
+    return {run.id: run.title for run in state.runs(analysis.id)}
+
+
+def _written(number: float) -> str:
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
+
+
+def _written_setting(value: object) -> str:
+    if isinstance(value, Filter):
+        return value.to_text()
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _number(text: str | None) -> float | None:

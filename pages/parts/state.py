@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from core.errors import NotFound
 from core.jobs.launcher import recover
 from core.workspace import Workspace, open_workspace
 from pages.parts import problem, rooms
-from pages.parts.words import percent
+from pages.parts.words import ago, percent
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -88,6 +89,25 @@ def investigations() -> list[Investigation]:
         )
         for analysis, dataset in rows
     ]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A retraining, without what it measured."""
+
+    id: str
+    title: str
+
+
+def runs(analysis_id: str) -> list[FinishedRun]:
+    """Finished retrainings of an investigation, the newest first."""
+    with workspace().reading() as session:
+        records = session.scalars(
+            select(RunRecord)
+            .where(RunRecord.analysis_id == analysis_id, RunRecord.finished.is_not(None))
+            .order_by(RunRecord.created.desc())
+        ).all()
+    return [FinishedRun(record.id, f"after {record.method}, {ago(record.created)}") for record in records]
 
 
 def last_run(analysis_id: str) -> RunResult | None:
@@ -168,10 +188,15 @@ def analysis() -> Analysis | None:
     return open_analysis(workspace(), found) if found else None
 
 
-def analysis_or_invite() -> Analysis:
-    """The investigation at hand; on an empty workspace a page ends here, with the way to begin."""
+def analysis_or_invite(heading: Callable[[], None] | None = None) -> Analysis:
+    """The investigation at hand; on an empty workspace a page ends here, with the way to begin.
+
+    heading: drawn first in that case, by pages whose heading otherwise depends on the investigation.
+    """
     found = analysis()
     if found is None:
+        if heading is not None:
+            heading()
         with st.container(border=True, key="card-empty"):
             st.markdown("**Nothing to look at yet.** Start with the demo, or load images and a model of your own.")
             with st.container(horizontal=True):

@@ -47,6 +47,15 @@ def chosen_color() -> str:
     return "#7fd3e2" if is_dark() else "#0b7285"
 
 
+def right_color() -> str:
+    """What the model names rightly; quieter than `wrong_color`, which is what one looks for."""
+    return "#5d7f99" if is_dark() else "#6b8fa8"
+
+
+def wrong_color() -> str:
+    return "#f08a6b" if is_dark() else "#c2410c"
+
+
 def text_color() -> str:
     return "#e4e9ed" if is_dark() else "#1d2730"
 

@@ -11,7 +11,7 @@ _SHORTCODE = re.compile(r":(?=[A-Za-z0-9_+/-]+:)")
 
 TERMS = {
     "logit": "The number the model gives a class before turning it into a probability. Higher means more certain.",
-    "band": "A range of the logit. Images are drawn evenly from those that lie in it.",
+    "band": "A range of the activation. Images are drawn evenly from those that lie in it.",
     "mid band": (
         "The range between “clearly not this class” and “clearly this class”. Images the model mixes up gather here, "
         "so this is where a wrong habit shows."
@@ -31,9 +31,40 @@ TERMS = {
     "interval": "Where the true value lies with 95% confidence, given how many images there are.",
     "split": "Datasets come in parts: one to train on, one (val) to look at and tag, one (test) to judge the result.",
     "order": (
-        "Most surprising: images of the class with the weakest logit and images of other classes with the strongest, "
-        "so that what confuses the model comes first. Least sure: its two best classes are nearly level. Which images "
-        "are drawn does not depend on it."
+        "**Sample** and **random**: images drawn evenly from the band; *surprising first* puts first, on each page, "
+        "those that the activation gets wrong. **Strongest, weakest, least sure** (the two best classes nearly level), "
+        "**typical** (nearest to the band's mean features) and **diverse** (each as different as possible from those "
+        "before) sort the whole band."
+    ),
+    "direction": (
+        "Anything that gives each image one number: a class's logit, a neuron of the last hidden layer, the difference "
+        "of two classes, a principal component, a concept, or a vector of your own."
+    ),
+    "measure": (
+        "**Logit**: the raw number. **Minus the runner-up**: how far the class lies ahead of the best other one; the "
+        "model decides at 0. **Probability**: after the softmax."
+    ),
+    "axis": (
+        "**Value**: the activation itself. **Share of images**: how many percent lie below, so that every part of the "
+        "range gets as much room as it has images. **Z-score**: standard deviations from the mean."
+    ),
+    "mid rule": (
+        "Where “the middle” is. **Halfway**: the middle half of the way from the other classes' mean to the class's "
+        "own. **Own lowest**: the weakest tenth of the class's own images. **Boundary**: where the two best classes are "
+        "nearly level. **Middle half**: by number of images. Or drag a band of your own."
+    ),
+    "suspicion": (
+        "0 means the middle looks like the top, 1 that it could hardly differ more. It is a hint where to look, not a "
+        "verdict."
+    ),
+    "vector": (
+        "One weight per feature of the last hidden layer, from a probe or a script of yours. An image's activation is "
+        "the weighted sum of its features."
+    ),
+    "run": "A retraining gives the model a new last layer; the images and their features stay the same.",
+    "linked": (
+        "**The same images**: those of the left band, wherever they lie on the right. **Share**: the band that holds "
+        "the same percent of images. **Values**: the same numbers."
     ),
     "seed": "The number that fixes which images are drawn: the same seed shows the same images again.",
     "last layer": "The final linear layer turns what the network sees (its features) into one logit per class.",

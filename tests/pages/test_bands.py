@@ -8,13 +8,24 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.activations.bands import bottom_band, mid_band, top_band
+from core.activations.directions import parse_direction
+from core.activations.proposals import propose
 from core.activations.store import Analysis
 from core.concepts.concept import create_concept
 from core.workspace import Workspace
 from pages.parts import state
 
 from .conftest import Visit, plant, texts
+
+
+def _proposed(analysis: Analysis, which: str, spec: str = "logit:landbird") -> tuple[float, float]:
+    """What a rule proposes on val."""
+    band = propose(analysis, parse_direction(spec, analysis), which, analysis.splits == 1)
+    return band.low, band.high
+
+
+def _band(app: AppTest) -> tuple[float, float]:
+    return app.number_input(key="band_low").value, app.number_input(key="band_high").value
 
 
 def _sent(app: AppTest) -> list[dict]:
@@ -41,17 +52,14 @@ def test_the_mid_band_of_val_is_shown_first(visit: Visit, planted: Analysis) -> 
     assert not app.exception
     assert app.session_state["band_preset"] == "Mid band"
     assert app.session_state["band_split"] == "val"
-    shown = app.number_input(key="band_low").value
-    assert shown == pytest.approx(mid_band(planted, 0, split="val").low, abs=0.01)
+    assert _band(app) == pytest.approx(_proposed(planted, "mid-gap"), abs=0.01)
 
 
-@pytest.mark.parametrize(("name", "rule"), [("Top", top_band), ("Bottom", bottom_band)])
-def test_a_preset_is_one_click(visit: Visit, planted: Analysis, name: str, rule) -> None:
+@pytest.mark.parametrize(("name", "rule"), [("Top", "top"), ("Bottom", "bottom")])
+def test_a_preset_is_one_click(visit: Visit, planted: Analysis, name: str, rule: str) -> None:
     app = visit("bands")
     app.segmented_control(key="band_preset").set_value(name).run()
-    band = rule(planted, 0, split="val")
-    assert app.number_input(key="band_low").value == pytest.approx(band.low, abs=0.01)
-    assert app.number_input(key="band_high").value == pytest.approx(band.high, abs=0.01)
+    assert _band(app) == pytest.approx(_proposed(planted, rule), abs=0.01)
     assert app.session_state["band_preset"] == name
 
 
@@ -76,7 +84,7 @@ def test_what_surprises_comes_first_and_the_order_is_kept_in_the_link(visit: Vis
     again = visit("bands", direction="logit:landbird", order="strongest")
     assert [image["id"] for image in _grid(again)] == ids
     # another class keeps it
-    app.segmented_control(key="band_class").set_value(planted.classes[1]).run()
+    app.segmented_control(key="band_direction").set_value("logit:waterbird").run()
     assert app.selectbox(key="band_order").value == "strongest"
 
 
@@ -115,7 +123,7 @@ def test_resampling_changes_the_seed_and_the_images(visit: Visit, workspace: Wor
 
 def test_a_link_restores_the_view(visit: Visit, planted: Analysis) -> None:
     app = visit("bands", direction="logit:waterbird", low="-0.5", high="1.25", split="test", seed="7")
-    assert app.session_state["band_class"] == "waterbird"
+    assert app.session_state["band_direction"] == "logit:waterbird"
     assert app.session_state["band_split"] == "test"
     assert (app.number_input(key="band_low").value, app.number_input(key="band_high").value) == (-0.5, 1.25)
     again = {name: app.query_params[name] for name in ("direction", "low", "high", "split", "seed", "analysis")}
@@ -153,8 +161,8 @@ def test_a_link_into_another_workspace_is_told(visit: Visit, planted: Analysis) 
 
 def test_another_class_starts_with_its_own_mid_band(visit: Visit, planted: Analysis) -> None:
     app = visit("bands")
-    app.segmented_control(key="band_class").set_value("waterbird").run()
-    assert app.number_input(key="band_low").value == pytest.approx(mid_band(planted, 1, split="val").low, abs=0.01)
+    app.segmented_control(key="band_direction").set_value("logit:waterbird").run()
+    assert _band(app) == pytest.approx(_proposed(planted, "mid-gap", "logit:waterbird"), abs=0.01)
 
 
 def test_the_histogram_counts_every_image_of_the_split(visit: Visit, planted: Analysis) -> None:
@@ -174,9 +182,9 @@ def test_many_classes_are_set_against_all_others(visit: Visit, workspace: Worksp
     analysis = plant(workspace, classes=tuple(f"kind {i}" for i in range(9)))
     app = visit("bands")
     assert not app.exception
-    assert app.selectbox(key="band_class").options == list(analysis.classes)
-    app.selectbox(key="band_class").set_value("kind 4").run()
-    assert _strip(app)["classes"] == ["kind 4", "all other classes"]
+    assert app.selectbox(key="band_direction").options == list(analysis.classes)
+    app.selectbox(key="band_direction").set_value("logit:kind 4").run()
+    assert _strip(app)["classes"] == ["kind 4", "all others"]
     assert np.sum(_strip(app)["counts"]) == len(analysis.split_rows("val"))
 
 

@@ -1,0 +1,212 @@
+"""Two directions, two classes, or the model before and after a repair: side by side, one band for both."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from core.activations import comparison, findings, sampling
+from core.activations.directions import scores
+from core.activations.index import quantile_of, value_at
+from core.activations.scoreboard import catalogue
+from pages.parts import band_controls, band_data, band_state, concept_tools, gallery, problem
+from pages.parts.band_data import Subject
+from pages.parts.band_state import MID, SAME_IMAGES, SAME_SHARE, SAME_VALUES, TOP, View
+from pages.parts.words import TERMS, plain
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+SHOWN = 24
+LINK_NAMES = {SAME_IMAGES: "the same images", SAME_SHARE: "the same share of images", SAME_VALUES: "the same values"}
+
+
+def show(analysis: Analysis, view: View) -> None:
+    if not view.other:
+        view = band_state.change(analysis, **_proposal(analysis, view))
+    band_controls.choose(analysis, view)
+    st.session_state["compare_link"] = view.link
+    st.segmented_control(
+        "The right side shows",
+        band_state.LINKS,
+        key="compare_link",
+        required=True,
+        format_func=LINK_NAMES.get,
+        on_change=problem.kept(partial(_set, analysis, "link", "compare_link")),
+        help=TERMS["linked"],
+    )
+    here, there = band_state.subject(analysis, view), band_state.other(analysis, view)
+    members = band_data.members(here, view.low, view.high)
+    _sentence(here, there, view, members)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _side(analysis, view, "left")
+        band_controls.strip(analysis, view)
+        _grid(here, view, _sample(here, view.low, view.high, view), "compare-left", view.low, view.high)
+    with right:
+        _side(analysis, view, "right")
+        low, high = _follow(here, there, view, members)
+        band_controls.draw_strip(
+            f"strip-other-{analysis.id}",
+            there,
+            view,
+            low=low,
+            high=high,
+            mid=band_data.proposed(there, view.rule),
+            movable=view.link != SAME_IMAGES,
+            highlight=members if view.link == SAME_IMAGES else None,
+            on_change=problem.kept(partial(_moved, analysis)),
+        )
+        same = view.link == SAME_IMAGES
+        rows = _sample(here, view.low, view.high, view) if same else _sample(there, low, high, view)
+        _grid(there, view, rows, "compare-right", low, high)
+
+
+def _side(analysis: Analysis, view: View, side: str) -> None:
+    """The direction and the model of one side."""
+    name, run_name = ("direction", "run") if side == "left" else ("other", "other_run")
+    runs = band_state.runs(analysis)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        spec, run = getattr(view, name), getattr(view, run_name)
+        options = list(dict.fromkeys((*_choices(analysis, view), spec)))
+        titles = {option: _title(analysis, option) for option in options}
+        st.session_state[f"compare_{name}"] = spec
+        st.selectbox(
+            "Left" if side == "left" else "Right",
+            options,
+            key=f"compare_{name}",
+            format_func=titles.get,
+            on_change=problem.kept(partial(_set_direction, analysis, name)),
+            help=TERMS["direction"],
+        )
+        if runs:
+            st.session_state[f"compare_{run_name}"] = run
+            st.selectbox(
+                "Model",
+                ["", *runs],
+                key=f"compare_{run_name}",
+                format_func=lambda key: runs.get(key, "as it is"),
+                on_change=problem.kept(partial(_set, analysis, run_name, f"compare_{run_name}")),
+                help=TERMS["run"],
+            )
+
+
+def _proposal(analysis: Analysis, view: View) -> dict[str, object]:
+    """What a first visit compares: before and after the newest repair, else two classes."""
+    runs = list(band_state.runs(analysis))
+    if runs:
+        return {"other": view.direction, "run": "", "other_run": runs[0]}
+    own = band_data.direction(band_state.subject(analysis, view)).own_class
+    other = next(i for i in range(len(analysis.classes)) if i != own)
+    return {"other": f"logit:{analysis.classes[other]}"}
+
+
+def _choices(analysis: Analysis, view: View) -> tuple[str, ...]:
+    concepts = tuple(concept.name for concept in concept_tools.concepts(analysis))
+    kinds = ("logit", "difference", "pc", "concept", "vector")
+    listed = catalogue(analysis, kinds=kinds, concepts=concepts)
+    usable = [spec for spec in listed if not spec.startswith("concept:") or _usable(analysis, view, spec)]
+    return (*usable, view.direction)
+
+
+def _usable(analysis: Analysis, view: View, spec: str) -> bool:
+    return band_data.has_direction(band_data.subject(analysis, spec, view.split, view.where))
+
+
+def _title(analysis: Analysis, spec: str) -> str:
+    return band_data.direction(band_data.subject(analysis, spec, band_data.ALL, band_data.EVERY_IMAGE)).title
+
+
+def _follow(here: Subject, there: Subject, view: View, members: np.ndarray) -> tuple[float, float]:
+    """The band of the right side that goes with the left one."""
+    mine, theirs = band_data.index(here), band_data.index(there)
+    if view.link == SAME_VALUES:
+        return view.low, view.high
+    if view.link == SAME_SHARE:
+        return value_at(theirs, quantile_of(mine, view.low)), value_at(theirs, quantile_of(mine, view.high))
+    landed = _scores(there)[members]
+    landed = landed[np.isfinite(landed)]
+    return (float(landed.min()), float(landed.max())) if len(landed) else (theirs.low, theirs.high)
+
+
+def _moved(analysis: Analysis, low: float, high: float) -> None:
+    """The right band was moved: the left one follows."""
+    view = band_state.current(analysis)
+    mine = band_data.index(band_state.subject(analysis, view))
+    theirs = band_data.index(band_state.other(analysis, view))
+    if view.link == SAME_SHARE:
+        low, high = value_at(mine, quantile_of(theirs, low)), value_at(mine, quantile_of(theirs, high))
+    band_state.change(analysis, low=low, high=high)
+
+
+def _sentence(here: Subject, there: Subject, view: View, members: np.ndarray) -> None:
+    if view.link == SAME_IMAGES:
+        found = comparison.compare(
+            here.analysis,
+            there.analysis,
+            members,
+            _scores(here),
+            _scores(there),
+            mid=band_data.proposed(there, view.rule),
+            top=band_data.proposed(there, "top"),
+            rows=band_data.rows(here),
+        )
+        text = comparison.sentence(found, same_model=here.analysis is there.analysis)
+        if found.correlation is not None and here.analysis is there.analysis:
+            text += f" The two activations correlate at {found.correlation:.2f}."
+    else:
+        low, high = _follow(here, there, view, members)
+        sides = []
+        for name, subject, (start, end) in (("Left", here, (view.low, view.high)), ("Right", there, (low, high))):
+            top = band_data.proposed(subject, "top")
+            band = band_data.summary(subject, start, end)
+            sides.append(f"{name}: {findings.sentence(band, band_data.summary(subject, top.low, top.high))}")
+        text = " ".join(sides)
+    st.markdown(plain(text))
+
+
+@lru_cache(maxsize=8)
+def _scores(subject: Subject) -> np.ndarray:
+    return scores(subject.analysis, band_data.direction(subject))
+
+
+def _sample(subject: Subject, low: float, high: float, view: View) -> np.ndarray:
+    page = sampling.page(
+        subject.analysis,
+        band_data.direction(subject),
+        band_data.index(subject),
+        low,
+        high,
+        closed=True,
+        order=view.order,
+        seed=view.seed,
+        number=0,
+        size=SHOWN,
+    )
+    return page.rows
+
+
+def _grid(subject: Subject, view: View, rows: np.ndarray, key: str, low: float, high: float) -> None:
+    gallery.show(
+        subject.analysis,
+        rows,
+        key=key,
+        values=_scores(subject)[rows],
+        place=gallery.Place(direction=subject.spec, low=low, high=high),
+        empty="No image lies in this band.",
+    )
+
+
+def _set(analysis: Analysis, name: str, key: str) -> None:
+    band_state.change(analysis, **{name: st.session_state[key]})
+
+
+def _set_direction(analysis: Analysis, name: str) -> None:
+    spec = st.session_state[f"compare_{name}"]
+    if name == "direction":
+        band_state.open_direction(analysis, spec)
+    else:
+        band_state.change(analysis, other=spec)

@@ -1,0 +1,221 @@
+"""All directions at a glance: small histograms, ranked by how suspicious their middle looks; and ways to add one."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from core.activations.directions import parse_direction
+from core.activations.filters import Filter
+from core.activations.scoreboard import Suspicion, catalogue, scoreboard
+from core.activations.vectors import delete_vector, list_vectors, parse_vector, read_vector, save_vector
+from core.concepts.probes import concept_direction
+from core.concepts.tags import tag_version
+from core.errors import BadRequest, NotEnoughTags, NotFound
+from pages.parts import band_controls, band_data, band_state, concept_tools, notices, problem, state
+from pages.parts.band_state import IMAGES, View
+from pages.parts.direction_board import DirectionCard, direction_board
+from pages.parts.words import TERMS, count, plain
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+PER_PAGE = 24
+KINDS = {
+    "logit": "class logits",
+    "difference": "differences",
+    "neuron": "neurons",
+    "pc": "components",
+    "concept": "concepts",
+    "vector": "vectors",
+}
+BADGES = {
+    "logit": "logit",
+    "difference": "difference",
+    "neuron": "neuron",
+    "pc": "component",
+    "concept": "concept",
+    "vector": "vector",
+}
+SUSPICIOUS, WRONG, NAME = "suspicious", "wrong", "name"
+SORTS = {SUSPICIOUS: "most suspicious middle", WRONG: "most often wrong in the middle", NAME: "name"}
+
+
+def show(analysis: Analysis, view: View) -> None:
+    found = _ranked(analysis, view)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="board-controls"):
+        text = st.text_input(
+            "Search",
+            key="board-search",
+            placeholder="waterbird, neuron 17 …",
+            icon=":material/search:",
+            width=260,
+        )
+        there = [kind for kind in KINDS if any(item.kind == kind for item in found)]
+        kinds = st.pills(
+            "Kind", there, selection_mode="multi", key="board-kinds", format_func=KINDS.get, help=TERMS["direction"]
+        )
+        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=270)
+        _add(analysis)
+    wanted = _sorted([item for item in found if _matches(item, text, kinds)], by)
+    st.caption(
+        f"{count(len(wanted), 'direction')}. The score says how much the middle differs from the top: in known "
+        "attributes and concepts, in how often the model is wrong, in how clustered its images are. "
+        "Open one to see its images.",
+        help=TERMS["suspicion"],
+    )
+    if not wanted:
+        st.markdown("No direction fits. Search for something else, or clear the kinds.")
+        return
+    pages = -(-len(wanted) // PER_PAGE)
+    if pages > 1:
+        st.session_state["board-page"] = min(st.session_state.get("board-page", 1), pages)
+    number = st.session_state.get("board-page", 1) - 1 if pages > 1 else 0
+    direction_board(
+        "direction-board",
+        [_card(item) for item in wanted[number * PER_PAGE : (number + 1) * PER_PAGE]],
+        on_open=problem.kept(partial(_open, analysis, {item.spec: item for item in wanted})),
+    )
+    if pages > 1:
+        st.pagination(pages, key="board-page")
+
+
+def _card(item: Suspicion) -> DirectionCard:
+    return DirectionCard(
+        spec=item.spec,
+        title=item.title,
+        counts=item.counts,
+        edges=item.limits,
+        band=(item.mid.low, item.mid.high),
+        score=item.score,
+        why=item.why,
+        badge=BADGES.get(item.kind, item.kind),
+    )
+
+
+def _ranked(analysis: Analysis, view: View) -> tuple[Suspicion, ...]:
+    subject = band_data.subject(analysis, f"logit:{analysis.classes[0]}", view.split, Filter(), view.run)
+    concepts = tuple(concept.name for concept in concept_tools.concepts(analysis))
+    specs = catalogue(subject.analysis, kinds=tuple(KINDS), concepts=concepts)
+    with st.spinner(f"Looking through {count(len(specs), 'direction')} …", show_time=True):
+        return _scored(subject, specs, tag_version(state.workspace(), analysis.dataset_id))
+
+
+@lru_cache(maxsize=8)
+def _scored(subject: band_data.Subject, specs: tuple[str, ...], tags: int) -> tuple[Suspicion, ...]:
+    """tags: the version of the tags, so that newer ones are looked at."""
+    workspace, analysis = state.workspace(), subject.analysis
+    usable = tuple(spec for spec in specs if not spec.startswith("concept:") or _has_probe(analysis, spec))
+    rows = band_data.rows(subject)
+    return scoreboard(
+        analysis,
+        usable,
+        rows=np.flatnonzero(rows) if rows is not None else np.arange(analysis.n),
+        facets=band_data.known(subject),
+        concept=lambda name: concept_direction(workspace, analysis, name),
+    )
+
+
+def _has_probe(analysis: Analysis, spec: str) -> bool:
+    try:
+        concept_direction(state.workspace(), analysis, spec.partition(":")[2])
+    except (NotEnoughTags, NotFound):
+        # too few tags yet: the concept is no direction so far
+        return False
+    return True
+
+
+def _matches(item: Suspicion, text: str | None, kinds: list[str]) -> bool:
+    words = (text or "").casefold().split()
+    about = f"{item.spec} {item.title} {item.class_name}".casefold()
+    return (not kinds or item.kind in kinds) and all(word in about for word in words)
+
+
+def _sorted(found: list[Suspicion], by: str) -> list[Suspicion]:
+    if by == NAME:
+        return sorted(found, key=lambda item: (list(KINDS).index(item.kind), _natural(item.title)))
+    if by == WRONG:
+        return sorted(found, key=lambda item: -item.evidence.get("error_mid", 0.0))
+    return sorted(found, key=lambda item: -item.score)
+
+
+def _natural(title: str) -> tuple[tuple[int, str, int], ...]:
+    """neuron 9 before neuron 10."""
+    return tuple((1, "", int(word)) if word.isdigit() else (0, word.casefold(), 0) for word in title.split())
+
+
+def _open(analysis: Analysis, known: dict[str, Suspicion], spec: str) -> None:
+    mid = known[spec].mid
+    band_state.open_direction(analysis, spec, look=IMAGES, low=mid.low, high=mid.high)
+
+
+def _add(analysis: Analysis) -> None:
+    """Directions that are in no list: any neuron by number, any two classes, any vector."""
+    with st.popover("Add a direction", icon=":material/add:", key="board-add"):
+        if len(analysis.classes) > 1:
+            _difference(analysis)
+        _vector(analysis)
+
+
+def _difference(analysis: Analysis) -> None:
+    st.markdown("**Two classes against each other**")
+    left, right = st.columns(2)
+    left.selectbox("Logit of", analysis.classes, key="add-plus")
+    right.selectbox("minus", analysis.classes, index=1, key="add-minus")
+    st.button("Open the difference", key="add-difference", on_click=problem.kept(partial(_open_difference, analysis)))
+
+
+def _open_difference(analysis: Analysis) -> None:
+    plus, minus = st.session_state["add-plus"], st.session_state["add-minus"]
+    if plus == minus:
+        raise BadRequest("A class minus itself is nothing.", next_step="Choose two different classes.")
+    band_state.open_direction(analysis, f"difference:{plus}-{minus}", look=IMAGES)
+
+
+def _vector(analysis: Analysis) -> None:
+    st.markdown("**Your own vector**", help=TERMS["vector"])
+    made = st.session_state.setdefault("vectors_made", 0)
+    with st.form(f"vector-{made}", border=False):
+        st.text_input("Name", key=f"vector-name-{made}", placeholder="from my probe")
+        st.text_area(
+            f"{analysis.d:,} numbers",
+            key=f"vector-text-{made}",
+            height=90,
+            placeholder="0.12, -0.7, …",
+            help="Separated by commas, spaces or line breaks.",
+        )
+        st.file_uploader("or a file", type=["npy", "json", "csv", "txt"], key=f"vector-file-{made}")
+        st.form_submit_button("Save and open", on_click=problem.kept(partial(_save_vector, analysis, made)))
+    for name in list_vectors(analysis):
+        st.button(
+            f"Remove {plain(name)}",
+            key=f"remove-vector-{name}",
+            type="tertiary",
+            icon=":material/delete:",
+            on_click=problem.kept(partial(_remove_vector, analysis, name)),
+        )
+
+
+def _save_vector(analysis: Analysis, made: int) -> None:
+    name = (st.session_state[f"vector-name-{made}"] or "").strip()
+    text, file = st.session_state[f"vector-text-{made}"], st.session_state[f"vector-file-{made}"]
+    if file is not None:
+        vector = read_vector(file.getvalue(), file.name)
+        name = name or file.name.rpartition(".")[0]
+    else:
+        vector = parse_vector(text or "")
+    name = name or f"vector {len(list_vectors(analysis)) + 1}"
+    save_vector(analysis, name, vector)
+    band_data.forget()
+    st.session_state["vectors_made"] += 1
+    band_state.open_direction(analysis, parse_direction(f"vector:{name}", analysis).spec, look=IMAGES)
+    notices.say(f"{plain(name)} is saved as a direction.", ":material/explore:")
+
+
+def _remove_vector(analysis: Analysis, name: str) -> None:
+    delete_vector(analysis, name)
+    band_data.forget()
+    notices.say(f"{plain(name)} is removed.", ":material/delete:")
