@@ -1,7 +1,7 @@
-// The component: state, drawing, mouse and keys. Streamlit calls `imageGrid` whenever `data` or the theme changes.
+// The component: state, drawing and keys. Streamlit calls `imageGrid` whenever `data` or the theme changes.
 
 const SELECTION_REPORT_MS = 400
-const DRAG_THRESHOLD_PX = 5
+const SIZE_KEY = "midband-tile-size"
 
 /** What outlives a component that is taken away and mounted again: by the key it has in Python. */
 const memories = new Map()
@@ -13,12 +13,30 @@ const grids = new WeakMap()
 
 function memoryOf(store) {
   if (!memories.has(store)) {
-    const memory = { selected: new Set(), active: null, given: undefined, transmit: null }
+    const memory = { selection: nothing(), scope: null, total: 0, active: null, given: undefined, transmit: null }
     const client = Math.random().toString(36).slice(2) + Date.now().toString(36)
     memory.outbox = createOutbox({ client, transmit: message => memory.transmit?.(message) })
     memories.set(store, memory)
   }
   return memories.get(store)
+}
+
+/** The size a person chose for all grids of this browser tab; null where none was chosen. */
+function chosenSize() {
+  try {
+    const size = Number(sessionStorage.getItem(SIZE_KEY))
+    return SIZES.includes(size) ? size : null
+  } catch {
+    return null // storage may be forbidden
+  }
+}
+
+function keepSize(size) {
+  try {
+    sessionStorage.setItem(SIZE_KEY, String(size))
+  } catch {
+    // then it holds until the page is left
+  }
 }
 
 export default function imageGrid({ data, parentElement, setStateValue }) {
@@ -27,7 +45,7 @@ export default function imageGrid({ data, parentElement, setStateValue }) {
     parentElement.querySelector(".grid-root")?.remove() // this one only carries pictures
     const urls = Object.entries(data.thumbnails).map(([id, text]) => [Number(id), `data:image/webp;base64,${text}`])
     pictures.set(data.store, new Map(urls))
-    mounted.get(data.store)?.draw()
+    mounted.get(data.store)?.drawPictures()
     return undefined
   }
   if (!grids.has(parentElement)) grids.set(parentElement, createGrid(parentElement, data.store))
@@ -42,61 +60,93 @@ export default function imageGrid({ data, parentElement, setStateValue }) {
 function createGrid(parentElement, store) {
   const root = parentElement.querySelector(".grid-root")
   const part = name => root.querySelector(`.${name}`)
-  const [toolbar, tiles, marquee, keysPanel] = ["toolbar", "tiles", "marquee", "keys"].map(part)
-  const action = name => root.querySelector(`[data-action=${name}]`)
+  const [bar, tiles, keysPanel, confirm, pageInput] = ["bar", "tiles", "keys", "confirm", "number"].map(part)
+  const actions = new Map([...root.querySelectorAll("[data-action]")].map(button => [button.dataset.action, button]))
+  const action = name => actions.get(name)
   const memory = memoryOf(store)
   const { outbox } = memory
   const hideTooltip = installTooltip(root, part("tooltip"))
+  const roving = installRoving(bar)
 
-  let data = { images: [], concepts: [] }
+  let data = { images: [], concepts: [], scope: null, paging: null }
   let order = [] // ids as shown
   let byId = new Map()
   let nodes = new Map() // id -> tile
   let focused = 0 // position in `order`
-  let anchor = 0 // where a range starts
+  let anchor = null // where a range starts
+  let base = null // the selection before the range that is being drawn
   let spent = false // the selection has been tagged: the next plain click starts a new one
   let saved = null // what the last tag said, as {count, present}
+  let asked = null // the tag of everything that waits for a yes
+  let size = 0
   let reportTimer = null
   let reported = ""
+  let settled = "" // which controls there were when the bar's Tab stop was found
 
   // --- what is chosen ------------------------------------------------------------------------------------------
 
   const conceptOf = id => data.concepts.find(concept => concept.id === id)
   const colorOf = name => data.concepts.find(concept => concept.name === name)?.color ?? "var(--muted)"
   const activeConcept = () => conceptOf(memory.active)
+  const waitingTags = () => effectiveTags(outbox.waiting, data.scope)
   const chipsOf = (image, tags) => chipsAfter(image.chips, image.id, tags, id => conceptOf(id)?.name)
+  const total = () => data.paging?.total ?? order.length
+  const within = () => data.paging?.within ?? "shown"
+  const awaited = () => awaitedPage(outbox.waiting, data.scope, data.paging.page)
 
   function untaggedIds() {
     const name = activeConcept()?.name
-    const tags = effectiveTags(outbox.waiting)
-    return name === undefined
-      ? []
-      : data.images.filter(image => !chipsOf(image, tags).some(([chip]) => chip === name)).map(image => image.id)
+    if (name === undefined || !data.restAbsent) return []
+    const tags = waitingTags()
+    return data.images.filter(image => !chipsOf(image, tags).some(([chip]) => chip === name)).map(image => image.id)
   }
 
-  function select(selected) {
-    memory.selected = selected
-    draw()
+  /** Ids a tag goes to: those shown first, in their order. With everything selected there are none to name. */
+  function chosenIds() {
+    if (memory.selection.everything) return []
+    const shown = order.filter(id => memory.selection.ids.has(id))
+    const known = new Set(shown)
+    return [...shown, ...[...memory.selection.ids].filter(id => !known.has(id))]
+  }
+
+  function select(selection, range = null) {
+    memory.selection = selection
+    base = range
+    // where the last one of a whole band was taken out, nothing is selected any more
+    if (selection.everything && sizeOf(selection, total()) === 0) memory.selection = nothing()
+    drawSelection()
     if (data.track) reportSoon()
   }
 
   function toggle(start, position) {
-    const next = toggled(start, order[position])
+    const id = order[position]
+    const next = toggled(start, id)
     // A range starts at what was last put in, not at what was taken out.
-    if (next.has(order[position])) anchor = position
+    if (holds(next, id)) anchor = position
     select(next)
+  }
+
+  /** Select from the anchor to a position; the range may shrink again while it is drawn. */
+  function stretch(start, position) {
+    anchor ??= position
+    const before = base ?? start
+    select(including(before, rangeBetween(order, anchor, position)), before)
   }
 
   function choose(conceptId) {
     if (memory.active === conceptId) return
     memory.active = conceptId
-    draw()
+    drawToolbar()
     if (data.track) reportSoon()
   }
 
   // --- to Python -----------------------------------------------------------------------------------------------
 
-  const statement = () => ({ selected: order.filter(id => memory.selected.has(id)), concept: memory.active })
+  const statement = () => ({
+    selected: memory.selection.everything ? [...memory.selection.ids] : chosenIds(),
+    everything: memory.selection.everything,
+    concept: memory.active,
+  })
 
   function reportSoon() {
     clearTimeout(reportTimer)
@@ -108,81 +158,168 @@ function createGrid(parentElement, store) {
     }, SELECTION_REPORT_MS)
   }
 
+  const announce = text => setText(part("announcer"), text)
+  const announceCount = () => announce(countText(situation()))
+
   function tag(ids, conceptId, present) {
     const concept = conceptOf(conceptId)
     if (!ids.length || !concept) return
-    outbox.push({ kind: "tag", ids, concept: conceptId, present })
+    send({ ids }, ids.length, concept, present)
+  }
+
+  function send(which, count, concept, present) {
+    outbox.push({ kind: "tag", ...which, concept: concept.id, present })
     spent = true
-    saved = { count: ids.length, present }
+    base = null
+    saved = { count, present }
     const what = present === null ? "tag taken off" : present ? "present" : "absent"
-    part("announcer").textContent = `${concept.name}: ${what}, ${ids.length} ${ids.length === 1 ? "image" : "images"}`
+    announce(`${concept.name}: ${what}, ${imagesText(count)}`)
     draw()
+  }
+
+  /** Tag what is selected; all images of the scope only after a yes. */
+  function tagSelected(conceptId, present, otherwise = []) {
+    if (memory.selection.everything) ask(conceptId, present)
+    else tag(memory.selection.ids.size ? chosenIds() : otherwise, conceptId, present)
+  }
+
+  function ask(conceptId, present) {
+    const concept = conceptOf(conceptId)
+    if (!concept || !data.everything) return
+    const selected = sizeOf(memory.selection, total())
+    asked = { concept, present, selected, back: parentElement.activeElement }
+    const { text, yes } = question({ selected, total: total(), within: within(), name: concept.name, present })
+    setText(part("question"), text)
+    setText(action("yes"), yes)
+    showKeys(false)
+    confirm.hidden = false
+    action("yes").focus()
+  }
+
+  function answer(yes) {
+    if (!asked) return
+    const { concept, present, selected, back } = asked
+    asked = null
+    confirm.hidden = true
+    if (back?.isConnected) back.focus({ preventScroll: true })
+    else focusTile(focused, false)
+    if (!yes) return
+    const left = [...memory.selection.ids]
+    send({ ids: left, everything: true, scope: data.scope, total: total() }, selected, concept, present)
   }
 
   function simple(kind) {
     outbox.push({ kind })
     saved = null
-    part("announcer").textContent = kind
+    announce(kind)
     draw()
+  }
+
+  function turn(page) {
+    if (page === null || !data.paging || page === awaited()) return
+    outbox.push({ kind: "page", page, scope: data.scope })
+    drawToolbar()
   }
 
   const openImage = id => outbox.push({ kind: "open", ids: [id] })
 
   function perform(name) {
-    const selected = statement().selected
-    if (refusal(name, situation())) return
-    if (name === "all") select(new Set(order))
-    else if (name === "none") select(new Set())
-    else if (name === "present") tag(selected, memory.active, true)
-    else if (name === "absent") tag(selected, memory.active, false)
-    else if (name === "clear") tag(selected, memory.active, null)
-    else if (name === "rest") tag(untaggedIds(), memory.active, false)
-    else if (name === "keys") showKeys(keysPanel.hidden)
-    else simple(name)
+    if (name === "yes" || name === "no") return answer(name === "yes")
+    const now = situation()
+    if (refusal(name, now)) return undefined
+    if (name === "all") return select(including(memory.selection, order)), announceCount()
+    if (name === "everything") return select(whole()), announceCount()
+    if (name === "none") return select(nothing()), announceCount()
+    if (name === "present") return tagSelected(memory.active, true)
+    if (name === "absent") return tagSelected(memory.active, false)
+    if (name === "clear") return tagSelected(memory.active, null)
+    if (name === "rest") return tag(untaggedIds(), memory.active, false)
+    if (name === "keys") return showKeys(keysPanel.hidden)
+    if (name === "larger" || name === "smaller") return resize(zoomed(size, name === "larger" ? 1 : -1))
+    if (["first", "previous", "next", "last"].includes(name)) return turn(turned(name, now.page, now.pages))
+    return simple(name)
   }
 
   // --- drawing -------------------------------------------------------------------------------------------------
 
   function situation() {
     const concept = activeConcept()
+    const selected = sizeOf(memory.selection, total())
     return {
       concept,
       number: data.concepts.indexOf(concept) + 1,
-      selected: memory.selected.size,
+      selected,
+      elsewhere: selected - order.filter(id => holds(memory.selection, id)).length,
+      everything: memory.selection.everything,
       untagged: untaggedIds().length,
       shown: order.length,
+      total: total(),
+      within: within(),
+      paged: data.paging !== null,
+      page: data.paging ? awaited() : 0,
+      pages: data.paging?.pages ?? 1,
+      reason: data.reason,
+      size,
     }
   }
 
   function draw() {
-    const tags = effectiveTags(outbox.waiting)
-    const thumbnails = pictures.get(store)
+    const tags = waitingTags()
     order.forEach((id, position) => {
-      const tile = nodes.get(id)
       const image = byId.get(id)
-      const chips = chipsOf(image, tags)
-      updateTile(tile, image, { chips, colorOf, thumbnail: thumbnails?.get(id) })
-      const chosen = memory.selected.has(id)
-      if (tile.getAttribute("aria-selected") !== String(chosen)) tile.setAttribute("aria-selected", String(chosen))
-      tile.tabIndex = position === focused ? 0 : -1
-      describe(tile, sentences(image, chips))
+      const place = data.paging && [data.paging.first + position + 1, data.paging.total]
+      updateTile(nodes.get(id), image, { chips: chipsOf(image, tags), colorOf, place })
     })
+    drawPictures()
+    drawSelection()
+  }
+
+  function drawPictures() {
+    const thumbnails = pictures.get(store)
+    for (const id of order) setThumbnail(nodes.get(id), thumbnails?.get(id))
+  }
+
+  function drawSelection() {
+    for (const id of order) setChosen(nodes.get(id), holds(memory.selection, id))
     drawToolbar()
   }
 
   function drawToolbar() {
-    toolbar.hidden = !data.toolbar
     const now = situation()
-    setText(part("count"), countText(now.shown, now.selected, spent ? saved : null))
+    const { paging } = data
+    bar.hidden = !data.toolbar && !paging
+    part("look").hidden = !paging && !data.toolbar
+    part("act").hidden = !data.toolbar
+    setText(part("range"), paging ? rangeText(paging, order.length) : "")
+    part("pager").hidden = now.pages < 2
+    setText(part("pages"), grouped(now.pages))
+    if (parentElement.activeElement !== pageInput) pageInput.value = grouped(now.page + 1)
+    tiles.classList.toggle("turning", paging !== null && now.page !== paging.page)
+
+    setText(part("count"), countText(now, spent ? saved : null))
+    bar.classList.toggle("chosen", now.selected > 0)
+    bar.classList.toggle("always", data.restAbsent)
     action("undo").classList.toggle("offered", spent && saved !== null)
-    drawConcepts(part("concepts"), data.concepts, memory.active, choose)
+    drawConcepts(part("concepts"), data.concepts, memory.active)
     action("rest").hidden = !data.restAbsent
-    for (const button of root.querySelectorAll(".action")) {
-      const why = refusal(button.dataset.action, now)
-      if (why) button.setAttribute("aria-disabled", "true")
+    setText(action("all"), now.pages > 1 ? "Select page" : "Select all")
+    action("everything").hidden = now.pages < 2 || !(data.everything || data.reason)
+    setText(action("everything"), `Select all ${grouped(now.total)}`)
+    for (const [name, button] of actions) {
+      if (refusal(name, now)) button.setAttribute("aria-disabled", "true")
       else button.removeAttribute("aria-disabled")
-      describe(button, why ? [why] : explanation(button.dataset.action, now))
     }
+    const visible = [bar.className, ...[...actions.values()].map(button => button.hidden), now.pages > 1].join()
+    if (visible !== settled) requestAnimationFrame(roving.settle)
+    settled = visible
+  }
+
+  for (const [name, button] of actions) {
+    describe(button, () => {
+      const now = situation()
+      const why = name === "yes" || name === "no" ? null : refusal(name, now)
+      return why ? [why] : explanation(name, now)
+    })
   }
 
   function update(next, setStateValue) {
@@ -191,39 +328,99 @@ function createGrid(parentElement, store) {
       reported = JSON.stringify(said)
       setStateValue("up", { ...message, ...said })
     }
+    const turnedOver = data.paging && next.paging && next.scope === data.scope && next.paging.page !== data.paging.page
+    const hadFocus = tiles.contains(parentElement.activeElement)
     data = next
     outbox.acknowledge(data.ack)
 
     const before = order
-    const hadFocus = tiles.contains(parentElement.activeElement)
     order = data.images.map(image => image.id)
     byId = new Map(data.images.map(image => [image.id, image]))
-    nodes = new Map(order.map(id => [id, nodes.get(id) ?? createTile(id)]))
-    if (order.length !== before.length || order.some((id, position) => id !== before[position])) {
-      tiles.replaceChildren(...nodes.values())
-      focused = Math.max(0, Math.min(focused, order.length - 1))
-      anchor = focused
-    }
-    memory.selected = stillShown(memory.selected, order)
+    const others = order.length !== before.length || order.some((id, position) => id !== before[position])
+    const now = { scope: data.scope, total: total() }
+    memory.selection = carried(memory.selection, memory, now, order)
+    if (memory.selection.everything && !data.everything) memory.selection = nothing()
+    if (asked && (memory.scope !== now.scope || memory.total !== now.total)) answer(false)
+    Object.assign(memory, now)
     if (data.active !== null && data.active !== memory.given) memory.active = data.active
     memory.given = data.active
     if (!activeConcept()) memory.active = data.concepts[0]?.id ?? null
 
-    tiles.style.setProperty("--size", `${data.size}px`)
+    if (others) {
+      dragging.stop()
+      hideTooltip()
+      nodes = new Map(order.map(id => [id, nodes.get(id) ?? createTile(id)]))
+      for (const id of order) describe(nodes.get(id).node, () => hoverText(id))
+      focused = turnedOver ? 0 : Math.max(0, Math.min(focused, order.length - 1))
+      anchor = null
+      base = null
+    }
+    draw()
+    if (others) {
+      tiles.replaceChildren(...order.map(id => nodes.get(id).node))
+      order.forEach((id, position) => (nodes.get(id).node.tabIndex = position === focused ? 0 : -1))
+    }
+    applySize(chosenSize() ?? data.size)
     root.style.setProperty("--header", `${headerHeight()}px`)
-    part("empty").textContent = data.empty
+    setText(part("empty"), data.empty)
     part("empty").hidden = order.length > 0
     tiles.hidden = order.length === 0
     root.hidden = false
-    draw()
     // Focus must not fall out of the grid, or the next key would reach Streamlit's own shortcuts.
     if (hadFocus && !tiles.contains(parentElement.activeElement)) focusTile(focused, false)
+    if (turnedOver) {
+      showStart()
+      announce(`Page ${data.paging.page + 1} of ${data.paging.pages}, images ${rangeText(data.paging, order.length)}`)
+    }
+  }
+
+  const hoverText = id => {
+    const image = byId.get(id)
+    return image ? [...sentences(image, chipsOf(image, waitingTags())), ...(image.details ?? [])] : null
+  }
+
+  /** A page begins at its first image: scroll there if that is above what can be seen, and leave all else alone. */
+  function showStart() {
+    const { top } = view()
+    const start = tiles.getBoundingClientRect().top
+    if (start < top) scrollerOf(root).scrollTop += start - top
+  }
+
+  // --- size ----------------------------------------------------------------------------------------------------
+
+  function applySize(wanted) {
+    if (wanted === size) return
+    size = wanted
+    tiles.style.setProperty("--size", `${size}px`)
+    tiles.style.setProperty("--least", String(leastColumns(size)))
+  }
+
+  /** Zoom around the image in focus, or the first one in view: it stays where it is on the screen. */
+  function resize(wanted) {
+    if (wanted === size) return
+    const { top, bottom } = view()
+    const tops = order.map(id => nodes.get(id).node.getBoundingClientRect().top)
+    const inView = position => tops[position] >= top - 1 && tops[position] < bottom
+    const kept = inView(focused) ? focused : tops.findIndex((_, position) => inView(position))
+    keepSize(wanted)
+    applySize(wanted)
+    const node = nodes.get(order[kept])?.node
+    if (node) scrollerOf(root).scrollTop += node.getBoundingClientRect().top - tops[kept]
+    drawToolbar()
+  }
+
+  /** The part of the window in which tiles can be seen: not under Streamlit's header nor under our bar. */
+  function view() {
+    const at = bar.getBoundingClientRect()
+    const below = bar.hidden || at.top > window.innerHeight / 2
+    const top = below ? parseFloat(root.style.getPropertyValue("--header")) || 0 : at.bottom
+    return { top, bottom: below && !bar.hidden ? at.top : window.innerHeight }
   }
 
   // --- focus and keys ------------------------------------------------------------------------------------------
 
   function focusTile(position, scroll = true) {
-    const tile = nodes.get(order[position])
+    const tile = nodes.get(order[position])?.node
     if (!tile) return
     tile.focus({ preventScroll: true }) // "focusin" below notes the position
     if (scroll) tile.scrollIntoView({ block: "nearest" })
@@ -235,9 +432,7 @@ function createGrid(parentElement, store) {
     return document.querySelector("[data-testid=stHeader]")?.offsetHeight ?? 0
   }
 
-  function columns() {
-    return getComputedStyle(tiles).gridTemplateColumns.split(" ").length
-  }
+  const columns = () => getComputedStyle(tiles).gridTemplateColumns.split(" ").length
 
   function showKeys(visible) {
     keysPanel.hidden = !visible
@@ -252,151 +447,158 @@ function createGrid(parentElement, store) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
     const digit = digitOf(event)
 
-    if (key === "z" && !event.altKey) return simple(event.shiftKey ? "redo" : "undo"), true
-    if (key === "y" && !event.altKey) return simple("redo"), true
-    if (key === "a" && !event.altKey) return select(new Set(order)), true
-    if (key === "Escape") {
-      if (!keysPanel.hidden) return showKeys(false), true
-      if (memory.selected.size) return select(new Set()), true
-      return false
+    if (key === "Escape") return escape()
+    if (asked) return false
+    if (key === "a" && !event.altKey) return perform(event.shiftKey ? "everything" : "all"), true
+    if (data.toolbar && key === "z" && !event.altKey) return simple(event.shiftKey ? "redo" : "undo"), true
+    if (data.toolbar && key === "y" && !event.altKey) return simple("redo"), true
+    if (command || event.altKey || !order.length) return false // Ctrl with + or - zooms the whole page
+    if (key === "+" || key === "=") return perform("larger"), true
+    if (key === "-" || key === "_") return perform("smaller"), true
+    const to = { PageDown: "next", ".": "next", PageUp: "previous", ",": "previous" }[key]
+    if (to && data.paging && data.paging.pages > 1) return perform(to), true
+    const subject = onTile ? [order[focused]] : []
+    if (digit && data.toolbar && data.concepts[digit - 1]) {
+      choose(data.concepts[digit - 1].id)
+      return tagSelected(memory.active, !event.shiftKey, subject), true
     }
-    if (command || event.altKey || !order.length) return false
-    const chosen = statement().selected
-    const subject = chosen.length ? chosen : onTile ? [order[focused]] : []
-    if (digit && data.concepts[digit - 1]) {
-      memory.active = data.concepts[digit - 1].id
-      return tag(subject, memory.active, !event.shiftKey), true
-    }
-    if (event.code === "Digit0" || event.code === "Numpad0") return tag(subject, memory.active, null), true
+    if (data.toolbar && /^(Digit|Numpad)0$/.test(event.code)) return tagSelected(memory.active, null, subject), true
     if (!onTile) return false
 
-    if (key === " ") return toggle(fresh(event), focused), true
+    if (key === " ") return event.shiftKey ? stretch(fresh(event), focused) : toggle(fresh(event), focused), true
     if (key === "Enter") return openImage(order[focused]), true
-    const to = movedFocus(key, focused, columns(), order.length)
-    if (to === null) return false
-    focusTile(to)
-    if (event.shiftKey) select(new Set([...memory.selected, ...rangeBetween(order, anchor, to)]))
-    else anchor = to
+    const next = movedFocus(key, focused, columns(), order.length)
+    if (next === null) return false
+    if (event.shiftKey) {
+      anchor ??= focused
+      stretch(memory.selection, next)
+    } else [anchor, base] = [next, null]
+    focusTile(next)
     return true
+  }
+
+  function escape() {
+    if (asked) return answer(false), true
+    if (dragging.active) return select(before), dragging.stop(), true
+    if (!keysPanel.hidden) return showKeys(false), true
+    if (sizeOf(memory.selection, total())) return select(nothing()), announceCount(), true
+    return false
   }
 
   /** The selection that a click adds to: a new one if the last has been tagged, unless a key says "go on". */
   function fresh(event) {
-    const start = spent && !event.shiftKey && !event.ctrlKey && !event.metaKey ? new Set() : memory.selected
+    const start = spent && !event.shiftKey && !event.ctrlKey && !event.metaKey ? nothing() : memory.selection
     spent = false
     return start
   }
 
   root.onkeydown = event => {
-    const inConcepts = event.target.closest?.(".concepts")
-    if (inConcepts && /^Arrow(Left|Right)$/.test(event.key)) moveConcept(event.key === "ArrowRight" ? 1 : -1)
-    else if (!press(event)) {
+    // Digits, letters and arrows belong to the number that is being typed.
+    if (event.target === pageInput && typing(event)) return event.stopPropagation()
+    const inBar = bar.contains(event.target)
+    if (!(inBar && roving.move(event)) && !press(event)) {
       // What means nothing here must still not reach Streamlit's shortcuts (r reruns, c clears caches); Escape may
       // close the dialog that the grid is in.
       if (event.key !== "Escape") event.stopPropagation()
-      return
+      return undefined
     }
     event.preventDefault()
     event.stopPropagation()
+    return undefined
   }
 
-  function moveConcept(step) {
-    const count = data.concepts.length
-    if (!count) return
-    const position = data.concepts.findIndex(concept => concept.id === memory.active)
-    choose(data.concepts[(position + step + count) % count].id)
-    part("concepts").querySelector("[aria-checked=true]").focus()
+  function typing(event) {
+    if (event.key === "Enter") turnToTyped()
+    else if (event.key === "Escape") pageInput.value = grouped(data.paging.page + 1)
+    else return !(/^(ArrowLeft|ArrowRight|PageUp|PageDown)$/.test(event.key))
+    return true
+  }
+
+  function turnToTyped() {
+    turn(typedPage(pageInput.value, data.paging.pages))
+    pageInput.value = grouped(awaited() + 1)
+    pageInput.select()
+  }
+  pageInput.onfocus = () => pageInput.select()
+  pageInput.onblur = () => {
+    if (data.paging) turnToTyped()
   }
 
   // --- mouse and touch -----------------------------------------------------------------------------------------
 
-  function click(event, tile) {
-    const id = Number(tile.dataset.id)
-    const position = order.indexOf(id)
-    if (event.target.closest(".open")) return openImage(id)
-    focusTile(position, false)
-    const start = fresh(event)
-    if (event.shiftKey) return select(new Set([...start, ...rangeBetween(order, anchor, position)]))
-    return toggle(start, position)
-  }
-
-  let drag = null
-  let dragged = false
-  const here = event => {
-    const frame = root.getBoundingClientRect()
-    return { x: event.clientX - frame.left, y: event.clientY - frame.top }
-  }
-
-  tiles.onpointerdown = event => {
-    dragged = false
-    if (event.pointerType !== "mouse" || event.button !== 0 || event.target.closest(".open")) return
-    drag = { from: here(event), start: null, pointer: event.pointerId }
-  }
-  tiles.onpointermove = event => {
-    if (!drag) return
-    const to = here(event)
-    if (!drag.start) {
-      if (Math.hypot(to.x - drag.from.x, to.y - drag.from.y) < DRAG_THRESHOLD_PX) return
-      drag.start = new Set(fresh(event))
-      drag.rectangles = order.map(id => rectangle(nodes.get(id), id))
-      tiles.setPointerCapture(drag.pointer)
-      root.classList.add("dragging")
+  let before = nothing() // the selection before a drag
+  const dragging = installDragging({
+    root,
+    tiles,
+    marquee: part("marquee"),
+    view,
+    rectangles() {
+      const frame = root.getBoundingClientRect()
+      return order.map(id => {
+        const at = nodes.get(id).node.getBoundingClientRect()
+        return {
+          id,
+          left: at.left - frame.left,
+          top: at.top - frame.top,
+          right: at.right - frame.left,
+          bottom: at.bottom - frame.top,
+        }
+      })
+    },
+    begin(event) {
       hideTooltip()
-    }
-    const box = boxBetween(drag.from, to)
-    Object.assign(marquee.style, {
-      left: `${box.left}px`,
-      top: `${box.top}px`,
-      width: `${box.right - box.left}px`,
-      height: `${box.bottom - box.top}px`,
-    })
-    marquee.hidden = false
-    const next = new Set([...drag.start, ...touched(drag.rectangles, box)])
-    if (next.size !== memory.selected.size || [...next].some(id => !memory.selected.has(id))) select(next)
-  }
-  tiles.onpointerup = tiles.onpointercancel = () => {
-    dragged = Boolean(drag?.start)
-    if (dragged && memory.selected.size) focusTile(order.findIndex(id => memory.selected.has(id)), false)
-    drag = null
-    marquee.hidden = true
-    root.classList.remove("dragging")
-  }
-  function rectangle(tile, id) {
-    const frame = root.getBoundingClientRect()
-    const at = tile.getBoundingClientRect()
-    return {
-      id,
-      left: at.left - frame.left,
-      top: at.top - frame.top,
-      right: at.right - frame.left,
-      bottom: at.bottom - frame.top,
-    }
-  }
+      before = fresh(event)
+    },
+    reach(ids) {
+      const next = including(before, ids)
+      if (next.ids.size !== memory.selection.ids.size || [...next.ids].some(id => !memory.selection.ids.has(id))) select(next)
+    },
+    end() {
+      const first = order.findIndex(id => holds(memory.selection, id))
+      if (first >= 0) focusTile(first, false)
+      announceCount()
+    },
+  })
 
   // A screen reader moves the focus without our keys.
   tiles.addEventListener("focusin", event => {
     const tile = event.target.closest(".tile")
     if (!tile) return
-    nodes.get(order[focused])?.setAttribute("tabindex", "-1")
+    nodes.get(order[focused])?.node.setAttribute("tabindex", "-1")
     focused = order.indexOf(Number(tile.dataset.id))
     tile.tabIndex = 0
   })
+  tiles.addEventListener("load", event => pictureLoaded(event.target), true)
+
+  let unclicked = null // the selection before the click that may be the first half of a double click
   tiles.onclick = event => {
     const tile = event.target.closest(".tile")
-    if (tile && !dragged) click(event, tile)
-    dragged = false
+    if (dragging.ended || !tile) return
+    const id = Number(tile.dataset.id)
+    if (event.target.closest(".open")) return void openImage(id)
+    if (event.detail < 2) unclicked = { selection: memory.selection, spent, saved }
+    const position = order.indexOf(id)
+    focusTile(position, false)
+    const start = fresh(event)
+    if (event.shiftKey) stretch(start, position)
+    else toggle(start, position)
   }
   tiles.ondblclick = event => {
     const tile = event.target.closest(".tile")
-    if (tile && !event.target.closest(".open")) openImage(Number(tile.dataset.id))
+    if (!tile || !unclicked || event.target.closest(".open")) return
+    ;({ spent, saved } = unclicked)
+    select(unclicked.selection)
+    openImage(Number(tile.dataset.id))
   }
-  toolbar.onclick = event => {
+  bar.onclick = event => {
     const button = event.target.closest(".action")
+    const chosen = event.target.closest(".pill")
     if (button) perform(button.dataset.action)
+    if (chosen) choose(Number(chosen.dataset.concept))
     if (button?.dataset.action !== "keys" && !keysPanel.hidden) showKeys(false)
   }
 
-  // --- leaving -------------------------------------------------------------------------------------------------
+  // --- coming and leaving --------------------------------------------------------------------------------------
 
   // A click elsewhere may lead to another page, where nobody would answer: hand over what still waits.
   const elsewhere = event => {
@@ -405,16 +607,36 @@ function createGrid(parentElement, store) {
   const away = () => outbox.flush()
   document.addEventListener("pointerdown", elsewhere, true)
   window.addEventListener("pagehide", away)
+  const removeSkipLink = installSkipLink({ root, focus: () => focusTile(focused) })
+  // how much of a tile the bar hides, for scrolling to it
+  const barHeight = new ResizeObserver(() => {
+    root.style.setProperty("--bar", `${bar.offsetHeight}px`)
+    roving.settle()
+  })
+  barHeight.observe(bar)
 
-  action("undo").append(icon("M6 3 2.5 6.5 6 10 M3 6.5h6.5a3.5 3.5 0 0 1 0 7H7"), "Undo")
-  action("redo").append(icon("M10 3l3.5 3.5L10 10 M13 6.5H6.5a3.5 3.5 0 0 0 0 7H9"))
-  action("keys").append(icon("M1.5 4h13v8h-13z M4 6.5h.01 M6.7 6.5h.01 M9.3 6.5h.01 M12 6.5h.01 M5 9.5h6"))
+  const drawings = {
+    undo: "M6 3 2.5 6.5 6 10 M3 6.5h6.5a3.5 3.5 0 0 1 0 7H7",
+    redo: "M10 3l3.5 3.5L10 10 M13 6.5H6.5a3.5 3.5 0 0 0 0 7H9",
+    keys: "M1.5 4h13v8h-13z M4 6.5h.01 M6.7 6.5h.01 M9.3 6.5h.01 M12 6.5h.01 M5 9.5h6",
+    first: "M11.5 3.5 7 8l4.5 4.5 M4 3.5v9",
+    previous: "M10 3.5 5.5 8l4.5 4.5",
+    next: "M6 3.5 10.5 8 6 12.5",
+    last: "M4.5 3.5 9 8l-4.5 4.5 M12 3.5v9",
+    smaller: "M3.5 8h9",
+    larger: "M3.5 8h9 M8 3.5v9",
+  }
+  for (const [name, path] of Object.entries(drawings)) action(name).append(icon(path))
+  action("undo").append("Undo")
 
   const grid = {
-    draw,
+    drawPictures,
     update,
     leave() {
       outbox.flush()
+      dragging.stop()
+      removeSkipLink()
+      barHeight.disconnect()
       clearTimeout(reportTimer)
       document.removeEventListener("pointerdown", elsewhere, true)
       window.removeEventListener("pagehide", away)

@@ -62,22 +62,24 @@ export function createOutbox({ client, transmit, retryMs = 4000, timers = global
   }
 }
 
-/** The tags among the events that wait, less those that an undo behind them takes back. */
-export function effectiveTags(events) {
+/** The tags among the events that wait and concern what is shown, less those that an undo behind them takes back. */
+export function effectiveTags(events, scope = null) {
   const tags = []
   for (const event of events) {
     if (event.kind === "tag") tags.push(event)
     else if (event.kind === "undo") tags.pop()
   }
-  return tags
+  return tags.filter(tag => !tag.everything || tag.scope === scope)
 }
 
 /** An image's chips [[name, present], ...] as they will be once the tags that wait are saved. */
 export function chipsAfter(chips, id, tags, nameOf) {
+  if (!tags.length) return chips
   const after = new Map(chips)
   for (const tag of tags) {
     const name = nameOf(tag.concept)
-    if (name === undefined || !tag.ids.includes(id)) continue
+    // a tag of everything names the images it leaves out
+    if (name === undefined || tag.ids.includes(id) === Boolean(tag.everything)) continue
     if (tag.present === null) after.delete(name)
     else after.set(name, tag.present)
   }

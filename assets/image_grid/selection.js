@@ -1,20 +1,54 @@
-// Which tiles a click, a key or a drag selects: plain functions of indices, ids and rectangles.
+// What is selected, and what a click, a key or a drag adds to it: plain functions of indices, ids and rectangles.
+
+/** Nothing is selected. A selection holds the ids in `ids`, or with `everything` all of the scope but those. */
+export const nothing = () => ({ everything: false, ids: new Set() })
+
+export const whole = () => ({ everything: true, ids: new Set() })
+
+export function holds(selection, id) {
+  return selection.ids.has(id) !== selection.everything
+}
+
+/** A new selection with these ids put in. */
+export function including(selection, ids) {
+  const next = new Set(selection.ids)
+  for (const id of ids) selection.everything ? next.delete(id) : next.add(id)
+  return { everything: selection.everything, ids: next }
+}
+
+/** A new selection with `id` put in, or taken out if it was in. */
+export function toggled(selection, id) {
+  const next = new Set(selection.ids)
+  if (!next.delete(id)) next.add(id)
+  return { everything: selection.everything, ids: next }
+}
+
+/** How many images are selected, of `total` in the scope. */
+export function sizeOf(selection, total) {
+  return selection.everything ? Math.max(0, total - selection.ids.size) : selection.ids.size
+}
+
+/** The part of a selection that is shown, named one by one. */
+export function stillShown(selection, order) {
+  return { everything: false, ids: new Set(order.filter(id => holds(selection, id))) }
+}
+
+/**
+ * What is left of a selection when other images are shown. `before` and `now` say {scope, total}.
+ *
+ * Pages of one scope share a selection. Where the scope has more or fewer images than before (a tag took some out of a
+ * filter), ids on other pages may no longer belong to it: what nobody can see is then given up. A tag must never reach
+ * an image that the person cannot know to be selected.
+ */
+export function carried(selection, before, now, order) {
+  if (before.scope !== now.scope) return nothing()
+  if (now.scope === null || before.total !== now.total) return stillShown(selection, order)
+  return selection
+}
 
 /** Ids from position a to position b of `order`, both included, whichever comes first. */
 export function rangeBetween(order, a, b) {
   return order.slice(Math.min(a, b), Math.max(a, b) + 1)
-}
-
-/** A new Set with `id` added, or taken out if it was in. */
-export function toggled(selected, id) {
-  const next = new Set(selected)
-  if (!next.delete(id)) next.add(id)
-  return next
-}
-
-/** The members of `selected` that are still shown; what is not on screen must never be tagged. */
-export function stillShown(selected, order) {
-  return new Set(order.filter(id => selected.has(id)))
 }
 
 /** Where a key moves the focus among `count` tiles in rows of `columns`; null if the key does not move it. */
@@ -46,6 +80,24 @@ export function touched(rectangles, box) {
   return rectangles
     .filter(r => r.left <= box.right && r.right >= box.left && r.top <= box.bottom && r.bottom >= box.top)
     .map(r => r.id)
+}
+
+/** Position of the rectangle at a point, or of the nearest one; -1 where there is none. */
+export function nearest(rectangles, { x, y }) {
+  let best = -1
+  let least = Infinity
+  rectangles.forEach((r, position) => {
+    const distance = Math.hypot(Math.max(r.left - x, 0, x - r.right), Math.max(r.top - y, 0, y - r.bottom))
+    if (distance < least) [best, least] = [position, distance]
+  })
+  return best
+}
+
+/** Pixels to scroll per frame while dragging at height y of a view from top to bottom: more the closer to an edge. */
+export function edgeSpeed(y, top, bottom, zone = 56, most = 20) {
+  if (y < top + zone) return -Math.ceil(most * Math.min(1, (top + zone - y) / zone))
+  if (y > bottom - zone) return Math.ceil(most * Math.min(1, (y - bottom + zone) / zone))
+  return 0
 }
 
 /** The number key of an event, 1..9, wherever the layout puts digits; 0 if it is none. */

@@ -1,47 +1,82 @@
 // One tile per image: built once per id, afterwards only what differs is touched.
 
-/** A tile without content. */
+let blank = null
+
+/** A tile without content: its nodes by name, so that nothing is looked up again. */
 export function createTile(id) {
-  const tile = element("div", "tile", { role: "option", "aria-selected": "false" })
-  tile.dataset.id = id
-  tile.tabIndex = -1
+  blank ??= blankTile()
+  const node = blank.cloneNode(true)
+  node.dataset.id = id
+  const part = name => node.querySelector(`.${name}`)
+  return {
+    node,
+    frame: part("frame"),
+    picture: part("picture"),
+    chips: part("chips"),
+    label: part("label"),
+    value: part("value"),
+    verdict: part("verdict"),
+    shown: "",
+    thumbnail: null,
+    chosen: false,
+  }
+}
+
+function blankTile() {
+  const tile = element("div", "tile", { role: "option", "aria-selected": "false", tabindex: "-1" })
   const frame = element("div", "frame")
   const picture = element("img", "picture", { alt: "", draggable: "false", decoding: "async" })
-  picture.onload = () => {
-    // A photo smaller than its tile is blurred by smoothing; show its pixels instead.
-    picture.classList.toggle("tiny", Math.max(picture.naturalWidth, picture.naturalHeight) < 48)
-    frame.classList.add("loaded")
-  }
+  const check = element("span", "check")
+  check.append(icon("M3.5 8.5 6.5 11.5 12.5 5"))
   const open = element("button", "open", { type: "button", tabindex: "-1", "aria-hidden": "true" })
   open.append(icon("M9 2h5v5 M14 2 8.5 7.5 M7 14H2V9 M2 14l5.5-5.5"))
-  frame.append(picture, element("div", "chips"), element("span", "check"), open)
-  frame.querySelector(".check").append(icon("M3.5 8.5 6.5 11.5 12.5 5"))
+  frame.append(picture, element("div", "chips"), check, open)
   const caption = element("div", "caption")
   caption.append(element("span", "label"), element("span", "value"))
   tile.append(frame, caption, element("div", "verdict"))
   return tile
 }
 
-/** Bring a tile up to its image. `chips` already hold what waits to be saved; `colorOf` gives a concept's colour. */
-export function updateTile(tile, image, { chips, colorOf, thumbnail }) {
-  const picture = tile.querySelector(".picture")
-  if (thumbnail && picture.src !== thumbnail) picture.src = thumbnail
-  const wrong = image.correct === false
-  tile.classList.toggle("wrong", wrong)
-  setText(tile.querySelector(".label"), image.label)
-  setText(tile.querySelector(".value"), image.value)
-  setText(tile.querySelector(".verdict"), wrong ? image.predicted : image.note)
-
-  const wanted = JSON.stringify(chips.map(([name, present]) => [name, present, colorOf(name)]))
-  const holder = tile.querySelector(".chips")
-  if (holder.dataset.shown !== wanted) {
-    holder.dataset.shown = wanted
-    holder.replaceChildren(...chips.map(([name, present]) => chip(name, present, colorOf(name))))
-  }
-  tile.setAttribute("aria-label", sentences(image, chips).join(", "))
+/** A picture has come: to be called for the "load" events of all pictures. */
+export function pictureLoaded(picture) {
+  // A photo smaller than its tile is blurred by smoothing; show its pixels instead.
+  picture.classList.toggle("tiny", Math.max(picture.naturalWidth, picture.naturalHeight) < 48)
+  picture.parentElement.classList.add("loaded")
 }
 
-/** Everything known about an image, a line each; the name comes first. */
+export function setThumbnail(tile, thumbnail) {
+  if (!thumbnail || tile.thumbnail === thumbnail) return
+  tile.thumbnail = thumbnail
+  tile.picture.src = thumbnail
+}
+
+/** Bring a tile up to its image. `chips` already hold what waits to be saved; `colorOf` gives a concept's colour. */
+export function updateTile(tile, image, { chips, colorOf, place }) {
+  const wanted = JSON.stringify([image, chips.map(([name, present]) => [name, present, colorOf(name)]), place])
+  if (tile.shown === wanted) return
+  tile.shown = wanted
+  const wrong = image.correct === false
+  tile.node.classList.toggle("wrong", wrong)
+  setText(tile.label, image.label)
+  setText(tile.value, image.value)
+  setText(tile.verdict, wrong ? image.predicted : image.note)
+  tile.chips.replaceChildren(...chips.map(([name, present]) => chip(name, present, colorOf(name))))
+  tile.node.setAttribute("aria-label", sentences(image, chips).join(", "))
+  if (image.details?.length) tile.node.setAttribute("aria-description", image.details.join(", "))
+  else tile.node.removeAttribute("aria-description")
+  if (place) {
+    tile.node.setAttribute("aria-posinset", place[0])
+    tile.node.setAttribute("aria-setsize", place[1])
+  }
+}
+
+export function setChosen(tile, chosen) {
+  if (tile.chosen === chosen) return
+  tile.chosen = chosen
+  tile.node.setAttribute("aria-selected", String(chosen))
+}
+
+/** Everything a tile itself says about its image, a line each; the name comes first. */
 export function sentences(image, chips) {
   const lines = [image.title]
   if (image.label) lines.push(`labelled ${image.label}`)

@@ -1,14 +1,15 @@
 // One tooltip for the whole component: appears after a moment of rest, never takes the pointer or the focus.
 
 const TOOLTIP_DELAY = 450
+/** Longer for the keyboard: who moves from image to image should not see one flash after the other. */
+const TOOLTIP_KEYBOARD_DELAY = 900
 
 /** Lines to show for an element: set by `describe`, read by the tooltip. */
 const descriptions = new WeakMap()
 
-/** Give an element its tooltip: an array of lines, the first one strong, or null for none. */
+/** Give an element its tooltip: a function that returns lines, the first one strong, or null for none. */
 export function describe(element, lines) {
-  if (lines) descriptions.set(element, lines)
-  else descriptions.delete(element)
+  descriptions.set(element, lines)
 }
 
 /** Show the descriptions of what is under the mouse or has the keyboard's focus inside `root`. */
@@ -26,8 +27,10 @@ export function installTooltip(root, box) {
     box.hidden = true
   }
   const show = element => {
+    const lines = descriptions.get(element)()
+    if (!lines) return
     box.replaceChildren(
-      ...descriptions.get(element).map((line, position) => {
+      ...lines.map((line, position) => {
         const row = document.createElement("div")
         row.className = position ? "tooltip-line" : "tooltip-title"
         row.textContent = line
@@ -49,14 +52,17 @@ export function installTooltip(root, box) {
     if (next === owner) return
     hide()
     owner = next
-    if (next) timer = setTimeout(() => next.isConnected && descriptions.has(next) && show(next), delay)
+    if (next) timer = setTimeout(() => next.isConnected && show(next), delay)
   }
 
   root.onpointerover = event => event.pointerType === "mouse" && consider(event.target, TOOLTIP_DELAY)
   root.onpointerleave = hide
   root.addEventListener("pointerdown", hide)
   root.addEventListener("keydown", hide)
-  root.addEventListener("focusin", event => event.target.matches(".action:focus-visible") && consider(event.target, 0))
+  root.addEventListener("focusin", event => {
+    if (!event.target.matches(":focus-visible")) return
+    consider(event.target, event.target.matches("button") ? 0 : TOOLTIP_KEYBOARD_DELAY)
+  })
   root.addEventListener("focusout", hide)
   return hide
 }

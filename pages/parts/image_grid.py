@@ -55,7 +55,17 @@ _component = st.components.v2.component(
     html=source("image_grid", "image_grid.html"),
     css=source("image_grid", "image_grid.css"),
     js=source(
-        "image_grid", "dom.js", "selection.js", "outbox.js", "tooltip.js", "tiles.js", "toolbar.js", "image_grid.js"
+        "image_grid",
+        "dom.js",
+        "selection.js",
+        "paging.js",
+        "outbox.js",
+        "tooltip.js",
+        "tiles.js",
+        "toolbar.js",
+        "pointer.js",
+        "skip.js",
+        "image_grid.js",
     ),
 )
 

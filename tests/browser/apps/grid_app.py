@@ -20,6 +20,8 @@ CONCEPTS = [
 ]
 PIXELS = int(os.environ.get("GRID_PIXELS", "120"))
 PAUSE = float(os.environ.get("GRID_PAUSE", "0"))
+# images of the band that is paged through; 0 shows one page of no band, from the number typed
+TOTAL = int(os.environ.get("GRID_TOTAL", "0"))
 
 
 @st.cache_data
@@ -46,13 +48,16 @@ state = st.session_state
 state.setdefault("tags", {})  # (image, concept) -> bool
 state.setdefault("history", [])
 state.setdefault("events", [])
+state.setdefault("page", 0)
 
 
 def on_event(event: GridEvent) -> None:
     state.events.append([event.kind, list(event.ids), event.concept, event.present])
-    if event.kind == "tag":
+    if event.kind == "page":
+        state.page = event.page
+    elif event.kind == "tag":
         state.history.append(dict(state.tags))
-        for image in event.ids:
+        for image in sorted(set(range(TOTAL)) - set(event.left_out)) if event.everything else event.ids:
             if event.present is None:
                 state.tags.pop((image, event.concept), None)
             else:
@@ -67,6 +72,14 @@ def explore() -> None:
     first = left.number_input("First image", 0, 10_000, 0, step=60)
     count = middle.number_input("How many", 0, 500, 60)
     size = right.number_input("Size", 60, 300, 120)
+    paging = {}
+    if TOTAL:
+        band = left.text_input("Band", "mid", on_change=lambda: state.update(page=0))
+        pages = -(-TOTAL // int(count))
+        state.page = min(state.page, pages - 1)
+        first = state.page * int(count)
+        count = min(int(count), TOTAL - first)
+        paging = {"total": TOTAL, "page": state.page, "pages": pages, "scope": band, "everything": True}
     names = {concept.id: concept.name for concept in CONCEPTS}
     images = []
     for number in range(int(first), int(first) + int(count)):
@@ -81,18 +94,22 @@ def explore() -> None:
                 label=label,
                 predicted=("landbird" if number % 2 else "waterbird") if wrong else label,
                 correct=not wrong,
+                details=(f"split {'val' if number % 2 else 'train'}",),
                 chips=tuple((names[c], present) for (i, c), present in state.tags.items() if i == number),
             )
         )
     time.sleep(PAUSE)  # a page that has more to do
-    grid = image_grid("grid", images, CONCEPTS, on_event=on_event, size=int(size), rest_absent=True)
+    grid = image_grid("grid", images, CONCEPTS, on_event=on_event, size=int(size), rest_absent=not TOTAL, **paging)
     st.code(
         json.dumps(
             {
                 "events": state.events,
-                "tags": [[i, c, present] for (i, c), present in state.tags.items()],
+                "tags": [[i, c, present] for (i, c), present in state.tags.items()][:100],
+                "tagged": len(state.tags),
                 "selected": list(grid.selected),
                 "concept": grid.concept,
+                "elsewhere": grid.elsewhere,
+                "everything": grid.everything,
             }
         ),
         language=None,

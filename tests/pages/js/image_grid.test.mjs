@@ -3,9 +3,16 @@ import test from "node:test"
 
 import { load } from "./load.mjs"
 
-const { rangeBetween, toggled, stillShown, movedFocus, boxBetween, touched, digitOf } = await load("image_grid/selection.js")
+const {
+  nothing, whole, holds, including, toggled, sizeOf, stillShown, carried, rangeBetween, movedFocus, boxBetween, touched,
+  nearest, edgeSpeed, digitOf,
+} = await load("image_grid/selection.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
-const { countText, refusal } = await load("image_grid/toolbar.js")
+const { grouped, rangeText, typedPage, turned, awaitedPage, zoomed, leastColumns, SIZES } = await load("image_grid/paging.js")
+const { countText, refusal, explanation, question } = await load("image_grid/paging.js", "image_grid/toolbar.js")
+
+const selectionOf = (...ids) => ({ everything: false, ids: new Set(ids) })
+const allBut = (...ids) => ({ everything: true, ids: new Set(ids) })
 
 /** Timers that run when told to. */
 function clock() {
@@ -40,15 +47,39 @@ test("a range holds both its ends, whichever was clicked first", () => {
   assert.deepEqual(rangeBetween([7, 3, 9, 4], 2, 2), [9])
 })
 
-test("toggling twice changes nothing and leaves the set given alone", () => {
-  const before = new Set([1])
-  assert.deepEqual([...toggled(toggled(before, 2), 2)], [1])
-  assert.deepEqual([...toggled(before, 1)], [])
-  assert.deepEqual([...before], [1])
+test("toggling twice changes nothing and leaves the selection given alone", () => {
+  const before = selectionOf(1)
+  assert.deepEqual(toggled(toggled(before, 2), 2), before)
+  assert.deepEqual(toggled(before, 1), nothing())
+  assert.deepEqual([...before.ids], [1])
 })
 
-test("what is no longer shown is no longer selected", () => {
-  assert.deepEqual([...stillShown(new Set([1, 2, 9]), [2, 1, 5])], [2, 1])
+test("a whole band is selected but for what is taken out of it", () => {
+  const band = toggled(toggled(whole(), 3), 8)
+  assert.deepEqual([2, 3, 8, 9].map(id => holds(band, id)), [true, false, false, true])
+  assert.equal(sizeOf(band, 4812), 4810)
+  assert.deepEqual(including(band, [3, 4]), allBut(8))
+  assert.equal(sizeOf(selectionOf(1, 2), 4812), 2)
+})
+
+test("what is shown of a selection is named one by one", () => {
+  assert.deepEqual(stillShown(selectionOf(1, 2, 9), [2, 1, 5]), selectionOf(2, 1))
+  assert.deepEqual(stillShown(allBut(1), [2, 1, 5]), selectionOf(2, 5))
+})
+
+test("a selection is carried over the pages of a scope and ends with it", () => {
+  const chosen = selectionOf(1, 2, 9)
+  const mid = { scope: "mid", total: 100 }
+  assert.deepEqual(carried(chosen, mid, { ...mid }, [50, 51]), chosen)
+  assert.deepEqual(carried(chosen, mid, { scope: "top", total: 100 }, [1, 2]), nothing())
+  assert.deepEqual(carried(whole(), mid, { scope: "top", total: 100 }, [1, 2]), nothing())
+})
+
+test("without a scope, or when the band has other members, only what is seen stays selected", () => {
+  const chosen = selectionOf(1, 2, 9)
+  assert.deepEqual(carried(chosen, { scope: null, total: 3 }, { scope: null, total: 3 }, [2, 3]), selectionOf(2))
+  assert.deepEqual(carried(chosen, { scope: "a", total: 9 }, { scope: "a", total: 8 }, [1, 3]), selectionOf(1))
+  assert.deepEqual(carried(whole(), { scope: "a", total: 9 }, { scope: "a", total: 8 }, [1, 3]), selectionOf(1, 3))
 })
 
 test("arrows move by one and by a row and stop at the edges", () => {
@@ -69,6 +100,22 @@ test("a drawn box takes what it touches, in any direction of drawing", () => {
   const tiles = [0, 1, 2].map(i => ({ id: i, left: i * 100, right: i * 100 + 90, top: 0, bottom: 90 }))
   assert.deepEqual(touched(tiles, boxBetween({ x: 150, y: 50 }, { x: 80, y: 20 })), [0, 1])
   assert.deepEqual(touched(tiles, boxBetween({ x: 92, y: 5 }, { x: 98, y: 9 })), [])
+})
+
+test("a point between tiles belongs to the nearest", () => {
+  const tiles = [0, 1, 2].map(i => ({ id: i, left: i * 100, right: i * 100 + 90, top: 0, bottom: 90 }))
+  assert.equal(nearest(tiles, { x: 150, y: 50 }), 1)
+  assert.equal(nearest(tiles, { x: 97, y: 50 }), 1)
+  assert.equal(nearest(tiles, { x: 9999, y: 9999 }), 2)
+  assert.equal(nearest([], { x: 0, y: 0 }), -1)
+})
+
+test("a drag scrolls faster the nearer it is to an edge, and not at all in the middle", () => {
+  assert.equal(edgeSpeed(400, 100, 800), 0)
+  assert.ok(edgeSpeed(140, 100, 800) < 0)
+  assert.ok(edgeSpeed(105, 100, 800) < edgeSpeed(140, 100, 800))
+  assert.ok(edgeSpeed(795, 100, 800) > edgeSpeed(760, 100, 800))
+  assert.equal(edgeSpeed(5000, 100, 800), edgeSpeed(800, 100, 800))
 })
 
 test("number keys count whatever the keyboard's layout prints on them", () => {
@@ -146,24 +193,103 @@ test("chips show waiting tags as if they were saved", () => {
   assert.deepEqual(chipsAfter([["tree", true]], 7, tags, nameOf), [["tree", true]])
 })
 
+test("a tag of everything reaches every image of its own scope but those left out", () => {
+  const nameOf = () => "water"
+  const tag = { kind: "tag", everything: true, scope: "mid", ids: [7], concept: 1, present: true }
+  assert.deepEqual(chipsAfter([], 5, [tag], nameOf), [["water", true]])
+  assert.deepEqual(chipsAfter([], 7, [tag], nameOf), [])
+  assert.deepEqual(effectiveTags([tag], "mid"), [tag])
+  assert.deepEqual(effectiveTags([tag], "top"), [])
+  assert.deepEqual(effectiveTags([tag, { kind: "undo" }], "mid"), [])
+})
+
 test("an undo that waits takes back the tag that waits before it", () => {
   const kinds = ["tag", "tag", "undo", "open", "undo", "undo", "tag"]
   const events = kinds.map((kind, seq) => ({ kind, seq }))
   assert.deepEqual(effectiveTags(events).map(event => event.seq), [6])
 })
 
-test("a button that cannot act says why", () => {
-  const nothing = { concept: null, selected: 0, untagged: 0, shown: 0 }
-  const ready = { concept: { name: "water" }, selected: 2, untagged: 3, shown: 9 }
-  assert.match(refusal("present", nothing), /concept first/)
-  assert.match(refusal("absent", { ...ready, selected: 0 }), /Select images first/)
-  assert.match(refusal("rest", { ...ready, untagged: 0 }), /tagged for “water”/)
-  for (const action of ["present", "absent", "clear", "rest", "all", "none", "undo"]) assert.equal(refusal(action, ready), null)
+test("a range of images is written as it stands among all", () => {
+  const paging = { first: 60, total: 4812, within: "in this band" }
+  assert.equal(rangeText(paging, 60), "61–120 of 4,812 in this band")
+  assert.equal(rangeText({ ...paging, first: 4811 }, 1), "4,812 of 4,812 in this band")
+  assert.equal(rangeText({ ...paging, first: 0, total: 12 }, 12), "All 12 in this band")
+  assert.equal(rangeText({ ...paging, first: 0, total: 1 }, 1), "The only one in this band")
+  assert.equal(rangeText({ ...paging, first: 0, total: 0 }, 0), "0 of 0 in this band")
+  assert.equal(grouped(1234567), "1,234,567")
 })
 
-test("the count names the selection only when there is one", () => {
-  assert.equal(countText(60, 0), "60 shown")
-  assert.equal(countText(60, 3), "60 shown · 3 selected")
-  assert.equal(countText(60, 3, { count: 3, present: true }), "3 saved as present")
-  assert.equal(countText(60, 3, { count: 57, present: false }), "57 saved as absent")
+test("a typed page is taken as meant, or not at all", () => {
+  assert.equal(typedPage(" 3 ", 81), 2)
+  assert.equal(typedPage("1,024", 2000), 1023)
+  assert.equal(typedPage("999", 81), 80)
+  for (const text of ["", "0", "-2", "two", "1e3", "NaN"]) assert.equal(typedPage(text, 81), null)
+})
+
+test("pages turn within their bounds", () => {
+  assert.deepEqual(["first", "previous", "next", "last"].map(to => turned(to, 3, 9)), [0, 2, 4, 8])
+  assert.deepEqual(["first", "previous", "next", "last"].map(to => turned(to, 0, 1)), [null, null, null, null])
+})
+
+test("pressing on turns on from the page asked for, unless it was of another band", () => {
+  const waiting = [{ kind: "page", page: 4, scope: "mid" }, { kind: "page", page: 5, scope: "mid" }, { kind: "tag" }]
+  assert.equal(awaitedPage(waiting, "mid", 3), 5)
+  assert.equal(awaitedPage(waiting, "top", 0), 0)
+})
+
+test("sizes go up and down in steps and stop at the ends", () => {
+  assert.equal(zoomed(120, 1), 150)
+  assert.equal(zoomed(110, -1), 100)
+  assert.equal(zoomed(SIZES.at(-1), 1), SIZES.at(-1))
+  assert.equal(zoomed(SIZES[0], -1), SIZES[0])
+  assert.deepEqual([64, 120, 190, 240].map(leastColumns), [4, 3, 2, 1])
+})
+
+const NOW = {
+  concept: null, selected: 0, elsewhere: 0, untagged: 0, shown: 9, everything: false, reason: "", page: 0, pages: 1,
+  size: 120, total: 9, within: "in this band", paged: false, number: 1,
+}
+
+test("a button that cannot act says why", () => {
+  const none = { ...NOW, shown: 0 }
+  const ready = { ...NOW, concept: { name: "water" }, selected: 2, untagged: 3, page: 1, pages: 3 }
+  assert.match(refusal("present", none), /concept first/)
+  assert.match(refusal("absent", { ...ready, selected: 0 }), /Select images first/)
+  assert.match(refusal("rest", { ...ready, untagged: 0 }), /tagged for “water”/)
+  assert.match(refusal("previous", { ...ready, page: 0 }), /first page/)
+  assert.match(refusal("last", { ...ready, page: 2 }), /last page/)
+  assert.match(refusal("larger", { ...ready, size: 240 }), /as large/)
+  assert.equal(refusal("everything", { ...ready, reason: "Too many." }), "Too many.")
+  for (const action of ["present", "absent", "clear", "rest", "all", "everything", "none", "undo", "first", "next", "smaller"]) {
+    assert.equal(refusal(action, ready), null)
+  }
+})
+
+test("the count says what is selected and what of it cannot be seen", () => {
+  assert.equal(countText(NOW), "9 shown")
+  assert.equal(countText({ ...NOW, selected: 3 }), "9 shown · 3 selected")
+  const paged = { ...NOW, paged: true, total: 4812 }
+  assert.equal(countText(paged), "None selected")
+  assert.equal(countText({ ...paged, selected: 12, elsewhere: 5 }), "12 selected, 5 on other pages")
+  assert.equal(countText({ ...paged, everything: true, selected: 4812 }), "All 4,812 in this band selected")
+  assert.equal(countText({ ...paged, everything: true, selected: 4809 }), "4,809 selected: all in this band but 3")
+  assert.equal(countText(NOW, { count: 3, present: true }), "3 saved as present")
+  assert.equal(countText(NOW, { count: 4812, present: null }), "4,812 saved as untagged")
+})
+
+test("what tags images out of view says so before it is pressed", () => {
+  const now = { ...NOW, concept: { name: "water" }, selected: 12, elsewhere: 5 }
+  assert.match(explanation("present", now)[1], /5 of them are not in view/)
+  assert.doesNotMatch(explanation("present", { ...now, elsewhere: 0 })[1], /not in view/)
+})
+
+test("before a whole band is tagged, the number is said", () => {
+  const now = { selected: 4812, total: 4812, within: "in this band", name: "water", present: true }
+  assert.equal(question(now).text, "Tag all 4,812 images in this band, with “water” present?")
+  assert.equal(question(now).yes, "Tag 4,812 images")
+  assert.equal(
+    question({ ...now, selected: 4810, present: false }).text,
+    "Tag 4,810 images: all in this band but the 2 left out, with “water” absent?",
+  )
+  assert.equal(question({ ...now, present: null }).text, "Take the tag “water” off all 4,812 images in this band?")
 })
