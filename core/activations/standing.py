@@ -1,4 +1,4 @@
-"""Where one image stands among all images along each direction: its value, its percentile, and how the rest lie."""
+"""Where one image stands along each direction: its value, its rank among all images and among its own class."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.directions import COMPONENTS, Direction, SortedScores, parse_direction, sorted_scores
+from core.activations.bands import bounds
+from core.activations.directions import COMPONENTS, Direction, parse_direction
+from core.activations.facets import Facet
+from core.activations.index import BandIndex, axis_edges, counts_between, facet_index, histogram, open_index
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-# bins of a strip plot: as many as can be told apart in the width of a card
+# bins of a strip plot at most: as many as can be told apart in the width of a card
 BINS = 48
 # classes whose logits are all looked at; of more, the strongest few
 FEW_CLASSES = 6
@@ -28,19 +31,20 @@ REACH = 3e10
 class Standing:
     """One image along one direction.
 
-    value: its activation, None when that is not a number. percentile: share (0..1) of the images with a finite
-    activation that lie below it, its equals counting half; None when its own is not finite. low, high: smallest and
-    largest finite activation, 0 when there is none. counts: images per bin of equal width from low to high; they sum
-    to the images with a finite activation.
+    value: its activation, None where that is not a number. percentile: share (0..1) of the images with a finite
+    activation that lie below it, its equals counting half (itself among them); None where its own is not finite.
+    own_percentile: the same among the images of its label. edges: (b+1,) increasing, as bins hold them. counts:
+    images per bin, own_counts: those of its label.
     """
 
     spec: str
     title: str
     value: float | None
     percentile: float | None
-    low: float
-    high: float
+    own_percentile: float | None
+    edges: tuple[float, ...]
     counts: tuple[int, ...]
+    own_counts: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -48,40 +52,42 @@ class Standing:
             "title": self.title,
             "value": self.value,
             "percentile": self.percentile,
-            "low": self.low,
-            "high": self.high,
+            "own_percentile": self.own_percentile,
+            "low": self.edges[0],
+            "high": self.edges[-1],
         }
 
 
 def standing(analysis: Analysis, direction: Direction, row: int) -> Standing:
     """Where the image of a row stands. Sorts the direction's activations on first use, as looking at its bands does."""
-    return place(sorted_scores(analysis, direction), direction, row)
+    return place(open_index(analysis, direction), direction, row, analysis.labels)
 
 
-def place(ordered: SortedScores, direction: Direction, row: int) -> Standing:
-    """`standing` from activations in order."""
-    values = np.asarray(ordered.values)
-    # NaN lies behind all numbers, and infinities at the ends of what is left
-    start = int(np.searchsorted(values, -np.inf, side="right"))
-    stop = int(np.searchsorted(values, np.inf, side="left"))
-    low, high = (float(values[start]), float(values[stop - 1])) if stop > start else (0.0, 0.0)
-    # the position rather than the activation computed once more, which may differ in its last digit
-    value = float(values[int(np.flatnonzero(np.asarray(ordered.order) == row)[0])])
-    percentile = None
+def place(index: BandIndex, direction: Direction, row: int, labels: np.ndarray) -> Standing:
+    """`standing` from an index of all images. labels: (n,) int."""
+    own = Facet("own", "of its class", ("other", "own"), (labels == labels[row]).astype(np.int8))
+    facets = facet_index(index, own)
+    edges = axis_edges(index, BINS, scale="value")
+    counts = histogram(index, edges, facets).counts
+    # read from the index: computed once more, the activation may differ in its last digit
+    value = float(index.values[int(np.flatnonzero(index.order == row)[0])])
+    percentile = own_percentile = None
     if np.isfinite(value):
-        # in float32, as the values are: a float64 key would have all of them converted
-        key = values.dtype.type(value)
-        below = int(np.searchsorted(values, key, side="left")) - start
-        not_above = int(np.searchsorted(values, key, side="right")) - start
-        percentile = (below + not_above) / 2 / (stop - start)
+        first, last = index.finite
+        start, stop = bounds(index.values, value, value, closed=True)
+        below, level = counts_between(facets, first, start), counts_between(facets, start, stop)
+        every = counts_between(facets, first, last)
+        percentile = float((below + level / 2).sum() / every.sum())
+        own_percentile = float((below[1] + level[1] / 2) / every[1])
     return Standing(
         spec=direction.spec,
         title=direction.title,
         value=None if np.isnan(value) else value,
         percentile=percentile,
-        low=low,
-        high=high,
-        counts=_counts(values, start, stop),
+        own_percentile=own_percentile,
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.sum(axis=0).tolist()),
+        own_counts=tuple(counts[1].tolist()),
     )
 
 
@@ -90,50 +96,45 @@ def telling_directions(
 ) -> tuple[Direction, ...]:
     """The directions worth looking at for an image, each once.
 
-    The current one; every class's logit, or with many classes those of its label, its prediction and its strongest
-    ones; the concepts' directions as given; the first principal components, unless they would have to be computed from
-    very many features.
+    The current one; every class's logit, or with many classes those of its strongest ones and its label; the concepts'
+    directions as given; the first principal components, unless they would have to be computed from very many features.
     """
-    specs = [f"logit:{analysis.classes[index]}" for index in telling_classes(analysis, row)]
     found = [] if current is None else [current]
-    found += [parse_direction(spec, analysis) for spec in specs]
+    found += [parse_direction(f"logit:{analysis.classes[index]}", analysis) for index in telling_classes(analysis, row)]
     found += concepts
-    found += _components(analysis)
-    return tuple({direction.spec: direction for direction in reversed(found)}.values())[::-1]
+    known = (analysis.folder / "sorted" / "principal-components.npy").is_file()
+    if known or (analysis.n + COMPONENTS) * analysis.d**2 <= REACH:
+        count = min(COMPONENTS_SHOWN, analysis.d)
+        found += [parse_direction(f"pc:{index}", analysis) for index in range(count)]
+    once: dict[str, Direction] = {}
+    for direction in found:
+        once.setdefault(direction.spec, direction)
+    return tuple(once.values())
 
 
-def telling_classes(analysis: Analysis, row: int, *, strongest: int = STRONGEST) -> list[int]:
-    """All classes where they are few; else the image's strongest ones and its label, strongest first."""
-    if analysis.k <= FEW_CLASSES:
+def telling_classes(analysis: Analysis, row: int, *, few: int = FEW_CLASSES, strongest: int = STRONGEST) -> list[int]:
+    """All classes where there are at most `few`, in their order; else the image's strongest ones, then its label."""
+    if analysis.k <= few:
         return list(range(analysis.k))
-    logits = np.nan_to_num(np.asarray(analysis.logits[row], dtype=np.float64), nan=-np.inf)
-    order = np.argsort(-logits, kind="stable").tolist()
+    order = strongest_first(analysis.logits[row])[:strongest].tolist()
     label = int(analysis.labels[row])
-    return order[:strongest] + ([label] if label not in order[:strongest] else [])
+    return order if label in order else [*order, label]
+
+
+def strongest_first(logits: np.ndarray) -> np.ndarray:
+    """Classes (k,) int64 by falling logit; what is not a number comes last, ties in the order of the classes."""
+    # NaN is sorted last
+    return np.argsort(-np.asarray(logits, dtype=np.float64), kind="stable")
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax of one image's logits: (k,) float64, NaN where a logit is not a number or several are infinite."""
+    values = np.asarray(logits, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        exponentials = np.exp(values - values.max())
+        return np.asarray(exponentials / exponentials.sum())
 
 
 def standings(analysis: Analysis, directions: Sequence[Direction], row: int) -> tuple[Standing, ...]:
+    """`standing` in each direction, in order."""
     return tuple(standing(analysis, direction, row) for direction in directions)
-
-
-def _components(analysis: Analysis) -> list[Direction]:
-    kept = analysis.folder / "sorted" / "principal-components.npy"
-    if not kept.is_file() and (analysis.n + COMPONENTS) * analysis.d**2 > REACH:
-        return []
-    try:
-        return [parse_direction(f"pc:{index}", analysis) for index in range(min(COMPONENTS_SHOWN, analysis.d))]
-    except ValueError:
-        # features that are not finite have no principal components, which is no reason to say nothing at all
-        return []
-
-
-def _counts(values: np.ndarray, start: int, stop: int) -> tuple[int, ...]:
-    """Finite values per bin, the last bin closed; all in one bin where they are equal."""
-    if stop == start:
-        return (0,) * BINS
-    low, high = float(values[start]), float(values[stop - 1])
-    steps = np.linspace(0.0, 1.0, BINS + 1)
-    edges = (low * (1 - steps) + high * steps).astype(values.dtype)
-    inner = np.searchsorted(values, edges[1:-1], side="left")
-    bounds = np.concatenate([[start], np.clip(inner, start, stop), [stop]])
-    return tuple(np.diff(bounds).tolist())

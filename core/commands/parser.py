@@ -102,6 +102,14 @@ def make_parser() -> Parser:
     sample.add_argument("--split", choices=SPLITS, help="only images of this split")
     sample.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the draw (0)")
 
+    closer = verb("closer", "Look at one image: logits, neighbours, where it stands, where the network looks")
+    closer.add_argument("--image", required=True, metavar="ID_OR_NAME", help="its name in the dataset, or its id")
+    closer.add_argument("--direction", metavar="D", help=f"also where it stands here: {DIRECTIONS}")
+    closer.add_argument("--neighbours", type=_natural, default=12, metavar="K", help="nearest images listed (12)")
+    closer.add_argument("--metric", choices=("cosine", "standardised"), default="cosine", help="distance (cosine)")
+    closer.add_argument("--heatmap", type=Path, metavar="FILE.png", help="draw where the network looks")
+    closer.add_argument("--class", dest="class_name", metavar="C", help="whose heat map (of the class predicted)")
+
     suggest = verb("suggest", "Say which images to tag next")
     suggest.add_argument("--budget", type=_positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
     suggest.add_argument("--concept", metavar="NAME", help="skip images tagged with it already, and use those tags")

@@ -11,6 +11,7 @@ from core.commands.output import Answer, ProgressLine
 _ROOMS = {
     "data": ("demo", "train", "analyse"),
     "bands": ("bands", "sample"),
+    "closer": ("closer",),
     "tags": ("suggest", "tag", "concepts"),
     "runs": ("retrain", "compare", "export"),
 }
