@@ -21,23 +21,13 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 SHOWN = 24
-LINK_NAMES = {SAME_IMAGES: "the same images", SAME_SHARE: "the same share of images", SAME_VALUES: "the same values"}
+LINK_NAMES = {SAME_IMAGES: "same images", SAME_SHARE: "same share", SAME_VALUES: "same values"}
 
 
 def show(analysis: Analysis, view: View) -> None:
     if not view.other:
         view = band_state.change(analysis, **_proposal(analysis, view))
-    band_controls.choose(analysis, view)
-    st.session_state["compare_link"] = view.link
-    st.segmented_control(
-        "The right side shows",
-        band_state.LINKS,
-        key="compare_link",
-        required=True,
-        format_func=LINK_NAMES.get,
-        on_change=problem.kept(partial(_set, analysis, "link", "compare_link")),
-        help=TERMS["linked"],
-    )
+    band_controls.choose(analysis, view, direction=False, more=partial(_link, analysis, view))
     here, there = band_state.subject(analysis, view), band_state.other(analysis, view)
     members = band_data.members(here, view.low, view.high)
     _sentence(here, there, view, members)
@@ -58,11 +48,25 @@ def show(analysis: Analysis, view: View) -> None:
             mid=band_data.proposed(there, view.rule),
             movable=view.link != SAME_IMAGES,
             highlight=members if view.link == SAME_IMAGES else None,
+            highlight_label="images of the left band",
             on_change=problem.kept(partial(_moved, analysis)),
         )
         same = view.link == SAME_IMAGES
         rows = _sample(here, view.low, view.high, view) if same else _sample(there, low, high, view)
         _grid(there, view, rows, "compare-right", low, high)
+
+
+def _link(analysis: Analysis, view: View) -> None:
+    st.session_state["compare_link"] = view.link
+    st.segmented_control(
+        "On the right",
+        band_state.LINKS,
+        key="compare_link",
+        required=True,
+        format_func=LINK_NAMES.get,
+        on_change=problem.kept(partial(_set, analysis, "link", "compare_link")),
+        help=TERMS["linked"],
+    )
 
 
 def _side(analysis: Analysis, view: View, side: str) -> None:

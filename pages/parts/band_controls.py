@@ -68,10 +68,21 @@ def looks(analysis: Analysis, view: View) -> None:
     )
 
 
-def choose(analysis: Analysis, view: View, *, presets: bool = True) -> None:
-    """Which direction of which images; what is rarer is one click away. presets: offer the three proposed bands."""
+def choose(
+    analysis: Analysis,
+    view: View,
+    *,
+    direction: bool = True,
+    presets: bool = True,
+    more: Callable[[], None] | None = None,
+) -> None:
+    """Which direction of which images; what is rarer is one click away.
+
+    direction, presets: offer the direction, the three proposed bands. more: draws another control behind these.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="band-choice"):
-        _direction(analysis, view)
+        if direction:
+            _direction(analysis, view)
         parts = band_state.splits(analysis)
         if len(parts) > 1:
             st.session_state["band_split"] = view.split
@@ -93,6 +104,8 @@ def choose(analysis: Analysis, view: View, *, presets: bool = True) -> None:
                 on_change=problem.kept(partial(_set_preset, analysis)),
                 help=f"**{TOP}**: {TERMS['top']}  \n**{MID}**: {TERMS['mid band']}  \n**{BOTTOM}**: {TERMS['bottom']}",
             )
+        if more is not None:
+            more()
         band_filters.button(analysis, view, partial(set_images, analysis))
         _display(analysis, view)
     band_filters.chips(analysis, view, partial(set_images, analysis))
@@ -131,6 +144,7 @@ def draw_strip(
     primary: bool = False,
     movable: bool = True,
     highlight: np.ndarray | None = None,
+    highlight_label: str = "",
 ) -> None:
     """One direction's histogram as the view wants it drawn: scale, colours, height of the bars, landmarks.
 
@@ -153,6 +167,7 @@ def draw_strip(
         places=scale.places(histogram.edges),
         tick_format=scale.tick_format,
         log=view.log,
+        highlight_label=highlight_label,
         height=height,
         primary=primary,
         highlight=None if highlight is None else band_data.where_rows_lie(subject, view.scale, highlight),

@@ -41,7 +41,7 @@ BADGES = {
     "vector": "vector",
 }
 SUSPICIOUS, WRONG, NAME = "suspicious", "wrong", "name"
-SORTS = {SUSPICIOUS: "most suspicious middle", WRONG: "most often wrong in the middle", NAME: "name"}
+SORTS = {SUSPICIOUS: "most suspicious first", WRONG: "most often wrong first", NAME: "by name"}
 
 
 def show(analysis: Analysis, view: View) -> None:
@@ -50,15 +50,15 @@ def show(analysis: Analysis, view: View) -> None:
         text = st.text_input(
             "Search",
             key="board-search",
-            placeholder="waterbird, neuron 17 …",
+            placeholder="neuron 17 …",
             icon=":material/search:",
-            width=260,
+            width=210,
         )
         there = [kind for kind in KINDS if any(item.kind == kind for item in found)]
         kinds = st.pills(
             "Kind", there, selection_mode="multi", key="board-kinds", format_func=KINDS.get, help=TERMS["direction"]
         )
-        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=270)
+        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=220)
         _add(analysis)
     wanted = _sorted([item for item in found if _matches(item, text, kinds)], by)
     st.caption(
@@ -71,9 +71,9 @@ def show(analysis: Analysis, view: View) -> None:
         st.markdown("No direction fits. Search for something else, or clear the kinds.")
         return
     pages = -(-len(wanted) // PER_PAGE)
-    if pages > 1:
-        st.session_state["board-page"] = min(st.session_state.get("board-page", 1), pages)
-    number = st.session_state.get("board-page", 1) - 1 if pages > 1 else 0
+    if st.session_state.get("board-page", 1) > pages:
+        del st.session_state["board-page"]
+    number = st.session_state.get("board-page", 1) - 1
     direction_board(
         "direction-board",
         [_card(item) for item in wanted[number * PER_PAGE : (number + 1) * PER_PAGE]],

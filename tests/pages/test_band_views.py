@@ -1,0 +1,324 @@
+"""The Bands page beyond its first view: measures, scales, filters, pages, other directions, other ways of looking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.activations.store import Analysis
+from core.activations.vectors import list_vectors, save_vector
+from core.concepts.concept import create_concept
+from core.concepts.tags import tag
+from core.retraining.runs import retrain
+from core.workspace import Workspace
+from pages.parts import band_state
+
+from .conftest import Visit, plant, tag_by_truth, texts
+
+
+def sent(app: AppTest, name: str) -> list[dict]:
+    """What components were sent, as far as it holds this entry."""
+    found = [json.loads(element.proto.json) for element in app.get("bidi_component") if element.proto.json]
+    return [data for data in found if isinstance(data, dict) and name in data]
+
+
+def grid(app: AppTest) -> list[int]:
+    return [image["id"] for image in next(data["images"] for data in sent(app, "images") if data["role"] == "grid")]
+
+
+def strip(app: AppTest) -> dict:
+    return sent(app, "edges")[0]
+
+
+def view_of(app: AppTest, analysis: Analysis) -> band_state.View:
+    return app.session_state["band_views"][analysis.id]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+MEASURED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "margin": lambda logits: logits[:, 0] - logits[:, 1],
+    "probability": lambda logits: softmax(logits)[:, 0],
+}
+
+
+@pytest.mark.parametrize("measure", MEASURED)
+def test_a_class_is_measured_in_three_ways(visit: Visit, planted: Analysis, measure: str) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_measure").set_value(measure).run()
+    assert not app.exception
+    assert app.query_params["direction"] in (f"{measure}:landbird", [f"{measure}:landbird"])
+    view, rows = view_of(app, planted), planted.rows_of(grid(app))
+    values = MEASURED[measure](planted.logits[rows].astype(np.float64))
+    assert len(rows)
+    assert ((values >= view.low - 1e-5) & (values <= view.high + 1e-5)).all()
+    # the class changes, the measure stays
+    app.segmented_control(key="band_direction").set_value(f"{measure}:waterbird").run()
+    assert view_of(app, planted).direction == f"{measure}:waterbird"
+
+
+def test_typed_shares_hold_that_share_of_the_images(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_scale").set_value("quantile").run()
+    app.number_input(key="band_high").set_value(75.0).run()
+    app.number_input(key="band_low").set_value(50.0).run()
+    assert not app.exception
+    assert strip(app)["count"] == pytest.approx(strip(app)["total"] / 4, abs=2)
+    assert strip(app)["tickFormat"] == "percent"
+
+
+def test_z_scores_are_standard_deviations(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_scale").set_value("z").run()
+    for key, value in (("band_high", 1.0), ("band_low", -1.0)):
+        app.number_input(key=key).set_value(value).run()
+    logits = planted.logits[planted.split_rows("val"), 0].astype(np.float64)
+    view = view_of(app, planted)
+    assert (view.low, view.high) == pytest.approx(
+        (logits.mean() - logits.std(), logits.mean() + logits.std()), abs=0.01
+    )
+
+
+def test_a_change_of_scale_does_not_move_the_band(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    before = view_of(app, planted)
+    for scale in ("quantile", "z", "value"):
+        app.segmented_control(key="band_scale").set_value(scale).run()
+        view = view_of(app, planted)
+        assert (view.low, view.high) == (before.low, before.high)
+
+
+def test_filters_count_show_and_link_the_same_images(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="logit:landbird", low="-100", high="100", split="all")
+    app.pills(key="filter-correctness").set_value(["wrong"]).run()
+    app.pills(key="filter-class").set_value(["waterbird"]).run()
+    wanted = set(np.flatnonzero((planted.predicted != planted.labels) & (planted.labels == 1)))
+    assert strip(app)["total"] == strip(app)["count"] == len(wanted)
+    assert set(planted.rows_of(grid(app))) <= wanted
+    link = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}
+    again = visit("bands", **link)
+    assert grid(again) == grid(app)
+    next(button for button in again.button if button.label.startswith("correctness")).click().run()
+    assert strip(again)["total"] == int((planted.labels == 1).sum())
+
+
+def test_a_filter_by_concept_follows_the_tags(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, planted.split_rows("val")[:7], True)
+    app = visit("bands", direction="logit:landbird", low="-100", high="100", where="concept:water=present")
+    assert strip(app)["total"] == 7
+    tag(workspace, planted, concept, planted.split_rows("val")[7:9], True)
+    app.run()
+    assert strip(app)["total"] == 9
+
+
+def test_the_classs_own_lowest_shows_its_own_images_and_another_rule_all_again(
+    visit: Visit, planted: Analysis
+) -> None:
+    app = visit("bands")
+    everything = strip(app)["total"]
+    app.selectbox(key="band_rule").set_value("own-low").run()
+    assert {int(label) for label in planted.labels[planted.rows_of(grid(app))]} == {0}
+    assert app.session_state["band_preset"] == "Mid band"
+    app.selectbox(key="band_rule").set_value("boundary").run()
+    assert strip(app)["total"] == everything
+
+
+def test_pages_hold_every_image_of_the_band_once(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace, 1200)
+    seen: list[int] = []
+    for number in range(100):
+        app = visit("bands", direction="logit:landbird", low="-100", high="100", split="val", page=str(number))
+        if view_of(app, analysis).page != number or number * 60 >= strip(app)["total"]:
+            break
+        seen += grid(app)
+    assert sorted(seen) == sorted(analysis.ids[analysis.split_rows("val")].tolist())
+
+
+def test_another_band_starts_at_its_first_page(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace, 1200)
+    app = visit("bands", direction="logit:landbird", low="-100", high="100", page="2")
+    assert view_of(app, analysis).page == 2
+    app.segmented_control(key="band_scale").set_value("z").run()
+    assert view_of(app, analysis).page == 2
+    app.selectbox(key="band_order").set_value("weakest").run()
+    assert view_of(app, analysis).page == 0
+
+
+@pytest.mark.parametrize("order", ["strongest", "weakest", "unsure", "typical", "diverse", "mixed"])
+def test_every_order_shows_images_of_the_band(visit: Visit, planted: Analysis, order: str) -> None:
+    app = visit("bands", direction="logit:landbird", low="-2", high="2", order=order)
+    logits = planted.logits[planted.rows_of(grid(app))]
+    assert not app.exception
+    assert (np.abs(logits[:, 0]) <= 2).all()
+    if order == "unsure":
+        assert (np.diff(np.abs(logits[:, 0] - logits[:, 1])) >= -1e-6).all()
+
+
+def test_the_histogram_splits_by_any_facet(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", split="all", direction="logit:landbird")
+    app.selectbox(key="band_colour").set_value("correctness").run()
+    wrong = int((planted.predicted != planted.labels).sum())
+    assert [sum(row) for row in strip(app)["counts"]] == [wrong, planted.n - wrong]
+    app.selectbox(key="band_colour").set_value("attribute:place").run()
+    assert strip(app)["classes"] == ["land", "water"]
+    app.toggle(key="band_log").set_value(True).run()
+    assert strip(app)["log"] is True
+    assert app.query_params["log"] in ("1", ["1"])
+
+
+@pytest.mark.parametrize("spec", ["neuron:1", "pc:0", "difference:waterbird-landbird", "concept:water"])
+def test_any_direction_opens_from_a_link(visit: Visit, planted: Analysis, workspace: Workspace, spec: str) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("bands", direction=spec)
+    assert not app.exception
+    assert view_of(app, planted).direction == spec
+    assert strip(app)["count"] == len(grid(app)) or strip(app)["count"] > 60
+    if spec == "neuron:1":
+        values = planted.features[planted.rows_of(grid(app)), 1]
+        view = view_of(app, planted)
+        assert ((values >= view.low) & (values <= view.high)).all()
+
+
+def test_a_concept_that_was_deleted_since_falls_back_to_a_class(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="concept:gone")
+    assert not app.exception
+    assert view_of(app, planted).direction == "logit:landbird"
+
+
+def test_activations_that_are_no_number_are_told(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace)
+    path = analysis.folder / "logits.npy"
+    logits = np.load(path, allow_pickle=False)
+    rows = analysis.split_rows("val")
+    logits[rows[:3], 0], logits[rows[3:5], 0] = np.nan, np.inf
+    np.save(path, logits, allow_pickle=False)
+    app = visit("bands")
+    assert not app.exception
+    assert "5 images have no finite activation" in texts(app)
+    assert strip(app)["total"] == len(rows)
+    assert np.sum(strip(app)["counts"]) == len(rows) - 5
+
+
+@pytest.mark.parametrize("look", ["sheet", "curve", "compare", "directions"])
+def test_every_way_of_looking_opens_from_a_link(visit: Visit, planted: Analysis, look: str) -> None:
+    app = visit("bands", direction="logit:waterbird", look=look)
+    assert not app.exception
+    assert not app.error
+    assert app.segmented_control(key="band_look").value == look
+    app.segmented_control(key="band_look").set_value("images").run()
+    assert len(grid(app))
+
+
+def test_a_comparison_starts_with_before_and_after_the_newest_repair(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    run = retrain(workspace, planted)
+    app = visit("bands", direction="logit:waterbird", look="compare")
+    assert not app.exception
+    view = view_of(app, planted)
+    assert (view.other, view.run, view.other_run) == ("logit:waterbird", "", run.run)
+    grids = [data["images"] for data in sent(app, "images") if data["role"] == "grid"]
+    assert [image["id"] for image in grids[0]] == [image["id"] for image in grids[1]]
+    assert "turned right" in texts(app)
+
+
+def test_without_a_repair_two_classes_are_compared(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="logit:waterbird", look="compare")
+    assert view_of(app, planted).other == "logit:landbird"
+    assert len(sent(app, "edges")) == 2
+    for link in ("share", "values"):
+        app.segmented_control(key="compare_link").set_value(link).run()
+        assert not app.exception
+
+
+def test_the_model_after_a_repair_is_looked_at_like_any_other(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    run = retrain(workspace, planted)
+    app = visit("bands")
+    before = strip(app)["counts"]
+    app.selectbox(key="band_run").set_value(run.run).run()
+    assert not app.exception
+    assert strip(app)["counts"] != before
+    assert app.query_params["run"] in (run.run, [run.run])
+
+
+def test_a_vector_of_ones_own_becomes_a_direction(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", look="directions", direction="logit:landbird")
+    app.text_input(key="vector-name-0").set_value("mine")
+    app.text_area(key="vector-text-0").set_value("0, 1, 0, 0, 0, 0, 0, 0")
+    next(button for button in app.button if button.label == "Save and open").click().run()
+    assert not app.exception
+    assert list_vectors(planted) == ("mine",)
+    view = view_of(app, planted)
+    assert view.direction == "vector:mine"
+    values = planted.features[planted.rows_of(grid(app)), 1]
+    assert ((values >= view.low) & (values <= view.high)).all()
+
+
+@pytest.mark.parametrize("text", ["1, 2", "one two", "", "0 0 0 0 0 0 0 0", "1 2 3 4 5 6 7 nan"])
+def test_a_vector_that_is_none_gets_a_sentence(visit: Visit, planted: Analysis, text: str) -> None:
+    app = visit("bands", look="directions", direction="logit:landbird")
+    app.text_input(key="vector-name-0").set_value("mine")
+    app.text_area(key="vector-text-0").set_value(text)
+    next(button for button in app.button if button.label == "Save and open").click().run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert ":material/arrow_forward:" in app.error[0].value
+    assert list_vectors(planted) == ()
+
+
+def test_a_vector_saved_anew_is_read_anew(visit: Visit, planted: Analysis) -> None:
+    save_vector(planted, "mine", np.eye(8)[1])
+    first = strip(visit("bands", direction="vector:mine", low="-9", high="9"))["counts"]
+    app = visit("bands", look="directions", direction="logit:landbird")
+    app.text_input(key="vector-name-0").set_value("mine")
+    app.text_area(key="vector-text-0").set_value("1 0 0 0 0 0 0 0")
+    next(button for button in app.button if button.label == "Save and open").click().run()
+    assert strip(app)["counts"] != first
+
+
+def test_the_board_searches_and_sorts(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", look="directions", direction="logit:landbird")
+    cards = sent(app, "cards")[0]["cards"]
+    scores = [card["score"] for card in cards]
+    assert scores == sorted(scores, reverse=True)
+    app.text_input(key="board-search").set_value("neuron 1").run()
+    assert [card["title"] for card in sent(app, "cards")[0]["cards"]] == ["neuron 1"]
+    app.text_input(key="board-search").set_value("no such thing").run()
+    assert "No direction fits" in texts(app)
+
+
+def test_nonsense_in_the_new_parts_of_a_link_falls_back(visit: Visit, planted: Analysis) -> None:
+    app = visit(
+        "bands",
+        direction="logit:landbird",
+        look="nowhere",
+        scale="log",
+        colour="attribute:nothing",
+        where="class=nobody;nonsense",
+        run="0000",
+        other="neuron:99999",
+        other_run="x",
+        bands="999",
+        page="-3",
+        link="?",
+        rule="?",
+        cut="?",
+    )
+    assert not app.exception
+    assert not app.error
+    assert view_of(app, planted) == band_state.View(
+        "logit:landbird", "val", view_of(app, planted).low, view_of(app, planted).high
+    )
+    assert len(grid(app))
