@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import scipy.linalg
 
 from core.activations.vectors import load_vector
 from core.errors import NotFound
@@ -229,6 +228,9 @@ def principal_components(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
 
 def _components(analysis: Analysis) -> np.ndarray:
     """(1 + m, d) float32: the mean, then the components. Images with features that are not finite are left out."""
+    # imported where it is needed: nothing else in browsing bands does
+    import scipy.linalg
+
     total, largest, count = np.zeros(analysis.d), 0.0, 0
     for block in _finite_blocks(analysis):
         total += block.sum(axis=0, dtype=np.float64)

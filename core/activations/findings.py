@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.bands import bounds
+from core.activations.facets import Facet
+from core.activations.index import counts_between, facet_index, positions
+from core.activations.index import members as members_of
 
 if TYPE_CHECKING:
     from core.activations.index import BandIndex
@@ -41,33 +43,46 @@ class BandSummary:
         }
 
 
-def members(
-    sorted_scores: BandIndex, low: float, high: float, *, closed: bool, rows: np.ndarray | None = None
-) -> np.ndarray:
+def members(index: BandIndex, low: float, high: float, *, closed: bool, rows: np.ndarray | None = None) -> np.ndarray:
     """Rows (m,) int64 in the band, weakest first. rows: (n,) bool, which images count; None means all."""
-    start, stop = bounds(sorted_scores.values, low, high, closed=closed)
-    found = np.asarray(sorted_scores.order[start:stop], dtype=np.int64)
+    found = members_of(index, low, high, closed=closed)
     return found if rows is None else found[rows[found]]
 
 
 def summarise(
     analysis: Analysis,
-    sorted_scores: BandIndex,
+    index: BandIndex,
     low: float,
     high: float,
     *,
     closed: bool,
     rows: np.ndarray | None = None,
 ) -> BandSummary:
-    """Class mix and accuracy of a band. rows: (n,) bool, which images count; None means all."""
-    inside = members(sorted_scores, low, high, closed=closed, rows=rows)
-    labels = analysis.labels[inside]
-    sizes = np.bincount(labels, minlength=len(analysis.classes))
+    """Class mix and accuracy of a band. index: of the same analysis. rows: (n,) bool, which images count; None means
+    all of the index. Without rows, only the first summary of an index looks at its images one by one."""
+    k = len(analysis.classes)
+    if rows is None:
+        start, stop = positions(index, low, high, closed=closed)
+        outcomes = index.remember(("outcomes", id(analysis.predicted)), lambda: facet_index(index, _outcomes(analysis)))
+        counts = counts_between(outcomes, start, stop)[: 2 * k].reshape(k, 2)
+        total = index.m
+    else:
+        inside = members(index, low, high, closed=closed, rows=rows)
+        counts = np.bincount(_outcomes(analysis).codes[inside], minlength=2 * k).reshape(k, 2)
+        total = int(np.count_nonzero(rows))
     return BandSummary(
-        count=len(inside),
-        total=analysis.n if rows is None else int(np.count_nonzero(rows)),
-        classes={name: int(size) for name, size in zip(analysis.classes, sizes, strict=True)},
-        correct=int((analysis.predicted[inside] == labels).sum()),
+        count=int(counts.sum()),
+        total=total,
+        classes={name: int(size) for name, size in zip(analysis.classes, counts.sum(axis=1), strict=True)},
+        correct=int(counts[:, 1].sum()),
+    )
+
+
+def _outcomes(analysis: Analysis) -> Facet:
+    """Class x right or wrong: twice the class, plus one where the prediction is right."""
+    right = analysis.predicted == analysis.labels
+    return Facet(
+        "outcome", "outcome", ("",) * (2 * len(analysis.classes)), analysis.labels.astype(np.int32) * 2 + right
     )
 
 

@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -54,6 +55,8 @@ DESCRIPTION = "analysis.json"
 HEADS = 8
 # rows of features per step of applying one
 _BLOCK = 16_384
+# names looked up one by one as long as they are fewer than the images by this factor
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,32 @@ class Analysis:
             raise IndexError(f"rows from {wanted.min()} to {wanted.max()} among {self.n}")
         ends = zip(offsets[wanted].tolist(), offsets[wanted + 1].tolist(), strict=True)
         return [content[start:stop].tobytes().decode() for start, stop in ends]
+
+    def rows_named(self, names: Sequence[str]) -> np.ndarray:
+        """Rows (m,) int64 of images by name; -1 for a name that the analysis does not have."""
+        if "images" not in self.__dict__ and len(names) * _FEW < self.n:
+            return np.array([self._row_named(name) for name in names], dtype=np.int64)
+        known = self.images
+        # Datasets list their images sorted by name; looking a few up there costs less than a dictionary of all.
+        # (numpy.searchsorted finds wrong places for StringDType keys that lie in another array, as of numpy 2.4.)
+        if len(names) * _FEW < self.n and bool((known[1:] > known[:-1]).all()):
+            places = ((bisect_left(known, name), name) for name in names)
+            found = [place if place < self.n and known[place] == name else -1 for place, name in places]
+        else:
+            rows = {name: row for row, name in enumerate(known.tolist())}
+            found = [rows.get(name, -1) for name in names]
+        return np.array(found, dtype=np.int64)
+
+    def _row_named(self, name: str) -> int:
+        """Found by halving: names are sorted, in UTF-8 as well."""
+        content, offsets = self._names
+        wanted = name.encode("utf-8", "surrogateescape")
+
+        def at(row: int) -> bytes:
+            return content[offsets[row] : offsets[row + 1]].tobytes()
+
+        row = bisect_left(range(self.n), wanted, key=at)
+        return row if row < self.n and at(row) == wanted else -1
 
     @cached_property
     def _names(self) -> tuple[np.ndarray, np.ndarray]:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from core.activations.bands import (
-    Edges,
-    Range,
-    assign,
-    check_edges,
-    count,
-    equal_width_edges,
-    quantile_edges,
-)
+from core.activations.bands import Edges, Range, assign, check_edges, count, equal_width_edges, quantile_edges
 from core.activations.directions import Direction, class_index, parse_direction, scores
-from core.activations.index import open_index
-from core.activations.proposals import bottom_band, mid_band, top_band
-from core.activations.sampling import draw
+from core.activations.facets import ConceptStates, Facet, facet_specs, parse_facet
+from core.activations.filters import Filter, matching, parse_filter
+from core.activations.index import BandIndex, open_index
+from core.activations.proposals import BOTTOM, TOP, propose, usual_rows
+from core.activations.sampling import MIXED, page
 from core.activations.store import Analysis, open_analysis
 from core.commands.output import Answer, number, percent, table
-from core.concepts.concept import list_concepts
+from core.concepts.concept import get_concept, list_concepts
 from core.concepts.probes import concept_direction
 from core.concepts.tags import PRESENT, tag_states
 from core.datasets.dataset import SPLITS
@@ -31,7 +26,6 @@ from core.errors import BadRequest
 from core.progress import Progress
 from core.workspace import Workspace, open_workspace
 
-PRESETS = {"mid": mid_band, "top": top_band, "bottom": bottom_band}
 # width of the longest bar, in characters
 BAR = 24
 # classes with a column of their own
@@ -42,55 +36,119 @@ def bands(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    rows = analysis.split_rows(options.split) if options.split else np.arange(analysis.n)
-    values, labels = scores(analysis, direction)[rows], analysis.labels[rows]
+    wanted = _wanted(options, workspace, analysis)
+    rows = np.arange(analysis.n) if wanted is None else np.flatnonzero(wanted)
+    values, labels = scores(analysis, direction, rows), analysis.labels[rows]
     edges = _edges(options, values)
     counted = count(values, edges.values, labels=labels, classes=analysis.classes)
-    tagged = _tagged(workspace, analysis, rows, assign(values, edges.values), len(counted.bands))
+    band_of = assign(values, edges.values)
+    tagged = _tagged(workspace, analysis, rows, band_of, len(counted.bands))
     result = {
         "direction": direction.spec,
         **counted.to_dict(),
         "images": len(rows),
         "note": edges.note,
-        "presets": {name: proposed.to_dict() for name, proposed in _presets(analysis, direction).items()},
+        "presets": {name: proposed.to_dict() for name, proposed in _presets(options, analysis, direction).items()},
     }
     for band, concepts in zip(result["bands"], tagged, strict=True):
         band["concepts"] = concepts
-    return Answer(result, _bands_text(analysis, direction, result))
+    facet = None
+    if options.facet:
+        facet = parse_facet(options.facet, analysis, states=_states(workspace, analysis))
+        result["facet"] = facet.spec
+        for band, parts in zip(result["bands"], _parts(facet, rows, band_of, len(counted.bands)), strict=True):
+            band["parts"] = parts
+    return Answer(result, _bands_text(analysis, direction, result, facet))
 
 
 def sample(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    ordered = open_index(analysis, direction)
-    low, high, closed = _band(options, analysis, direction, ordered.values)
-    wanted = np.ones(analysis.n, dtype=bool)
-    if options.split:
-        wanted &= analysis.splits == SPLITS.index(options.split)
-    if options.class_name is not None:
-        wanted &= analysis.labels == class_index(options.class_name, analysis.classes)
-    drawn = draw(
-        ordered, low, high, closed=closed, count=options.count, rng=np.random.default_rng(options.seed), rows=wanted
+    index = open_index(analysis, direction, _wanted(options, workspace, analysis))
+    low, high, closed = _band(options, analysis, direction, index)
+    drawn = page(
+        analysis,
+        direction,
+        index,
+        low,
+        high,
+        closed=closed,
+        order=options.order or MIXED,
+        seed=options.seed,
+        number=options.page - 1,
+        size=options.count,
     )
-    activations = scores(analysis, direction)[drawn]
+    # without an order: an even draw, strongest first
+    shown = np.arange(len(drawn.rows)) if options.order else np.argsort(-drawn.values, kind="stable")
+    rows = drawn.rows[shown]
     images = [
         {
             "id": int(analysis.ids[row]),
-            "image": analysis.image_names([row])[0],
+            "image": image,
             "activation": float(activation),
             "label": analysis.classes[analysis.labels[row]],
             "predicted": analysis.classes[analysis.predicted[row]],
             "split": SPLITS[analysis.splits[row]],
         }
-        for row, activation in zip(drawn, activations, strict=True)
+        for row, image, activation in zip(rows, analysis.image_names(rows), drawn.values[shown], strict=True)
     ]
-    result = {"direction": direction.spec, "low": low, "high": high, "closed": closed, "images": images}
+    result = {
+        "direction": direction.spec,
+        "low": low,
+        "high": high,
+        "closed": closed,
+        "total": drawn.total,
+        "page": drawn.number + 1,
+        "pages": drawn.pages,
+        "note": drawn.note,
+        "images": images,
+    }
     return Answer(result, _sample_text(direction, result))
 
 
 def direction_of(workspace: Workspace, analysis: Analysis, spec: str) -> Direction:
     return parse_direction(spec, analysis, concept=lambda name: concept_direction(workspace, analysis, name))
+
+
+def _states(workspace: Workspace, analysis: Analysis) -> ConceptStates:
+    return lambda name: tag_states(workspace, analysis, get_concept(workspace, analysis.dataset_id, name))
+
+
+def _wanted(options: argparse.Namespace, workspace: Workspace, analysis: Analysis) -> np.ndarray | None:
+    """(n,) bool, the images that --filter, --split and --class leave; None for all."""
+    concepts = [concept.name for concept in list_concepts(workspace, analysis.dataset_id)]
+    terms = _filter(options.filter, analysis, concepts).terms if options.filter else ()
+    if options.split:
+        terms = (*terms, ("split", (options.split,)))
+    if getattr(options, "class_name", None) is not None:
+        terms = (*terms, ("class", (analysis.classes[class_index(options.class_name, analysis.classes)],)))
+    return matching(analysis, Filter(terms), states=_states(workspace, analysis))
+
+
+def _filter(text: str, analysis: Analysis, concepts: Sequence[str]) -> Filter:
+    """A filter in which everything means something: unlike a link, a command should not be half understood."""
+    found = parse_filter(text, analysis, concepts)
+    asked = sum(len(term.partition("=")[2].split(",")) for term in text.split(";") if term)
+    if sum(len(values) for _, values in found.terms) != asked:
+        specs = ", ".join(spec for spec, _ in facet_specs(analysis, concepts))
+        raise BadRequest(
+            f"The filter “{text}” names something that is not there"
+            + (f"; understood was “{found.to_text()}”." if found.terms else "."),
+            next_step=f"Write it like class=A,B;correctness=wrong, with one of: {specs}.",
+        )
+    return found
+
+
+def _parts(facet: Facet, rows: np.ndarray, band_of: np.ndarray, total: int) -> list[dict[str, int]]:
+    """Images per value of a facet, per band; "" is those of which nothing is known."""
+    width = len(facet.values) + 1
+    codes = facet.codes[rows].astype(np.int64)
+    inside = band_of >= 0
+    cells = band_of[inside] * width + np.where(codes[inside] < 0, width - 1, codes[inside])
+    counts = np.bincount(cells, minlength=total * width).reshape(total, width)
+    named = [dict(zip((*facet.values, ""), row, strict=True)) for row in counts.tolist()]
+    return named if counts[:, -1].any() else [{name: size for name, size in row.items() if name} for row in named]
 
 
 def _edges(options: argparse.Namespace, values: np.ndarray) -> Edges:
@@ -114,45 +172,44 @@ def _tagged(
     return found
 
 
-def _presets(analysis: Analysis, direction: Direction) -> dict[str, Range]:
-    index = direction.class_index
-    return {} if index is None else {name: propose(analysis, index) for name, propose in PRESETS.items()}
+def _presets(options: argparse.Namespace, analysis: Analysis, direction: Direction) -> dict[str, Range]:
+    """The proposed bands, by the names that --preset takes. The rules look at val, as curation does."""
+    rules = {"mid": options.mid_rule, "top": TOP, "bottom": BOTTOM}
+    rows = usual_rows(analysis)
+    return {name: propose(analysis, direction, rule, rows) for name, rule in rules.items()}
 
 
 def _band(
-    options: argparse.Namespace, analysis: Analysis, direction: Direction, values: np.ndarray
+    options: argparse.Namespace, analysis: Analysis, direction: Direction, index: BandIndex
 ) -> tuple[float, float, bool]:
     if options.preset:
         if options.low is not None or options.high is not None:
             raise BadRequest("--preset and --low or --high exclude each other.", next_step="Give one of the two.")
-        proposed = _presets(analysis, direction).get(options.preset)
-        if proposed is None:
-            raise BadRequest(
-                f"A {options.preset} band is proposed for class logits only, not for {direction.spec}.",
-                next_step="Use --direction logit:CLASS, or give --low and --high.",
-            )
+        proposed = _presets(options, analysis, direction)[options.preset]
         return proposed.low, proposed.high, proposed.closed
     low = -math.inf if options.low is None else options.low
     high = math.inf if options.high is None else options.high
-    finite = values[np.isfinite(values)]
     # the last band is closed, so that the maximum has a place
-    at_maximum = bool(len(finite)) and high >= float(finite[-1])
-    return low, high, options.closed or at_maximum
+    start, stop = index.finite
+    return low, high, options.closed or (stop > start and high >= index.high)
 
 
-def _bands_text(analysis: Analysis, direction: Direction, result: dict[str, Any]) -> str:
+def _bands_text(analysis: Analysis, direction: Direction, result: dict[str, Any], facet: Facet | None) -> str:
     concepts = list(result["bands"][0]["concepts"]) if result["bands"] else []
+    parts, names = ("classes", analysis.classes) if facet is None else ("parts", facet.values)
+    if facet is not None and result["bands"]:
+        names = tuple(result["bands"][0]["parts"])
     # a column per class stays readable up to a dozen; `--json` has them all
-    names = analysis.classes if analysis.k <= WIDEST else ()
+    names = names if len(names) <= WIDEST else ()
     largest = max((band["count"] for band in result["bands"]), default=0)
     rows = []
     for band in result["bands"]:
         ends = f"[{number(band['low'])}, {number(band['high'])}{']' if band['closed'] else ')'}"
         bar = "█" * math.ceil(BAR * band["count"] / largest) if largest else ""
-        classes = [f"{band['classes'][name]:,}" for name in names]
+        classes = [f"{band[parts][name]:,}" for name in names]
         tags = [f"{band['concepts'][name]:,}" for name in concepts]
         rows.append([ends, bar, f"{band['count']:,}", *classes, *tags])
-    header = ["band", "", "images", *names, *(f"“{name}”" for name in concepts)]
+    header = ["band", "", "images", *(name or "not known" for name in names), *(f"“{name}”" for name in concepts)]
     outside = [
         f"{result[key]:,} {words}"
         for key, words in (("below", "below"), ("above", "above"), ("not_a_number", "not a number"))
@@ -172,7 +229,9 @@ def _sample_text(direction: Direction, result: dict[str, Any]) -> str:
     images = result["images"]
     ends = f"[{number(result['low'])}, {number(result['high'])}{']' if result['closed'] else ')'}"
     if not images:
-        return f"No image lies in {ends} of the {direction.title}. Widen the band, or drop --class and --split."
+        return (
+            f"No image lies in {ends} of the {direction.title}. Widen the band, or drop --class, --split and --filter."
+        )
     rows = [
         [
             str(image["id"]),
@@ -184,11 +243,14 @@ def _sample_text(direction: Direction, result: dict[str, Any]) -> str:
         ]
         for image in images
     ]
+    which = f", page {result['page']} of {result['pages']}" if result["pages"] > 1 else ""
     right = sum(image["predicted"] == image["label"] for image in images) / len(images)
     return "\n".join(
         [
-            f"{len(images)} images of {ends} of the {direction.title}, {percent(right)} of them predicted rightly",
+            f"{len(images):,} of the {result['total']:,} images in {ends} of the {direction.title}{which}; "
+            f"{percent(right)} of them predicted rightly",
             "",
             table(rows, ["id", "image", "activation", "label", "predicted", "split"], left=2, indent="  "),
+            *([result["note"]] if result["note"] else []),
         ]
     )

@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from core.activations.proposals import MID_RULES
+from core.activations.sampling import ORDERS
 from core.datasets.dataset import SPLITS
 from core.errors import BadRequest
 from core.settings import DEFAULTS
 
-DIRECTIONS = "logit:CLASS, neuron:INDEX, difference:A-B, pc:INDEX or concept:NAME"
+DIRECTIONS = (
+    "logit:CLASS, margin:CLASS, probability:CLASS, difference:A-B, neuron:INDEX, pc:INDEX, concept:NAME or vector:NAME"
+)
+FILTER = "only images for which this holds, such as 'class=A,B;correctness=wrong'"
+MID_RULE = "how the mid band is proposed: %(choices)s (%(default)s)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,6 +94,13 @@ def make_parser() -> Parser:
     edges.add_argument("--edges", type=_numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
     bands.add_argument("--quantiles", action="store_true", help="bands of equally many images in place of equal width")
     bands.add_argument("--split", choices=SPLITS, help="only images of this split")
+    bands.add_argument("--filter", metavar="F", help=FILTER)
+    bands.add_argument(
+        "--facet",
+        metavar="P",
+        help="parts to count besides the classes: prediction, correctness, split, attribute:NAME or concept:NAME",
+    )
+    bands.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
 
     sample = verb("sample", "Draw images from a band")
     sample.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
@@ -96,10 +109,14 @@ def make_parser() -> Parser:
     sample.add_argument(
         "--closed", action="store_true", help="B itself belongs to the band (as it does at the maximum)"
     )
-    sample.add_argument("--preset", choices=("mid", "top", "bottom"), help="a proposed band of a class logit instead")
+    sample.add_argument("--preset", choices=("mid", "top", "bottom"), help="a proposed band instead")
+    sample.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
     sample.add_argument("--count", type=_positive, default=DEFAULTS.grid_size, metavar="K", help="how many at most")
     sample.add_argument("--class", dest="class_name", metavar="C", help="only images of this class")
     sample.add_argument("--split", choices=SPLITS, help="only images of this split")
+    sample.add_argument("--filter", metavar="F", help=FILTER)
+    sample.add_argument("--order", choices=ORDERS, help="what comes first: %(choices)s (an even draw, strongest first)")
+    sample.add_argument("--page", type=_positive, default=1, metavar="N", help="of K images each (1)")
     sample.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the draw (0)")
 
     closer = verb("closer", "Look at one image: logits, neighbours, where it stands, where the network looks")

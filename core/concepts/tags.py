@@ -7,7 +7,6 @@ every classifier that is analysed on it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,7 @@ def tag(
     person was looking at, kept as provenance. One transaction, one undo. Returns the action's id. Raises `NotFound`
     when the concept was deleted meanwhile, `IndexError` for rows that do not exist.
     """
-    images = analysis.images[np.asarray(rows, dtype=np.int64)].tolist()
+    images = analysis.image_names(rows)
     with workspace.writing() as session:
         record = session.get(ConceptRecord, concept.id)
         if record is None or record.deleted is not None or record.dataset_id != analysis.dataset_id:
@@ -167,7 +166,7 @@ def tags_of(
 
     Rows without tags have no entry.
     """
-    names = {analysis.images[row]: int(row) for row in rows}
+    names = dict(zip(analysis.image_names(rows), map(int, rows), strict=True))
     found: dict[int, list[tuple[str, bool]]] = {}
     asked = list(names)
     with workspace.reading() as session:
@@ -202,16 +201,7 @@ def tag_version(workspace: Workspace, dataset_id: str) -> int:
 
 def rows_of_images(analysis: Analysis, images: Sequence[str]) -> np.ndarray:
     """Rows of images by name: (m,) int64, -1 for a name the analysis does not have."""
-    names = analysis.images
-    # Datasets list their images sorted by name; looking a few up there costs less than a dictionary of all of them.
-    # (numpy.searchsorted finds wrong places for StringDType keys that lie in another array, as of numpy 2.4.)
-    if len(images) * 20 < len(names) and bool((names[1:] > names[:-1]).all()):
-        places = ((bisect_left(names, image), image) for image in images)
-        found = [place if place < len(names) and names[place] == image else -1 for place, image in places]
-    else:
-        known = {name: row for row, name in enumerate(names.tolist())}
-        found = [known.get(image, -1) for image in images]
-    return np.array(found, dtype=np.int64)
+    return analysis.rows_named(images)
 
 
 def effective_tags(dataset_id: str, images: Sequence[str] | None = None) -> Select:

@@ -202,6 +202,37 @@ def test_sample_keeps_to_class_and_split_and_seed(loop: Loop) -> None:
     assert activations == sorted(activations, reverse=True)
 
 
+def test_pages_of_a_sample_hold_every_image_once(loop: Loop) -> None:
+    command = ("sample", "--direction", "margin:red", "--low", "-1", "--count", 90, "--order")
+    for order in ("surprising", "diverse"):
+        first = loop.json(*command, order)
+        others = [loop.json(*command, order, "--page", page) for page in range(2, first["pages"] + 1)]
+        ids = [image["id"] for page in (first, *others) for image in page["images"]]
+        assert len(ids) == len(set(ids)) == first["total"] > 180
+        assert [page["page"] for page in (first, *others)] == list(range(1, first["pages"] + 1))
+
+
+def test_filter_and_facet_agree_with_the_images(loop: Loop) -> None:
+    chosen = ("--direction", "probability:red", "--filter", "correctness=wrong;split=test")
+    drawn = loop.json("sample", *chosen, "--count", 5000)["images"]
+    assert all(image["label"] != image["predicted"] and image["split"] == "test" for image in drawn)
+    bands = loop.json("bands", *chosen, "--count", 4, "--facet", "attribute:place")
+    assert bands["facet"] == "attribute:place"
+    assert bands["images"] == len(drawn) > 10
+    water = sum(band["parts"]["water"] for band in bands["bands"])
+    assert water == sum(place_of(image["image"]) == "water.png" for image in drawn)
+    assert all(sum(band["parts"].values()) == band["count"] for band in bands["bands"])
+    assert "land" in loop.text("bands", *chosen, "--facet", "attribute:place")
+
+
+@pytest.mark.parametrize("rule", ["mid-gap", "own-low", "boundary", "quantiles"])
+def test_a_mid_rule_gives_the_band_that_is_sampled(loop: Loop, rule: str) -> None:
+    proposed = loop.json("bands", "--direction", "logit:red", "--mid-rule", rule)["presets"]["mid"]
+    drawn = loop.json("sample", "--direction", "logit:red", "--preset", "mid", "--mid-rule", rule)
+    assert (drawn["low"], drawn["high"]) == (proposed["low"], proposed["high"])
+    assert drawn["total"] > 0
+
+
 def test_suggestions_are_held_out_images_with_a_reason(loop: Loop) -> None:
     images = loop.suggested["images"]
     assert len({image["id"] for image in images}) == 60
@@ -299,7 +330,9 @@ def test_retrain_without_wait_answers_at_once(loop: Loop) -> None:
 
 def test_every_command_speaks_to_people_too(loop: Loop) -> None:
     assert f"logit of red, {IMAGES} images" in loop.text("bands", "--direction", "logit:red")
-    assert "predicted rightly" in loop.text("sample", "--direction", "logit:red", "--preset", "mid", "--count", "5")
+    said = loop.text("sample", "--direction", "logit:red", "--preset", "mid", "--count", "5")
+    assert "5 of the " in said
+    assert "predicted rightly" in said
     assert "to tag next" in loop.text("suggest", "--budget", "4")
     assert "water" in loop.text("concepts")
     assert "worst group" in loop.text("compare")
@@ -319,7 +352,13 @@ def test_every_command_speaks_to_people_too(loop: Loop) -> None:
         (("sample", "--direction", "logit:red", "--low", "2", "--high", "1"), "BadRequest", "low end"),
         (("sample", "--direction", "logit:red", "--class", "blue"), "NotFound", "blue"),
         (("sample", "--direction", "logit:red", "--split", "holdout"), "BadRequest", "holdout"),
-        (("sample", "--direction", "neuron:1", "--preset", "mid"), "BadRequest", "logit"),
+        (("sample", "--direction", "logit:red", "--preset", "mid", "--low", "1"), "BadRequest", "exclude"),
+        (("sample", "--direction", "logit:red", "--preset", "mid", "--mid-rule", "best"), "BadRequest", "own-low"),
+        (("sample", "--direction", "logit:red", "--order", "nicest"), "BadRequest", "typical"),
+        (("sample", "--direction", "logit:red", "--filter", "class=blue"), "BadRequest", "class=blue"),
+        (("sample", "--direction", "logit:red", "--filter", "class=red;place=land"), "BadRequest", "class=red”"),
+        (("bands", "--direction", "logit:red", "--facet", "attribute:sky"), "NotFound", "place"),
+        (("bands", "--direction", "vector:mine"), "NotFound", "Upload a vector"),
         (("suggest", "--concept", "grass"), "NotFound", "grass"),
         (("tag", "--csv", "/nowhere/tags.csv"), "PathNotFound", "tags.csv"),
         (("retrain", "--concepts", "grass"), "NotFound", "grass"),
