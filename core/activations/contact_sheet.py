@@ -1,0 +1,191 @@
+"""Contact sheets: a direction cut into bands, a few images of each, and what the band is made of.
+
+The paper's central picture (arXiv:2411.10019): what lies at the top of a range beside what lies in its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.activations.bands import Edges, Range, assign, check_edges, equal_width_edges, quantile_edges
+from core.activations.index import counts_between, facet_index, positions
+from core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from core.activations.directions import Direction
+    from core.activations.facets import Facet
+    from core.activations.index import BandIndex
+    from core.activations.store import Analysis
+
+UNKNOWN = "unknown"
+# bands that can be told apart on a sheet, and images of each
+MOST_BANDS, MOST_IMAGES = 24, 60
+
+
+@dataclass(frozen=True)
+class SheetBand:
+    """One band: low <= activation < high (<= high where closed).
+
+    count: images in it. accuracy: share the model names rightly, 0..1, None when empty. facets: (spec, title, ((value,
+    images), ...)) per facet, "unknown" last where there are any. rows: a sample, strongest first. label: "top" or
+    "mid" for the band that shares most images with the proposal of that name, else "".
+    """
+
+    low: float
+    high: float
+    closed: bool
+    count: int
+    accuracy: float | None
+    facets: tuple[tuple[str, str, tuple[tuple[str, int], ...]], ...]
+    rows: tuple[int, ...]
+    label: str
+
+    @property
+    def range_text(self) -> str:
+        """The band as people write it: 1.2 to 3.4."""
+        return f"{self.low:.3g} to {self.high:.3g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "low": self.low,
+            "high": self.high,
+            "closed": self.closed,
+            "count": self.count,
+            "accuracy": self.accuracy,
+            "facets": [{"facet": spec, "title": title, "counts": dict(counts)} for spec, title, counts in self.facets],
+            "rows": list(self.rows),
+            "label": self.label,
+        }
+
+
+@dataclass(frozen=True)
+class ContactSheet:
+    """bands: the strongest first. total: images of the index. outside: those in no band. note: what had to be done
+    differently from what was asked, or ""."""
+
+    spec: str
+    title: str
+    bands: tuple[SheetBand, ...]
+    total: int
+    outside: int
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "direction": self.spec,
+            "title": self.title,
+            "bands": [band.to_dict() for band in self.bands],
+            "total": self.total,
+            "outside": self.outside,
+            "note": self.note,
+        }
+
+
+def sheet_edges(
+    index: BandIndex, bands: int, *, quantiles: bool = False, given: Sequence[float] | np.ndarray | None = None
+) -> Edges:
+    """The edges of a sheet: `given` ones, else `bands` of equal width or of equally many images.
+
+    Raises `BadRequest` for more than 24 bands or edges that do not increase.
+    """
+    count = bands if given is None else len(given) - 1
+    if count > MOST_BANDS:
+        raise BadRequest(
+            f"{count} bands do not fit on a contact sheet.", next_step=f"Ask for {MOST_BANDS} bands at most."
+        )
+    if given is not None:
+        return Edges(check_edges(given))
+    return (quantile_edges if quantiles else equal_width_edges)(index.values[slice(*index.finite)], bands)
+
+
+def contact_sheet(
+    analysis: Analysis,
+    direction: Direction,
+    index: BandIndex,
+    edges: Edges | np.ndarray,
+    *,
+    facets: Sequence[Facet],
+    per_band: int,
+    seed: int,
+    mid: Range | None = None,
+    top: Range | None = None,
+) -> ContactSheet:
+    """Cut the images of an index into bands.
+
+    edges: of `sheet_edges`, or (b+1,) increasing. per_band: images sampled from each band, evenly and without
+    repetition; 60 at most. mid, top: the proposed bands that give labels; none are given without them. The same seed
+    gives the same images.
+    """
+    note = edges.note if isinstance(edges, Edges) else ""
+    values = np.asarray(edges.values if isinstance(edges, Edges) else edges, dtype=np.float64)
+    ordered = [facet_index(index, facet) for facet in facets]
+    rng = np.random.default_rng(seed)
+    bands = []
+    for i, (low, high) in enumerate(zip(values[:-1].tolist(), values[1:].tolist(), strict=True)):
+        closed = i == len(values) - 2
+        start, stop = positions(index, low, high, closed=closed)
+        rows = index.order[start:stop]
+        right = int(np.count_nonzero(analysis.predicted[rows] == analysis.labels[rows]))
+        bands.append(
+            SheetBand(
+                low=low,
+                high=high,
+                closed=closed,
+                count=stop - start,
+                accuracy=right / (stop - start) if stop > start else None,
+                facets=tuple(
+                    (one.facet.spec, one.facet.title, _named(one.facet.values, counts_between(one, start, stop)))
+                    for one in ordered
+                ),
+                rows=_sample(rows, min(per_band, MOST_IMAGES), rng),
+                label="",
+            )
+        )
+    labels = _labels(index, values, (("top", top), ("mid", mid)))
+    labelled = [
+        SheetBand(**{**vars(band), "label": labels[i]}) if i in labels else band for i, band in enumerate(bands)
+    ]
+    return ContactSheet(
+        spec=direction.spec,
+        title=direction.title,
+        bands=tuple(reversed(labelled)),
+        total=index.m,
+        outside=index.m - sum(band.count for band in bands),
+        note=note,
+    )
+
+
+def _named(values: Sequence[str], counts: np.ndarray) -> tuple[tuple[str, int], ...]:
+    named = tuple(zip(values, counts[:-1].tolist(), strict=True))
+    return (*named, (UNKNOWN, int(counts[-1]))) if counts[-1] else named
+
+
+def _sample(rows: np.ndarray, size: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """rows: (m,) of a band, weakest first. Returns some of them, strongest first."""
+    chosen = np.arange(len(rows)) if size >= len(rows) else np.sort(rng.choice(len(rows), max(size, 0), replace=False))
+    return tuple(rows[chosen][::-1].tolist())
+
+
+def _labels(index: BandIndex, edges: np.ndarray, proposals: Sequence[tuple[str, Range | None]]) -> dict[int, str]:
+    """Band number -> label. Each proposal marks the band that holds most of its images, the first one on a tie; a band
+    that two proposals fall into keeps the first label."""
+    found: dict[int, str] = {}
+    for label, proposed in proposals:
+        if proposed is None or len(edges) < 2:
+            continue
+        start, stop = positions(index, proposed.low, proposed.high, closed=proposed.closed)
+        inside = assign(index.values[start:stop], edges)
+        shared = np.bincount(inside[inside >= 0], minlength=len(edges) - 1)
+        if label == "top":
+            # the top half reaches far down: its highest band is what people mean
+            places = np.flatnonzero(shared)
+            best = int(places[-1]) if len(places) else -1
+        else:
+            best = int(shared.argmax()) if shared.any() else -1
+        if best >= 0:
+            found.setdefault(best, label)
+    return found

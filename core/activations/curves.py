@@ -1,0 +1,305 @@
+"""Confounder curves: how common an attribute's value or a tagged concept is along the range of a direction.
+
+A confounder gives itself away by its curve: water is everywhere at the top of the waterbird logit, and half gone in the
+middle. Shares are of the images of which the value is known, with Wilson's 95% intervals (Wilson 1927).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.activations.bands import Range, assign, bounds, quantile_edges
+from core.errors import NotFound
+
+if TYPE_CHECKING:
+    from core.activations.facets import Facet
+    from core.activations.index import BandIndex
+    from core.activations.store import Analysis
+
+# bins of a curve at most, and the images each should hold: 20 give an interval of about plus or minus 20 points
+BINS, LEAST = 12, 20
+# images below which a share in a sentence comes with its counts
+FEW = 30
+# classes with a curve of their own
+MOST_CLASSES = 6
+ALL, ESTIMATE = "all images", "all images, estimated"
+NOT_TAGGED = "not tagged"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: b bins, low[i] <= activation < high[i], the last bin closed.
+
+    counts: images of each bin of which the value is known. shown: those that have it. shares: shown / counts, NaN for
+    an empty bin. interval_low, interval_high: 95% interval of the share, 0 and 1 for an empty bin.
+    """
+
+    name: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    counts: tuple[int, ...]
+    shown: tuple[int, ...]
+    shares: tuple[float, ...]
+    interval_low: tuple[float, ...]
+    interval_high: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "low": list(self.low),
+            "high": list(self.high),
+            "counts": list(self.counts),
+            "shown": list(self.shown),
+            "shares": [None if math.isnan(share) else share for share in self.shares],
+            "interval_low": list(self.interval_low),
+            "interval_high": list(self.interval_high),
+        }
+
+
+@dataclass(frozen=True)
+class BandShare:
+    """A value's share in one band. shown of count images; count: those of which the value is known."""
+
+    shown: int
+    count: int
+
+    @property
+    def share(self) -> float:
+        """0..1, NaN in a band without images."""
+        return self.shown / self.count if self.count else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        low, high = wilson(np.array([self.shown]), np.array([self.count]))
+        return float(low[0]), float(high[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        low, high = self.interval
+        return {
+            "shown": self.shown,
+            "count": self.count,
+            "share": self.share if self.count else None,
+            "interval_low": low,
+            "interval_high": high,
+        }
+
+
+@dataclass(frozen=True)
+class ConfounderCurve:
+    """The curves of one value of a facet.
+
+    spec, title: of the facet. value: as the facet names it. curves: all images first, then one per class, then an
+    estimate where a probe gave one; the same bins in each. mid, top: shares in the two bands. sentence: the finding.
+    note: what to know before believing it, or "". known, unknown, not_a_number: images of the index; they sum to all
+    (infinite activations count as not a number).
+    """
+
+    spec: str
+    title: str
+    value: str
+    curves: tuple[Curve, ...]
+    mid: BandShare
+    top: BandShare
+    sentence: str
+    note: str
+    known: int
+    unknown: int
+    not_a_number: int
+
+    @property
+    def name(self) -> str:
+        """How the value is written on an axis or a button."""
+        return value_name(self.spec, self.title, self.value)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "facet": self.spec,
+            "title": self.title,
+            "value": self.value,
+            "curves": [curve.to_dict() for curve in self.curves],
+            "mid": self.mid.to_dict(),
+            "top": self.top.to_dict(),
+            "sentence": self.sentence,
+            "note": self.note,
+            "known": self.known,
+            "unknown": self.unknown,
+            "not_a_number": self.not_a_number,
+        }
+
+
+def confounder_curve(
+    analysis: Analysis,
+    index: BandIndex,
+    facet: Facet,
+    value: str,
+    *,
+    mid: Range,
+    top: Range,
+    bins: int = BINS,
+    own: int | None = None,
+    estimate: np.ndarray | None = None,
+) -> ConfounderCurve:
+    """The share of a facet's value along the images of an index.
+
+    Bins hold equally many images of which the value is known, at least 20, as far as ties and numbers allow: fewer
+    images give fewer bins. mid, top: the bands that the sentence compares. own: the class that gets a curve where there
+    are too many classes for one each. estimate: (n,) bool, which images show the
+    value according to a probe; drawn as a line of its own and told apart in the note. Raises `NotFound` for a value
+    that the facet does not have.
+    """
+    if value not in facet.values:
+        raise NotFound(
+            f"{facet.title} has no value “{value}”.", next_step=f"The values are: {', '.join(facet.values)}."
+        )
+    finite = slice(*index.finite)
+    values, order = index.values[finite], np.asarray(index.order[finite])
+    codes, labels = np.asarray(facet.codes)[order], np.asarray(analysis.labels)[order]
+    shown = codes == facet.values.index(value)
+    known = codes >= 0
+    if NOT_TAGGED in facet.values and facet.spec.startswith("concept:"):
+        known &= codes != facet.values.index(NOT_TAGGED)
+    total = int(np.count_nonzero(known))
+    edges = quantile_edges(values[known], max(1, min(bins, total // LEAST))).values
+    bin_of = assign(values, edges)
+    curves = [_curve(ALL, edges, bin_of, shown & known, known)]
+    drawn = range(analysis.k) if analysis.k <= MOST_CLASSES else (() if own is None else (own,))
+    for c in drawn:
+        inside = labels == c
+        if inside.any():
+            curves.append(_curve(analysis.classes[c], edges, bin_of, shown & known & inside, known & inside))
+    if estimate is not None:
+        guessed = np.asarray(estimate)[order]
+        curves.append(_curve(ESTIMATE, edges, bin_of, guessed, np.ones(len(order), dtype=bool)))
+    shares = [_band_share(values, shown, known, band) for band in (mid, top)]
+    return ConfounderCurve(
+        spec=facet.spec,
+        title=facet.title,
+        value=value,
+        curves=tuple(curves),
+        mid=shares[0],
+        top=shares[1],
+        sentence=_sentence(facet, value, shares[0], shares[1]),
+        note=_note(facet, total, len(edges) - 1, estimate is not None),
+        known=total,
+        unknown=len(order) - total,
+        not_a_number=len(index.values) - len(order),
+    )
+
+
+def curve_values(facets: Sequence[Facet]) -> tuple[tuple[Facet, str], ...]:
+    """What can be drawn: each value of each attribute, and each tagged concept's presence.
+
+    Of an attribute with two values only the second is offered: the first is its mirror image.
+    """
+    found: list[tuple[Facet, str]] = []
+    for facet in facets:
+        if facet.spec.startswith("concept:"):
+            codes = np.asarray(facet.codes)
+            tagged = [i for i, name in enumerate(facet.values) if name in ("present", "absent")]
+            if np.isin(codes, tagged).any():
+                found.append((facet, "present"))
+        elif facet.spec.startswith("attribute:"):
+            found += [(facet, name) for name in (facet.values[1:] if len(facet.values) == 2 else facet.values)]
+    return tuple(found)
+
+
+def value_name(spec: str, title: str, value: str) -> str:
+    """place: water; a concept's presence by the concept's name alone."""
+    kind, _, name = spec.partition(":")
+    if kind == "concept":
+        return name if value == "present" else f"{name}: {value}"
+    return f"{name or title}: {value}"
+
+
+def wilson(shown: np.ndarray, of: np.ndarray, *, z: float = 1.959964) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the score interval of shares (Wilson 1927); 0 and 1 where there are no images. z: 1.96 for 95%."""
+    shown, of = np.asarray(shown, dtype=np.float64), np.asarray(of, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = shown / of
+        centre = (share + z * z / (2 * of)) / (1 + z * z / of)
+        half = z / (1 + z * z / of) * np.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    # where none or all show it the bound is 0 or 1 itself; rounding must not leave it a hair beside
+    low = np.where(shown == 0, 0.0, np.clip(centre - half, 0, 1))
+    high = np.where(shown == of, 1.0, np.clip(centre + half, 0, 1))
+    return np.where(of > 0, low, 0.0), np.where(of > 0, high, 1.0)
+
+
+def percent(share: float) -> str:
+    """0.473 -> 47%. Nearly all is not written as all, nor next to nothing as nothing; a dash for NaN."""
+    if math.isnan(share):
+        return "–"
+    value = 100 * share
+    if 0 < value < 1:
+        return f"{max(value, 0.1):.1f}%"
+    if 99 < value < 100:
+        return f"{min(value, 99.9):.1f}%"
+    return f"{value:.0f}%"
+
+
+def _curve(name: str, edges: np.ndarray, bin_of: np.ndarray, shown: np.ndarray, known: np.ndarray) -> Curve:
+    bins = max(len(edges) - 1, 0)
+    inside = bin_of >= 0
+    counts = np.bincount(bin_of[known & inside], minlength=bins)
+    yes = np.bincount(bin_of[shown & inside], minlength=bins)
+    low, high = wilson(yes, counts)
+    with np.errstate(invalid="ignore"):
+        shares = yes / counts
+    pairs = list(itertools.pairwise(edges.tolist()))
+    return Curve(
+        name=name,
+        low=tuple(pair[0] for pair in pairs),
+        high=tuple(pair[1] for pair in pairs),
+        counts=tuple(counts.tolist()),
+        shown=tuple(yes.tolist()),
+        shares=tuple(shares.tolist()),
+        interval_low=tuple(low.tolist()),
+        interval_high=tuple(high.tolist()),
+    )
+
+
+def _band_share(values: np.ndarray, shown: np.ndarray, known: np.ndarray, band: Range) -> BandShare:
+    start, stop = bounds(values, band.low, band.high, closed=band.closed)
+    inside = slice(start, stop)
+    return BandShare(int(np.count_nonzero(shown[inside] & known[inside])), int(np.count_nonzero(known[inside])))
+
+
+def _sentence(facet: Facet, value: str, mid: BandShare, top: BandShare) -> str:
+    kind, _, name = facet.spec.partition(":")
+    subject = f"{name}: {value}"
+    among = ""
+    if kind == "concept":
+        subject = f"“{name}”" if value == "present" else f"“{name}” {value}"
+        among = " of the tagged images"
+    if not mid.count and not top.count:
+        return f"{subject}: nothing is known{among} in the middle or at the top."
+    if not mid.count or not top.count:
+        where, there, missing = ("top band", top, "middle") if top.count else ("middle", mid, "top band")
+        return f"{subject}: {_told(there)}{among} in the {where}; nothing is known in the {missing}."
+    return f"{subject} is {_told(top)}{among} in the top band, {_told(mid)} in the middle."
+
+
+def _told(band: BandShare) -> str:
+    return f"{percent(band.share)} ({band.shown:,} of {band.count:,})" if band.count < FEW else percent(band.share)
+
+
+def _note(facet: Facet, known: int, bins: int, estimated: bool) -> str:
+    parts = []
+    if facet.spec.startswith("concept:"):
+        parts.append(
+            f"Of {known:,} tagged images. People tag what is proposed to them, so tags are no random sample: read the "
+            "difference between classes and bands, not the level."
+        )
+    if not known:
+        parts = ["Nothing is known of these images."]
+    elif bins < 3:
+        few = "is one wide bin" if bins == 1 else f"are {bins} wide bins"
+        parts.append(f"With {known:,} images there {few}: more of them would show where the share changes.")
+    if estimated:
+        parts.append("The estimate is a probe's guess for every image; its interval does not know the probe's errors.")
+    return " ".join(parts)

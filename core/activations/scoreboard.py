@@ -1,0 +1,600 @@
+"""Which directions have a suspicious middle: a score of each, one sentence of why, and the band to open.
+
+A direction is judged by the images of one class: its own class, or the one it leans towards. The *middle* is the weak
+end of that class (its lowest tenth, at least 30 images): between the class and the others, where an image lies that has
+the class but lacks what usually comes along. The *top* is the upper half of the class. Four figures are taken, each in
+0..1, with 0 for nothing beyond sampling noise:
+
+    skew    How differently is a known attribute or tagged concept distributed? The gain of a value's share from top to
+            middle, of which the lower confidence bound counts (Newcombe 1998, method 10; 97.5% one-sided, divided by
+            the number of values): 12 images do not win against 1,200.
+    harm    How much more often are images of the class with that value taken for another class than those without? The
+            same bound on the two error rates.
+    clump   Do the images of the middle have something in common that sets them apart from their class? The shift of
+            their mean in feature space, after removing the direction itself and the axes that lead to other classes,
+            less the same for the top, less what chance gives plus two standard errors. In standard deviations of the
+            class (a Mahalanobis distance d), told as 2 Phi(d/2) - 1: the share by which two normal distributions at
+            that distance differ, hence in the same unit as the skew.
+    error   How much more often are images of the middle taken for another class than those of the top? The same bound.
+
+The direction is removed by a line: how features go with the activation among the rest of the class says where the
+middle is to be expected, and only the distance from there counts. A class that merely thins out towards its weak end
+lies on that line; a group that lacks one thing lies beside it. Blurred or mislabelled images lie on the way to another
+class: those axes are removed too. (Wrong labels where there is a confounder bring the other class's confounder along,
+and count: nothing but a look at the band can tell them apart.)
+
+    score = 1 - (1 - sqrt(skew * harm)) * (1 - w * sqrt(clump * error))
+
+w is 0.5, for a clump says that something is shared and not what, and 0.9 where no attribute and no concept is known. A
+pattern that does no harm is no shortcut, and an error without a pattern is none either (the middle of whatever tells
+classes apart holds more errors), hence the products. From `SUSPICIOUS` on a score is worth a look: classifiers with a
+planted shortcut reach it, clean ones stay well below (tests/core/activations/test_scoreboard.py). The demo's classifier
+comes to 0.5; the same network trained where the background says nothing about the class to 0.3.
+
+The rule, its weights and its threshold are ours; no published score was copied.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.activations.bands import Range, assign
+from core.activations.curves import percent
+from core.activations.directions import COMPONENTS, KINDS, Direction, parse_direction, scores
+from core.activations.suspicion import (
+    CONFIDENCE,
+    ClassSpace,
+    class_space,
+    clumping,
+    combined,
+    reduced,
+    share_gain,
+    spans,
+)
+from core.files import digest, read_json, write_json
+from core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from core.activations.facets import Facet
+    from core.activations.store import Analysis
+
+# scores from here on are worth a look
+SUSPICIOUS = 0.3
+# images looked at, at least this many per class where there are many classes, but never more than MOST
+SAMPLE, PER_CLASS, MOST = 8192, 100, 16_384
+# images a class needs to be judged
+LEAST = 40
+# share of a class that makes its middle and the fewest images it takes, as `proposals.own_low_range`; of a small class
+# never more than a quarter
+MIDDLE, FEWEST, MOST_OF_CLASS = 0.1, 30, 4
+# images of middle and top each of which an attribute has to be known before its silence says anything
+COMPARED = 5
+# directions judged at once: 256 columns of 8,192 float64 are 16 MiB
+BLOCK = 256
+BINS = 24
+# a skew from here on is what the sentence is about
+NAMED = 0.05
+FIGURES = ("skew", "harm", "clump", "error")
+# results kept in an analysis's folder
+KEPT = 20
+VERSION = 1
+
+ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """How suspicious one direction's middle looks.
+
+    kind: as in its spec. class_name: the class whose images are compared. mid, top: bands to open, both closed. why:
+    one plain sentence. evidence: skew, harm, clump, error (0..1) and what they were computed
+    from. counts: images looked at,
+    of all classes, in 24 bins of equal width between the limits.
+    """
+
+    spec: str
+    title: str
+    kind: str
+    score: float
+    class_name: str
+    mid: Range
+    top: Range
+    why: str
+    evidence: dict[str, float]
+    counts: tuple[int, ...]
+    limits: tuple[float, float]
+
+    @property
+    def suspicious(self) -> bool:
+        return self.score >= SUSPICIOUS
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "direction": self.spec,
+            "title": self.title,
+            "kind": self.kind,
+            "score": self.score,
+            "suspicious": self.suspicious,
+            "class": self.class_name,
+            "mid": self.mid.to_dict(),
+            "top": self.top.to_dict(),
+            "why": self.why,
+            "evidence": dict(self.evidence),
+            "counts": list(self.counts),
+            "limits": list(self.limits),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Images looked at, grouped by class. rows: (m,) ascending within a class. starts: (k+1,) where each class
+    begins. features: (m, d) float32. wrong: (m,) bool. axes: (m, p) float32, standardised features reduced to what
+    varies most within the classes. known: the attributes and concepts, codes of these rows."""
+
+    rows: np.ndarray
+    starts: np.ndarray
+    features: np.ndarray
+    wrong: np.ndarray
+    axes: np.ndarray
+    known: tuple[_Known, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    spec: str
+    title: str
+    values: tuple[str, ...]
+    codes: np.ndarray
+
+
+def scoreboard(
+    analysis: Analysis,
+    specs: Sequence[str],
+    *,
+    rows: np.ndarray | None = None,
+    facets: Sequence[Facet] = (),
+    concept: ConceptDirection | None = None,
+    progress: Progress = silent,
+) -> tuple[Suspicion, ...]:
+    """Directions by how suspicious their middle looks, the worst first; ties keep the order of `specs`.
+
+    rows: (n,) bool, which images count; val when left out, all where there is no val. facets: attributes and tagged
+    concepts are used, the others passed over; images not tagged count as unknown. At most 16,384 images are looked at,
+    evenly over the classes and the same ones each time. Results are kept in the analysis's folder. Raises `NotFound`
+    for a direction that is not there.
+    """
+    sampled = _sampled(analysis, rows)
+    usable = (facet for facet in facets if facet.spec.startswith(("attribute:", "concept:")) and len(facet.values) > 1)
+    known = tuple(_known(facet, sampled) for facet in usable)
+    file = analysis.folder / "scoreboard" / f"{_key(analysis, specs, sampled, known, concept)}.json"
+    try:
+        return tuple(_restored(entry) for entry in read_json(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        # not computed yet, or written by another version
+        pass
+    progress(0, len(specs), "Reading features")
+    sample = _read(analysis, sampled, known)
+    spaces: dict[int, ClassSpace | None] = {}
+    judged: list[Suspicion] = []
+    for start in range(0, len(specs), BLOCK):
+        progress(start, len(specs), "Comparing middle and top")
+        block = [parse_direction(spec, analysis, concept=concept) for spec in specs[start : start + BLOCK]]
+        judged += _judge(analysis, sample, block, spaces)
+    progress(len(specs), len(specs), "Comparing middle and top")
+    judged.sort(key=lambda one: -one.score)
+    _keep(file, judged)
+    return tuple(judged)
+
+
+def catalogue(
+    analysis: Analysis, *, kinds: Sequence[str] = ("logit", "neuron"), concepts: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The specs of all directions of some kinds, as `parse_direction` takes them.
+
+    kinds: of `directions.KINDS`. concepts: names of concepts that have a direction. Differences are listed in both
+    senses for up to 10 classes, beyond that between neighbours in the list.
+    """
+    classes = analysis.classes
+    found: list[str] = []
+    for kind in kinds:
+        if kind in ("logit", "margin", "probability"):
+            found += [f"{kind}:{name}" for name in classes]
+        elif kind == "neuron":
+            found += [f"neuron:{i}" for i in range(analysis.d)]
+        elif kind == "difference":
+            pairs = (
+                [(a, b) for a in classes for b in classes if a != b]
+                if len(classes) <= 10
+                else list(itertools.pairwise(classes))
+            )
+            found += [f"difference:{a}-{b}" for a, b in pairs]
+        elif kind == "pc":
+            found += [f"pc:{i}" for i in range(min(COMPONENTS, analysis.d))]
+        elif kind == "concept":
+            found += [f"concept:{name}" for name in concepts]
+        elif kind == "vector":
+            from core.activations.vectors import list_vectors
+
+            found += [f"vector:{name}" for name in list_vectors(analysis)]
+        else:
+            raise ValueError(f"{kind} is no kind of direction; there are {', '.join(KINDS)}")
+    return tuple(found)
+
+
+def _sampled(analysis: Analysis, rows: np.ndarray | None) -> np.ndarray:
+    """Rows looked at: (m,) int64, sorted by class, then by row."""
+    if rows is None:
+        candidates = analysis.split_rows("val")
+        candidates = candidates if len(candidates) else np.arange(analysis.n)
+    else:
+        candidates = np.flatnonzero(rows)
+    labels = np.asarray(analysis.labels[candidates])
+    order = np.argsort(labels, kind="stable")
+    candidates, labels = candidates[order], labels[order]
+    room = min(max(SAMPLE, PER_CLASS * analysis.k), MOST)
+    if len(candidates) <= room:
+        return candidates.astype(np.int64)
+    sizes = np.bincount(labels, minlength=analysis.k)
+    allowed = _even_share(sizes, room)
+    rng = np.random.default_rng(0)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    kept = [
+        start + np.sort(rng.choice(size, allow, replace=False))
+        for start, size, allow in zip(ends[:-1], sizes, allowed, strict=True)
+    ]
+    return candidates[np.concatenate(kept)].astype(np.int64)
+
+
+def _even_share(sizes: np.ndarray, room: int) -> np.ndarray:
+    """How many of each class: all of the small ones, the rest shared evenly. (k,) int64, at most `room` in all."""
+    allowed = np.zeros(len(sizes), dtype=np.int64)
+    left = room
+    for place, index in enumerate(np.argsort(sizes, kind="stable")):
+        allowed[index] = min(sizes[index], left // (len(sizes) - place))
+        left -= allowed[index]
+    return allowed
+
+
+def _known(facet: Facet, rows: np.ndarray) -> _Known:
+    codes = np.asarray(facet.codes[rows], dtype=np.int64)
+    values = tuple(facet.values)
+    if facet.spec.startswith("concept:"):
+        # "not tagged" is the absence of knowledge, not a way to look
+        values = tuple(value for value in values if value in ("absent", "present"))
+        place = np.full(len(facet.values) + 1, -1)
+        for code, value in enumerate(facet.values):
+            place[code] = values.index(value) if value in values else -1
+        codes = place[codes]
+    return _Known(facet.spec, facet.title, values, codes)
+
+
+def _read(analysis: Analysis, rows: np.ndarray, known: tuple[_Known, ...]) -> _Sample:
+    labels = np.asarray(analysis.labels[rows])
+    ascending = np.argsort(rows, kind="stable")
+    features = np.empty((len(rows), analysis.d), dtype=np.float32)
+    # in the order of the file, which a disk reads several times faster
+    features[ascending] = analysis.features[rows[ascending]]
+    starts = np.searchsorted(labels, np.arange(analysis.k + 1))
+    return _Sample(
+        rows=rows,
+        starts=starts,
+        features=features,
+        wrong=np.asarray(analysis.predicted[rows]) != labels,
+        axes=reduced(features, starts),
+        known=known,
+    )
+
+
+def _judge(
+    analysis: Analysis, sample: _Sample, block: Sequence[Direction], spaces: dict[int, ClassSpace | None]
+) -> list[Suspicion]:
+    values = _activations(analysis, sample, block)
+    finite = np.isfinite(values)
+    leaning = _leaning(block, values, finite, sample.starts)
+    found: list[Suspicion | None] = [None] * len(block)
+    for c in np.unique(leaning):
+        columns = np.flatnonzero(leaning == c)
+        own = slice(int(sample.starts[c]), int(sample.starts[c + 1]))
+        if c not in spaces:
+            spaces[c] = class_space(sample.axes, sample.starts, int(c))
+        name = analysis.classes[c]
+        verdicts = _compare(values[own][:, columns], finite[own][:, columns], sample, own, spaces[c], name)
+        for column, verdict in zip(columns.tolist(), verdicts, strict=True):
+            found[column] = _suspicion(block[column], values[finite[:, column], column], name, verdict)
+    return [one for one in found if one is not None]
+
+
+def _activations(analysis: Analysis, sample: _Sample, block: Sequence[Direction]) -> np.ndarray:
+    """(m, directions) float32."""
+    values = np.empty((len(sample.rows), len(block)), dtype=np.float32)
+    dense: list[int] = []
+    for column, direction in enumerate(block):
+        if direction.kind == "neuron":
+            values[:, column] = sample.features[:, int(direction.spec.partition(":")[2])]
+        elif direction.weight is not None:
+            dense.append(column)
+        else:
+            values[:, column] = scores(analysis, direction, sample.rows)
+    if dense:
+        weights = np.array([block[column].weight for column in dense], dtype=np.float32)
+        biases = np.array([block[column].bias for column in dense], dtype=np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            values[:, dense] = sample.features @ weights.T + biases
+    return values
+
+
+def _leaning(block: Sequence[Direction], values: np.ndarray, finite: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The class each direction is judged by: its own, else the one it leans to, as `directions.leaning_class` says."""
+    counted = np.where(finite, values, 0).astype(np.float64)
+    images = finite.sum(axis=0)
+    counted = np.where(finite, counted - counted.sum(axis=0) / np.maximum(images, 1), 0)
+    sizes, sums, squares = (_sums(part, starts) for part in (finite.astype(np.float64), counted, np.square(counted)))
+    others = images - sizes
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ours, theirs = sums / sizes, (sums.sum(axis=0) - sums) / others
+        inner = squares.sum(axis=0) - sizes * ours**2 - others * theirs**2
+        gap = (ours - theirs) / np.sqrt(np.maximum(inner, 0) / np.maximum(images, 1))
+    gap = np.where(sizes > 0, np.nan_to_num(gap, nan=0.0), -np.inf)
+    leaning = gap.argmax(axis=0)
+    for column, direction in enumerate(block):
+        leaning[column] = leaning[column] if direction.own_class is None else direction.own_class
+    return leaning
+
+
+def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Sums per class: (k, directions)."""
+    return np.array([values[start:stop].sum(axis=0) for start, stop in spans(starts)])
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """low, middle: the middle is low <= activation <= middle. upper: the top begins. sizes 0: not comparable."""
+
+    low: float
+    middle: float
+    upper: float
+    evidence: dict[str, float]
+    why: str
+    score: float
+
+
+def _compare(
+    values: np.ndarray, finite: np.ndarray, sample: _Sample, own: slice, space: ClassSpace | None, name: str
+) -> list[_Verdict]:
+    """values: (n, directions) of one class's images."""
+    count = finite.sum(axis=0)
+    total = values.shape[1]
+    ordered = np.sort(np.where(finite, values, np.nan), axis=0)
+    places = np.arange(total)
+    size = np.maximum(np.round(MIDDLE * count), np.minimum(FEWEST, count // MOST_OF_CLASS)).astype(int)
+    if len(ordered):
+        last = np.clip(size - 1, 0, np.maximum(count - 1, 0))
+        low, middle, median = ordered[0], ordered[last, places], ordered[count // 2, places]
+    else:
+        low = middle = median = np.full(total, np.nan, dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        in_middle = finite & (values <= middle)
+        above = np.where(finite & (values > middle), values, np.inf).min(axis=0, initial=np.inf)
+        # where many images are equal the median may lie in the middle: the top begins above it
+        upper = np.where(median > middle, median, above)
+        in_top = finite & (values >= upper)
+    usable = (count >= LEAST) & np.isfinite(upper) & (in_top.sum(axis=0) >= COMPARED)
+    m, t = in_middle.astype(np.float32), in_top.astype(np.float32)
+    sizes = np.stack([in_middle.sum(axis=0), in_top.sum(axis=0)]).astype(np.float64)
+    wrong = sample.wrong[own].astype(np.float32)
+    errors = np.stack([wrong @ m, wrong @ t]).astype(np.float64)
+    error = share_gain(errors[0], sizes[0], errors[1], sizes[1], CONFIDENCE)
+    skews = [_skew(known, own, m, t, sample.wrong[own]) for known in sample.known]
+    clump = clumping(values, finite, m, t, space) if space is not None else np.zeros(total)
+    verdicts = []
+    for j in range(total):
+        ends = float(low[j]), float(middle[j]), float(upper[j])
+        if not usable[j]:
+            why = (
+                f"Only {count[j]:,} images of {name}: too few to compare its middle with its top."
+                if count[j] < LEAST
+                else f"Most images of {name} have the same activation: there is no middle to compare with a top."
+            )
+            verdicts.append(_Verdict(*ends, {**dict.fromkeys(FIGURES, 0.0), "images": float(count[j])}, why, 0.0))
+            continue
+        shift = max((one.at(j) for one in skews), key=lambda one: one.rank, default=None)
+        figures = (shift.skew, shift.harm) if shift and shift.skew else (0.0, 0.0)
+        evidence = {
+            **dict(zip(FIGURES, (*figures, float(clump[j]), float(error[j])), strict=True)),
+            "images": float(count[j]),
+            "mid_images": float(sizes[0, j]),
+            "top_images": float(sizes[1, j]),
+            "mid_error": float(errors[0, j] / sizes[0, j]),
+            "top_error": float(errors[1, j] / sizes[1, j]),
+        }
+        if shift and shift.skew:
+            evidence |= shift.evidence
+        score = combined(
+            skew=figures[0],
+            harm=figures[1],
+            clump=evidence["clump"],
+            error=evidence["error"],
+            known=any(one.compared[j] for one in skews),
+        )
+        verdicts.append(_Verdict(*ends, evidence, _why(name, evidence, shift), score))
+    return verdicts
+
+
+@dataclass(frozen=True, eq=False)
+class _Skew:
+    """How one attribute's or concept's values shift from top to middle, per direction.
+
+    gain: (directions,) the certain gain of a value's share. value: which. tables: (2, values, directions) images of
+    middle and top. compared: both hold enough images of which the attribute is known. harm, errors: per value, see the
+    head of this file; errors (values, 2) are the two rates.
+    """
+
+    known: _Known
+    gain: np.ndarray
+    value: np.ndarray
+    tables: np.ndarray
+    compared: np.ndarray
+    harm: np.ndarray
+    errors: np.ndarray
+
+    def at(self, column: int) -> _Shift:
+        value = int(self.value[column])
+        shown, of = self.tables[:, value, column], self.tables[:, :, column].sum(axis=1)
+        mid, top = (float(a / b) if b else math.nan for a, b in zip(shown, of, strict=True))
+        skew, harm = float(self.gain[column]), float(self.harm[value])
+        return _Shift(self.known, self.known.values[value], skew, harm, mid, top, *self.errors[value].tolist())
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """A value's share in the middle and at the top, and how often images with and without it are taken for another
+    class, all of images of which it is known."""
+
+    known: _Known
+    value: str
+    skew: float
+    harm: float
+    mid: float
+    top: float
+    error_with: float
+    error_without: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return self.skew * self.harm, self.skew
+
+    @property
+    def evidence(self) -> dict[str, float]:
+        return {
+            "mid_share": self.mid,
+            "top_share": self.top,
+            "error_with": self.error_with,
+            "error_without": self.error_without,
+        }
+
+
+def _skew(known: _Known, own: slice, middle: np.ndarray, top: np.ndarray, wrong: np.ndarray) -> _Skew:
+    """middle, top: (n, directions) float32 of 0 and 1. wrong: (n,) bool."""
+    codes = known.codes[own]
+    shown = (codes == np.arange(len(known.values))[:, None]).astype(np.float32)
+    tables = np.stack([shown @ middle, shown @ top]).astype(np.float64)
+    sizes = tables.sum(axis=1)
+    level = 1 - (1 - CONFIDENCE) / len(known.values)
+    gains = share_gain(tables[0], sizes[0], tables[1], sizes[1], level)
+    mistaken, images = shown @ wrong.astype(np.float64), shown.sum(axis=1, dtype=np.float64)
+    rest, others = mistaken.sum() - mistaken, images.sum() - images
+    harm = share_gain(mistaken, images, rest, others, level)
+    # what does harm first, then what gains most
+    value = (gains * (harm[:, None] + 1e-6)).argmax(axis=0)
+    return _Skew(
+        known=known,
+        gain=np.take_along_axis(gains, value[None], axis=0)[0],
+        value=value,
+        tables=tables,
+        compared=(sizes >= COMPARED).all(axis=0),
+        harm=harm,
+        errors=np.stack([mistaken / np.maximum(images, 1), rest / np.maximum(others, 1)], axis=1),
+    )
+
+
+def _why(name: str, evidence: dict[str, float], shift: _Shift | None) -> str:
+    errors = (
+        f"{percent(evidence['mid_error'])} are taken for another class; at the top {percent(evidence['top_error'])}."
+    )
+    # what can be named says more than that there is something
+    if shift is not None and evidence["skew"] >= NAMED:
+        kind, _, title = shift.known.spec.partition(":")
+        if kind == "attribute":
+            shown = f"of the {name} images in the middle have {shift.known.title} “{shift.value}”"
+        else:
+            verb = "show" if shift.value == "present" else "do not show"
+            shown = f"of the tagged {name} images in the middle {verb} “{title}”"
+        return f"{percent(shift.mid)} {shown}; at the top {percent(shift.top)}."
+    if evidence["clump"] > 0:
+        apart = f"The {name} images in the middle share something that sets them apart from their class"
+        return f"{apart}, and {errors}" if evidence["error"] > 0 else f"{apart}."
+    if evidence["error"] > 0:
+        return f"Of the {name} images in the middle, {errors} Nothing else sets them apart."
+    return f"The {name} images in the middle look like those at the top."
+
+
+def _suspicion(direction: Direction, values: np.ndarray, name: str, verdict: _Verdict) -> Suspicion:
+    """values: the finite activations of all images looked at."""
+    lowest, highest = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    if highest > lowest:
+        edges = np.linspace(lowest, highest, BINS + 1)
+        counts = np.bincount(assign(values, edges), minlength=BINS).tolist()
+    else:
+        # a single value: everything stands in the middle of the picture
+        counts = [0] * BINS
+        counts[BINS // 2] = len(values)
+    ends = [end if math.isfinite(end) else 0.0 for end in (verdict.low, verdict.middle, verdict.upper)]
+    mid = Range(ends[0], ends[1], f"The weakest images of {name}.")
+    top = Range(ends[2], max(highest, ends[2]), f"The upper half of the images of {name}.")
+    return Suspicion(
+        spec=direction.spec,
+        title=direction.title,
+        kind=direction.kind,
+        score=verdict.score,
+        class_name=name,
+        mid=mid,
+        top=top,
+        why=verdict.why,
+        evidence=verdict.evidence,
+        counts=tuple(counts),
+        limits=(lowest, highest),
+    )
+
+
+def _key(
+    analysis: Analysis,
+    specs: Sequence[str],
+    rows: np.ndarray,
+    known: Sequence[_Known],
+    concept: ConceptDirection | None,
+) -> str:
+    """A digest of everything the result depends on."""
+    parts: list[str | bytes] = [f"{VERSION}", *analysis.classes, rows.tobytes(), analysis.labels[rows].tobytes()]
+    parts += [np.asarray(analysis.predicted[rows]).tobytes(), analysis.head.weight.tobytes()]
+    parts.append(np.asarray(analysis.head.bias).tobytes())
+    for one in known:
+        parts += [one.spec, one.title, *one.values, one.codes.tobytes()]
+    parts.append("directions")
+    for spec in specs:
+        parts.append(spec)
+        if spec.partition(":")[0] in ("concept", "vector"):
+            # their weights change under the same name
+            direction = parse_direction(spec, analysis, concept=concept)
+            parts += [b"" if direction.weight is None else direction.weight.tobytes(), repr(direction.bias)]
+    return digest(*parts, length=24)
+
+
+def _keep(file: Path, judged: Sequence[Suspicion]) -> None:
+    write_json(file, [one.to_dict() for one in judged])
+    newest_first = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for old in newest_first[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def _restored(entry: dict[str, Any]) -> Suspicion:
+    mid, top = (Range(one["low"], one["high"], one["why"], one["closed"]) for one in (entry["mid"], entry["top"]))
+    return Suspicion(
+        spec=entry["direction"],
+        title=entry["title"],
+        kind=entry["kind"],
+        score=entry["score"],
+        class_name=entry["class"],
+        mid=mid,
+        top=top,
+        why=entry["why"],
+        evidence=entry["evidence"],
+        counts=tuple(entry["counts"]),
+        limits=(entry["limits"][0], entry["limits"][1]),
+    )
