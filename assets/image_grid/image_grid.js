@@ -288,15 +288,18 @@ function createGrid(parentElement, store) {
     const now = situation()
     const { paging } = data
     bar.hidden = !data.toolbar && !paging
-    part("look").hidden = !paging && !data.toolbar
+    part("count").hidden = !data.toolbar
     part("act").hidden = !data.toolbar
-    setText(part("range"), paging ? rangeText(paging, order.length) : "")
+    part("range").hidden = !paging
+    setText(part("span"), paging ? rangeText(paging, order.length) : "")
+    setText(part("within"), paging ? within() : "")
     part("pager").hidden = now.pages < 2
     setText(part("pages"), grouped(now.pages))
     if (parentElement.activeElement !== pageInput) pageInput.value = grouped(now.page + 1)
     tiles.classList.toggle("turning", paging !== null && now.page !== paging.page)
 
     setText(part("count"), countText(now, spent ? saved : null))
+    bar.classList.toggle("single", !paging)
     bar.classList.toggle("chosen", now.selected > 0)
     bar.classList.toggle("always", data.restAbsent)
     action("undo").classList.toggle("offered", spent && saved !== null)
@@ -370,7 +373,7 @@ function createGrid(parentElement, store) {
     if (hadFocus && !tiles.contains(parentElement.activeElement)) focusTile(focused, false)
     if (turnedOver) {
       showStart()
-      announce(`Page ${data.paging.page + 1} of ${data.paging.pages}, images ${rangeText(data.paging, order.length)}`)
+      announce(`Page ${data.paging.page + 1} of ${data.paging.pages}, images ${rangeText(data.paging, order.length)} ${within()}`)
     }
   }
 
@@ -627,7 +630,10 @@ function createGrid(parentElement, store) {
     larger: "M3.5 8h9 M8 3.5v9",
   }
   for (const [name, path] of Object.entries(drawings)) action(name).append(icon(path))
-  action("undo").append("Undo")
+  const undoWord = element("span", "undo-word")
+  undoWord.textContent = "Undo"
+  action("undo").append(undoWord)
+  action("undo").setAttribute("aria-label", "Undo")
 
   const grid = {
     drawPictures,

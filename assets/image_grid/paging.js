@@ -9,13 +9,13 @@ export function imagesText(count) {
   return count === 1 ? "1 image" : `${grouped(count)} images`
 }
 
-/** "61–120 of 4,812 in this band"; where all are shown, "All 12 in this band". */
-export function rangeText({ first, total, within }, shown) {
-  if (!shown) return `0 of ${grouped(total)} ${within}`
-  if (shown === total) return `${total === 1 ? "The only one" : `All ${grouped(total)}`} ${within}`
+/** "61–120 of 4,812"; where all are shown, "All 12". What they are among follows in words of its own. */
+export function rangeText({ first, total }, shown) {
+  if (!shown) return `0 of ${grouped(total)}`
+  if (shown === total) return total === 1 ? "The only one" : `All ${grouped(total)}`
   const from = grouped(first + 1)
   const to = grouped(first + shown)
-  return `${from === to ? from : `${from}–${to}`} of ${grouped(total)} ${within}`
+  return `${from === to ? from : `${from}–${to}`} of ${grouped(total)}`
 }
 
 /** The page, from 0, that a typed number means; null where it means none. Beyond the last page is the last. */
