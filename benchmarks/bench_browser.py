@@ -26,8 +26,8 @@ from core.activations.store import Analysis, write_analysis
 from core.activations.thumbnails import make_thumbnail
 from core.classifiers.head import Head
 from core.datasets.dataset import Attribute, Dataset
-from core.synthetic.picture import draw_bird
 from core.settings import DEFAULTS
+from core.synthetic.picture import draw_bird
 from core.workspace import Workspace, open_workspace
 from scripts.local_app import CHROMIUM_FLAGS, chromium_path, serving
 
@@ -131,10 +131,7 @@ def planted(workspace: Workspace, n: int) -> Analysis:
 def pictures(count: int, rng: np.random.Generator) -> list[bytes]:
     """WebP thumbnails of the size and quality that an analysis makes."""
     size, quality = DEFAULTS.thumbnail_size, DEFAULTS.thumbnail_quality
-    birds = (
-        draw_bird(CLASSES[i % 2], ("land", "water")[i // 2 % 2], rng, size)
-        for i in range(count)
-    )
+    birds = (draw_bird(CLASSES[i % 2], ("land", "water")[i // 2 % 2], rng, size) for i in range(count))
     return [make_thumbnail(bird, size, quality) for bird in birds]
 
 

@@ -14,7 +14,7 @@ from core.activations.index import quantile_of, value_at
 from core.activations.scoreboard import catalogue
 from pages.parts import band_controls, band_data, band_state, concept_tools, gallery, problem
 from pages.parts.band_data import Subject
-from pages.parts.band_state import MID, SAME_IMAGES, SAME_SHARE, SAME_VALUES, TOP, View
+from pages.parts.band_state import SAME_IMAGES, SAME_SHARE, SAME_VALUES, View
 from pages.parts.words import TERMS, plain
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.activations import proposals, sampling
 from core.activations.filters import Filter
-from pages.parts import band_data, band_filters, band_scale, band_state, problem, state, theme
+from pages.parts import band_data, band_filters, band_scale, band_state, problem, theme
 from pages.parts.band_data import ALL, Subject
 from pages.parts.band_state import BOTTOM, MID, PRESETS, TOP, View
 from pages.parts.band_strip import Marker, Preset, band_strip
@@ -227,7 +227,7 @@ def inside(limits: tuple[float, float], low: float, high: float) -> tuple[float,
 
 
 def _direction(analysis: Analysis, view: View) -> None:
-    kind, _, name = view.direction.partition(":")
+    kind = view.direction.partition(":")[0]
     measure = kind if kind in MEASURES else "logit"
     options = [f"{measure}:{class_name}" for class_name in analysis.classes]
     titles = dict(zip(options, analysis.classes, strict=True))

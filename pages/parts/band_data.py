@@ -1,4 +1,4 @@
-"""What the Bands page shows, computed once per model, direction and choice of images, and kept while it is looked at."""
+"""What the Bands page shows, computed once per model, direction and choice of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from core.activations import bands, findings, proposals
 from core.activations.bands import Range
 from core.activations.directions import Direction, parse_direction, scores
-from core.activations.facets import Facet, facet_specs, parse_facet
+from core.activations.facets import ConceptStates, Facet, facet_specs, parse_facet
 from core.activations.filters import Filter, matching
 from core.activations.index import BandIndex, FacetIndex, axis_edges, facet_index, open_index, positions
 from core.activations.index import histogram as histogram_of
@@ -20,8 +20,8 @@ from core.activations.store import with_head
 from core.concepts.concept import list_concepts
 from core.concepts.probes import concept_direction
 from core.concepts.tags import tag_states, tag_version
-from core.errors import MidbandError, NotFound
 from core.datasets import SPLITS
+from core.errors import MidbandError, NotFound
 from pages.parts import state
 from pages.parts.band_strip import StripHistogram
 
@@ -96,7 +96,7 @@ def rows(subject: Subject) -> np.ndarray | None:
     return of_split if kept is None else kept & of_split
 
 
-def states(analysis: Analysis):  # type: ignore[no-untyped-def]
+def states(analysis: Analysis) -> ConceptStates:
     """Tag states by the name of a concept, as the core asks for them."""
 
     def of(name: str) -> np.ndarray:

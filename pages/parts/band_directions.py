@@ -15,7 +15,7 @@ from core.activations.vectors import delete_vector, list_vectors, parse_vector, 
 from core.concepts.probes import concept_direction
 from core.concepts.tags import tag_version
 from core.errors import BadRequest, NotEnoughTags, NotFound
-from pages.parts import band_controls, band_data, band_state, concept_tools, notices, problem, state
+from pages.parts import band_data, band_state, concept_tools, notices, problem, state
 from pages.parts.band_state import IMAGES, View
 from pages.parts.direction_board import DirectionCard, direction_board
 from pages.parts.words import TERMS, count, plain
@@ -130,8 +130,10 @@ def _has_probe(analysis: Analysis, spec: str) -> bool:
 
 def _matches(item: Suspicion, text: str | None, kinds: list[str]) -> bool:
     words = (text or "").casefold().split()
-    about = f"{item.spec} {item.title} {item.class_name}".casefold()
-    return (not kinds or item.kind in kinds) and all(word in about for word in words)
+    about = f"{item.title} {item.class_name} {KINDS[item.kind]}".casefold()
+    # a number means that number: neuron 7 is not neuron 70
+    found = (word in about.split() if word.isdigit() else word in about for word in words)
+    return (not kinds or item.kind in kinds) and all(found)
 
 
 def _sorted(found: list[Suspicion], by: str) -> list[Suspicion]:

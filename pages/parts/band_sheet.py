@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from pages.parts.contact_sheet_view import show_sheet
 
 from core.activations.contact_sheet import ContactSheet, contact_sheet, sheet_edges
 from core.export import sheet as sheet_file
@@ -14,7 +15,6 @@ from pages.parts import band_controls, band_data, band_state, inspector, problem
 from pages.parts.band_data import Subject
 from pages.parts.band_scale import QUANTILE, VALUE
 from pages.parts.band_state import FEWEST_BANDS, IMAGES, MOST_BANDS, View
-from pages.parts.contact_sheet_view import show_sheet
 from pages.parts.words import count
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from core.activations.filters import Filter, parse_filter
 from core.concepts.concept import list_concepts
 from core.datasets import SPLITS
 from pages.parts import band_data, state
-from pages.parts.band_data import ALL, Subject
+from pages.parts.band_data import ALL, EVERY_IMAGE, Subject
 from pages.parts.band_scale import QUANTILE, SCALES, VALUE
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class View:
     scale: str = VALUE
     colour: str = "class"
     log: bool = False
-    where: Filter = Filter()
+    where: Filter = EVERY_IMAGE
     run: str = ""
     bands: int = 6
     cut: str = VALUE

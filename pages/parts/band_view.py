@@ -13,7 +13,7 @@ from core.settings import DEFAULTS
 from pages.parts import band_controls, band_data, band_state, concept_tools, gallery, problem, rooms, state, theme
 from pages.parts.band_data import Subject
 from pages.parts.band_state import MID, TOP, View
-from pages.parts.words import count, plain
+from pages.parts.words import plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis

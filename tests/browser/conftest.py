@@ -7,11 +7,14 @@ and what it wrote on its log is kept in the failure message when it does not sta
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from core.demo import MODEL, make_demo
+from core.workspace import Workspace, open_workspace
 from scripts.local_app import CHROMIUM_FLAGS, ROOT, DidNotStart, Server, chromium_path, end, start_server
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -34,6 +37,24 @@ def browser() -> Iterator[playwright_api.Browser]:
         running = playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=CHROMIUM_FLAGS)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo workspace, made once for the whole run; to be copied, never written to."""
+    if not MODEL.is_file():
+        pytest.skip("the demo's classifier is not in assets/ (make demo-model)")
+    root = tmp_path_factory.mktemp("demo") / "workspace"
+    make_demo(open_workspace(root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def demo(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A demo workspace of the module's own."""
+    root = tmp_path_factory.mktemp("copy") / "workspace"
+    shutil.copytree(finished_demo, root)
+    return open_workspace(root)
 
 
 @pytest.fixture

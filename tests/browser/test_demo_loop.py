@@ -11,20 +11,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.datasets import open_dataset
-from core.demo import MODEL, make_demo
-from core.workspace import Workspace, open_workspace
-
-pytestmark = pytest.mark.skipif(not MODEL.is_file(), reason="the demo's classifier is not in assets/ (make demo-model)")
+from core.workspace import Workspace
 
 CONCEPT = "water background"
 ENOUGH = 60
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = open_workspace(tmp_path_factory.mktemp("demo") / "workspace")
-    make_demo(workspace)
-    return workspace
 
 
 @pytest.fixture(scope="module")

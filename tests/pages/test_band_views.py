@@ -119,9 +119,7 @@ def test_a_filter_by_concept_follows_the_tags(visit: Visit, planted: Analysis, w
     assert strip(app)["total"] == 9
 
 
-def test_the_classs_own_lowest_shows_its_own_images_and_another_rule_all_again(
-    visit: Visit, planted: Analysis
-) -> None:
+def test_the_classs_own_lowest_shows_its_own_images_and_another_rule_all_again(visit: Visit, planted: Analysis) -> None:
     app = visit("bands")
     everything = strip(app)["total"]
     app.selectbox(key="band_rule").set_value("own-low").run()
