@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import mmap
 import os
 import re
 import tempfile
@@ -107,6 +108,18 @@ def write_array(path: Path, array: np.ndarray) -> None:
 def read_array(path: Path, *, mapped: bool = True) -> np.ndarray:
     """Open a `.npy`, memory-mapped read-only unless told otherwise."""
     return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def release(array: np.ndarray) -> None:
+    """Let the system take back the memory of a read-only map; what is read again comes from the file again.
+
+    For maps that are read from end to end, or here and there: every page that was touched counts as this process's
+    memory until somebody else needs it.
+    """
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    if isinstance(array, np.memmap) and array.mode == "r" and isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def slug(text: str) -> str:

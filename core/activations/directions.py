@@ -24,7 +24,7 @@ import numpy as np
 
 from core.activations.vectors import load_vector
 from core.errors import NotFound
-from core.files import digest, read_array, slug, write_array
+from core.files import digest, read_array, release, slug, write_array
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -36,6 +36,8 @@ OF_LOGITS = ("logit", "margin", "probability", "difference")
 COMPONENTS = 50
 # rows of features multiplied at once: 16,384 x 2,048 float32 are 128 MiB
 BLOCK = 16_384
+# bytes of a map that stay in memory while it is read from end to end
+RESIDENT = 64_000_000
 
 ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
 
@@ -124,16 +126,17 @@ def scores(analysis: Analysis, direction: Direction, rows: np.ndarray | None = N
     rows: (m,) int, only these, in this order: (m,) float32.
     """
     source = analysis.logits if direction.kind in OF_LOGITS else analysis.features
-    if direction.class_index is not None:
-        return _column(source, direction.class_index, rows)
-    if direction.kind == "neuron":
-        assert direction.weight is not None
-        return _column(source, int(np.argmax(direction.weight)), rows)
     count = analysis.n if rows is None else len(rows)
     result = np.empty(count, dtype=np.float32)
-    for start in range(0, count, BLOCK):
-        place = slice(start, start + BLOCK)
-        result[place] = _of_block(source[place if rows is None else rows[place]], direction)
+    column = _column(direction)
+    # a part of a map at a time: reading all of it would make the whole file resident
+    step = max(BLOCK, RESIDENT // (source.shape[1] * source.itemsize))
+    for start in range(0, count, step):
+        for begin in range(start, min(start + step, count), BLOCK):
+            place = slice(begin, min(begin + BLOCK, start + step))
+            chosen = place if rows is None else rows[place]
+            result[place] = source[chosen, column] if column is not None else _of_block(source[chosen], direction)
+        release(source)
     return result
 
 
@@ -177,8 +180,12 @@ def class_of(analysis: Analysis, direction: Direction) -> int:
 _LEANING: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
 
 
-def _column(source: np.ndarray, column: int, rows: np.ndarray | None) -> np.ndarray:
-    return np.array(source[:, column] if rows is None else source[rows, column], dtype=np.float32)
+def _column(direction: Direction) -> int | None:
+    """The column that a direction simply is, if it is one."""
+    if direction.kind == "neuron":
+        assert direction.weight is not None
+        return int(np.argmax(direction.weight))
+    return direction.class_index
 
 
 def _of_block(block: np.ndarray, direction: Direction) -> np.ndarray:
@@ -256,6 +263,7 @@ def _finite_blocks(analysis: Analysis) -> Iterator[np.ndarray]:
         block = analysis.features[start : start + BLOCK]
         finite = np.isfinite(block).all(axis=1)
         yield block if finite.all() else block[finite]
+        release(analysis.features)
 
 
 def _difference(names: str, analysis: Analysis) -> Direction:

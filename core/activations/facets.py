@@ -18,6 +18,7 @@ import numpy as np
 
 from core.datasets.dataset import SPLITS
 from core.errors import NotFound
+from core.files import release
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -111,4 +112,6 @@ def _attribute(analysis: Analysis, name: str) -> Attribute:
 
 def _small(codes: np.ndarray, count: int) -> np.ndarray:
     """Codes 0..count-1 and -1 in the smallest signed type."""
-    return np.asarray(codes).astype(np.min_scalar_type(-max(count, 1)))
+    small = np.asarray(codes).astype(np.min_scalar_type(-max(count, 1)))
+    release(codes)
+    return small

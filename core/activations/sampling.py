@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from core.activations.bands import bounds
 from core.activations.directions import class_of
 from core.activations.index import positions
+from core.files import release
 
 if TYPE_CHECKING:
     from core.activations.directions import Direction
@@ -106,36 +108,40 @@ def page(
 def shuffled(places: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Where a seeded pseudo-random permutation of 0..count-1 puts these places: (m,) int64, without making all of it.
 
-    places: (m,) int in 0..count-1. A Feistel network over the next power of four, walked until it comes back into the
-    range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains"); small counts are shuffled as a whole.
+    places: (m,) int in 0..count-1. A Feistel network over the smallest a x b numbers that hold the range, a and b about
+    its square root, walked until it comes back into the range (Black & Rogaway 2002, "Ciphers with arbitrary finite
+    domains"); small counts are shuffled as a whole.
     """
     places = np.asarray(places, dtype=np.int64)
-    keys = np.random.default_rng([seed, 0x6D696462]).integers(0, 2**64, size=_ROUNDS, dtype=np.uint64)
     if count <= _SMALL:
         return np.random.default_rng([seed, count]).permutation(count)[places] if count else places
-    half = np.uint64((int(count - 1).bit_length() + 1) // 2)
-    found = places.astype(np.uint64)
-    outside = np.arange(len(found))
-    while len(outside):
-        found[outside] = _feistel(found[outside], half, keys)
-        outside = outside[found[outside] >= count]
+    keys = np.random.default_rng([seed, count]).integers(0, 2**64, size=_ROUNDS, dtype=np.uint64)
+    tall = math.isqrt(count - 1) + 1
+    wide = -(-count // tall)
+    found = _feistel(places.astype(np.uint64), np.uint64(tall), np.uint64(wide), keys)
+    while (outside := np.flatnonzero(found >= count)).size:
+        found[outside] = _feistel(found[outside], np.uint64(tall), np.uint64(wide), keys)
     return found.astype(np.int64)
 
 
-def _feistel(values: np.ndarray, half: np.uint64, keys: np.ndarray) -> np.ndarray:
-    """A permutation of 0..4^half - 1. values: (m,) uint64."""
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    left, right = values >> half, values & mask
-    for key in keys:
-        # the finaliser of MurmurHash3: every bit of the input reaches every bit of the output
-        mixed = right + key
-        mixed ^= mixed >> np.uint64(33)
-        mixed *= np.uint64(0xFF51AFD7ED558CCD)
-        mixed ^= mixed >> np.uint64(33)
-        mixed *= np.uint64(0xC4CEB9FE1A85EC53)
-        mixed ^= mixed >> np.uint64(33)
-        left, right = right, left ^ (mixed & mask)
-    return (left << half) | right
+def _feistel(values: np.ndarray, tall: np.uint64, wide: np.uint64, keys: np.ndarray) -> np.ndarray:
+    """A permutation of 0..tall*wide - 1. values: (m,) uint64."""
+    row, column = values // wide, values % wide
+    # each half is moved by a hash of the other, in turns: whoever knows the other half can move it back
+    for first, second in zip(keys[::2], keys[1::2], strict=True):
+        row = (row + _hashed(column + first)) % tall
+        column = (column + _hashed(row + second)) % wide
+    return row * wide + column
+
+
+def _hashed(values: np.ndarray) -> np.ndarray:
+    """The finaliser of MurmurHash3: every bit of the input reaches every bit of the output. values: (m,) uint64; the
+    upper half is returned, so that sums with it do not overflow."""
+    mixed = values ^ (values >> np.uint64(33))
+    mixed *= np.uint64(0xFF51AFD7ED558CCD)
+    mixed ^= mixed >> np.uint64(33)
+    mixed *= np.uint64(0xC4CEB9FE1A85EC53)
+    return mixed >> np.uint64(32)
 
 
 def _ranked(analysis: Analysis, index: BandIndex, start: int, stop: int, order: str, seed: int) -> np.ndarray:
@@ -148,6 +154,7 @@ def _ranked(analysis: Analysis, index: BandIndex, start: int, stop: int, order: 
     rows = index.order[start + drawn].astype(np.int64)
     by_row = np.argsort(rows)
     drawn, values = drawn[by_row], source[rows[by_row]]
+    release(source)
     if order == UNSURE:
         best = np.argsort(_lead(values), kind="stable")
     elif order == TYPICAL:

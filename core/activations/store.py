@@ -46,7 +46,17 @@ from core.classifiers.head import Head, load_head
 from core.database import AnalysisRecord, DatasetRecord, now
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.errors import BadCheckpoint, ClassMismatch, NotFound, PathNotFound, StorageProblem
-from core.files import digest, read_array, read_json, replacing, slug, storage_problems, write_array, write_json
+from core.files import (
+    digest,
+    read_array,
+    read_json,
+    release,
+    replacing,
+    slug,
+    storage_problems,
+    write_array,
+    write_json,
+)
 from core.workspace import Workspace
 
 FORMAT = 1
@@ -129,7 +139,9 @@ class Analysis:
         if len(wanted) and (wanted.min() < 0 or wanted.max() >= self.n):
             raise IndexError(f"rows from {wanted.min()} to {wanted.max()} among {self.n}")
         ends = zip(offsets[wanted].tolist(), offsets[wanted + 1].tolist(), strict=True)
-        return [content[start:stop].tobytes().decode() for start, stop in ends]
+        names = [content[start:stop].tobytes().decode() for start, stop in ends]
+        release(content)
+        return names
 
     def rows_named(self, names: Sequence[str]) -> np.ndarray:
         """Rows (m,) int64 of images by name; -1 for a name that the analysis does not have."""
@@ -393,6 +405,7 @@ def _apply_head(folder: Path, features: np.ndarray, head: Head) -> None:
             place = slice(start, start + _BLOCK)
             logits[place] = head.logits(features[place])
             predicted[place] = np.argmax(logits[place], axis=1)
+            release(features)
         if isinstance(logits, np.memmap):
             logits.flush()
         else:

@@ -7,8 +7,10 @@ thumbnails.npy   (n + 1,) int64 offsets: image i is bytes offsets[i] to offsets[
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +55,10 @@ def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class ThumbnailPack:
-    """The thumbnails of one analysis, memory-mapped."""
+    """The thumbnails of one analysis, read from the open file one by one: a map of it would keep every page that was
+    ever shown in memory."""
 
-    content: np.ndarray
+    file: BufferedReader
     offsets: np.ndarray
 
     def __len__(self) -> int:
@@ -65,11 +68,10 @@ class ThumbnailPack:
         """The WebP file of one row. Raises `IndexError` outside 0..n-1."""
         if not 0 <= row < len(self):
             raise IndexError(f"no thumbnail {row} among {len(self)}")
-        return self.content[int(self.offsets[row]) : int(self.offsets[row + 1])].tobytes()
+        start, stop = int(self.offsets[row]), int(self.offsets[row + 1])
+        # at a place of its own: threads share the file
+        return os.pread(self.file.fileno(), stop - start, start)
 
 
 def open_pack(folder: Path) -> ThumbnailPack:
-    path = folder / PACK
-    # an empty file cannot be mapped
-    content = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
-    return ThumbnailPack(content=np.asarray(content), offsets=np.asarray(read_array(folder / OFFSETS)))
+    return ThumbnailPack(file=open(folder / PACK, "rb"), offsets=np.asarray(read_array(folder / OFFSETS)))

@@ -1,0 +1,255 @@
+"""What browsing bands costs: opening, moving a band, and memory. On planted activations of a million images, 10 logits.
+
+    python -m benchmarks.bench_bands                     one million images, about half a minute
+    python -m benchmarks.bench_bands --images 10000000   ten million (6 GB of disk, a few minutes)
+
+"Moving a band" is what the page asks for when the slider is released: the histogram and the band's counts per class,
+and a page of 60 images. It takes turns with a plain scan of the same band (boolean mask, numpy.histogram,
+numpy.bincount, Generator.choice) in the same process, and both have to agree. Opening and memory are measured in
+processes of their own; the files are in the system's cache, as they are after an analysis. Sizes are resident memory
+(VmRSS), mapped files included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# classes, features and histogram bins; one page of images
+K, D, BINS, SIZE = 10, 16, 60, 60
+MOVES = 400
+
+
+def resident_mb() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def write(root: Path, n: int) -> None:
+    """An analysis as the store writes it: class means apart, so that logits overlap as a trained classifier's do."""
+    import numpy as np
+
+    from core.activations.store import write_analysis
+    from core.classifiers.head import Head
+    from core.datasets.dataset import Dataset
+    from core.workspace import open_workspace
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, K, n)
+    features = rng.normal(size=(n, D)).astype(np.float32)
+    features[np.arange(n), labels] += 2
+    dataset = Dataset(
+        id="planted",
+        name="planted",
+        root=root / "images",
+        source="class-folders",
+        images=np.array([f"class/{i:09d}.jpg" for i in range(n)], dtype=np.dtypes.StringDType()),
+        labels=labels,
+        splits=np.ones(n, np.int8),
+        classes=tuple(f"class {c}" for c in range(K)),
+        attributes=(),
+        problems=(),
+        notes=(),
+        fingerprint="planted",
+    )
+    head = Head(np.eye(K, D, dtype=np.float32), np.zeros(K, np.float32))
+    write_analysis(open_workspace(root), dataset, features=features, head=head, analysis_id="planted")
+
+
+def measure_opening(root: Path) -> dict[str, Any]:
+    """From nothing open to everything the first band needs."""
+    from core.activations.directions import parse_direction
+    from core.activations.facets import parse_facet
+    from core.activations.index import axis_edges, facet_index, histogram, open_index
+    from core.activations.store import open_analysis
+    from core.workspace import open_workspace
+
+    started = time.perf_counter()
+    analysis = open_analysis(open_workspace(root), "planted")
+    index = open_index(analysis, parse_direction("logit:class 3", analysis))
+    classes = facet_index(index, parse_facet("class", analysis))
+    counted = histogram(index, axis_edges(index, BINS, scale="value"), classes)
+    seconds = time.perf_counter() - started
+    assert counted.total == analysis.n
+    return {"seconds": seconds}
+
+
+def measure_moving(root: Path) -> dict[str, Any]:
+    """Seconds per move of a band: ours and the plain scan's, in turns."""
+    import numpy as np
+
+    from core.activations import sampling
+    from core.activations.directions import parse_direction, scores
+    from core.activations.facets import parse_facet
+    from core.activations.index import axis_edges, counts_between, facet_index, histogram, open_index, positions
+    from core.activations.store import open_analysis
+    from core.workspace import open_workspace
+
+    analysis = open_analysis(open_workspace(root), "planted")
+    direction = parse_direction("logit:class 3", analysis)
+    index = open_index(analysis, direction)
+    classes = facet_index(index, parse_facet("class", analysis))
+    edges = axis_edges(index, BINS, scale="value")
+    plain_values, plain_labels = scores(analysis, direction), np.array(analysis.labels)
+
+    def ours(low: float, high: float, seed: int) -> tuple[Any, np.ndarray, sampling.BandPage]:
+        counted = histogram(index, edges, classes)
+        start, stop = positions(index, low, high, closed=True)
+        per_class = counts_between(classes, start, stop)
+        shown = sampling.page(
+            analysis,
+            direction,
+            index,
+            low,
+            high,
+            closed=True,
+            order=sampling.SURPRISING,
+            seed=seed,
+            number=0,
+            size=SIZE,
+        )
+        return counted.counts, per_class, shown
+
+    def plain(low: float, high: float, seed: int) -> tuple[Any, np.ndarray, np.ndarray]:
+        inside = (plain_values >= low) & (plain_values <= high)
+        # by number and range: with edges of its own it sorts, which takes longer
+        counted, _ = np.histogram(plain_values, BINS, (index.low, index.high))
+        per_class = np.bincount(plain_labels[inside], minlength=K)
+        rows = np.flatnonzero(inside)
+        return counted, per_class, np.random.default_rng(seed).choice(rows, min(SIZE, len(rows)), replace=False)
+
+    rng = np.random.default_rng(1)
+    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    for move in range(MOVES):
+        low, high = np.sort(plain_values[rng.integers(0, analysis.n, 2)]).astype(float)
+        started = time.perf_counter()
+        counted, per_class, shown = ours(low, high, move)
+        times["ours"].append(time.perf_counter() - started)
+        # the scan is the slow one: a quarter of the moves says enough about it
+        if move % 4 == 0:
+            started = time.perf_counter()
+            scanned, scanned_classes, rows = plain(low, high, move)
+            times["plain"].append(time.perf_counter() - started)
+            assert np.array_equal(counted.sum(axis=0), scanned)
+            assert np.array_equal(per_class[:K], scanned_classes)
+            assert len(shown.rows) == len(rows)
+            assert ((plain_values[shown.rows] >= low) & (plain_values[shown.rows] <= high)).all()
+    quantiles = {name: (np.quantile(taken, [0.5, 0.95]) * 1000).tolist() for name, taken in times.items()}
+    return {**quantiles, "faster": quantiles["plain"][0] / quantiles["ours"][0]}
+
+
+def measure_memory(root: Path) -> dict[str, Any]:
+    """Resident memory after many bands of every logit, their thumbnails and names read."""
+    import numpy as np
+
+    from core.activations import sampling
+    from core.activations.directions import parse_direction
+    from core.activations.facets import parse_facet
+    from core.activations.index import axis_edges, facet_index, histogram, open_index
+    from core.activations.store import open_analysis
+    from core.workspace import open_workspace
+
+    imported = resident_mb()
+    analysis = open_analysis(open_workspace(root), "planted")
+    rng, kept, facet = np.random.default_rng(1), [], parse_facet("class", analysis)
+    for c in range(K):
+        direction = parse_direction(f"logit:class {c}", analysis)
+        index = open_index(analysis, direction)
+        classes = facet_index(index, facet)
+        kept.append((index, classes))
+        for move in range(100):
+            histogram(index, axis_edges(index, BINS, scale="value"), classes)
+            low, high = np.sort(index.values[rng.integers(0, index.m, 2)]).astype(float)
+            shown = sampling.page(
+                analysis,
+                direction,
+                index,
+                low,
+                high,
+                closed=True,
+                order=sampling.SURPRISING,
+                seed=move,
+                number=0,
+                size=SIZE,
+            )
+            analysis.image_names(shown.rows)
+            for row in shown.rows:
+                analysis.thumbnail(int(row))
+    return {"imported": imported, "resident": resident_mb()}
+
+
+MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "opening": measure_opening,
+    "moving": measure_moving,
+    "memory": measure_memory,
+}
+
+
+def in_own_process(name: str, root: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.bench_bands", "--child", name, str(root)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def empty_process_mb() -> float:
+    code = "print(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return int(done.stdout) / 1024
+
+
+def line(what: str, measured: float, target: float | None, unit: str, *, at_least: bool = False) -> str:
+    start = f"{what:<48}{measured:>9.2f} {unit:<2}"
+    if target is None:
+        return start
+    reached = measured >= target if at_least else measured <= target
+    return f"{start}   demanded {'≥' if at_least else '≤'} {target:g} {unit:<4}{'reached' if reached else 'MISSED'}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--child", nargs=2, metavar=("NAME", "ROOT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        name, root = options.child
+        print(json.dumps(MEASUREMENTS[name](Path(root))))
+        return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.images:,} images, {K} logits, {D} features")
+    with tempfile.TemporaryDirectory(prefix="midband-bench-") as text:
+        root = Path(text)
+        started = time.perf_counter()
+        write(root, options.images)
+        print(f"written in {time.perf_counter() - started:.1f} s\n")
+        cold, warm = [], []
+        for _ in range(3):
+            shutil.rmtree(root / "analyses" / "planted" / "sorted", ignore_errors=True)
+            cold.append(in_own_process("opening", root)["seconds"])
+            warm.append(in_own_process("opening", root)["seconds"])
+        moving, memory = in_own_process("moving", root), in_own_process("memory", root)
+        empty = empty_process_mb()
+        # opening and memory grow with the images and are demanded of a million; moving a band does not grow
+        demanded = options.images <= 1_000_000
+        print(line("opening, nothing sorted yet (worst of 3)", max(cold), 1 if demanded else None, "s"))
+        print(line("opening again (worst of 3)", max(warm), 1 if demanded else None, "s"))
+        print(line("moving a band, median", moving["ours"][0], 3, "ms"))
+        print(line("moving a band, 95th percentile", moving["ours"][1], 3, "ms"))
+        print(line("the same as a plain scan, median", moving["plain"][0], None, "ms"))
+        print(line("the same as a plain scan, 95th percentile", moving["plain"][1], None, "ms"))
+        print(line("times faster than the scan (medians)", moving["faster"], 5, "x", at_least=True))
+        print(line("memory of an empty process", empty, None, "MB"))
+        print(line("imports add", memory["imported"] - empty, None, "MB"))
+        above = memory["resident"] - empty
+        print(line("imports and many bands of all 10 logits add", above, 300 if demanded else None, "MB"))
+
+
+if __name__ == "__main__":
+    main()
