@@ -83,12 +83,21 @@ function createStrip(parentElement) {
     Object.assign(windowPart.style, style)
     for (const [end, px] of [["low", left], ["high", right]]) {
       Object.assign(handles[end].style, { transform: `translateX(${px}px)`, top: `${box.top}px`, height: tall })
-      handles[end].querySelector(".value").textContent = writePlace(band[end])
+      writeEnd(handles[end].querySelector(".value"), end)
       setSlider(handles[end], band[end], spoken(end))
     }
     spreadValues(left, right)
     setSlider(windowPart, (band.low + band.high) / 2, `from ${spoken("low")} to ${spoken("high")}`)
     drawCount()
+  }
+
+  function writeEnd(number, end) {
+    number.textContent = writePlace(band[end])
+    if (data.tickFormat === "value" || root.classList.contains("narrow")) return
+    const too = document.createElement("span")
+    too.className = "value-too"
+    too.textContent = writeValue(activation(end))
+    number.append(too)
   }
 
   const writePlace = place => formatPlace(place, steps.place, data.tickFormat)
@@ -164,6 +173,13 @@ function createStrip(parentElement) {
     const focused = [...part("legend").children].indexOf(parentElement.activeElement)
     part("legend").replaceChildren(...(data.classes.length > 1 || data.highlight ? entries : []))
     part("legend").children[focused]?.focus({ preventScroll: true })
+    fadeLegend()
+  }
+
+  /** More entries than fit: the last one fades, until somebody scrolls there. */
+  function fadeLegend() {
+    const legend = part("legend")
+    legend.classList.toggle("more", legend.scrollLeft + legend.clientWidth < legend.scrollWidth - 4)
   }
 
   /** One value stands on the axis, the others pale above it: its own shape can be read. */
@@ -325,7 +341,7 @@ function createStrip(parentElement) {
     drawBand()
   }
   plot.onpointercancel = event => drag && event.pointerId === drag.pointer && giveUp()
-  plot.onpointerleave = () => drag || hideTip()
+  plot.onpointerleave = event => event.pointerType === "mouse" && !drag && hideTip()
 
   // --- the bin under the pointer -------------------------------------------------------------------------------
 
@@ -380,6 +396,7 @@ function createStrip(parentElement) {
   }
   document.addEventListener("keydown", onPageKey)
 
+  part("legend").onscroll = fadeLegend
   const watcher = new ResizeObserver(() => `${plot.clientWidth} ${plot.clientHeight}` !== lastSize && drawStill())
   watcher.observe(root)
 

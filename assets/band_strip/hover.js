@@ -62,6 +62,10 @@ export function showFacts(box, facts, colors, left, right, width) {
   box.hidden = false
   const after = right + 12
   const before = left - 12 - box.offsetWidth
-  const x = after + box.offsetWidth <= width || before < 0 ? Math.min(after, Math.max(0, width - box.offsetWidth)) : before
-  box.style.transform = `translateX(${Math.round(x)}px)`
+  const beside = after + box.offsetWidth <= width ? after : before
+  // where neither side has room it lies over the strip's head, not over the bars
+  const above = beside < 0
+  box.classList.toggle("above", above)
+  const x = above ? Math.max(0, Math.min((left + right - box.offsetWidth) / 2, width - box.offsetWidth)) : beside
+  box.style.left = `${Math.round(x)}px`
 }

@@ -2,6 +2,8 @@
 
 const LABEL_ROWS = 2
 const LABEL_ROW = 17
+const LANES = 3 // brackets of presets, between the labels and the bars
+const LANE = 4
 const AXIS_HEIGHT = 22
 const LEFT = 36 // room for the counts at the side, and for half a handle
 const RIGHT = 13 // room for half a handle
@@ -24,7 +26,7 @@ export function drawPlot(svg, data, axis, look, width, height, clipId) {
   const labels = labelsOf(data, axis, scale)
   const spots = placeLabels(labels, width, LABEL_ROWS)
   // the rows are there with the first label, so that another label moves nothing
-  const top = (labels.length ? LABEL_ROWS * LABEL_ROW : 4) + 4
+  const top = labels.length ? LABEL_ROWS * LABEL_ROW + LANES * LANE + 3 : 8
   const bottom = height - AXIS_HEIGHT
   const bins = binHeights(data.totals, places, data.log)
   const magnification = data.highlight ? magnified(data.highlight, bins.dense, data.log) : 1
@@ -69,9 +71,10 @@ function markerLine(label, spot, top, bottom) {
   if (!label.line) return []
   const from = spot.row < 0 ? top : (spot.row + 1) * LABEL_ROW
   const x = Math.round(label.x) + 0.5
-  const line = drawn("line", { class: "marker", x1: x, x2: x, y1: from, y2: bottom })
+  const ends = { x1: x, x2: x, y1: from, y2: bottom }
+  const line = drawn("line", { class: "marker", ...ends })
   if (label.color) line.style.stroke = label.color
-  return [line]
+  return [drawn("line", { class: "marker-halo", ...ends }), line]
 }
 
 /** A label that found no room is left out: its line still stands, and the tooltip names it. */
@@ -100,8 +103,8 @@ function shades(presets, axis, scale, top, bottom) {
       const d = `M${left + 0.5} ${bottom}V${top + 0.5}H${left + width - 0.5}V${bottom}`
       return [drawn("rect", { class: "preset", ...box }), drawn("path", { class: "preset-edge", d })]
     }
-    const y = top + 2.5 + 4 * quiet++
-    const d = `M${left + 0.5} ${y + 4}V${y}H${left + width - 0.5}V${y + 4}`
+    const y = top - 2.5 - LANE * (quiet++ % LANES)
+    const d = `M${left + 0.5} ${y + 3}V${y}H${left + width - 0.5}V${y + 3}`
     return [drawn("rect", { class: "preset quiet", ...box }), drawn("path", { class: "preset-edge quiet", d })]
   })
 }
@@ -141,14 +144,22 @@ function barPaths(data, bins, look, lefts, top, bottom) {
     })
 }
 
-function steps(heights, lefts, top, bottom) {
-  const y = height => Math.round(bottom - height * (bottom - top)) + 0.5
-  return heights.map((height, bin) => `${lefts[bin]} ${y(height)}L${lefts[bin + 1]} ${y(height)}`).join("L")
+/** The upper edge as runs of bins that hold anything: [[x, y] of their corners, ...] per run. */
+function runs(heights, lefts, top, bottom) {
+  const found = []
+  heights.forEach((height, bin) => {
+    if (!height) return
+    const y = Math.round(bottom - height * (bottom - top)) + 0.5
+    if (!bin || !heights[bin - 1]) found.push([[lefts[bin] + 0.5, bottom]])
+    found.at(-1).push([lefts[bin] + 0.5, y], [lefts[bin + 1] + 0.5, y])
+    if (!heights[bin + 1]) found.at(-1).push([lefts[bin + 1] + 0.5, bottom])
+  })
+  return found.map(corners => `M${corners.map(([x, y]) => `${x} ${y}`).join("L")}`).join("")
 }
 
 /** The upper edge of all bars: the shape stays clear where the bars are pale. */
 function outline(heights, lefts, top, bottom) {
-  return drawn("path", { class: "outline", d: `M${steps(heights, lefts, top, bottom)}` })
+  return drawn("path", { class: "outline", d: runs(heights, lefts, top, bottom) })
 }
 
 function subset(counts, bins, magnification, data, lefts, top, bottom) {
@@ -158,19 +169,15 @@ function subset(counts, bins, magnification, data, lefts, top, bottom) {
     const dense = (bins.even ? count : (count * mean) / widths[bin]) * magnification
     return count ? Math.max(2 / (bottom - top), heightOf(dense, bins.highest, data.log)) : 0
   })
-  const path = steps(heights, lefts, top, bottom)
-  return [
-    drawn("path", { class: "subset", d: `M${lefts[0]} ${bottom}L${path}L${lefts.at(-1)} ${bottom}Z` }),
-    drawn("path", { class: "subset-halo", d: `M${path}` }),
-    drawn("path", { class: "subset-edge", d: `M${path}` }),
-  ]
+  const d = runs(heights, lefts, top, bottom)
+  return ["subset", "subset-halo", "subset-edge"].map(name => drawn("path", { class: name, d }))
 }
 
 // --- the axis --------------------------------------------------------------------------------------------------------
 
 function placeTicks(data, scale, width, bottom) {
   const [start, end] = [data.places[0], data.places.at(-1)]
-  const places = ticks(start, end, Math.max(2, Math.min(10, width / 100)))
+  const places = ticks(start, end, Math.max(2, Math.min(10, width / 72)))
   const step = places.length > 1 ? places[1] - places[0] : end - start
   return [
     drawn("line", { class: "axis", x1: LEFT - 4, x2: width - RIGHT, y1: bottom + 0.5, y2: bottom + 0.5 }),

@@ -158,27 +158,31 @@ export function gripAt(x, low, high, reach) {
 export function placeLabels(labels, width, rows, space = 8) {
   const placed = []
   for (const label of labels) {
-    const place = candidates(label, width, rows).find(place => placed.every(other => apart(place, other, space)))
+    const lines = labels.filter(other => other !== label && other.line).map(other => other.x)
+    const places = candidates(label, width, rows, lines)
+    const place = places.find(place => placed.every(other => apart(place, other, space)))
     placed.push(place ?? { left: 0, row: -1, right: 0, line: null })
   }
   return placed.map(({ left, row }) => ({ left, row }))
 }
 
-/** Nearest to the middle first; in the lowest row first, where its line is short. */
-function candidates(label, width, rows) {
+/** Off the lines of others first, then nearest to the middle; in the lowest row first, where its line is short. */
+function candidates(label, width, rows, lines) {
   const centre = label.x - label.width / 2
-  const [first, last] = [Math.min(centre, label.from - label.width + 4), Math.max(centre, label.to - 4)]
-  const lefts = new Set([centre])
+  const [first, last] = [Math.min(centre, label.from - label.width - 2), Math.max(centre, label.to + 2)]
+  const lefts = [centre]
   for (let shift = 6; centre - shift >= first || centre + shift <= last; shift += 6) {
-    if (centre + shift <= last) lefts.add(centre + shift)
-    if (centre - shift >= first) lefts.add(centre - shift)
+    if (centre + shift <= last) lefts.push(centre + shift)
+    if (centre - shift >= first) lefts.push(centre - shift)
   }
-  return Array.from({ length: rows }, (_, row) => rows - 1 - row).flatMap(row =>
-    [...lefts].map(wanted => {
-      const left = Math.max(0, Math.min(wanted, width - label.width))
-      return { left, right: left + label.width, row, line: label.line ? label.x : null }
-    }),
-  )
+  const spots = lefts.map(wanted => {
+    const left = Math.max(0, Math.min(wanted, width - label.width))
+    return { left, right: left + label.width, line: label.line ? label.x : null }
+  })
+  const free = spots.filter(spot => !lines.some(x => x >= spot.left - 3 && x <= spot.right + 3))
+  const all = Array.from({ length: rows }, (_, row) => rows - 1 - row)
+  const inRows = some => all.flatMap(row => some.map(spot => ({ ...spot, row })))
+  return [...inRows(free), ...inRows(spots)]
 }
 
 function apart(one, other, space) {

@@ -2,7 +2,7 @@
 
 const SPARK_WIDTH = 240
 const SPARK_HEIGHT = 56
-const TOOLTIP_DELAY_MS = 350
+const TOOLTIP_DELAY_MS = 450
 
 const boards = new WeakMap()
 let boardNumber = 0
@@ -34,10 +34,10 @@ function createBoard(parentElement) {
     data = next
     const kept = drawn
     drawn = new Map()
-    for (const [index, card] of data.cards.entries()) {
+    for (const card of data.cards) {
       const text = JSON.stringify([card, data.colors, data.scoreLabel, data.selected === card.spec])
       const before = kept.get(card.spec)
-      drawn.set(card.spec, before?.text === text ? before : { ...createCard(card, index), text })
+      drawn.set(card.spec, before?.text === text ? before : { ...createCard(card), text })
     }
     hideTooltip()
     const focused = parentElement.activeElement?.closest?.(".card")?.dataset.spec
@@ -53,36 +53,51 @@ function createBoard(parentElement) {
     root.hidden = false
   }
 
-  function createCard(card, index) {
+  function createCard(card) {
     const item = made("li", "item")
     const button = made("button", "card", { type: "button" })
+    const open = data.selected === card.spec
     button.dataset.spec = card.spec
-    if (data.selected === card.spec) button.setAttribute("aria-current", "true")
+    if (open) button.setAttribute("aria-current", "true")
     const head = made("span", "head")
     head.append(made("span", "title", {}, card.title))
     if (card.badge) head.append(made("span", "badge", {}, card.badge))
-    button.append(head, createSpark(card))
-    if (card.score !== null) button.append(createScore(card))
-    if (card.why) button.append(made("span", "why", {}, card.why))
-    button.append(made("span", "open", { "aria-hidden": "true" }, "Open"))
+    const words = made("span", "words")
+    if (card.score !== null) words.append(createScore(card))
+    if (card.why) words.append(made("span", "why", {}, card.why))
+    const go = made("span", "open", { "aria-hidden": "true" }, open ? "Shown now" : "Open")
+    go.append(arrow())
+    words.append(go)
+    button.append(head, createFigure(card), words)
     button.setAttribute("aria-label", spokenCard(card, data.scoreLabel))
     button.setAttribute("aria-describedby", `${prefix}-keys`)
     item.append(button)
-    return { item, button, index }
+    return { item, button }
   }
 
-  function createSpark(card) {
+  function createFigure(card) {
     const [low, high] = card.edges
-    const svg = shape("svg", {
-      class: "spark",
-      viewBox: `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`,
-      preserveAspectRatio: "none",
-      "aria-hidden": "true",
-    })
+    const plot = made("span", "plot")
     if (card.band) {
-      const [start, end] = card.band.map(part => part * SPARK_WIDTH)
-      svg.append(shape("rect", { class: "mid", x: start, y: 0, width: Math.max(1, end - start), height: SPARK_HEIGHT }))
+      const mid = made("span", "mid")
+      mid.style.left = `${card.band[0] * 100}%`
+      mid.style.right = `${(1 - card.band[1]) * 100}%`
+      const inside = createSpark(card, "spark")
+      inside.style.clipPath = `inset(0 ${(1 - card.band[1]) * 100}% 0 ${card.band[0] * 100}%)`
+      plot.append(mid, createSpark(card, "spark pale"), inside)
+    } else {
+      plot.append(createSpark(card, "spark"))
     }
+    const axis = made("span", "ends")
+    axis.append(made("span", "end", {}, shortNumber(low)), made("span", "end", {}, shortNumber(high)))
+    const figure = made("span", "figure")
+    figure.append(plot, axis)
+    return figure
+  }
+
+  function createSpark(card, className) {
+    const viewBox = `0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}`
+    const svg = shape("svg", { class: className, viewBox, preserveAspectRatio: "none", "aria-hidden": "true" })
     let lower = card.counts[0].map(() => 0)
     for (const [row, upper] of stackedHeights(card.counts).entries()) {
       const path = shape("path", { class: "area", d: stepArea(lower, upper, SPARK_WIDTH, SPARK_HEIGHT, 1.5) })
@@ -90,11 +105,7 @@ function createBoard(parentElement) {
       svg.append(path)
       lower = upper
     }
-    const axis = made("span", "ends")
-    axis.append(made("span", "end", {}, shortNumber(low)), made("span", "end", {}, shortNumber(high)))
-    const figure = made("span", "figure")
-    figure.append(svg, axis)
-    return figure
+    return svg
   }
 
   function createScore(card) {
@@ -139,7 +150,7 @@ function createBoard(parentElement) {
     for (const [other, { button }] of drawn) button.tabIndex = other === spec ? 0 : -1
   }
 
-  // --- tooltip -------------------------------------------------------------------------------------------------
+  // --- tooltip: of the score, of the figure, and of a card that the keyboard rests on -----------------------------
 
   let timer = 0
   let owner = null
@@ -149,11 +160,19 @@ function createBoard(parentElement) {
     owner = null
     tooltip.hidden = true
   }
+  function offerTooltip(target) {
+    if (target === owner) return
+    hideTooltip()
+    owner = target
+    if (target) timer = setTimeout(() => target.isConnected && showTooltip(target), TOOLTIP_DELAY_MS)
+  }
   function showTooltip(target) {
-    const card = data.cards.find(entry => entry.spec === target.dataset.spec)
-    if (!card) return
-    const lines = tooltipLines(card, data)
-    if (!lines.length) return
+    const card = data.cards.find(entry => entry.spec === target.closest(".card").dataset.spec)
+    const whole = target.matches(".card")
+    const lines = [
+      ...(whole || target.matches(".score") ? scoreLines(card, data) : []),
+      ...(whole || target.matches(".figure") ? figureLines(card) : []),
+    ]
     tooltip.replaceChildren(...lines.map((line, at) => made("div", at ? "line" : "line first", {}, line)))
     tooltip.hidden = false
     const frame = root.getBoundingClientRect()
@@ -164,25 +183,34 @@ function createBoard(parentElement) {
     tooltip.style.top = `${(fits ? box.bottom + 6 : box.top - tooltip.offsetHeight - 6) - frame.top}px`
   }
   root.onpointerover = event => {
-    const card = event.pointerType === "mouse" ? cardOf(event) : null
-    if (card === owner) return
-    hideTooltip()
-    owner = card
-    if (card) timer = setTimeout(() => card.isConnected && showTooltip(card), TOOLTIP_DELAY_MS)
+    if (event.pointerType === "mouse") offerTooltip(event.target.closest?.(".score, .figure") ?? null)
   }
   root.onpointerleave = hideTooltip
   root.addEventListener("pointerdown", hideTooltip)
+  root.addEventListener("focusin", event => event.target.matches(".card:focus-visible") && offerTooltip(event.target))
   root.addEventListener("focusout", hideTooltip)
 
   root.querySelector(".board-keys").id = `${prefix}-keys`
   return { update }
 }
 
-function tooltipLines(card, data) {
-  const lines = []
-  if (card.score !== null) lines.push(`${data.scoreLabel} ${card.score.toFixed(2)} of 1`)
+function scoreLines(card, data) {
+  const lines = card.score === null ? [] : [`${data.scoreLabel} ${card.score.toFixed(2)} of 1`]
   if (card.score !== null && data.scoreHelp) lines.push(data.scoreHelp)
   return [...lines, ...card.details]
+}
+
+function figureLines(card) {
+  const images = card.counts.flat().reduce((sum, count) => sum + count, 0)
+  const lines = [`${new Intl.NumberFormat("en").format(images)} images from ${card.edges.map(shortNumber).join(" to ")}`]
+  if (card.limits) lines.push(`Mid band ${card.limits.map(shortNumber).join(" to ")}`)
+  return lines
+}
+
+function arrow() {
+  const svg = shape("svg", { class: "arrow", viewBox: "0 0 16 16" })
+  svg.append(shape("path", { d: "M3 8h10M9 4l4 4-4 4" }))
+  return svg
 }
 
 /** What a screen reader says for a card. */
@@ -192,6 +220,7 @@ function spokenCard(card, scoreLabel) {
   if (card.score !== null) parts.push(`${scoreLabel} ${card.score.toFixed(2)} of 1`)
   if (card.limits) parts.push(`mid band ${card.limits.map(shortNumber).join(" to ")}`)
   if (card.why) parts.push(card.why)
+  parts.push(...card.details)
   return parts.join(". ").replaceAll("..", ".")
 }
 

@@ -31,10 +31,16 @@ import streamlit as st
 
 from pages.parts.component_source import source
 
-# Twelve colours for each background, at least 3:1 against it, neighbours told apart by people who see colours
-# differently (tests/pages/test_band_strip.py computes both). The first ones are the theme's.
-LIGHT_COLORS = ("#1f7a8c", "#d98324", "#7b5ea7", "#4c8c4a", "#c2567a", "#8a6d3b", "#4f6d9a", "#6b7680") * 2
-DARK_COLORS = ("#57b8c9", "#f0a84b", "#b196d8", "#86c584", "#ec8fb0", "#c9a76a", "#8fabd6", "#a3afb8") * 2
+# Twelve colours for each background, at least 3:1 against it, told apart by people who see colours differently
+# (tests/pages/test_band_strip.py computes both).
+LIGHT_COLORS = (
+    *("#1f7a8c", "#c9741a", "#4e2c94", "#a73204", "#b077e0", "#6f2d4d"),
+    *("#6e51bb", "#40a26f", "#385984", "#8e6851", "#8a0700", "#b75ab0"),
+)
+DARK_COLORS = (
+    *("#57b8c9", "#f0a84b", "#556dc6", "#50f5db", "#a2640b", "#e1dc8d"),
+    *("#e17363", "#4992d1", "#a8c8a5", "#826a8d", "#e0a1fb", "#be4263"),
+)
 # what is not known is no value among others
 UNKNOWN_COLORS = ("#7a858e", "#87929b")
 
@@ -134,7 +140,7 @@ def band_strip(
     count: Callable[[float, float], int] | None = None,
     total: int | None = None,
     noun: str = "images",
-    height: int = 150,
+    height: int = 232,
     primary: bool = True,
     on_change: Callable[[float, float], None] | None = None,
 ) -> tuple[float, float]:

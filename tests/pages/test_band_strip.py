@@ -11,8 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.parts.band_strip import (
+    AXIS_LABELS,
     DARK_COLORS,
     LIGHT_COLORS,
+    UNKNOWN_COLORS,
     Marker,
     Owner,
     Preset,
@@ -133,6 +135,126 @@ def test_markers_outside_the_range_are_left_out() -> None:
     assert [marker["label"] for marker in data["markers"]] == ["zero", "end"]
 
 
+def test_presets_are_cut_to_the_range_and_only_those_in_it_are_drawn() -> None:
+    presets = [
+        Preset(-9, 0, "low", active=False),
+        Preset(0, 1, "mid"),
+        Preset(7, 9, "far"),
+        Preset(math.nan, 1, "none"),
+    ]
+    assert strip_data(HISTOGRAM, (0, 1), presets=presets)["presets"] == [
+        {"low": -4, "high": 0, "label": "low", "active": False},
+        {"low": 0, "high": 1, "label": "mid", "active": True},
+    ]
+
+
+def test_the_unknown_part_is_grey_whatever_comes_before_it() -> None:
+    unsure = StripHistogram(np.array([0.0, 1.0]), np.ones((3, 1)), ("absent", "present", "not tagged"), unknown=True)
+    colors = strip_data(unsure, (0, 1))["colors"]
+    assert colors["light"] == [*LIGHT_COLORS[:2], UNKNOWN_COLORS[0]]
+    assert colors["dark"] == [*DARK_COLORS[:2], UNKNOWN_COLORS[1]]
+
+
+def test_colors_of_ones_own_are_taken_in_light_and_dark() -> None:
+    own = StripHistogram(np.array([0.0, 1.0]), np.ones((2, 1)), ("a", "b"), ("#111", "#222"))
+    assert strip_data(own, (0, 1))["colors"] == {"light": ["#111", "#222"], "dark": ["#111", "#222"]}
+
+
+def test_places_say_where_edges_stand_and_scales_have_a_name() -> None:
+    places = np.linspace(0, 1, 11)
+    data = strip_data(HISTOGRAM, (0, 1), places=places, tick_format="percent")
+    assert data["places"] == places.tolist()
+    assert data["edges"][0] == -4
+    assert data["axisLabel"] == AXIS_LABELS["percent"]
+    assert strip_data(HISTOGRAM, (0, 1), axis_label="share")["axisLabel"] == "share"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"places": np.linspace(0, 1, 10)},
+        {"places": np.zeros(11)},
+        {"places": np.array([*range(10), math.inf])},
+        {"highlight": np.zeros(9)},
+        {"highlight": np.full(10, -1)},
+        {"tick_format": "miles"},
+    ],
+)
+def test_what_does_not_fit_the_bins_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"places|highlight|tick_format"):
+        strip_data(HISTOGRAM, (0, 1), **options)
+
+
+# Machado, Oliveira and Fernandes (2009), linear RGB: how full protanopia, deuteranopia and tritanopia see.
+SIGHT = {
+    "usual": np.eye(3),
+    "protan": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deutan": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritan": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+
+
+def linear(color: str) -> np.ndarray:
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast ratio."""
+    darker, lighter = sorted(float(linear(color) @ [0.2126, 0.7152, 0.0722]) for color in (one, other))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """Ottosson's Oklab of linear RGB: equal distances look about equally different."""
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    opponent = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return opponent @ np.cbrt(np.clip(cones @ rgb, 0, None))
+
+
+def difference(one: str, other: str) -> float:
+    """Oklab distance for whoever tells the two apart worst."""
+    return min(
+        float(np.linalg.norm(oklab(np.clip(view @ linear(one), 0, 1)) - oklab(np.clip(view @ linear(other), 0, 1))))
+        for view in SIGHT.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("colors", "unknown", "background"),
+    [(LIGHT_COLORS, UNKNOWN_COLORS[0], "#ffffff"), (DARK_COLORS, UNKNOWN_COLORS[1], "#13181d")],
+    ids=["light", "dark"],
+)
+def test_colours_stand_out_and_are_told_apart_by_everybody(
+    colors: tuple[str, ...], unknown: str, background: str
+) -> None:
+    assert len(set(colors)) == 12
+    assert min(contrast(color, background) for color in (*colors, unknown)) >= 3
+    pairs = [(colors[i], colors[j]) for i in range(12) for j in range(i)]
+    assert min(difference(*pair) for pair in pairs) > 0.06
+    assert min(difference(one, other) for one, other in pairs if {one, other} <= set(colors[:6])) > 0.09
+    assert min(difference(colors[i], colors[i + 1]) for i in range(11)) > 0.12  # they touch in a bar
+    assert min(difference(color, unknown) for color in colors) > 0.05
+
+
 def app() -> None:
     import numpy as np
     import streamlit as st
@@ -156,6 +278,27 @@ def test_a_page_reads_the_band_a_browser_left() -> None:
     page = AppTest.from_function(app)
     page.session_state["strip"] = {"band": {"move": 1, "low": 1, "high": 1.25}}
     assert page.run().text[0].value == "1.0 1.25"
+
+
+def test_a_change_of_scale_keeps_the_band() -> None:
+    def scaled() -> None:
+        import numpy as np
+        import streamlit as st
+
+        from pages.parts.band_strip import Preset, StripHistogram, band_strip
+
+        scale = st.radio("Scale", ["value", "percent"])
+        places = None if scale == "value" else np.array([0.0, 0.9, 1.0])
+        histogram = StripHistogram(np.array([0.0, 1.0, 2.0]), np.array([[3, 4]]), ("bird",))
+        band_strip("strip", histogram, 0.0, 2.0, places=places, tick_format=scale, preset=Preset(0, 1, "mid"))
+
+    page = AppTest.from_function(scaled)
+    page.session_state["strip"] = {"band": {"move": 1, "low": 1, "high": 1.25}}
+    before = json.loads(page.run().get("bidi_component")[0].proto.json)
+    after = json.loads(page.radio[0].set_value("percent").run().get("bidi_component")[0].proto.json)
+    assert [(data["low"], data["high"]) for data in (before, after)] == [(1, 1.25)] * 2
+    assert (before["places"], after["places"]) == (None, [0, 0.9, 1])
+    assert after["presets"][0]["label"] == "mid"
 
 
 @pytest.mark.parametrize("band", [(2, 1), (math.nan, 1), (0, math.inf)])
