@@ -1,7 +1,7 @@
 """Take the pictures of docs/images again, or all of them into a folder to look at.
 
     python scripts/screenshots.py                  the few of the README and the guides
-    python scripts/screenshots.py --all DIR        every page, empty and full, 1440 / 1024 / 390 px, light and dark
+    python scripts/screenshots.py --all DIR        every page, empty and full, 1920 / 1024 / 390 px, light and dark
 
 The demo workspace (MIDBAND_WORKSPACE, ./workspace) is copied first: the tags and the run that the pictures show are
 made in the copy, from the planted truth.
@@ -37,11 +37,15 @@ from scripts.local_app import CHROMIUM_FLAGS, chromium_path, serving  # noqa: E4
 SHOWN = {
     "home": ("/", 760),
     "bands": ("/bands?direction=logit:waterbird", 1180),
+    "contact-sheet": ("/bands?direction=logit:waterbird&look=sheet", 1100),
+    "confounder-curve": ("/bands?direction=logit:waterbird&look=curve", 900),
+    "compare": ("/bands?direction=logit:waterbird&look=compare", 1000),
+    "directions": ("/bands?direction=logit:waterbird&look=directions", 1000),
     "tag-next": ("/tag_next", 1000),
     "results": ("/results", 1180),
 }
 PAGES = {"home": "/", "load": "/load", **{name: path for name, (path, _) in SHOWN.items()}, "retrain": "/retrain"}
-WIDTHS = (1440, 1024, 390)
+WIDTHS = (1920, 1024, 390)
 TALLEST = 3200
 
 
