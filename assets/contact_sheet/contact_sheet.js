@@ -30,7 +30,9 @@ function createSheet(parentElement) {
     hideTooltip()
     bands.setAttribute("aria-label", `Bands of the ${data.title}, strongest first`)
     bands.style.setProperty("--images", String(Math.max(1, ...data.rows.map(row => row.images.length))))
-    bands.style.setProperty("--stacks", String(Math.ceil(Math.max(1, ...data.rows.map(row => row.bars.length)) / 3)))
+    const { stacks, lines } = stacked(Math.max(1, ...data.rows.map(row => row.bars.length)))
+    bands.style.setProperty("--stacks", String(stacks))
+    bands.style.setProperty("--lines", String(lines))
     cells = []
     bands.replaceChildren(...data.rows.map(drawBand))
     place = cells.length ? [Math.min(place[0], cells.length - 1), 0] : [0, 0]
@@ -90,7 +92,7 @@ function createSheet(parentElement) {
     text.append(title, said)
     const track = element("div", "track")
     for (const part of bar.parts) {
-      const piece = element("span", "part")
+      const piece = element("span", part.faint ? "part faint" : "part")
       piece.style.width = `${100 * part.share}%`
       piece.style.background = part.color
       track.append(piece)

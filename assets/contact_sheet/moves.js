@@ -1,4 +1,4 @@
-// Where a key leads on a contact sheet. A place is [band, column]; column 0 is the band's heading, images follow.
+// Where a key leads on a contact sheet, and what is said of it. A place is [band, column]; column 0 is the band's heading, images follow.
 
 /** The place after a key, given the number of columns of each band; null if the key does not move. */
 export function movedPlace(key, [band, column], columns, control = false) {
@@ -11,6 +11,12 @@ export function movedPlace(key, [band, column], columns, control = false) {
   if (key === "Home") return [control ? 0 : band, 0]
   if (key === "End") return control ? [last, columns[last] - 1] : [band, columns[band] - 1]
   return null
+}
+
+/** How many bars stand above each other, three at most, and in how many stacks. */
+export function stacked(bars) {
+  const stacks = Math.ceil(bars / 3)
+  return { stacks, lines: Math.ceil(bars / stacks) }
 }
 
 /** A band's heading as it is read aloud. */

@@ -288,7 +288,7 @@ function createGrid(parentElement, store) {
     const now = situation()
     const { paging } = data
     bar.hidden = !data.toolbar && !paging
-    part("count").hidden = !data.toolbar
+    part("count").hidden = !data.toolbar && !now.selected
     part("act").hidden = !data.toolbar
     part("range").hidden = !paging
     setText(part("span"), paging ? rangeText(paging, order.length) : "")
@@ -358,12 +358,12 @@ function createGrid(parentElement, store) {
       anchor = null
       base = null
     }
+    applySize(chosenSize() ?? data.size)
     draw()
     if (others) {
       tiles.replaceChildren(...order.map(id => nodes.get(id).node))
       order.forEach((id, position) => (nodes.get(id).node.tabIndex = position === focused ? 0 : -1))
     }
-    applySize(chosenSize() ?? data.size)
     root.style.setProperty("--header", `${headerHeight()}px`)
     setText(part("empty"), data.empty)
     part("empty").hidden = order.length > 0

@@ -63,11 +63,15 @@ class SheetImage:
 
 @dataclass(frozen=True)
 class SheetBar:
-    """One bar of a band: parts (value, images, colour) from left to right, and what is written above it."""
+    """One bar of a band: parts (value, images, colour) from left to right, and what is written above it.
+
+    followed: the value that the text is about; the others are drawn fainter. "" draws all alike.
+    """
 
     title: str
     text: str
     parts: tuple[tuple[str, int, str], ...]
+    followed: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ def sheet_data(view: SheetView) -> dict[str, Any]:
                 "count": f"{row.count:,} image{'' if row.count == 1 else 's'}",
                 "label": row.label,
                 "bars": [
-                    {"title": bar.title, "text": bar.text, "parts": _widths(bar.parts)} for bar in row.bars if bar.parts
+                    {"title": bar.title, "text": bar.text, "parts": _widths(bar)} for bar in row.bars if bar.parts
                 ],
                 "images": [
                     {
@@ -246,7 +250,7 @@ def _bar(title: str, counts: dict[str, int], followed: str, colors: dict[str, st
         said = "no image" if not silent else "not tagged" if counts.get("not tagged") else "unknown"
     else:
         said = f"{followed} {_share(counts.get(followed, 0), known)}"
-    return SheetBar(title, said, tuple(part for part in parts if part[1]))
+    return SheetBar(title, said, tuple(part for part in parts if part[1]), followed)
 
 
 def _share(images: int, known: int) -> str:
@@ -273,9 +277,15 @@ def _images(analysis: Analysis, rows: Sequence[int]) -> tuple[SheetImage, ...]:
     return tuple(made)
 
 
-def _widths(parts: Sequence[tuple[str, int, str]]) -> list[dict[str, Any]]:
-    total = sum(images for _, images, _ in parts)
+def _widths(bar: SheetBar) -> list[dict[str, Any]]:
+    total = sum(images for _, images, _ in bar.parts)
     return [
-        {"value": value, "count": f"{images:,}", "share": round(images / total, 5), "color": color}
-        for value, images, color in parts
+        {
+            "value": value,
+            "count": f"{images:,}",
+            "share": round(images / total, 5),
+            "color": color,
+            "faint": bool(bar.followed) and value != bar.followed,
+        }
+        for value, images, color in bar.parts
     ]

@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from core.activations.directions import parse_direction
 from core.concepts.concept import list_concepts
+from core.concepts.probes import concept_direction
 from core.concepts.tags import redo, tag, tags_of, undo
 from core.datasets.dataset import SPLITS
-from core.datasets.images import UnreadableImage, decode
-from core.settings import DEFAULTS
-from pages.parts import notices, problem, state
+from core.errors import MidbandError
+from pages.parts import inspector, notices, problem, state
 from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid
 from pages.parts.words import count, percent, plain
 
 if TYPE_CHECKING:
+    from core.activations.directions import Direction
     from core.activations.store import Analysis
 
 OPENED = "image_opened"
 LATE = "What is shown changed before that tag arrived, so nothing was tagged. Please look again and repeat it."
 # one tag is one row of the database; so many take about two seconds
 MOST_AT_ONCE = 50_000
-LARGE = 900
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def show(
         reason="" if few else f"At most {MOST_AT_ONCE:,} images are tagged at once: narrow the band or filter it.",
     )
     if (opened := st.session_state.pop(OPENED, None)) is not None:
-        _closer(analysis, opened)
+        inspector.open_dialog(analysis, opened, direction=_direction(analysis, shown.place), ids=shown.ids)
 
 
 def grid_images(
@@ -116,12 +117,13 @@ def grid_images(
 ) -> list[GridImage]:
     chips = tags_of(state.workspace(), analysis, rows)
     named = analysis.predicted[rows] if predicted is None else predicted
+    names = analysis.image_names(rows)
     details = _details(analysis, rows, own=predicted is None)
     return [
         GridImage(
             id=int(analysis.ids[row]),
             thumbnail=analysis.thumbnail(row),
-            title=str(analysis.images[row]),
+            title=names[place],
             activation=None if values is None else float(values[place]),
             label=analysis.classes[analysis.labels[row]],
             predicted=analysis.classes[named[place]],
@@ -179,6 +181,18 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
         notices.say(f"{done}: {plain(known[event.concept].name)}, {count(len(rows), 'image')}.", ":material/check:")
 
 
+def _direction(analysis: Analysis, place: Place) -> Direction | None:
+    """The direction a person was looking along; None where there is none, or none any more."""
+    if place.direction is None:
+        return None
+    try:
+        return parse_direction(
+            place.direction, analysis, concept=lambda name: concept_direction(state.workspace(), analysis, name)
+        )
+    except MidbandError:
+        return None
+
+
 def _details(analysis: Analysis, rows: np.ndarray, *, own: bool) -> list[tuple[str, ...]]:
     """Per row, what a hover adds to label, prediction and activation. own: the predictions are the analysis's own."""
     logits = np.asarray(analysis.logits[rows], dtype=np.float64)
@@ -205,48 +219,3 @@ def _tell(kind: str, action: object) -> None:
         return
     verb = "Took back" if kind == "undo" else "Brought back"
     notices.say(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", f":material/{kind}:")
-
-
-def _closer(analysis: Analysis, image_id: int) -> None:
-    row = int(analysis.rows_of([image_id])[0])
-    st.dialog(plain(str(analysis.images[row])), width="medium")(_large)(analysis, row)
-
-
-def _large(analysis: Analysis, row: int) -> None:
-    """One image in full, and everything the model says about it."""
-    with problem.shown():
-        picture, facts = st.columns(2, gap="medium")
-        with picture:
-            try:
-                image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
-                image.thumbnail((LARGE, LARGE))
-                st.image(image, width="stretch")
-            except UnreadableImage as error:
-                st.image(analysis.thumbnail(row), width="stretch")
-                st.caption(f"The image itself cannot be opened: {plain(error.reason)}.")
-        with facts:
-            label, predicted = analysis.labels[row], analysis.predicted[row]
-            mark = ":material/check:" if label == predicted else ":material/close:"
-            st.markdown(f"**{plain(analysis.classes[label])}**")
-            st.caption(f"{mark} The model says {plain(analysis.classes[predicted])}.")
-            for attribute in analysis.attributes:
-                if attribute.codes[row] >= 0:
-                    st.caption(f"{plain(attribute.name)}: {plain(attribute.values[attribute.codes[row]])}")
-            for name, present in tags_of(state.workspace(), analysis, [row]).get(row, []):
-                st.caption(
-                    f":material/{'sell' if present else 'label_off'}: {plain(name)}{'' if present else ': not there'}"
-                )
-            logits = np.asarray(analysis.logits[row], dtype=np.float64)
-            order = np.argsort(-logits)
-            share = np.exp(logits - logits.max())
-            share /= share.sum()
-            st.dataframe(
-                {
-                    "class": [analysis.classes[i] for i in order],
-                    "logit": [round(float(logits[i]), 2) for i in order],
-                    "probability": [percent(float(share[i])) for i in order],
-                },
-                hide_index=True,
-                width="stretch",
-                height="content" if len(order) <= 10 else 340,
-            )

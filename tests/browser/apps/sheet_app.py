@@ -14,8 +14,8 @@ LABELS = ("top", "", "mid", "", "")
 COLORS = ("#1f7a8c", "#d98324")
 
 
-def bar(title: str, value: str, other: str, share: int, color: tuple[str, str] = COLORS) -> SheetBar:
-    return SheetBar(title, f"{value} {share}%", ((value, share, color[0]), (other, 100 - share, color[1])))
+def bar(title: str, value: str, other: str, share: int) -> SheetBar:
+    return SheetBar(title, f"{value} {share}%", ((value, share, COLORS[0]), (other, 100 - share, COLORS[1])), value)
 
 
 def row(position: int) -> SheetRow:
@@ -26,7 +26,7 @@ def row(position: int) -> SheetRow:
         count=(1204, 812, 97, 0, 4812)[position],
         label=LABELS[position],
         bars=(
-            bar("right", "right", "wrong", 99 - 12 * position, ("var(--right)", "var(--wrong)")),
+            SheetBar("right", "75%", (("right", 75, "var(--right)"), ("wrong", 25, "var(--wrong)"))),
             bar("class", "waterbird", "landbird", 98 - share),
             bar("background", "land", "water", share),
             bar("<b>bird feeder</b>", "present", "absent", 10 + 5 * position),
