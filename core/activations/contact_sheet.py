@@ -5,6 +5,7 @@ The paper's central picture (arXiv:2411.10019): what lies at the top of a range 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,14 @@ class SheetBand:
 
     @property
     def range_text(self) -> str:
-        """The band as people write it: 1.2 to 3.4."""
-        return f"{self.low:.3g} to {self.high:.3g}"
+        """The band as people write it: −1.2 to 3.4; as many digits as its width deserves."""
+        width = self.high - self.low
+        if 0 < width < math.inf and max(abs(self.low), abs(self.high)) < 1e6 and width > 1e-6:
+            digits = max(0, 1 - math.floor(math.log10(width)))
+            ends = [f"{end:.{digits}f}" for end in (self.low, self.high)]
+        else:
+            ends = [f"{end:.3g}" for end in (self.low, self.high)]
+        return " to ".join(ends).replace("-", "−")
 
     def to_dict(self) -> dict[str, Any]:
         return {

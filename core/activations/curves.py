@@ -271,17 +271,16 @@ def _band_share(values: np.ndarray, shown: np.ndarray, known: np.ndarray, band: 
 
 def _sentence(facet: Facet, value: str, mid: BandShare, top: BandShare) -> str:
     kind, _, name = facet.spec.partition(":")
-    subject = f"{name}: {value}"
-    among = ""
+    subject, among = f"{name} {value}", "the"
     if kind == "concept":
-        subject = f"“{name}”" if value == "present" else f"“{name}” {value}"
-        among = " of the tagged images"
+        subject, among = name if value == "present" else f"{name} {value}", "the tagged images of the"
     if not mid.count and not top.count:
-        return f"{subject}: nothing is known{among} in the middle or at the top."
-    if not mid.count or not top.count:
-        where, there, missing = ("top band", top, "middle") if top.count else ("middle", mid, "top band")
-        return f"{subject}: {_told(there)}{among} in the {where}; nothing is known in the {missing}."
-    return f"{subject} is {_told(top)}{among} in the top band, {_told(mid)} in the middle."
+        return f"{subject}: nothing is known of {among} top band or middle."
+    if not top.count:
+        return f"{subject}: {_told(mid)} of {among} middle; nothing is known of the top band."
+    if not mid.count:
+        return f"{subject}: {_told(top)} of {among} top band; nothing is known of the middle."
+    return f"{subject}: {_told(top)} of {among} top band, {_told(mid)} of the middle."
 
 
 def _told(band: BandShare) -> str:

@@ -97,7 +97,7 @@ def test_bands_of_the_sentence_are_counted_by_the_same_rule(make_analysis: Analy
         inside = (values >= band.low) & (values <= band.high)
         assert (share.shown, share.count) == (np.count_nonzero(inside & water), np.count_nonzero(inside))
     mid, top = (f"{100 * share.share:.0f}%" for share in (drawn.mid, drawn.top))
-    assert drawn.sentence == f"place: water is {top} in the top band, {mid} in the middle."
+    assert drawn.sentence == f"place water: {top} of the top band, {mid} of the middle."
     assert drawn.note == ""
     # a band open at its high end leaves out exactly that value
     value = float(np.sort(values)[600])
@@ -120,7 +120,7 @@ def test_only_tagged_images_count_and_it_is_said(make_analysis: AnalysisMaker) -
     # 120 tagged images are 6 bins of 20
     assert len(drawn.curves[0].counts) == drawn.known // 20
     assert min(drawn.curves[0].counts) >= 19
-    assert "of the tagged images" in drawn.sentence
+    assert "of the tagged images of the top band" in drawn.sentence
     assert "no random sample" in drawn.note
     assert f"Of {drawn.known:,} tagged images" in drawn.note
     few = tagged & (values >= TOP.low)
@@ -237,4 +237,4 @@ def test_everything_can_be_written_as_json(make_analysis: AnalysisMaker) -> None
     drawn = draw(analysis, index, top=Range(50.0, 60.0, ""))
     text = json.dumps(drawn.to_dict(), allow_nan=False)
     assert json.loads(text)["top"]["share"] is None
-    assert "nothing is known in the top band" in drawn.sentence
+    assert "nothing is known of the top band" in drawn.sentence
