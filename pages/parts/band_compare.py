@@ -45,7 +45,7 @@ def show(analysis: Analysis, view: View) -> None:
             view,
             low=low,
             high=high,
-            mid=band_data.proposed(there, view.rule),
+            mid=band_data.proposed(there, band_state.mid_rule(view)),
             movable=view.link != SAME_IMAGES,
             highlight=members if view.link == SAME_IMAGES else None,
             highlight_label="images of the left band",
@@ -154,7 +154,7 @@ def _sentence(here: Subject, there: Subject, view: View, members: np.ndarray) ->
             members,
             _scores(here),
             _scores(there),
-            mid=band_data.proposed(there, view.rule),
+            mid=band_data.proposed(there, band_state.mid_rule(view)),
             top=band_data.proposed(there, "top"),
             rows=band_data.rows(here),
         )

@@ -50,6 +50,7 @@ RULE_NAMES = {
     "own-low": "the class's own lowest",
     "boundary": "around the decision boundary",
     "quantiles": "the middle half of all images",
+    band_state.CUSTOM: "the band as it is now",
 }
 MEASURES = {"logit": "logit", "margin": "minus the runner-up", "probability": "probability"}
 
@@ -298,7 +299,7 @@ def _display(analysis: Analysis, view: View) -> None:
         st.session_state["band_rule"] = view.rule
         st.selectbox(
             "Mid band",
-            proposals.MID_RULES,
+            band_state.RULES,
             key="band_rule",
             format_func=RULE_NAMES.get,
             on_change=problem.kept(partial(_set_rule, analysis)),
@@ -332,6 +333,9 @@ def _set_measure(analysis: Analysis) -> None:
 
 def _set_rule(analysis: Analysis) -> None:
     view, rule = band_state.current(analysis), st.session_state["band_rule"]
+    if rule == band_state.CUSTOM:
+        band_state.change(analysis, rule=rule, custom=(view.low, view.high))
+        return
     own = band_data.direction(band_state.subject(analysis, view)).own_class
     where = view.where
     if own is not None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from core.activations.directions import parse_direction
 from core.activations.filters import Filter
 from core.activations.scoreboard import Suspicion, catalogue, scoreboard
 from core.activations.vectors import delete_vector, list_vectors, parse_vector, read_vector, save_vector
@@ -210,10 +209,10 @@ def _save_vector(analysis: Analysis, made: int) -> None:
     else:
         vector = parse_vector(text or "")
     name = name or f"vector {len(list_vectors(analysis)) + 1}"
-    save_vector(analysis, name, vector)
+    name = save_vector(analysis, name, vector)
     band_data.forget()
     st.session_state["vectors_made"] += 1
-    band_state.open_direction(analysis, parse_direction(f"vector:{name}", analysis).spec, look=IMAGES)
+    band_state.open_direction(analysis, f"vector:{name}", look=IMAGES)
     notices.say(f"{plain(name)} is saved as a direction.", ":material/explore:")
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from pages.parts.contact_sheet_view import show_sheet
 
+from core.activations.bands import Range
 from core.activations.contact_sheet import ContactSheet, contact_sheet, sheet_edges
 from core.export import sheet as sheet_file
 from core.files import slug
 from pages.parts import band_controls, band_data, band_state, inspector, problem
 from pages.parts.band_data import Subject
 from pages.parts.band_scale import QUANTILE, VALUE
-from pages.parts.band_state import FEWEST_BANDS, IMAGES, MOST_BANDS, View
+from pages.parts.band_state import FEWEST_BANDS, IMAGES, MID, MOST_BANDS, View
 from pages.parts.words import count
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def show(analysis: Analysis, view: View) -> None:
             format_func=CUTS.get,
             on_change=problem.kept(partial(_set, analysis, "cut", "sheet_cut")),
         )
-        sheet = _sheet(subject, view.bands, view.cut, view.seed, view.rule)
+        sheet = _sheet(subject, view.bands, view.cut, view.seed, band_state.proposed(analysis, view, MID))
         name = slug(f"{analysis.dataset_name} {view.direction}")
         for kind, icon, write in (("PNG", "image", sheet_file.png), ("PDF", "picture_as_pdf", sheet_file.pdf)):
             st.download_button(
@@ -82,7 +83,7 @@ def show(analysis: Analysis, view: View) -> None:
 
 
 @lru_cache(maxsize=16)
-def _sheet(subject: Subject, bands: int, cut: str, seed: int, rule: str) -> ContactSheet:
+def _sheet(subject: Subject, bands: int, cut: str, seed: int, mid: Range) -> ContactSheet:
     index = band_data.index(subject)
     return contact_sheet(
         subject.analysis,
@@ -92,7 +93,7 @@ def _sheet(subject: Subject, bands: int, cut: str, seed: int, rule: str) -> Cont
         facets=(band_data.facet(subject, "class"), *band_data.known(subject)),
         per_band=PER_BAND,
         seed=seed,
-        mid=band_data.proposed(subject, rule),
+        mid=mid,
         top=band_data.proposed(subject, "top"),
     )
 

@@ -29,12 +29,15 @@ LOOKS = (IMAGES, SHEET, CURVE, COMPARE, DIRECTIONS)
 SAME_IMAGES, SAME_SHARE, SAME_VALUES = "images", "share", "values"
 LINKS = (SAME_IMAGES, SAME_SHARE, SAME_VALUES)
 FEWEST_BANDS, MOST_BANDS = 3, 12
+# A mid band of one's own, next to the rules that propose one.
+CUSTOM = "custom"
+RULES = (*proposals.MID_RULES, CUSTOM)
 
 
 @dataclass(frozen=True)
 class View:
     """direction: as the command line writes it. split: train, val, test or all. low, high: both ends belong to the
-    band, in activations whatever the scale. page: counted from 0. rule: which mid band is proposed. colour: the facet
+    band, in activations whatever the scale. page: counted from 0. rule: which mid band is proposed; custom: its ends where it is one's own. colour: the facet
     that the histogram is split by. run: whose last layer, "" for the model as it is. bands, cut: of the contact
     sheet. other, other_run, link: the other side of a comparison."""
 
@@ -48,6 +51,7 @@ class View:
     page: int = 0
     look: str = IMAGES
     rule: str = proposals.MID_RULES[0]
+    custom: tuple[float, float] | None = None
     scale: str = VALUE
     colour: str = "class"
     log: bool = False
@@ -96,6 +100,9 @@ def open_direction(analysis: Analysis, spec: str, **changes: object) -> View:
     """Look at another direction: at the same proposed band of it, else at its middle."""
     view = current(analysis)
     preset = preset_of(analysis, view) or MID
+    if view.rule == CUSTOM and spec != view.direction:
+        # a middle of one's own means nothing along another direction
+        changes = {"rule": proposals.MID_RULES[0], "custom": None, **changes}
     moved = replace(view, direction=spec, **changes)  # type: ignore[arg-type]
     band = proposed(analysis, moved, preset)
     return change(analysis, direction=spec, **{"low": band.low, "high": band.high, **changes})
@@ -132,8 +139,15 @@ def splits(analysis: Analysis) -> tuple[str, ...]:
 
 def proposed(analysis: Analysis, view: View, preset: str) -> bands.Range:
     """One of the three bands that are a click away. The rule looks at the images that are shown."""
-    which = {TOP: "top", BOTTOM: "bottom", MID: view.rule}[preset]
+    if preset == MID and view.rule == CUSTOM and view.custom is not None:
+        return bands.Range(*view.custom, "The band that was kept as the middle.")
+    which = {TOP: "top", BOTTOM: "bottom", MID: mid_rule(view)}[preset]
     return band_data.proposed(subject(analysis, view), which)
+
+
+def mid_rule(view: View) -> str:
+    """The rule for a direction that no middle of one's own was kept for."""
+    return proposals.MID_RULES[0] if view.rule == CUSTOM else view.rule
 
 
 def preset_of(analysis: Analysis, view: View) -> str | None:
@@ -193,7 +207,7 @@ def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
     for name, allowed in (
         ("order", sampling.ORDERS),
         ("look", LOOKS),
-        ("rule", proposals.MID_RULES),
+        ("rule", RULES),
         ("scale", tuple(SCALES)),
         ("cut", (VALUE, QUANTILE)),
         ("link", LINKS),
@@ -210,6 +224,11 @@ def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
     if asked.get("where"):
         concepts = [concept.name for concept in list_concepts(state.workspace(), analysis.dataset_id)]
         found["where"] = parse_filter(asked["where"], analysis, concepts)
+    ends = [_number(end) for end in asked.get("custom", "").split("..")]
+    if len(ends) == 2 and None not in ends and ends[0] <= ends[1]:  # type: ignore[operator]
+        found["custom"] = tuple(ends)
+    elif found.get("rule") == CUSTOM:
+        del found["rule"]
     found["log"] = asked.get("log") == "1"
     return found
 
@@ -226,6 +245,8 @@ def _written(number: float) -> str:
 def _written_setting(value: object) -> str:
     if isinstance(value, Filter):
         return value.to_text()
+    if isinstance(value, tuple):
+        return "..".join(_written(end) for end in value)
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

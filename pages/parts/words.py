@@ -51,7 +51,8 @@ TERMS = {
     "mid rule": (
         "Where “the middle” is. **Halfway**: the middle half of the way from the other classes' mean to the class's "
         "own. **Own lowest**: the weakest tenth of the class's own images. **Boundary**: around the value where the "
-        "prediction turns. **Middle half**: by number of images. Or drag a band of your own."
+        "prediction turns. **Middle half**: by number of images. **As it is now** keeps "
+        "a band of your own."
     ),
     "suspicion": (
         "0 means the middle looks like the top, 1 that it could hardly differ more. It is a hint where to look, not a "

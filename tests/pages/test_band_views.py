@@ -129,6 +129,21 @@ def test_the_classs_own_lowest_shows_its_own_images_and_another_rule_all_again(v
     assert strip(app)["total"] == everything
 
 
+def test_a_middle_of_ones_own_is_kept_for_its_direction(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="logit:landbird", low="-0.5", high="0.75")
+    app.selectbox(key="band_rule").set_value("custom").run()
+    assert app.session_state["band_preset"] == "Mid band"
+    app.segmented_control(key="band_preset").set_value("Top").run()
+    link = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}
+    again = visit("bands", **link)
+    again.segmented_control(key="band_preset").set_value("Mid band").run()
+    view = view_of(again, planted)
+    assert (view.low, view.high) == (-0.5, 0.75)
+    again.segmented_control(key="band_direction").set_value("logit:waterbird").run()
+    assert view_of(again, planted).rule == "mid-gap"
+    assert again.session_state["band_preset"] == "Mid band"
+
+
 def test_pages_hold_every_image_of_the_band_once(visit: Visit, workspace: Workspace) -> None:
     analysis = plant(workspace, 1200)
     seen: list[int] = []
@@ -311,8 +326,9 @@ def test_nonsense_in_the_new_parts_of_a_link_falls_back(visit: Visit, planted: A
         bands="999",
         page="-3",
         link="?",
-        rule="?",
+        rule="custom",
         cut="?",
+        custom="a..b",
     )
     assert not app.exception
     assert not app.error
