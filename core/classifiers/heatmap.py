@@ -151,7 +151,10 @@ def seen_box(preprocessing: Preprocessing, width: int, height: int) -> Box:
 
 
 def drawn(heat: HeatMap, *, longest: int = DRAWN) -> Image.Image:
-    """The map in colours, RGB: interpolated between places, so that no edge is shown that the map does not have."""
+    """The map in colours, RGBA: interpolated between places, so that no edge is shown that the map does not have.
+
+    Where two classes are compared, places that speak for neither let the image through.
+    """
     low, high = heat.limits
     span = high - low
     shares = (heat.values - low) / span if span > 0 else np.full(heat.values.shape, 0.5, dtype=np.float32)
@@ -159,9 +162,17 @@ def drawn(heat: HeatMap, *, longest: int = DRAWN) -> Image.Image:
     scale = longest / max(h, w)
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     smooth = Image.fromarray(shares.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-    table = ramp(DIVERGING if low < 0 < high and heat.compares and heat.exact else SEQUENTIAL)
+    table = ramp(ramp_of(heat))
     places = np.clip(np.rint(np.asarray(smooth) * (len(table) - 1)), 0, len(table) - 1).astype(np.int64)
-    return Image.fromarray(table[places])
+    alpha = np.full(len(table), 255, dtype=np.uint8)
+    if ramp_of(heat) is DIVERGING:
+        alpha = np.rint(255 * np.abs(np.linspace(-1, 1, len(table)))).astype(np.uint8)
+    return Image.fromarray(np.concatenate([table, alpha[:, None]], axis=1)[places])
+
+
+def ramp_of(heat: HeatMap) -> tuple[str, ...]:
+    """Anchors (rrggbb) of the colours a map is drawn in: two-sided where it says which of two classes."""
+    return DIVERGING if heat.compares and heat.exact else SEQUENTIAL
 
 
 def png(image: Image.Image) -> bytes:
@@ -180,10 +191,10 @@ def overlaid(image: Image.Image, heat: HeatMap, *, opacity: float = OPACITY) -> 
     seen = Image.new("L", image.size)
     seen.paste(255, (left, top, left + size[0], top + size[1]))
     dark = Image.eval(image, lambda level: round(level * UNSEEN_LIGHT))
-    colours = Image.new("RGB", image.size)
+    colours = Image.new("RGBA", image.size)
     colours.paste(drawn(heat).resize(size, Image.Resampling.BICUBIC), (left, top))
-    mask = Image.eval(seen, lambda level: round(level * opacity))
-    return Image.composite(colours, Image.composite(image, dark, seen), mask)
+    mask = Image.eval(colours.getchannel("A"), lambda level: round(level * opacity))
+    return Image.composite(colours.convert("RGB"), Image.composite(image, dark, seen), mask)
 
 
 def ramp(anchors: tuple[str, ...], steps: int = 256) -> np.ndarray:

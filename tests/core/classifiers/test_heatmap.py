@@ -128,7 +128,7 @@ def test_the_map_is_hot_where_the_planted_network_looks(x: int, y: int) -> None:
     image.paste((255, 255, 255), (16 * x, 16 * y, 16 * x + 16, 16 * y + 16))
     heat = heat_map(planted(Corner(), squeezed(64)), image, 0)
     assert np.unravel_index(heat.values.argmax(), heat.values.shape) == (y, x)
-    lit = np.asarray(drawn(heat, longest=64)).sum(axis=2)
+    lit = np.asarray(drawn(heat, longest=64)).astype(int).sum(axis=2)
     row, column = np.unravel_index(lit.argmax(), lit.shape)
     assert (column // 16, row // 16) == (x, y)
 
@@ -237,13 +237,15 @@ def map_of(values: np.ndarray, *, box: Box | None = None, compares: bool = False
 
 def test_a_constant_map_can_be_drawn() -> None:
     picture = np.asarray(drawn(map_of(np.full((3, 5), 7.0)), longest=50))
-    assert picture.shape == (30, 50, 3)
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 1
+    assert picture.shape == (30, 50, 4)
+    assert len(np.unique(picture.reshape(-1, 4), axis=0)) == 1
 
 
-def test_where_two_classes_are_level_the_colour_is_neutral() -> None:
-    picture = np.asarray(drawn(map_of(np.array([[-1.0, 0.0, 3.0]]), compares=True), longest=300))
-    np.testing.assert_allclose(picture[50, 150], ramp(DIVERGING)[128], atol=8)
+def test_where_two_classes_are_level_the_image_shines_through() -> None:
+    picture = np.asarray(drawn(map_of(np.array([[-3.0, 0.0, 3.0]]), compares=True), longest=300)).astype(int)
+    np.testing.assert_allclose(picture[50, 150, :3], ramp(DIVERGING)[128], atol=8)
+    assert picture[50, 150, 3] < 40
+    assert picture[50, 299, 3] > 240
     assert picture[50, 299, 0] > picture[50, 299, 2], "orange speaks for the class"
     assert picture[50, 0, 2] > picture[50, 0, 0], "purple speaks for the other"
 
