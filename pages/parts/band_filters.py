@@ -64,6 +64,12 @@ def chips(analysis: Analysis, view: View, change: Change) -> None:
             )
 
 
+def in_words(analysis: Analysis, view: View) -> str:
+    """What is filtered, for a caption: "class: waterbird; correctness: wrong", or ""."""
+    titles = dict(band_data.facets(band_state.subject(analysis, view)))
+    return "; ".join(f"{titles.get(spec, spec)}: {' or '.join(values)}" for spec, values in view.where.terms)
+
+
 def without(where: Filter, spec: str) -> Filter:
     return Filter(tuple(term for term in where.terms if term[0] != spec))
 

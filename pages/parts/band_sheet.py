@@ -6,16 +6,16 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from pages.parts.contact_sheet_view import show_sheet
 
 from core.activations.bands import Range
 from core.activations.contact_sheet import ContactSheet, contact_sheet, sheet_edges
-from core.export import sheet as sheet_file
+from core.export.sheet import sheet_pdf, sheet_png
 from core.files import slug
-from pages.parts import band_controls, band_data, band_state, inspector, problem
+from pages.parts import band_controls, band_data, band_filters, band_state, inspector, problem
 from pages.parts.band_data import Subject
 from pages.parts.band_scale import QUANTILE, VALUE
 from pages.parts.band_state import FEWEST_BANDS, IMAGES, MID, MOST_BANDS, View
+from pages.parts.contact_sheet_view import show_sheet
 from pages.parts.words import count
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ def show(analysis: Analysis, view: View) -> None:
         )
         sheet = _sheet(subject, view.bands, view.cut, view.seed, band_state.proposed(analysis, view, MID))
         name = slug(f"{analysis.dataset_name} {view.direction}")
-        for kind, icon, write in (("PNG", "image", sheet_file.png), ("PDF", "picture_as_pdf", sheet_file.pdf)):
+        told = {"lead": _lead(subject), "filtered": band_filters.in_words(analysis, view)}
+        for kind, icon, write in (("PNG", "image", sheet_png), ("PDF", "picture_as_pdf", sheet_pdf)):
             st.download_button(
                 kind,
                 # made when asked for, not on every look
-                data=partial(write, subject.analysis, sheet),
+                data=partial(write, subject.analysis, sheet, **told),
                 file_name=f"{name}.{kind.lower()}",
                 icon=f":material/{icon}:",
                 on_click="ignore",
@@ -74,12 +75,17 @@ def show(analysis: Analysis, view: View) -> None:
         "sheet",
         subject.analysis,
         sheet,
-        on_open_image=partial(_open_image),
+        on_open_image=_open_image,
         on_open_band=problem.kept(partial(_open_band, analysis)),
     )
     if (opened := st.session_state.pop(OPENED, None)) is not None:
         shown = [int(subject.analysis.ids[row]) for band in sheet.bands for row in band.rows]
         inspector.open_dialog(subject.analysis, opened, direction=band_data.direction(subject), ids=shown)
+
+
+def _lead(subject: Subject) -> str:
+    images = "all images" if subject.split == band_data.ALL else f"{subject.split} images"
+    return f"{subject.analysis.model_name} on {subject.analysis.dataset_name}, {images}"
 
 
 @lru_cache(maxsize=16)

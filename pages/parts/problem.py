@@ -80,7 +80,7 @@ def handle(error: Exception) -> bool:
         show(error)
         return True
     logger.error("A page failed", exc_info=error)
-    where = f" Its details are in `{plain(str(log_file))}`." if (log_file := _log_file()) else ""
+    where = f" Its details are in `{str(log_file).replace('`', '')}`." if (log_file := _log_file()) else ""
     st.error(
         f"**This page ran into a fault of its own.** Nothing you saved is lost.{where}\n\n"
         ":material/arrow_forward: Reload the page; if it happens again, please report it with that file.",
