@@ -36,6 +36,7 @@ NOT_TAGGED = "not tagged"
 class Curve:
     """One line: b bins, low[i] <= activation < high[i], the last bin closed.
 
+    places: where to draw each bin, the mean activation of all images in it; the same for every line of a picture.
     counts: images of each bin of which the value is known. shown: those that have it. shares: shown / counts, NaN for
     an empty bin. interval_low, interval_high: 95% interval of the share, 0 and 1 for an empty bin.
     """
@@ -43,6 +44,7 @@ class Curve:
     name: str
     low: tuple[float, ...]
     high: tuple[float, ...]
+    places: tuple[float, ...]
     counts: tuple[int, ...]
     shown: tuple[int, ...]
     shares: tuple[float, ...]
@@ -54,6 +56,7 @@ class Curve:
             "name": self.name,
             "low": list(self.low),
             "high": list(self.high),
+            "places": list(self.places),
             "counts": list(self.counts),
             "shown": list(self.shown),
             "shares": [None if math.isnan(share) else share for share in self.shares],
@@ -95,9 +98,10 @@ class ConfounderCurve:
     """The curves of one value of a facet.
 
     spec, title: of the facet. value: as the facet names it. curves: all images first, then one per class, then an
-    estimate where a probe gave one; the same bins in each. mid, top: shares in the two bands. sentence: the finding.
-    note: what to know before believing it, or "". known, unknown, not_a_number: images of the index; they sum to all
-    (infinite activations count as not a number).
+    estimate where a probe gave one; the same bins in each. mid, top: shares in the two bands. own, own_mid, own_top: a
+    class, and the shares among its images alone (along a logit the classes change too, and with them whatever goes
+    with a class); None where no class was named. sentence: the finding. note: what to know before believing it, or "".
+    known, unknown, not_a_number: images of the index; they sum to all (infinite activations count as not a number).
     """
 
     spec: str
@@ -106,6 +110,9 @@ class ConfounderCurve:
     curves: tuple[Curve, ...]
     mid: BandShare
     top: BandShare
+    own: str | None
+    own_mid: BandShare | None
+    own_top: BandShare | None
     sentence: str
     note: str
     known: int
@@ -125,6 +132,9 @@ class ConfounderCurve:
             "curves": [curve.to_dict() for curve in self.curves],
             "mid": self.mid.to_dict(),
             "top": self.top.to_dict(),
+            "class": self.own,
+            "class_mid": self.own_mid.to_dict() if self.own_mid else None,
+            "class_top": self.own_top.to_dict() if self.own_top else None,
             "sentence": self.sentence,
             "note": self.note,
             "known": self.known,
@@ -148,8 +158,9 @@ def confounder_curve(
     """The share of a facet's value along the images of an index.
 
     Bins hold equally many images of which the value is known, at least 20, as far as ties and numbers allow: fewer
-    images give fewer bins. mid, top: the bands that the sentence compares. own: the class that gets a curve where there
-    are too many classes for one each. estimate: (n,) bool, which images show the
+    images give fewer bins. mid, top: the bands that the sentence compares. own: the class that the direction
+    stands for; the sentence looks at its images alone too, and its curve is the only one where there are too many
+    classes for one each. estimate: (n,) bool, which images show the
     value according to a probe; drawn as a line of its own and told apart in the note. Raises `NotFound` for a value
     that the facet does not have.
     """
@@ -159,37 +170,68 @@ def confounder_curve(
         )
     finite = slice(*index.finite)
     values, order = index.values[finite], np.asarray(index.order[finite])
-    codes, labels = np.asarray(facet.codes)[order], np.asarray(analysis.labels)[order]
-    shown = codes == facet.values.index(value)
-    known = codes >= 0
-    if NOT_TAGGED in facet.values and facet.spec.startswith("concept:"):
-        known &= codes != facet.values.index(NOT_TAGGED)
+    labels = np.asarray(analysis.labels)[order]
+    shown, known = _shown(facet, value, order)
     total = int(np.count_nonzero(known))
     edges = quantile_edges(values[known], max(1, min(bins, total // LEAST))).values
     bin_of = assign(values, edges)
-    curves = [_curve(ALL, edges, bin_of, shown & known, known)]
+    places = _places(values, bin_of, edges)
     drawn = range(analysis.k) if analysis.k <= MOST_CLASSES else (() if own is None else (own,))
-    for c in drawn:
-        inside = labels == c
-        if inside.any():
-            curves.append(_curve(analysis.classes[c], edges, bin_of, shown & known & inside, known & inside))
+    parts = [(ALL, shown, known)]
+    parts += [(analysis.classes[c], shown & (labels == c), known & (labels == c)) for c in drawn if (labels == c).any()]
     if estimate is not None:
-        guessed = np.asarray(estimate)[order]
-        curves.append(_curve(ESTIMATE, edges, bin_of, guessed, np.ones(len(order), dtype=bool)))
-    shares = [_band_share(values, shown, known, band) for band in (mid, top)]
+        parts.append((ESTIMATE, np.asarray(estimate)[order], np.ones(len(order), dtype=bool)))
+    mid_share, top_share = (_band_share(values, shown, known, band) for band in (mid, top))
+    own_shares: tuple[BandShare, BandShare] | tuple[None, None] = (None, None)
+    if own is not None:
+        inside = labels == own
+        own_shares = (
+            _band_share(values, shown & inside, known & inside, mid),
+            _band_share(values, shown & inside, known & inside, top),
+        )
+    name = None if own is None else analysis.classes[own]
     return ConfounderCurve(
         spec=facet.spec,
         title=facet.title,
         value=value,
-        curves=tuple(curves),
-        mid=shares[0],
-        top=shares[1],
-        sentence=_sentence(facet, value, shares[0], shares[1]),
+        curves=tuple(_curve(part, edges, places, bin_of, yes, of) for part, yes, of in parts),
+        mid=mid_share,
+        top=top_share,
+        own=name,
+        own_mid=own_shares[0],
+        own_top=own_shares[1],
+        sentence=_sentence(facet, value, mid_share, top_share)
+        + _own_sentence(name, own_shares, (mid_share, top_share)),
         note=_note(facet, total, len(edges) - 1, estimate is not None),
         known=total,
         unknown=len(order) - total,
         not_a_number=len(index.values) - len(order),
     )
+
+
+def most_telling(
+    analysis: Analysis, index: BandIndex, facets: Sequence[Facet], *, mid: Range, top: Range, own: int | None = None
+) -> tuple[Facet, str] | None:
+    """Of what can be drawn (`curve_values`), what differs most between middle and top, beyond the width of the
+    intervals; the first of equals. own: among the images of this class alone. None where nothing can be drawn."""
+    candidates = curve_values(facets)
+    if not candidates:
+        return None
+    finite = slice(*index.finite)
+    values, order = index.values[finite], np.asarray(index.order[finite])
+    bands = []
+    for band in (mid, top):
+        rows = order[slice(*bounds(values, band.low, band.high, closed=band.closed))]
+        bands.append(rows if own is None else rows[np.asarray(analysis.labels)[rows] == own])
+
+    def certain_difference(candidate: tuple[Facet, str]) -> float:
+        (one, other), (more, much) = (
+            [int(np.count_nonzero(part)) for part in _shown(*candidate, rows)] for rows in bands
+        )
+        first, second = BandShare(one, other), BandShare(more, much)
+        return max(first.interval[0] - second.interval[1], second.interval[0] - first.interval[1])
+
+    return max(candidates, key=certain_difference)
 
 
 def curve_values(facets: Sequence[Facet]) -> tuple[tuple[Facet, str], ...]:
@@ -242,7 +284,26 @@ def percent(share: float) -> str:
     return f"{value:.0f}%"
 
 
-def _curve(name: str, edges: np.ndarray, bin_of: np.ndarray, shown: np.ndarray, known: np.ndarray) -> Curve:
+def _shown(facet: Facet, value: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of some rows have a value, and of which it is known; both (m,) bool."""
+    codes = np.asarray(facet.codes)[rows]
+    known = codes >= 0
+    if facet.spec.startswith("concept:") and NOT_TAGGED in facet.values:
+        known &= codes != facet.values.index(NOT_TAGGED)
+    return known & (codes == facet.values.index(value)), known
+
+
+def _places(values: np.ndarray, bin_of: np.ndarray, edges: np.ndarray) -> list[float]:
+    inside, bins = bin_of >= 0, max(len(edges) - 1, 0)
+    counts = np.bincount(bin_of[inside], minlength=bins)
+    sums = np.bincount(bin_of[inside], weights=values[inside].astype(np.float64), minlength=bins)
+    # rounding must not put a place outside its bin
+    return np.clip(sums / np.maximum(counts, 1), edges[:-1], edges[1:]).tolist() if bins else []
+
+
+def _curve(
+    name: str, edges: np.ndarray, places: list[float], bin_of: np.ndarray, shown: np.ndarray, known: np.ndarray
+) -> Curve:
     bins = max(len(edges) - 1, 0)
     inside = bin_of >= 0
     counts = np.bincount(bin_of[known & inside], minlength=bins)
@@ -255,6 +316,7 @@ def _curve(name: str, edges: np.ndarray, bin_of: np.ndarray, shown: np.ndarray, 
         name=name,
         low=tuple(pair[0] for pair in pairs),
         high=tuple(pair[1] for pair in pairs),
+        places=tuple(places),
         counts=tuple(counts.tolist()),
         shown=tuple(yes.tolist()),
         shares=tuple(shares.tolist()),
@@ -281,6 +343,18 @@ def _sentence(facet: Facet, value: str, mid: BandShare, top: BandShare) -> str:
     if not mid.count:
         return f"{subject}: {_told(top)} of {among} top band; nothing is known of the middle."
     return f"{subject}: {_told(top)} of {among} top band, {_told(mid)} of the middle."
+
+
+def _own_sentence(
+    name: str | None,
+    own: tuple[BandShare, BandShare] | tuple[None, None],
+    everything: tuple[BandShare, BandShare],
+) -> str:
+    """Empty where the class is all there is, or not there in both bands. own, everything: middle, top."""
+    mid, top = own
+    if name is None or not mid or not top or own == everything or not mid.count or not top.count:
+        return ""
+    return f" Of the {name} images there alone: {_told(top)} and {_told(mid)}."
 
 
 def _told(band: BandShare) -> str:

@@ -165,10 +165,10 @@ def scoreboard(
 ) -> tuple[Suspicion, ...]:
     """Directions by how suspicious their middle looks, the worst first; ties keep the order of `specs`.
 
-    rows: (n,) bool, which images count; val when left out, all where there is no val. facets: attributes and tagged
-    concepts are used, the others passed over; images not tagged count as unknown. At most 16,384 images are looked at,
-    evenly over the classes and the same ones each time. Results are kept in the analysis's folder. Raises `NotFound`
-    for a direction that is not there.
+    rows: (n,) bool or (m,) int, which images count; val when left out, all where there is no val. facets: attributes
+    and tagged concepts are used, the others passed over; images not tagged count as unknown. At most 16,384 images are
+    looked at, evenly over the classes and the same ones each time. Results are kept in the analysis's folder. Raises
+    `NotFound` for a direction that is not there.
     """
     sampled = _sampled(analysis, rows)
     usable = (facet for facet in facets if facet.spec.startswith(("attribute:", "concept:")) and len(facet.values) > 1)
@@ -234,7 +234,8 @@ def _sampled(analysis: Analysis, rows: np.ndarray | None) -> np.ndarray:
         candidates = analysis.split_rows("val")
         candidates = candidates if len(candidates) else np.arange(analysis.n)
     else:
-        candidates = np.flatnonzero(rows)
+        chosen = np.asarray(rows)
+        candidates = np.flatnonzero(chosen) if chosen.dtype == bool else np.unique(chosen)
     labels = np.asarray(analysis.labels[candidates])
     order = np.argsort(labels, kind="stable")
     candidates, labels = candidates[order], labels[order]

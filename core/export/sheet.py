@@ -69,7 +69,7 @@ class _Bar:
     focus: str
 
 
-def sheet_png(analysis: Analysis, sheet: ContactSheet, **options: Any) -> bytes:
+def png(analysis: Analysis, sheet: ContactSheet, **options: Any) -> bytes:
     """The whole sheet as one picture, as tall as it needs to be. options: as `write_sheet`."""
     file = io.BytesIO()
     _page(analysis, sheet, sheet.bands, _about(analysis, sheet, **options), "", printed=False).save(
@@ -78,7 +78,7 @@ def sheet_png(analysis: Analysis, sheet: ContactSheet, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def sheet_pdf(analysis: Analysis, sheet: ContactSheet, **options: Any) -> bytes:
+def pdf(analysis: Analysis, sheet: ContactSheet, **options: Any) -> bytes:
     """The sheet on A4 pages, six bands at most on each. options: as `write_sheet`."""
     about = _about(analysis, sheet, **options)
     parts = _parts(sheet.bands)
@@ -117,7 +117,7 @@ def write_sheet(
     """
     advice = "Name a file that ends in .png or .pdf."
     target = resolved(path, advice=advice)
-    make = {".png": sheet_png, ".pdf": sheet_pdf}.get(target.suffix.lower())
+    make = {".png": png, ".pdf": pdf}.get(target.suffix.lower())
     if make is None or target.is_dir():
         raise BadRequest(f"{target.name} is not a picture or a PDF that can be written.", next_step=advice)
     content = make(analysis, sheet, lead=lead, filtered=filtered, written=written)

@@ -18,6 +18,7 @@ from core.activations.curves import (
     ConfounderCurve,
     confounder_curve,
     curve_values,
+    most_telling,
     percent,
     wilson,
 )
@@ -189,6 +190,46 @@ def test_many_classes_share_one_line_with_the_direction_s_own(make_analysis: Ana
     index = make_index(analysis.features[:, 0])
     assert [curve.name for curve in draw(analysis, index).curves] == [ALL]
     assert [curve.name for curve in draw(analysis, index, own=3).curves] == [ALL, "class 3"]
+
+
+def test_the_class_alone_is_told_apart_from_the_mix(make_analysis: AnalysisMaker) -> None:
+    analysis, index, values = plant(make_analysis, 9)
+    drawn = draw(analysis, index, own=1)
+    own, water = analysis.labels == 1, analysis.attributes[0].codes == 1
+    for share, band in ((drawn.own_mid, MID), (drawn.own_top, TOP)):
+        inside = own & (values >= band.low) & (values <= band.high)
+        assert (share.shown, share.count) == (np.count_nonzero(inside & water), np.count_nonzero(inside))
+    mid, top = (f"{100 * share.share:.0f}%" for share in (drawn.own_mid, drawn.own_top))
+    assert drawn.sentence.endswith(f" Of the waterbird images there alone: {top} and {mid}.")
+    # where only the class is looked at, there is nothing to add
+    alone = draw(analysis, make_index(values, own), own=1)
+    assert "alone" not in alone.sentence
+    assert alone.own == "waterbird"
+
+
+def test_bins_are_drawn_where_their_images_are(make_analysis: AnalysisMaker) -> None:
+    analysis, index, values = plant(make_analysis, 10)
+    curve = draw(analysis, index).curves[0]
+    bin_of = assign(values, np.array([*curve.low, curve.high[-1]]))
+    for i, place in enumerate(curve.places):
+        assert curve.low[i] <= place <= curve.high[i]
+        assert place == pytest.approx(values[bin_of == i].mean(dtype=np.float64), abs=1e-6)
+
+
+def test_what_differs_most_is_found_first(make_analysis: AnalysisMaker) -> None:
+    analysis, index, values = plant(make_analysis, 11)
+    rng = np.random.default_rng(0)
+    place = parse_facet("attribute:place", analysis)
+    noise = Facet("attribute:noise", "noise", ("a", "b", "c"), rng.integers(0, 3, analysis.n))
+    # two images of a rare kind, both at the top: all of nothing is not much
+    rare = np.full(analysis.n, -1)
+    rare[np.argsort(values)[-2:]] = 1
+    rare[np.argsort(np.abs(values))[:2]] = 0
+    few = Facet("attribute:rare", "rare", ("no", "yes"), rare)
+    found = most_telling(analysis, index, [noise, few, place], mid=MID, top=TOP)
+    assert found == (place, "water")
+    assert most_telling(analysis, index, [noise, few, place], mid=MID, top=TOP, own=1) == (place, "water")
+    assert most_telling(analysis, index, [parse_facet("class", analysis)], mid=MID, top=TOP) is None
 
 
 def test_values_worth_drawing(make_analysis: AnalysisMaker) -> None:

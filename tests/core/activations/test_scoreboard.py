@@ -275,6 +275,8 @@ def test_val_is_looked_at_unless_rows_are_given(make_analysis: AnalysisMaker) ->
     assert sum(scoreboard(split, ["logit:waterbird"])[0].counts) == 1000
     by_rows = scoreboard(split, ["logit:waterbird"], rows=val)[0]
     assert by_rows.to_dict() == scoreboard(split, ["logit:waterbird"])[0].to_dict()
+    by_numbers = scoreboard(split, ["logit:waterbird"], rows=np.flatnonzero(val)[::-1])[0]
+    assert by_numbers.to_dict() == by_rows.to_dict()
     assert sum(scoreboard(split, ["logit:waterbird"], rows=~val)[0].counts) == analysis.n - 1000
 
 

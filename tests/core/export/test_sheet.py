@@ -21,7 +21,7 @@ from core.activations.store import Analysis
 from core.activations.thumbnails import make_thumbnail
 from core.errors import BadRequest, StorageProblem
 from core.export import sheet as module
-from core.export.sheet import HEIGHT, SCALE, WIDTH, sheet_pdf, sheet_png, write_sheet
+from core.export.sheet import HEIGHT, SCALE, WIDTH, pdf, png, write_sheet
 from tests.core.conftest import AnalysisMaker
 
 DAY = datetime(2026, 3, 9)
@@ -67,12 +67,12 @@ def opened(content: bytes) -> Image.Image:
     return image
 
 
-def pages_of(pdf: bytes) -> int:
-    return len(re.findall(rb"/Type /Page\b", pdf))
+def pages_of(content: bytes) -> int:
+    return len(re.findall(rb"/Type /Page\b", content))
 
 
 def test_png_is_a4_landscape_at_twice_the_resolution(analysis: Analysis) -> None:
-    image = opened(sheet_png(analysis, make(analysis), written=DAY))
+    image = opened(png(analysis, make(analysis), written=DAY))
     assert image.format == "PNG"
     assert image.size[0] == WIDTH * SCALE
     assert image.size[1] <= HEIGHT * SCALE
@@ -81,7 +81,7 @@ def test_png_is_a4_landscape_at_twice_the_resolution(analysis: Analysis) -> None
 
 def test_every_sampled_image_is_drawn(analysis: Analysis) -> None:
     sheet = make(analysis)
-    image = np.asarray(opened(sheet_png(analysis, sheet)).convert("RGB")).astype(int)
+    image = np.asarray(opened(png(analysis, sheet)).convert("RGB")).astype(int)
     green = (np.abs(image - GREEN).max(axis=2) < 40).sum()
     drawn = sum(len(band.rows) for band in sheet.bands)
     # each square but for the class's colour at its foot, the corners, and the cross of the wrong ones
@@ -96,19 +96,19 @@ def test_every_sampled_image_is_drawn(analysis: Analysis) -> None:
         per_band=0,
         seed=0,
     )
-    blank = np.asarray(opened(sheet_png(analysis, fewer)).convert("RGB")).astype(int)
+    blank = np.asarray(opened(png(analysis, fewer)).convert("RGB")).astype(int)
     assert (np.abs(blank - GREEN).max(axis=2) < 40).sum() == 0
 
 
 def test_long_sheets_grow_as_a_picture_and_turn_pages_in_print(analysis: Analysis) -> None:
     tall = make(analysis, 14)
-    assert opened(sheet_png(analysis, tall)).size[1] > 1.5 * HEIGHT * SCALE
-    pdf = sheet_pdf(analysis, tall)
-    assert pdf.startswith(b"%PDF-")
+    assert opened(png(analysis, tall)).size[1] > 1.5 * HEIGHT * SCALE
+    printed = pdf(analysis, tall)
+    assert printed.startswith(b"%PDF-")
     # 14 bands: five on each of two pages and four on the last
-    assert pages_of(pdf) == 3
-    assert pages_of(sheet_pdf(analysis, make(analysis, 6))) == 1
-    boxes = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", pdf)
+    assert pages_of(printed) == 3
+    assert pages_of(pdf(analysis, make(analysis, 6))) == 1
+    boxes = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", printed)
     assert len(boxes) == 3
     for width, height in boxes:
         # A4 landscape, in points
@@ -116,7 +116,7 @@ def test_long_sheets_grow_as_a_picture_and_turn_pages_in_print(analysis: Analysi
 
 
 def test_the_same_sheet_gives_the_same_picture(analysis: Analysis) -> None:
-    assert sheet_png(analysis, make(analysis), written=DAY) == sheet_png(analysis, make(analysis), written=DAY)
+    assert png(analysis, make(analysis), written=DAY) == png(analysis, make(analysis), written=DAY)
 
 
 def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -134,7 +134,7 @@ def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_head_ranges_figures_and_legend_are_written(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = drawn_texts(monkeypatch)
     sheet = make(analysis)
-    sheet_png(analysis, sheet, lead="place water: 12% of the top band.", filtered="split val", written=DAY)
+    png(analysis, sheet, lead="place water: 12% of the top band.", filtered="split val", written=DAY)
     assert "Logit of waterbird" in texts
     assert "place water: 12% of the top band." in texts
     assert "9 March 2026" in texts
@@ -148,7 +148,7 @@ def test_head_ranges_figures_and_legend_are_written(analysis: Analysis, monkeypa
 def test_shares_beside_the_bars_are_the_counted_ones(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = drawn_texts(monkeypatch)
     sheet = make(analysis, 1)
-    sheet_png(analysis, sheet)
+    png(analysis, sheet)
     water = (analysis.attributes[0].codes == 1).mean()
     right = (analysis.predicted == analysis.labels).mean()
     for share in (water, right, analysis.labels.mean()):
@@ -161,7 +161,7 @@ def test_tagged_concepts_say_of_how_many(analysis: Analysis, monkeypatch: pytest
     states[:40] = np.arange(40) % 4 == 0
     concept = parse_facet("concept:reeds", analysis, states=lambda name: states)
     never = parse_facet("concept:fog", analysis, states=lambda name: np.full(300, -1))
-    sheet_png(analysis, make(analysis, 1, extra=(concept, never)))
+    png(analysis, make(analysis, 1, extra=(concept, never)))
     assert "25%" in texts
     assert "of 40 tagged" in texts
     assert "not tagged" in texts
@@ -172,7 +172,7 @@ def test_more_attributes_than_there_is_room_for_are_counted(
 ) -> None:
     texts = drawn_texts(monkeypatch)
     many = tuple(Facet(f"attribute:a{i}", f"a{i}", ("no", "yes"), np.arange(300) % 2) for i in range(9))
-    sheet_png(analysis, make(analysis, extra=many))
+    png(analysis, make(analysis, extra=many))
     assert "a2" in texts
     assert "a3" not in texts
     assert any(text.startswith("6 more attr") for text in texts)
@@ -208,8 +208,8 @@ def test_unusual_names_do_not_break_it(
         Facet(f"concept:{name}", name, ("absent", "present", "not tagged"), np.arange(300) % 3),
     ]
     sheet = contact_sheet(odd, direction, index, sheet_edges(index, 3), facets=facets, per_band=4, seed=0)
-    assert opened(sheet_png(odd, sheet, lead=name, filtered=name)).size[0] == WIDTH * SCALE
-    assert pages_of(sheet_pdf(odd, sheet, lead=name)) == 1
+    assert opened(png(odd, sheet, lead=name, filtered=name)).size[0] == WIDTH * SCALE
+    assert pages_of(pdf(odd, sheet, lead=name)) == 1
     module._font.cache_clear()
 
 
@@ -226,7 +226,7 @@ def test_long_texts_are_cut_to_their_room(room: int) -> None:
 def test_unreadable_thumbnails_become_grey(analysis: Analysis) -> None:
     broken = replace(analysis)
     broken.__dict__["thumbnails"] = [b"no picture"] * 300
-    image = np.asarray(opened(sheet_png(broken, make(analysis))).convert("RGB")).astype(int)
+    image = np.asarray(opened(png(broken, make(analysis))).convert("RGB")).astype(int)
     assert (np.abs(image - (200, 208, 214)).max(axis=2) == 0).sum() > 10_000
 
 
@@ -235,7 +235,7 @@ def test_no_band_is_said(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) ->
     index = make_index(np.full(300, np.nan, dtype=np.float32))
     direction = parse_direction("neuron:0", analysis)
     sheet = contact_sheet(analysis, direction, index, sheet_edges(index, 4), facets=[], per_band=4, seed=0)
-    assert pages_of(sheet_pdf(analysis, sheet)) == 1
+    assert pages_of(pdf(analysis, sheet)) == 1
     assert any("no bands" in text for text in texts)
     assert any("300 in no band" in text for text in texts)
 
@@ -245,14 +245,14 @@ def test_bands_without_images_are_said_to_be_empty(analysis: Analysis, monkeypat
     index = make_index(np.where(np.arange(300) < 150, 0, 10).astype(np.float32))
     direction = parse_direction("neuron:0", analysis)
     sheet = contact_sheet(analysis, direction, index, sheet_edges(index, 3), facets=[], per_band=4, seed=0)
-    sheet_png(analysis, sheet)
+    png(analysis, sheet)
     assert texts.count("No image lies here.") == 1
 
 
 @pytest.mark.parametrize("many", [1, 3, 17, 60])
 def test_any_number_of_images_fits_in_its_row(analysis: Analysis, many: int) -> None:
     sheet = make(analysis, 2, per_band=many)
-    image = np.asarray(opened(sheet_png(analysis, sheet)).convert("RGB")).astype(int)
+    image = np.asarray(opened(png(analysis, sheet)).convert("RGB")).astype(int)
     green = np.abs(image - GREEN).max(axis=2) < 40
     columns = np.flatnonzero(green.any(axis=0))
     assert columns[-1] < (WIDTH - module.MARGIN) * SCALE
@@ -261,13 +261,13 @@ def test_any_number_of_images_fits_in_its_row(analysis: Analysis, many: int) -> 
 
 def test_written_to_a_path_by_its_ending(analysis: Analysis, tmp_path: Path) -> None:
     sheet = make(analysis)
-    png = write_sheet(analysis, sheet, tmp_path / "out" / "sheet.png", written=DAY)
-    pdf = write_sheet(analysis, sheet, str(tmp_path / "Sheet.PDF"))
-    assert png.read_bytes() == sheet_png(analysis, sheet, written=DAY)
-    assert pdf.read_bytes().startswith(b"%PDF-")
+    picture = write_sheet(analysis, sheet, tmp_path / "out" / "sheet.png", written=DAY)
+    printed = write_sheet(analysis, sheet, str(tmp_path / "Sheet.PDF"))
+    assert picture.read_bytes() == png(analysis, sheet, written=DAY)
+    assert printed.read_bytes().startswith(b"%PDF-")
     for bad in ("sheet.jpg", "sheet", "out"):
         with pytest.raises(BadRequest, match=bad.partition(".")[0]):
             write_sheet(analysis, sheet, tmp_path / bad)
     with pytest.raises(StorageProblem):
-        write_sheet(analysis, sheet, png / "below-a-file.png")
+        write_sheet(analysis, sheet, picture / "below-a-file.png")
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["Sheet.PDF"]
