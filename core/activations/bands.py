@@ -124,7 +124,8 @@ def cuts(sorted_values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     dtype = sorted_values.dtype
     with np.errstate(over="ignore"):
         keys = edges.astype(dtype)
-    keys = np.where(keys.astype(np.float64) < edges, np.nextafter(keys, dtype.type(np.inf)), keys)
+        # rounded up: selects what comparing in float64 would, see `_rounded`
+        keys = np.where(keys.astype(np.float64) < edges, np.nextafter(keys, dtype.type(np.inf)), keys)
     places = np.searchsorted(sorted_values, keys, side="left").astype(np.int64)
     if len(edges):
         places[-1] = _first_above(sorted_values, float(edges[-1]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from core.activations import bands, proposals
+from core.activations import bands
 from core.errors import BadRequest
 
 ANY_FLOAT32 = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -152,34 +152,3 @@ def test_unusable_edges_are_refused(edges: list[float]) -> None:
 def test_zero_bands_are_refused() -> None:
     with pytest.raises(BadRequest):
         bands.equal_width_edges(np.arange(3.0), 0)
-
-
-def test_mid_range_is_the_middle_half_between_the_class_means() -> None:
-    scores = np.array([-5.0, -3.0, 3.0, 5.0])
-    found = proposals.mid_range(scores, scores > 0, "waterbird")
-    assert (found.low, found.high) == (-2.0, 2.0)
-    assert "waterbird" in found.why
-
-
-def test_mid_range_of_a_useless_logit_is_the_middle_of_all_images() -> None:
-    scores = np.arange(101.0)
-    found = proposals.mid_range(scores, scores < 50, "waterbird")
-    assert (found.low, found.high) == (25.0, 75.0)
-    assert "does not tell" in found.why
-
-
-def test_top_starts_at_the_class_median_and_bottom_ends_at_the_others() -> None:
-    scores = np.array([-30.0, 1.0, 2.0, 10.0, 11.0, 40.0])
-    own = scores > 5
-    assert proposals.top_range(scores, own, "x").low == 11.0
-    assert proposals.top_range(scores, own, "x").high == 40.0
-    assert proposals.bottom_range(scores, own, "x").low == -30.0
-    assert proposals.bottom_range(scores, own, "x").high == 1.0
-
-
-@pytest.mark.parametrize("rule", [proposals.mid_range, proposals.top_range, proposals.bottom_range])
-def test_presets_exist_without_images_of_the_class_or_finite_values(rule) -> None:  # type: ignore[no-untyped-def]
-    for own in (np.zeros(4, dtype=bool), np.ones(4, dtype=bool)):
-        found = rule(np.arange(4.0), own, "x")
-        assert found.low <= found.high
-    assert rule(np.full(4, np.nan), np.ones(4, dtype=bool), "x").why

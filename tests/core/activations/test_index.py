@@ -1,0 +1,339 @@
+"""Whatever is asked of an index (histogram, counts, members, pages), the one edge rule answers, and all sums to n."""
+
+from __future__ import annotations
+
+import math
+import threading
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.activations import bands, index, sampling
+from core.activations.directions import Direction, parse_direction, scores
+from core.activations.facets import Facet
+from core.activations.index import (
+    BandIndex,
+    axis_edges,
+    cache_folder,
+    counts_between,
+    facet_index,
+    histogram,
+    make_index,
+    members,
+    moments,
+    open_index,
+    positions,
+    quantile_of,
+    value_at,
+)
+from core.errors import BadRequest
+
+ANY_FLOAT32 = st.floats(width=32, allow_nan=True, allow_infinity=True)
+FEW_VALUES = st.sampled_from([-math.inf, -1.5, -0.0, 0.0, 0.1, 0.1000001, 0.25, 3.0, math.inf, math.nan])
+SCORES = arrays(np.float32, st.integers(0, 60), elements=ANY_FLOAT32) | arrays(
+    np.float32, st.integers(0, 60), elements=FEW_VALUES
+)
+CONSTANT = st.builds(lambda n, value: np.full(n, value, np.float32), st.integers(1, 30), ANY_FLOAT32)
+EDGES = st.lists(
+    st.floats(-1e300, 1e300, allow_nan=False) | st.sampled_from([-1.5, 0.0, 0.1, 0.25, 3.0]),
+    min_size=2,
+    max_size=8,
+    unique=True,
+).map(sorted) | st.sampled_from([[0.0, 0.0], [0.1, 0.1], [3.0, 3.0]])
+SCALES = ("value", "quantile", "z")
+
+
+@given(SCORES | CONSTANT)
+def test_an_index_is_a_stable_sort(values: np.ndarray) -> None:
+    made = make_index(values)
+    assert made.order.dtype == np.uint32
+    assert made.order.tolist() == np.argsort(values, kind="stable").tolist()
+    np.testing.assert_array_equal(made.values, values[made.order])
+    start, stop = made.finite
+    assert np.isfinite(made.values[start:stop]).all()
+    assert stop - start == np.isfinite(values).sum()
+    finite = values[np.isfinite(values)]
+    assert (made.low, made.high) == ((finite.min(), finite.max()) if len(finite) else (0.0, 0.0))
+
+
+@given(SCORES | CONSTANT, EDGES)
+def test_cuts_bounds_and_assign_are_one_rule(values: np.ndarray, edges: list[float]) -> None:
+    at = bands.check_edges(edges)
+    made = make_index(values)
+    places = bands.cuts(made.values, at)
+    band_of = bands.assign(values, at)
+    for i in range(len(at) - 1):
+        closed = i == len(at) - 2
+        assert (places[i], places[i + 1]) == bands.bounds(made.values, at[i], at[i + 1], closed=closed)
+        assert sorted(made.order[places[i] : places[i + 1]].tolist()) == np.flatnonzero(band_of == i).tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCORES | CONSTANT, EDGES, st.data())
+def test_histogram_counts_members_and_pages_agree_and_sum_to_all(
+    values: np.ndarray, edges: list[float], data: st.DataObject
+) -> None:
+    n = len(values)
+    codes = data.draw(arrays(np.int8, n, elements=st.integers(-1, 2)), label="codes")
+    rows = data.draw(st.none() | arrays(np.bool_, n), label="rows")
+    at = bands.check_edges(edges)
+    rng = np.random.default_rng(n)
+    analysis = SimpleNamespace(
+        labels=rng.integers(0, 2, n),
+        logits=rng.normal(size=(n, 2)).astype(np.float32),
+        features=values[:, None] * np.ones(3, np.float32),
+    )
+    direction = Direction("logit:a", "logit of a", None, 0.0, class_index=0, own_class=0)
+    facet = Facet("x", "x", ("a", "b", "c"), codes)
+    kept = np.ones(n, dtype=bool) if rows is None else rows
+    # blocks this small make every count cross several of them
+    with patch.object(index, "BLOCK", 4):
+        made = make_index(values, rows)
+        split = facet_index(made, facet)
+        counted, plain = histogram(made, at, split), histogram(made, at)
+        assert counted.total == plain.total == made.m == kept.sum()
+        assert counted.not_a_number == np.isnan(values[kept]).sum()
+        assert counted.below == (values[kept] < at[0]).sum()
+        assert counted.above == (values[kept] > at[-1]).sum()
+        assert counted.counts.sum(axis=0).tolist() == plain.counts[0].tolist()
+        band_of = bands.assign(values, at)
+        for i in range(len(at) - 1):
+            closed = i == len(at) - 2
+            expected = np.flatnonzero((band_of == i) & kept)
+            start, stop = positions(made, at[i], at[i + 1], closed=closed)
+            assert stop - start == len(expected) == plain.counts[0, i]
+            inside = members(made, at[i], at[i + 1], closed=closed)
+            assert sorted(inside.tolist()) == expected.tolist()
+            assert (np.diff(values[inside]) >= 0).all()
+            per_value = [int((codes[expected] == value).sum()) for value in (0, 1, 2, -1)]
+            assert counts_between(split, start, stop).tolist() == per_value == counted.counts[:, i].tolist()
+            for order in sampling.ORDERS:
+                assert sorted(_all_pages(analysis, direction, made, at[i], at[i + 1], closed, order)) == list(expected)
+
+
+def _all_pages(
+    analysis: Any, direction: Direction, made: BandIndex, low: float, high: float, closed: bool, order: str
+) -> list[int]:
+    rows: list[int] = []
+    number = pages = 0
+    while number <= pages - 1 or not number:
+        shown = sampling.page(
+            analysis, direction, made, low, high, closed=closed, order=order, seed=3, number=number, size=7
+        )
+        assert shown.values.tolist() == pytest.approx(
+            [made.values[made.order == row][0] for row in shown.rows], rel=0, abs=0
+        )
+        rows += shown.rows.tolist()
+        assert (shown.number, shown.total) == (number, shown.total)
+        number, pages = number + 1, shown.pages
+    assert len(rows) == shown.total
+    return rows
+
+
+def test_counts_over_many_blocks_are_those_of_a_scan() -> None:
+    rng = np.random.default_rng(0)
+    n = 3 * index.BLOCK * 500 // 100 + 77
+    values, codes = rng.normal(size=n).astype(np.float32), rng.integers(-1, 300, n).astype(np.int16)
+    made = make_index(values)
+    split = facet_index(made, Facet("x", "x", tuple(map(str, range(300))), codes))
+    for _ in range(50):
+        start, stop = np.sort(rng.integers(0, n + 1, 2)).tolist()
+        expected = np.bincount(np.where(codes < 0, 300, codes)[made.order[start:stop]], minlength=301)
+        assert np.array_equal(counts_between(split, start, stop), expected)
+
+
+def test_an_index_without_images_answers() -> None:
+    empty = make_index(np.empty(0, np.float32))
+    split = facet_index(empty, Facet("x", "x", ("a",), np.empty(0, np.int8)))
+    assert (empty.m, empty.low, empty.high) == (0, 0.0, 0.0)
+    for scale in SCALES:
+        assert histogram(empty, axis_edges(empty, 10, scale=scale), split).total == 0
+    assert value_at(empty, 0.5) == quantile_of(empty, 1.0) == 0.0
+    assert moments(empty) == (0.0, 0.0)
+    assert members(empty, 0, 1, closed=True).tolist() == []
+
+
+def test_a_histogram_without_edges_has_everything_outside() -> None:
+    made = make_index(np.array([np.nan, np.inf, -np.inf], np.float32))
+    counted = histogram(made, np.empty(0))
+    assert (counted.below, counted.above, counted.not_a_number, counted.total) == (1, 1, 1, 3)
+
+
+@given(SCORES | CONSTANT, st.integers(1, 70), st.sampled_from(SCALES))
+def test_an_axis_increases_and_holds_every_finite_image(values: np.ndarray, bins: int, scale: str) -> None:
+    made = make_index(values)
+    edges = axis_edges(made, bins, scale=scale)
+    assert 2 <= len(edges) <= bins + 1
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()
+    assert histogram(made, edges).counts.sum() == np.isfinite(values).sum()
+
+
+def test_bins_of_quantiles_hold_equally_many() -> None:
+    made = make_index(np.random.default_rng(0).exponential(size=6000).astype(np.float32))
+    counted = histogram(made, axis_edges(made, 60, scale="quantile")).counts[0]
+    assert len(counted) == 60
+    assert set(counted.tolist()) <= {99, 100, 101}
+
+
+def test_bins_of_z_scores_are_round_multiples_of_the_deviation() -> None:
+    values = np.random.default_rng(0).normal(5, 3, 6000).astype(np.float32)
+    made = make_index(values)
+    edges = axis_edges(made, 60, scale="z")
+    z = (edges - values.mean(dtype=np.float64)) / values.std(dtype=np.float64)
+    steps = np.diff(z)
+    assert 30 < len(steps) <= 60
+    np.testing.assert_allclose(steps, steps[0])
+    assert min(abs(steps[0] - step) for step in (0.1, 0.2, 0.25, 0.5)) < 1e-9
+    np.testing.assert_allclose(z / steps[0], np.round(z / steps[0]), atol=1e-6)
+
+
+def test_an_axis_that_makes_no_sense_is_refused() -> None:
+    made = make_index(np.arange(3, dtype=np.float32))
+    with pytest.raises(ValueError, match="no scale"):
+        axis_edges(made, 10, scale="cubic")
+    for bins in (0, 10_000):
+        with pytest.raises(BadRequest):
+            axis_edges(made, bins, scale="value")
+
+
+@given(SCORES | CONSTANT, st.integers(0, 64))
+def test_the_value_at_a_quantile_occurs_and_leads_back(values: np.ndarray, eighths: int) -> None:
+    made = make_index(values)
+    finite = np.sort(values[np.isfinite(values)])
+    quantile = eighths / 64
+    found = value_at(made, quantile)
+    if not len(finite):
+        assert found == 0.0
+        return
+    place = max(math.ceil(Fraction(eighths, 64) * len(finite)) - 1, 0)
+    assert found == finite[place]
+    assert quantile_of(made, found) == (finite <= found).sum() / len(finite) >= quantile
+
+
+def test_quantiles_outside_the_data_are_its_ends() -> None:
+    made = make_index(np.array([-np.inf, 1, 2, np.inf, np.nan], np.float32))
+    asked = [quantile_of(made, value) for value in (-math.inf, 0, 1, 5, math.inf, math.nan)]
+    assert asked == [0.0, 0.0, 0.5, 1.0, 1.0, 0.0]
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(BadRequest):
+            value_at(made, wrong)
+
+
+@given(SCORES | CONSTANT)
+def test_moments_are_numpys(values: np.ndarray) -> None:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    found = moments(make_index(values))
+    expected = (finite.mean(), finite.std()) if len(finite) else (0.0, 0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
+
+
+@pytest.fixture
+def analysis(make_analysis) -> Any:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 5))
+    features[7, 1] = np.nan
+    return make_analysis(features, np.arange(300) % 3)
+
+
+def test_a_filtered_index_is_the_index_of_the_filtered_images(analysis: Any) -> None:
+    direction = parse_direction("neuron:1", analysis)
+    rows = np.arange(300) % 7 == 0
+    found = open_index(analysis, direction, rows)
+    kept = np.flatnonzero(rows)
+    expected = kept[np.argsort(analysis.features[kept, 1], kind="stable")]
+    assert found.order.tolist() == expected.tolist()
+
+
+def test_an_index_is_read_back_from_disk_as_it_was_made(analysis: Any) -> None:
+    direction = parse_direction("margin:class 1", analysis)
+    made, read = open_index(analysis, direction), open_index(analysis, direction)
+    assert isinstance(read.values.base, np.memmap)
+    for found in (made, read):
+        assert np.array_equal(found.values, scores(analysis, direction)[found.order], equal_nan=True)
+
+
+def test_orders_of_earlier_versions_open_and_shrink(analysis: Any) -> None:
+    direction = parse_direction("logit:class 1", analysis)
+    fresh = open_index(analysis, direction)
+    expected = fresh.order.tolist()
+    file = cache_folder(analysis, direction) / f"{direction.key}.order.npy"
+    np.save(file, np.asarray(fresh.order, dtype=np.int64))
+    again = open_index(analysis, direction)
+    assert again.order.dtype == np.uint32
+    assert again.order.tolist() == expected
+    assert np.load(file).dtype == np.uint32
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another length", "another type", "gone"])
+def test_damaged_files_are_made_again(analysis: Any, damage: str) -> None:
+    direction = parse_direction("logit:class 1", analysis)
+    expected = open_index(analysis, direction).order.tolist()
+    file = cache_folder(analysis, direction) / f"{direction.key}.order.npy"
+    if damage == "cut off":
+        file.write_bytes(file.read_bytes()[:200])
+    elif damage == "gone":
+        file.unlink()
+    else:
+        np.save(file, np.zeros(9, np.uint32) if damage == "another length" else np.zeros(300, np.float32))
+    assert open_index(analysis, direction).order.tolist() == expected
+
+
+def test_the_directions_used_longest_ago_are_removed_first(analysis: Any) -> None:
+    specs = [f"neuron:{i}" for i in range(5)]
+    first = parse_direction(specs[0], analysis)
+    open_index(analysis, first)
+    folder = cache_folder(analysis, first)
+    each = sum(file.stat().st_size for file in folder.iterdir())
+    with patch.object(index, "KEPT", 3 * each):
+        for spec in specs[1:3]:
+            open_index(analysis, parse_direction(spec, analysis))
+        # looking at the first one again makes the second the oldest
+        held = open_index(analysis, first)
+        open_index(analysis, parse_direction(specs[3], analysis))
+        open_index(analysis, parse_direction(specs[4], analysis))
+    left = {file.name.split("-")[1] for file in folder.iterdir()}
+    assert left == {"0", "3", "4"}
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 3 * each
+    assert np.array_equal(held.values, scores(analysis, first)[held.order]), "what is open stays readable"
+
+
+def test_many_at_once_make_and_remove_without_breaking_each_other(analysis: Any) -> None:
+    directions = [parse_direction(f"neuron:{i}", analysis) for i in range(5)]
+    expected = [scores(analysis, direction) for direction in directions]
+    wrong: list[str] = []
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for _ in range(25):
+            i = int(rng.integers(5))
+            try:
+                found = open_index(analysis, directions[i])
+                if not np.array_equal(found.values, expected[i][found.order], equal_nan=True):
+                    wrong.append(f"neuron {i} came out wrong")
+            except Exception as error:
+                wrong.append(repr(error))
+
+    with patch.object(index, "KEPT", 5000):
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_only_the_last_results_are_remembered() -> None:
+    made = make_index(np.arange(3, dtype=np.float32))
+    calls = []
+    for key in [*range(20), 19]:
+        made.remember(key, lambda key=key: calls.append(key) or str(key))  # type: ignore[misc]
+    assert calls == list(range(20))
+    assert len(made._results) <= 8
