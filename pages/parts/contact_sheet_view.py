@@ -213,8 +213,9 @@ def _followed(bands: Sequence[SheetBand], place: int) -> str:
     top = next((band for band in bands if band.label == "top"), bands[0])
     mid = next((band for band in bands if band.label == "mid"), bands[len(bands) // 2])
     above, middle = _shares(dict(top.facets[place][2])), _shares(dict(mid.facets[place][2]))
+    grown = {value: round(middle.get(value, 0) - above.get(value, 0), 6) for value in totals}
     # of two values that differ alike, the one that grows towards the middle is the news
-    return max(totals, key=lambda v: (round(abs(middle.get(v, 0) - above.get(v, 0)), 6), middle.get(v, 0), totals[v]))
+    return max(totals, key=lambda value: (abs(grown[value]), grown[value], totals[value]))
 
 
 def _shares(counts: dict[str, int]) -> dict[str, float]:

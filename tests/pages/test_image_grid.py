@@ -19,9 +19,11 @@ from pages.parts.image_grid import (
     GridImage,
     GridState,
     Inbox,
+    Paging,
     format_activation,
     grid_data,
     grid_state,
+    paging_data,
     thumbnail_data,
 )
 
@@ -184,6 +186,79 @@ def test_a_failing_handler_is_told_once_and_the_next_event_still_comes(inbox: In
     with pytest.raises(OSError, match="disk full"):
         inbox.deliver(message(tag(1), tag(2, [7])), fail)
     assert [event.ids for event in delivered(inbox, message(tag(1), tag(2, [7])))] == [(7,)]
+
+
+MID = Paging("mid", total=40, page=0, pages=14)
+
+
+@pytest.fixture
+def paged() -> Inbox:
+    """An inbox of somebody who looks at the first three of 40 images."""
+    fresh = Inbox()
+    fresh.remember(IMAGES, CONCEPTS, MID)
+    return fresh
+
+
+def everything(seq: int = 1, scope: Any = "mid", total: Any = 40, ids: Any = (), **rest: Any) -> dict[str, Any]:
+    return tag(seq) | {"ids": list(ids), "everything": True, "scope": scope, "total": total} | rest
+
+
+def test_a_tag_of_everything_names_only_what_it_leaves_out(paged: Inbox) -> None:
+    [event] = delivered(paged, message(everything(ids=[7])))
+    assert event == GridEvent("tag", (), 1, True, everything=True, left_out=(7,), total=40)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"scope": "top"}, {"scope": None}, {"total": 41}, {"total": "40"}, {"total": None}, {"scope": ["mid"]}],
+)
+def test_a_tag_of_everything_that_meant_something_else_is_only_told(paged: Inbox, changed: dict[str, Any]) -> None:
+    assert delivered(paged, message(everything() | changed)) == [GridEvent("late", concept=1, present=True)]
+
+
+def test_everything_of_a_page_without_scope_is_never_tagged(inbox: Inbox) -> None:
+    assert delivered(inbox, message(everything(scope=None, total=0)))[0].kind == "late"
+
+
+@pytest.mark.parametrize("ids", [[7, 999], ["7"], [True], "7", None, [7, 7]])
+def test_who_leaves_out_what_was_never_shown_tags_nothing(paged: Inbox, ids: object) -> None:
+    assert delivered(paged, message(everything() | {"ids": ids})) == []
+
+
+@pytest.mark.parametrize("truthy", [1, "true", {}, [1]])
+def test_only_a_plain_true_means_everything(paged: Inbox, truthy: object) -> None:
+    [event] = delivered(paged, message(everything(ids=[4]) | {"everything": truthy}))
+    assert event == GridEvent("tag", (4,), 1, True)
+
+
+def test_ids_of_all_pages_of_a_scope_may_be_tagged_together(paged: Inbox) -> None:
+    for first in range(100, 300, 10):  # more pages than sets that are remembered
+        paged.remember([GridImage(id=first, thumbnail=b"", title="")], CONCEPTS, MID)
+    assert delivered(paged, message(tag(1, [4, 100, 290, 999])))[0].ids == (4, 100, 290)
+
+
+def test_pages_are_turned_within_their_bounds_and_their_scope(paged: Inbox) -> None:
+    asked = [
+        {"seq": seq, "kind": "page", "page": page, "scope": scope}
+        for seq, (page, scope) in enumerate(
+            [(3, "mid"), (14, "mid"), (-1, "mid"), (True, "mid"), ("2", "mid"), (2.0, "mid"), (2, "top"), (13, "mid")],
+            1,
+        )
+    ]
+    assert delivered(paged, message(*asked)) == [GridEvent("page", page=3), GridEvent("page", page=13)]
+
+
+def test_a_page_says_where_it_stands() -> None:
+    told = [
+        paging_data(Paging("mid", 130, page, 3), shown, "in this band") for page, shown in ((0, 60), (1, 60), (2, 10))
+    ]
+    assert [data["first"] for data in told] == [0, 60, 120]
+    assert paging_data(Paging("mid", 0, 0, 1), 0, "")["first"] == 0
+
+
+def test_a_selected_band_is_told_as_such() -> None:
+    said = {"selected": [7, 800], "everything": True, "concept": 1}
+    assert grid_state(said, IMAGES, CONCEPTS) == GridState((4, 9), 1, everything=True)
 
 
 def test_state_holds_only_what_is_shown_in_the_order_shown() -> None:
