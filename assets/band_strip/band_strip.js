@@ -40,7 +40,7 @@ function createStrip(parentElement) {
   let limits = { start: 0, end: 1 }
   let steps = { place: 1, value: 1 }
   let box = null // {scale, top, bottom, magnification} of the plot as drawn
-  let look = { colors: [], first: -1 }
+  let look = { colors: [], font: "sans-serif", first: -1 }
   let drag = null
   let unanswered = 0 // the move that Python has not answered yet
   let exact = true // the count Python gave is that of the band shown
@@ -247,7 +247,7 @@ function createStrip(parentElement) {
     const redraw = text !== data?.text || String(colors) !== String(look.colors)
     const places = next.places ?? next.edges
     data = { ...next, text, places, totals: totalsOf(next.counts) }
-    look = { colors, first: look.first < data.classes.length ? look.first : -1 }
+    look = { colors, font: getComputedStyle(root).fontFamily, first: look.first < data.classes.length ? look.first : -1 }
     axis = createAxis(data.edges, next.places)
     limits = { start: places[0], end: places.at(-1) }
     steps = {
@@ -264,6 +264,11 @@ function createStrip(parentElement) {
     }
     band = { low: axis.toPlace(given.low), high: axis.toPlace(given.high) }
     root.hidden = false
+    root.classList.toggle("fixed", !data.movable)
+    for (const slider of [windowPart, handles.low, handles.high]) {
+      slider.tabIndex = data.movable ? 0 : -1
+      slider.setAttribute("aria-readonly", String(!data.movable))
+    }
     root.setAttribute("aria-label", `Histogram of ${data.valueLabel}, ${numbers.format(data.total)} ${data.noun}`)
     part("value-name").textContent = data.valueLabel
     part("axis-name").textContent = data.axisLabel
@@ -284,6 +289,10 @@ function createStrip(parentElement) {
 
   plot.onpointerdown = event => {
     if (event.button !== 0 || !box || drag) return
+    if (!data.movable) {
+      if (event.pointerType !== "mouse") tapped(event)
+      return
+    }
     const reach = event.pointerType === "mouse" ? 12 : 24
     const grip = event.shiftKey
       ? "brush"
@@ -325,11 +334,12 @@ function createStrip(parentElement) {
     const { moved } = drag
     letGo()
     if (moved) tell()
-    else if (event.pointerType !== "mouse") {
-      showTip(event)
-      clearTimeout(tapTimer)
-      tapTimer = setTimeout(hideTip, TAP_TOOLTIP_MS)
-    }
+    else if (event.pointerType !== "mouse") tapped(event)
+  }
+  function tapped(event) {
+    showTip(event)
+    clearTimeout(tapTimer)
+    tapTimer = setTimeout(hideTip, TAP_TOOLTIP_MS)
   }
   // the page scrolls after all, or Escape was pressed: nothing was meant
   function giveUp() {
@@ -356,7 +366,10 @@ function createStrip(parentElement) {
     Object.assign(column.style, style, { width: `${right - left}px` })
     column.hidden = false
     if (tip.hidden || tip.dataset.bin !== String(bin)) {
-      showFacts(tip, binFacts(data, bin, band, inBand(), writeValue), look.colors, left, right, plot.clientWidth)
+      showFacts(tip, binFacts(data, bin, band, inBand(), writeValue), look.colors, left, right, {
+        width: plot.clientWidth,
+        narrow: root.classList.contains("narrow"),
+      })
       tip.dataset.bin = bin
     }
     return undefined
@@ -383,7 +396,7 @@ function createStrip(parentElement) {
   root.onkeydown = event => {
     event.stopPropagation() // Streamlit's own shortcuts (r, c) must not fire from here
     if (event.key === "Escape" && drag) giveUp()
-    if (drag || event.altKey || event.ctrlKey || event.metaKey) return
+    if (drag || !data.movable || event.altKey || event.ctrlKey || event.metaKey) return
     if (event.target === windowPart) move("window", event)
     else if (event.target.closest?.(".handle")) move(event.target.closest(".handle").dataset.end, event)
   }
@@ -391,7 +404,7 @@ function createStrip(parentElement) {
   const onPageKey = event => {
     if (event.key === "Escape" && drag) giveUp()
     if (drag || event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return
-    if (!data?.primary || (event.key !== "ArrowLeft" && event.key !== "ArrowRight")) return
+    if (!data?.primary || !data.movable || (event.key !== "ArrowLeft" && event.key !== "ArrowRight")) return
     if (keysAreFree(document) && root.getClientRects().length) move("window", event)
   }
   document.addEventListener("keydown", onPageKey)
@@ -399,6 +412,8 @@ function createStrip(parentElement) {
   part("legend").onscroll = fadeLegend
   const watcher = new ResizeObserver(() => `${plot.clientWidth} ${plot.clientHeight}` !== lastSize && drawStill())
   watcher.observe(root)
+  // labels are measured: once more, when the page's font has come
+  if (document.fonts.status !== "loaded") document.fonts.ready.then(drawStill)
 
   return {
     update,

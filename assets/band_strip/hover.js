@@ -1,6 +1,7 @@
 // What the strip says of the bin under the pointer.
 
 const ROWS_SHOWN = 12
+const ROWS_IN_ONE = 6 // more of them stand in two columns
 
 /**
  * The lines of a bin's tooltip: {title, count, band, rows: [{name, count, share, row}], notes}. data: with `places` and
@@ -35,8 +36,8 @@ function inside({ edges }, bin, value) {
   return value >= edges[bin] && (value < edges[bin + 1] || (bin === edges.length - 2 && value === edges.at(-1)))
 }
 
-/** Fill the tooltip and put it beside the bin [left, right], where the plot of `width` has room. */
-export function showFacts(box, facts, colors, left, right, width) {
+/** Fill the tooltip and put it beside the bin [left, right], where the plot has room: {width, narrow}. */
+export function showFacts(box, facts, colors, left, right, { width, narrow }) {
   const line = (className, ...parts) => {
     const row = document.createElement("div")
     row.className = className
@@ -52,11 +53,14 @@ export function showFacts(box, facts, colors, left, right, width) {
   box.replaceChildren(
     line("tip-title", facts.title),
     line("tip-line", `${facts.count} · ${facts.band}`),
-    ...facts.rows.map(({ row, name, count, share }) => {
-      const made = line("tip-row", span("tip-name", name), span("tip-count", count), span("tip-share", share))
-      made.style.setProperty("--class-color", colors[row])
-      return made
-    }),
+    line(
+      facts.rows.length > ROWS_IN_ONE ? "tip-rows two" : "tip-rows",
+      ...facts.rows.map(({ row, name, count, share }) => {
+        const made = line("tip-row", span("tip-name", name), span("tip-count", count), span("tip-share", share))
+        made.style.setProperty("--class-color", colors[row])
+        return made
+      }),
+    ),
     ...facts.notes.map(note => line("tip-note", note)),
   )
   box.hidden = false
@@ -64,7 +68,7 @@ export function showFacts(box, facts, colors, left, right, width) {
   const before = left - 12 - box.offsetWidth
   const beside = after + box.offsetWidth <= width ? after : before
   // where neither side has room it lies over the strip's head, not over the bars
-  const above = beside < 0
+  const above = narrow || beside < 0
   box.classList.toggle("above", above)
   const x = above ? Math.max(0, Math.min((left + right - box.offsetWidth) / 2, width - box.offsetWidth)) : beside
   box.style.left = `${Math.round(x)}px`

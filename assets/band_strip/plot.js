@@ -17,13 +17,13 @@ export function drawn(tag, attributes, ...children) {
 }
 
 /**
- * Draw the plot into `svg`. data: as Python gave it, with `places` and `totals` filled in. look: {colors, first: the
- * row to bring to the front, or -1}. Returns {scale, top, bottom: of the bars, magnification: of the highlight}.
+ * Draw the plot into `svg`. data: as Python gave it, with `places` and `totals` filled in. look: {colors, font: its
+ * family, first: the row to bring to the front, or -1}. Returns {scale, top, bottom: of the bars, magnification: of the highlight}.
  */
 export function drawPlot(svg, data, axis, look, width, height, clipId) {
   const { places } = data
   const scale = createScale(places[0], places.at(-1), LEFT, width - LEFT - RIGHT)
-  const labels = labelsOf(data, axis, scale)
+  const labels = labelsOf(data, axis, scale, look.font)
   const spots = placeLabels(labels, width, LABEL_ROWS)
   // the rows are there with the first label, so that another label moves nothing
   const top = labels.length ? LABEL_ROWS * LABEL_ROW + LANES * LANE + 3 : 8
@@ -49,7 +49,7 @@ export function drawPlot(svg, data, axis, look, width, height, clipId) {
 
 // --- labels, most important first ------------------------------------------------------------------------------------
 
-function labelsOf({ markers, presets }, axis, scale) {
+function labelsOf({ markers, presets }, axis, scale, font) {
   const px = value => scale.toPx(axis.toPlace(value))
   const ofPreset = preset => {
     const [from, to] = [px(preset.low), px(preset.high)]
@@ -64,7 +64,7 @@ function labelsOf({ markers, presets }, axis, scale) {
     ...presets.filter(preset => preset.active).map(ofPreset),
     ...markers.slice(1).map(ofMarker),
     ...presets.filter(preset => !preset.active).map(ofPreset),
-  ].map(label => ({ ...label, width: textWidth(label.text) }))
+  ].map(label => ({ ...label, width: textWidth(label.text, font) }))
 }
 
 function markerLine(label, spot, top, bottom) {
@@ -84,9 +84,9 @@ function labelText(label, spot) {
 }
 
 let ruler = null
-function textWidth(text) {
+function textWidth(text, font) {
   ruler ??= document.createElement("canvas").getContext("2d")
-  ruler.font = "600 12px sans-serif"
+  ruler.font = `600 12px ${font}`
   return ruler.measureText(text).width + 2
 }
 

@@ -169,12 +169,13 @@ export function placeLabels(labels, width, rows, space = 8) {
 /** Off the lines of others first, then nearest to the middle; in the lowest row first, where its line is short. */
 function candidates(label, width, rows, lines) {
   const centre = label.x - label.width / 2
-  const [first, last] = [Math.min(centre, label.from - label.width - 2), Math.max(centre, label.to + 2)]
+  const [first, last] = [Math.min(centre, label.from - label.width - 4), Math.max(centre, label.to + 4)]
   const lefts = [centre]
   for (let shift = 6; centre - shift >= first || centre + shift <= last; shift += 6) {
     if (centre + shift <= last) lefts.push(centre + shift)
     if (centre - shift >= first) lefts.push(centre - shift)
   }
+  lefts.push(first, last)
   const spots = lefts.map(wanted => {
     const left = Math.max(0, Math.min(wanted, width - label.width))
     return { left, right: left + label.width, line: label.line ? label.x : null }

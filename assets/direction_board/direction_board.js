@@ -204,7 +204,7 @@ function figureLines(card) {
   const images = card.counts.flat().reduce((sum, count) => sum + count, 0)
   const lines = [`${new Intl.NumberFormat("en").format(images)} images from ${card.edges.map(shortNumber).join(" to ")}`]
   if (card.limits) lines.push(`Mid band ${card.limits.map(shortNumber).join(" to ")}`)
-  return lines
+  return [...lines, "Heights are square roots of the counts"]
 }
 
 function arrow() {

@@ -1,11 +1,20 @@
 // The arithmetic of the board: shapes of the small histograms, and where an arrow key leads. Plain functions.
 
-/** Heights 0..1 of the upper edge of each row of a stacked histogram, lowest row first; the highest bin is 1. */
+/**
+ * Heights 0..1 of the upper edge of each row of a stacked histogram, lowest row first; the highest bin is 1. A bin is
+ * as high as the square root of its count, so that one spike (a neuron at rest) does not flatten all the rest; the rows
+ * share it as they share the count.
+ */
 export function stackedHeights(rows) {
   const totals = rows[0].map((_, bin) => rows.reduce((sum, row) => sum + row[bin], 0))
   const highest = Math.max(1, ...totals)
   const below = totals.map(() => 0)
-  return rows.map(row => row.map((count, bin) => (below[bin] += count) / highest))
+  return rows.map(row =>
+    row.map((count, bin) => {
+      below[bin] += count
+      return totals[bin] ? (below[bin] / totals[bin]) * Math.sqrt(totals[bin] / highest) : 0
+    }),
+  )
 }
 
 /**

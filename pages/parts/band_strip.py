@@ -142,6 +142,7 @@ def band_strip(
     noun: str = "images",
     height: int = 232,
     primary: bool = True,
+    movable: bool = True,
     on_change: Callable[[float, float], None] | None = None,
 ) -> tuple[float, float]:
     """Show the histogram with a movable band; return the band, low <= high, inside the histogram's range.
@@ -157,6 +158,7 @@ def band_strip(
     as about. total: what they are out of; the histogram's own sum when absent. noun: what is counted.
     height: of the whole strip in CSS pixels, axis and legend included; narrow pages add a line for the legend.
     primary: arrow keys move this strip's band also when nothing on the page has the focus; one strip per page.
+    movable: False shows a band that follows from elsewhere; nobody can move it here.
     on_change: called with the new band as a callback, before the script runs, when the person moved it.
 
     Raises ValueError when low or high is not finite or low > high, and when places or highlight do not fit the bins.
@@ -166,7 +168,7 @@ def band_strip(
     if owner_key not in st.session_state:
         st.session_state[owner_key] = Owner()
     owner: Owner = st.session_state[owner_key]
-    said = _said(st.session_state.get(key))
+    said = _said(st.session_state.get(key)) if movable else None
     band = resolve(owner, given, said, histogram)
 
     def moved() -> None:
@@ -196,6 +198,7 @@ def band_strip(
             "total": histogram.total if total is None else int(total),
             "height": height,
             "primary": primary,
+            "movable": movable,
             "move": 0 if said is None else said[0],
         },
         on_band_change=moved,

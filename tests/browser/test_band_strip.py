@@ -236,6 +236,23 @@ def test_of_two_strips_only_the_first_hears_keys_without_focus(strip: Page) -> N
     assert wait_until(strip, lambda now: now["other"] != [2.0, 3.0])["low"] == held["low"]
 
 
+def test_a_strip_to_look_at_follows_and_cannot_be_moved(strip: Page) -> None:
+    choose(strip, "Fixed strip")
+    fixed = strip.locator(".strip-root.fixed")
+    expect(fixed.locator(".value").first).to_have_text("\u22121.00")
+    box = fixed.locator(".window").bounding_box()
+    drag(strip, (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2), 100)
+    strip.mouse.up()
+    assert fixed.locator("[tabindex='0']").count() == 0
+    fixed.locator(".window").evaluate("part => part.focus()")
+    strip.keyboard.press("ArrowRight")
+    strip.wait_for_timeout(400)
+    expect(fixed.locator(".value").first).to_have_text("\u22121.00")
+    assert in_python(strip)["heard"] == []
+    strip.get_by_role("button", name="Top band").click()
+    expect(fixed.locator(".value").first).to_have_text("3.50")
+
+
 def test_escape_takes_a_drag_back(strip: Page) -> None:
     drag(strip, middle(strip, ".window"), 200)
     expect(strip.locator(".handle .value").first).not_to_have_text("\u22121.00")

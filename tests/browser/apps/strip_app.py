@@ -97,6 +97,8 @@ low, high = band_strip(
     on_change=lambda low, high: state.heard.append([low, high]),
 )
 other = band_strip("other", histogram, 2.0, 3.0, primary=False, value_label="the other") if second else None
+if st.checkbox("Fixed strip"):
+    band_strip("fixed", histogram, low, high, primary=False, movable=False, value_label="the same, to look at")
 if st.checkbox("Store what is returned", value=True):
     state.band = (low, high)
 report = {"low": low, "high": high, "count": count(low, high), "runs": state.runs, "heard": state.heard, "other": other}

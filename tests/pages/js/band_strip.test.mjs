@@ -93,7 +93,7 @@ test("labels keep off each other and each other's lines, slide where they may, a
     assert.ok(seen.length >= Math.min(3, labels.length))
     for (const one of seen) {
       assert.ok(one.left >= 0 && one.left + one.width <= 400)
-      assert.ok(one.left <= one.to + 2 && one.left + one.width >= one.from - 2, "it stands at its place")
+      assert.ok(one.left <= one.to + 4 && one.left + one.width >= one.from - 4, "it stands at its place")
       for (const other of seen) {
         if (other === one) continue
         if (one.row === other.row) assert.ok(one.left + one.width <= other.left || other.left + other.width <= one.left)

@@ -5,9 +5,11 @@ import { load } from "./load.mjs"
 
 const spark = await load("direction_board/spark.js")
 
-test("rows stand on each other and the highest bin is 1", () => {
-  assert.deepEqual(spark.stackedHeights([[1, 3], [1, 1]]), [[0.25, 0.75], [0.5, 1]])
+test("rows stand on each other, share the bin as they share the count, and the highest bin is 1", () => {
+  assert.deepEqual(spark.stackedHeights([[1, 12], [3, 4]]), [[0.125, 0.75], [0.5, 1]])
   assert.deepEqual(spark.stackedHeights([[0, 0]]), [[0, 0]])
+  const [[spike, rest]] = spark.stackedHeights([[10_000, 100]])
+  assert.deepEqual([spike, rest], [1, 0.1])
 })
 
 test("an area goes along its upper edge and back along its lower one", () => {
