@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 # bins of a curve at most, and the images each should hold: 20 give an interval of about plus or minus 20 points
-BINS, LEAST = 12, 20
+BINS, LEAST = 16, 20
+# places of equal width at which a bin may end, per bin
+STEPS = 4
 # images below which a share in a sentence comes with its counts
 FEW = 30
 # classes with a curve of their own
@@ -157,12 +159,12 @@ def confounder_curve(
 ) -> ConfounderCurve:
     """The share of a facet's value along the images of an index.
 
-    Bins hold equally many images of which the value is known, at least 20, as far as ties and numbers allow: fewer
-    images give fewer bins. mid, top: the bands that the sentence compares. own: the class that the direction
-    stands for; the sentence looks at its images alone too, and its curve is the only one where there are too many
-    classes for one each. estimate: (n,) bool, which images show the
-    value according to a probe; drawn as a line of its own and told apart in the note. Raises `NotFound` for a value
-    that the facet does not have.
+    Bins are equally wide as far as each holds 20 images of which the value is known, and wider where images are few:
+    between two classes, where confounders show, lie the fewest, and bins of equally many images would see the least
+    there. mid, top: the bands that the sentence compares. own: the class that the direction stands for; the sentence
+    looks at its images alone too, and its curve is the only one where there are too many classes for one each.
+    estimate: (n,) bool, which images show the value according to a probe; drawn as a line of its own and told apart in
+    the note. Raises `NotFound` for a value that the facet does not have.
     """
     if value not in facet.values:
         raise NotFound(
@@ -173,7 +175,7 @@ def confounder_curve(
     labels = np.asarray(analysis.labels)[order]
     shown, known = _shown(facet, value, order)
     total = int(np.count_nonzero(known))
-    edges = quantile_edges(values[known], max(1, min(bins, total // LEAST))).values
+    edges = bin_edges(values[known], bins)
     bin_of = assign(values, edges)
     places = _places(values, bin_of, edges)
     drawn = range(analysis.k) if analysis.k <= MOST_CLASSES else (() if own is None else (own,))
@@ -232,6 +234,33 @@ def most_telling(
         return max(first.interval[0] - second.interval[1], second.interval[0] - first.interval[1])
 
     return max(candidates, key=certain_difference)
+
+
+def bin_edges(values: np.ndarray, bins: int) -> np.ndarray:
+    """Edges (b+1,) of at most `bins` bins of 20 images or more; fewer only where there are fewer in all.
+
+    values: (m,) finite, ascending. Each bin is at least as wide as one of `bins` equal parts of the range between the
+    first and the last hundredth of the images, so that single outliers do not decide. Where that leaves less than
+    three bins, they hold equally many images instead.
+    """
+    most = max(1, min(bins, len(values) // LEAST))
+    by_count = quantile_edges(values, most).values
+    if len(by_count) < 4:
+        return by_count
+    low, high = np.quantile(values, [0.01, 0.99], method="inverted_cdf").tolist()
+    places = np.unique(np.linspace(low, high, STEPS * bins + 1))
+    # how many images lie below each place
+    below = np.array([bounds(values, -math.inf, place, closed=False)[1] for place in places[1:-1].tolist()])
+    width = (high - low) / bins
+    edges, counted = [float(values[0])], 0
+    for place, count in zip(places[1:-1].tolist(), below.tolist(), strict=True):
+        # rounding must not make a bin a step wider
+        wide = place - max(edges[-1], low) >= width * (1 - 1e-9)
+        if wide and place > edges[-1] and count - counted >= LEAST and len(values) - count >= LEAST:
+            edges.append(place)
+            counted = count
+    edges.append(float(values[-1]))
+    return np.array(edges) if len(edges) > 3 else by_count
 
 
 def curve_values(facets: Sequence[Facet]) -> tuple[tuple[Facet, str], ...]:

@@ -16,6 +16,7 @@ from core.activations.curves import (
     ESTIMATE,
     BandShare,
     ConfounderCurve,
+    bin_edges,
     confounder_curve,
     curve_values,
     most_telling,
@@ -61,8 +62,8 @@ def test_planted_share_lies_in_95_of_100_intervals(make_analysis: AnalysisMaker)
             truth = share_at(values[bin_of == i]).mean()
             inside += curve.interval_low[i] <= truth <= curve.interval_high[i]
             bins += 1
-    assert bins == 40 * 12
-    # 480 intervals of 95%: fewer or more would come about once in ten thousand times. (Averaging over a bin makes the
+    assert bins > 40 * 10
+    # fewer or more would come about once in ten thousand times. (Averaging over a bin makes the
     # count a little less scattered than a binomial one, so the intervals cover slightly more.)
     low, high = binom.ppf([1e-4, 1 - 1e-4], bins, 0.955)
     assert low <= inside <= high
@@ -86,8 +87,6 @@ def test_counts_sum_and_agree_with_the_edge_rule(make_analysis: AnalysisMaker) -
             assert curve.shares[i] == pytest.approx(curve.shown[i] / curve.counts[i])
             assert curve.interval_low[i] <= curve.shares[i] <= curve.interval_high[i]
     assert [a + b for a, b in zip(landbird.counts, waterbird.counts, strict=True)] == list(everything.counts)
-    # equally many images in each bin, but that the first has no edge of its own and the last has two
-    assert max(everything.counts) - min(everything.counts) <= 2
 
 
 def test_bands_of_the_sentence_are_counted_by_the_same_rule(make_analysis: AnalysisMaker) -> None:
@@ -118,8 +117,8 @@ def test_only_tagged_images_count_and_it_is_said(make_analysis: AnalysisMaker) -
     assert drawn.known == np.count_nonzero(tagged)
     assert drawn.unknown == analysis.n - drawn.known
     assert drawn.name == "reeds"
-    # 120 tagged images are 6 bins of 20
-    assert len(drawn.curves[0].counts) == drawn.known // 20
+    # about 120 tagged images
+    assert 3 <= len(drawn.curves[0].counts) <= drawn.known // 20
     assert min(drawn.curves[0].counts) >= 19
     assert "of the tagged images of the top band" in drawn.sentence
     assert "no random sample" in drawn.note
@@ -205,6 +204,38 @@ def test_the_class_alone_is_told_apart_from_the_mix(make_analysis: AnalysisMaker
     alone = draw(analysis, make_index(values, own), own=1)
     assert "alone" not in alone.sentence
     assert alone.own == "waterbird"
+
+
+def test_bins_see_most_where_images_are_few() -> None:
+    rng = np.random.default_rng(0)
+    # two classes far apart, a hundred images between them
+    values = np.sort(np.concatenate([rng.normal(-4, 1, 700), rng.normal(4, 1, 700), rng.uniform(-2, 2, 100)]))
+    edges = bin_edges(values.astype(np.float32), 16)
+    between = (edges >= -2) & (edges <= 2)
+    assert between.sum() >= 4
+    counts = np.bincount(assign(values.astype(np.float32), edges))
+    assert counts.sum() == 1500
+    assert counts.min() >= 20
+    assert len(counts) <= 16
+    by_number = np.quantile(values, np.linspace(0, 1, len(edges)))
+    assert between.sum() > ((by_number >= -2) & (by_number <= 2)).sum()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bins_hold_enough_images_whatever_the_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(0, 600))
+    kind = [rng.normal(size=size), rng.standard_cauchy(size), np.round(rng.normal(size=size)), rng.pareto(0.5, size)]
+    values = np.sort(kind[seed % 4]).astype(np.float32)
+    edges = bin_edges(values, 16)
+    counts = np.bincount(assign(values, edges), minlength=max(len(edges) - 1, 0)) if size else np.zeros(0)
+    assert counts.sum() == size
+    assert (np.diff(edges) > 0).all() or len(edges) == 2
+    assert len(counts) <= max(1, min(16, size // 20))
+    # ties are kept together, which may leave less in a bin of equally many
+    if seed % 4 != 2 and size >= 60:
+        assert counts.min() >= 19
+        assert len(counts) >= 3
 
 
 def test_bins_are_drawn_where_their_images_are(make_analysis: AnalysisMaker) -> None:
