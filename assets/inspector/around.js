@@ -72,7 +72,7 @@ function strip(item) {
   box.append(picture)
   if (item.at !== null) {
     const mark = element("span", "here")
-    mark.style.left = `${100 * Math.min(1, Math.max(0, item.at))}%`
+    mark.style.setProperty("--at", Math.min(1, Math.max(0, item.at)))
     box.append(mark)
   }
   return box

@@ -14,7 +14,6 @@ state.start()
 analysis = state.analysis()
 assert analysis is not None
 ids = [int(i) for i in os.environ.get("INSPECTOR_IDS", "0,1,2").split(",")]
-shown = st.session_state.setdefault("opened", [])
 
 
 @st.fragment
@@ -22,11 +21,11 @@ shown = st.session_state.setdefault("opened", [])
 def page() -> None:
     chosen = st.number_input("Image", 0, int(analysis.ids[-1]), ids[0])
     direction = parse_direction(f"logit:{analysis.classes[0]}", analysis)
+    st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+    st.caption(f"chosen: {chosen}, runs: {st.session_state['runs']}")
     if st.button("Open"):
         inspector.open_dialog(analysis, int(chosen), direction=direction, ids=ids)
 
 
 notices.show()
 page()
-st.caption(f"runs: {st.session_state.setdefault('runs', 0) + 1}")
-st.session_state["runs"] += 1
