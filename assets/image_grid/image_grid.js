@@ -511,7 +511,7 @@ function createGrid(parentElement, store) {
   }
 
   function typing(event) {
-    if (event.key === "Enter") turnToTyped()
+    if (event.key === "Enter") turnToTyped(), pageInput.select()
     else if (event.key === "Escape") pageInput.value = grouped(data.paging.page + 1)
     else return !(/^(ArrowLeft|ArrowRight|PageUp|PageDown)$/.test(event.key))
     return true
@@ -520,7 +520,6 @@ function createGrid(parentElement, store) {
   function turnToTyped() {
     turn(typedPage(pageInput.value, data.paging.pages))
     pageInput.value = grouped(awaited() + 1)
-    pageInput.select()
   }
   pageInput.onfocus = () => pageInput.select()
   pageInput.onblur = () => {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from benchmarks import frame_rate
 
 APP = Path(__file__).parent / "apps" / "grid_app.py"
 
@@ -23,9 +26,20 @@ def slow_server(serve: Any) -> Any:
     return serve(APP, env={"GRID_PAUSE": "0.25", "GRID_PIXELS": "32"})
 
 
+@pytest.fixture(scope="module")
+def band_server(serve: Any) -> Any:
+    """60 of 4,812 images on each page."""
+    return serve(APP, env={"GRID_TOTAL": "4812"})
+
+
 @pytest.fixture
 def grid(page: Page, server: Any) -> Page:
     return opened(page, server)
+
+
+@pytest.fixture
+def band(page: Page, band_server: Any) -> Page:
+    return opened(page, band_server)
 
 
 def opened(page: Page, server: Any) -> Page:
@@ -41,6 +55,18 @@ def tile(page: Page, position: int) -> Locator:
 
 def selected(page: Page) -> list[int]:
     return page.locator(".tile[aria-selected=true]").evaluate_all("all => all.map(tile => Number(tile.dataset.id))")
+
+
+def scroll_top(page: Page) -> float:
+    return page.get_by_test_id("stMain").evaluate("main => main.scrollTop")
+
+
+def scroll_to(page: Page, top: float) -> None:
+    page.get_by_test_id("stMain").evaluate("(main, top) => main.scrollTo(0, top)", top)
+
+
+def turn(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
 
 
 def in_python(page: Page) -> dict[str, Any]:
@@ -282,3 +308,377 @@ def test_nothing_to_show_is_said(grid: Page) -> None:
     grid.keyboard.press("Enter")
     expect(grid.locator(".empty")).to_have_text("No images to show.")
     expect(grid.locator(".tiles")).to_be_hidden()
+
+
+# --- pages and whole bands -------------------------------------------------------------------------------------------
+
+
+def test_pages_turn_by_button_key_and_number(band: Page) -> None:
+    where = band.locator(".range")
+    expect(where).to_have_text("1–60 of 4,812 in this band")
+    expect(band.get_by_role("button", name="Previous page")).to_have_attribute("aria-disabled", "true")
+    turn(band, "Next page")
+    expect(where).to_have_text("61–120 of 4,812 in this band")
+    tile(band, 0).focus()
+    band.keyboard.press("PageDown")
+    expect(where).to_have_text("121–180 of 4,812 in this band")
+    band.keyboard.press("PageUp")
+    expect(where).to_have_text("61–120 of 4,812 in this band")
+    band.get_by_label("Page number").fill("80")
+    band.keyboard.press("Enter")
+    expect(where).to_have_text("4,741–4,800 of 4,812 in this band")
+    turn(band, "Last page")
+    expect(where).to_have_text("4,801–4,812 of 4,812 in this band")
+    expect(band.locator(".tile")).to_have_count(12)
+    expect(band.get_by_role("button", name="Next page")).to_have_attribute("aria-disabled", "true")
+    turn(band, "First page")
+    expect(where).to_have_text("1–60 of 4,812 in this band")
+    expect(tile(band, 0)).to_have_attribute("aria-setsize", "4812")
+
+
+def test_pages_pressed_faster_than_they_come_add_up(band: Page) -> None:
+    tile(band, 0).focus()
+    for _ in range(5):
+        band.keyboard.press(".")
+    expect(band.locator(".range")).to_have_text("301–360 of 4,812 in this band")
+
+
+def test_a_selection_spans_pages_and_says_what_cannot_be_seen(band: Page) -> None:
+    tile(band, 2).click()
+    tile(band, 4).click()
+    turn(band, "Next page")
+    expect(band.locator(".count")).to_have_text("2 selected, 2 on other pages")
+    tile(band, 0).click()
+    expect(band.locator(".count")).to_have_text("3 selected, 2 on other pages")
+    assert selected(band) == [60]
+    band.get_by_role("button", name="Present").hover()
+    expect(band.locator(".tooltip")).to_contain_text("2 of them are not in view")
+    band.keyboard.press("1")
+    assert wait_for(band, tagged=3)["events"][-1] == ["tag", [60, 2, 4], 1, True]
+    turn(band, "Previous page")
+    expect(tile(band, 2).locator(".chip")).to_have_text("water background")
+    assert selected(band) == [2, 4]
+
+
+def test_a_selection_ends_with_its_band(band: Page) -> None:
+    tile(band, 2).click()
+    turn(band, "Next page")
+    expect(band.locator(".count")).to_have_text("1 selected, 1 on other pages")
+    band.get_by_label("Band").fill("top")
+    band.keyboard.press("Enter")
+    expect(band.locator(".count")).to_have_text("None selected")
+    assert selected(band) == []
+
+
+def test_a_whole_band_is_tagged_after_a_yes_and_undone_at_once(band: Page) -> None:
+    band.get_by_role("button", name="Select all 4,812").click()
+    expect(band.locator(".count")).to_have_text("All 4,812 in this band selected")
+    tile(band, 5).click()
+    turn(band, "Next page")
+    expect(band.locator(".count")).to_have_text("4,811 selected: all in this band but 1")
+    expect(tile(band, 0)).to_have_attribute("data-id", "60")
+    assert len(selected(band)) == 60
+    tile(band, 0).focus()
+    band.keyboard.press("1")
+    question = band.get_by_role("alertdialog")
+    expect(question).to_contain_text("Tag 4,811 images: all in this band but the 1 left out")
+    band.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    expect(tile(band, 0)).to_be_focused()
+    assert in_python(band)["tagged"] == 0
+    band.keyboard.press("1")
+    expect(band.get_by_role("button", name="Tag 4,811 images")).to_be_focused()
+    band.keyboard.press("Enter")
+    expect(band.locator(".chip")).to_have_count(60)
+    wait_for(band, tagged=4811)
+    band.keyboard.press("z")
+    wait_for(band, tagged=0)
+    expect(band.locator(".chip")).to_have_count(0)
+
+
+def test_a_question_about_a_band_goes_away_with_the_band(band: Page) -> None:
+    tile(band, 0).focus()
+    band.keyboard.press("Shift+A")
+    band.keyboard.press("2")
+    expect(band.get_by_role("alertdialog")).to_be_visible()
+    band.get_by_label("Band").fill("top")
+    band.keyboard.press("Enter")
+    expect(band.get_by_role("alertdialog")).to_be_hidden()
+    expect(band.locator(".count")).to_have_text("None selected")
+    assert in_python(band)["events"] == []
+
+
+def test_a_page_begins_at_its_first_image_and_a_tag_moves_nothing(band: Page) -> None:
+    tile(band, 50).scroll_into_view_if_needed()
+    before = scroll_top(band)
+    tile(band, 50).click()
+    band.keyboard.press("1")
+    wait_for(band, tagged=1)
+    assert scroll_top(band) == before
+    turn(band, "Next page")
+    expect(tile(band, 0)).to_have_attribute("data-id", "60")
+    expect(tile(band, 0)).to_be_in_viewport(ratio=0.9)
+    top, bar = tile(band, 0).bounding_box(), band.locator(".bar").bounding_box()
+    assert top is not None
+    assert bar is not None
+    assert top["y"] >= bar["y"] + bar["height"]
+
+
+def test_other_images_do_not_scroll_the_page(band: Page) -> None:
+    scroll_to(band, 120)
+    band.get_by_label("Band").fill("top")
+    band.keyboard.press("Enter")
+    expect(band.locator(".count")).to_have_text("None selected")
+    band.wait_for_timeout(300)
+    assert scroll_top(band) == 120
+
+
+# --- more ways to select ---------------------------------------------------------------------------------------------
+
+
+def test_ctrl_click_goes_on_with_a_selection_that_was_tagged(grid: Page) -> None:
+    tile(grid, 1).click()
+    grid.keyboard.press("1")
+    tile(grid, 2).click(modifiers=["Control"])
+    assert selected(grid) == [1, 2]
+
+
+def test_a_range_may_shrink_again_while_it_is_drawn(grid: Page) -> None:
+    tile(grid, 0).click()
+    tile(grid, 9).click()
+    for key in ("Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowLeft"):
+        grid.keyboard.press(key)
+    assert selected(grid) == [0, 9, 10]
+    tile(grid, 14).click(modifiers=["Shift"])
+    tile(grid, 12).click(modifiers=["Shift"])
+    assert selected(grid) == [0, 9, 10, 11, 12]
+
+
+def test_home_and_end_move_within_the_page(grid: Page) -> None:
+    tile(grid, 9).focus()
+    grid.keyboard.press("End")
+    expect(tile(grid, 59)).to_be_focused()
+    expect(tile(grid, 59)).to_be_in_viewport(ratio=0.9)
+    grid.keyboard.press("Home")
+    expect(tile(grid, 0)).to_be_focused()
+
+
+def test_a_double_click_leaves_a_tagged_selection_alone(grid: Page) -> None:
+    tile(grid, 1).click()
+    tile(grid, 2).click()
+    grid.keyboard.press("1")
+    tile(grid, 7).dblclick()
+    wait_for_kinds(grid, ["tag", "open"])
+    assert selected(grid) == [1, 2]
+
+
+def test_a_box_drawn_to_the_edge_scrolls_on_and_escape_gives_it_up(grid: Page) -> None:
+    tile(grid, 59).click()
+    scroll_to(grid, 0)
+    start = tile(grid, 0).bounding_box()
+    assert start is not None
+    grid.mouse.move(start["x"] + 20, start["y"] + 40)
+    grid.mouse.down()
+    grid.mouse.move(700, 895, steps=5)
+    expect(tile(grid, 45)).to_have_attribute("aria-selected", "true")
+    assert scroll_top(grid) > 100
+    grid.keyboard.press("Escape")
+    assert selected(grid) == [59]
+    grid.mouse.up()
+    assert selected(grid) == [59]
+
+
+def test_a_hover_shows_details(grid: Page) -> None:
+    tile(grid, 1).hover()
+    expect(grid.locator(".tooltip")).to_contain_text("split val")
+    expect(tile(grid, 1)).to_have_attribute("aria-description", "split val")
+
+
+# --- touch -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def phone(browser: Browser, band_server: Any) -> Any:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context.set_default_timeout(15_000)
+    yield opened(context.new_page(), band_server)
+    context.close()
+
+
+Touch = Callable[..., None]
+
+
+@pytest.fixture
+def touch(phone: Page) -> Touch:
+    """touch("touchMove", x, y): what a finger does, as the browser hears it."""
+    session = phone.context.new_cdp_session(phone)
+
+    def send(kind: str, x: float = 0, y: float = 0) -> None:
+        points = [] if kind == "touchEnd" else [{"x": x, "y": y}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    return send
+
+
+def middle(page: Page, position: int) -> tuple[float, float]:
+    box = tile(page, position).bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["width"] / 2
+
+
+def test_a_tap_selects_and_the_bar_stays_short_within_reach(phone: Page) -> None:
+    bar = phone.locator(".bar")
+    scroll_to(phone, 300)
+    tile(phone, 4).tap()
+    assert selected(phone) == [4]
+    expect(phone.get_by_role("button", name="Present")).to_be_in_viewport(ratio=1)
+    box = bar.bounding_box()
+    assert box is not None
+    assert box["height"] <= 150
+    assert box["y"] + box["height"] == pytest.approx(844, abs=1)
+    assert phone.evaluate("() => document.documentElement.scrollWidth <= 390")
+
+
+def test_a_finger_that_rests_and_moves_selects_a_range(phone: Page, touch: Touch) -> None:
+    scroll_to(phone, 300)
+    before = scroll_top(phone)
+    touch("touchStart", *middle(phone, 3))
+    phone.wait_for_timeout(600)
+    assert selected(phone) == [3]
+    touch("touchMove", *middle(phone, 4))
+    touch("touchMove", *middle(phone, 7))
+    expect(tile(phone, 7)).to_have_attribute("aria-selected", "true")
+    touch("touchEnd")
+    assert selected(phone) == [3, 4, 5, 6, 7]
+    assert scroll_top(phone) == before
+
+
+def test_a_finger_that_moves_at_once_scrolls_and_selects_nothing(phone: Page, touch: Touch) -> None:
+    x, y = middle(phone, 4)
+    touch("touchStart", x, y)
+    for step in range(1, 12):
+        touch("touchMove", x, y - 25 * step)
+        phone.wait_for_timeout(16)
+    touch("touchEnd")
+    phone.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop > 100")
+    assert selected(phone) == []
+
+
+# --- size, focus, contrast, frames -----------------------------------------------------------------------------------
+
+
+def width(page: Page) -> float:
+    box = tile(page, 0).bounding_box()
+    assert box is not None
+    return box["width"]
+
+
+def test_zoom_keeps_the_image_in_focus_where_it_is_and_outlives_a_reload(grid: Page, server: Any) -> None:
+    tile(grid, 30).focus()
+    tile(grid, 30).scroll_into_view_if_needed()
+    before, was = tile(grid, 30).bounding_box(), width(grid)
+    grid.keyboard.press("+")
+    grid.keyboard.press("+")
+    after = tile(grid, 30).bounding_box()
+    assert before is not None
+    assert after is not None
+    assert width(grid) > was + 30
+    assert after["y"] == pytest.approx(before["y"], abs=2)
+    now = width(grid)
+    opened(grid, server)
+    assert width(grid) == now
+    for _ in range(5):
+        grid.get_by_role("button", name="Smaller images").click()
+    assert width(grid) < was
+    expect(grid.get_by_role("button", name="Smaller images")).to_have_attribute("aria-disabled", "true")
+
+
+def test_the_first_tab_leads_to_the_images(band: Page) -> None:
+    band.keyboard.press("Tab")
+    expect(band.get_by_role("button", name="Skip to images")).to_be_focused()
+    band.keyboard.press("Enter")
+    expect(tile(band, 0)).to_be_focused()
+    band.keyboard.press("Space")
+    assert selected(band) == [0]
+
+
+def test_bar_and_images_are_one_tab_stop_each(band: Page) -> None:
+    band.get_by_label("Page number").focus()
+    band.keyboard.press("Tab")
+    expect(tile(band, 0)).to_be_focused()
+    band.keyboard.press("Shift+Tab")
+    expect(band.get_by_label("Page number")).to_be_focused()
+    band.keyboard.press("End")
+    band.keyboard.press("ArrowRight")
+    expect(band.get_by_role("button", name="Next page")).to_be_focused()
+    band.keyboard.press("Enter")
+    expect(band.locator(".range")).to_have_text("61–120 of 4,812 in this band")
+    expect(band.get_by_role("button", name="Next page")).to_be_focused()
+
+
+def test_keys_typed_into_the_page_number_do_nothing_else(band: Page) -> None:
+    tile(band, 0).click()
+    band.get_by_label("Page number").fill("")
+    band.keyboard.type("12az")
+    band.keyboard.press("Escape")
+    assert in_python(band)["tagged"] == 0
+    assert selected(band) == [0]
+    expect(band.get_by_label("Page number")).to_have_value("1")
+
+
+CONTRAST = """names => {
+  const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true})
+  const rgb = color => {
+    paint.clearRect(0, 0, 1, 1); paint.fillStyle = color; paint.fillRect(0, 0, 1, 1)
+    return [...paint.getImageData(0, 0, 1, 1).data]
+  }
+  const light = color => rgb(color).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0)
+  const ground = node => {
+    for (let up = node; up; up = up.parentElement ?? up.getRootNode().host) {
+      const color = getComputedStyle(up).backgroundColor
+      if (rgb(color)[3] === 255) return color
+    }
+    return 'white'
+  }
+  const host = [...document.querySelectorAll('*')].find(e => e.shadowRoot?.querySelector('.tile'))
+  return Object.fromEntries(names.map(name => {
+    const node = host.shadowRoot.querySelector(name)
+    const [a, b] = [light(getComputedStyle(node).color), light(ground(node))]
+    return [name, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]
+  }))
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_that_reading_needs(browser: Browser, band_server: Any, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+    page = opened(context.new_page(), band_server)
+    tile(page, 0).click()
+    names = [".range", ".count", ".at", ".number", ".action.text", ".action.primary", ".action.outline", ".pill"]
+    found = page.evaluate(CONTRAST, [*names, ".label", ".value", ".verdict", ".wrong .verdict"])
+    context.close()
+    assert {name: round(ratio, 2) for name, ratio in found.items() if ratio < 4.5} == {}
+
+
+def test_a_page_at_twice_the_size_needs_no_sideways_scrolling(page: Page, band_server: Any) -> None:
+    page.set_viewport_size({"width": 640, "height": 450})  # 1280 at 200%
+    opened(page, band_server)
+    tile(page, 0).click()
+    assert page.evaluate("() => document.documentElement.scrollWidth <= 640")
+    bar = page.locator(".bar").bounding_box()
+    assert bar is not None
+    assert bar["height"] < 180
+
+
+def test_scrolling_and_selecting_240_images_stay_smooth(band: Page) -> None:
+    """The middle of the frames, since a busy machine may lose single ones; benchmarks report the worst."""
+    band.get_by_label("How many").fill("240")
+    band.keyboard.press("Enter")
+    expect(band.locator(".frame.loaded")).to_have_count(240)
+    scrolled = frame_rate.scrolling(band, ".tiles", times=20)
+    scroll_to(band, 0)
+    drawn = frame_rate.drawing_a_box(band, ".tile", moves=20)
+    assert selected(band), "the box selected something"
+    assert min(scrolled.median, drawn.median) >= frame_rate.SMOOTH
