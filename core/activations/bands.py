@@ -251,12 +251,3 @@ def _rounded(bound: float, dtype: np.dtype, *, up: bool) -> np.floating:
     if not up and float(key) > bound:
         return np.nextafter(key, dtype.type(-np.inf))
     return key
-
-
-def __getattr__(name: str) -> Any:
-    # earlier names of what proposals.py does
-    from core.activations import proposals
-
-    if name in ("mid_band", "top_band", "bottom_band", "mid_range", "top_range", "bottom_range"):
-        return getattr(proposals, name)
-    raise AttributeError(name)

@@ -245,10 +245,10 @@ def _components(analysis: Analysis) -> np.ndarray:
         count += len(block)
     mean = total / max(count, 1)
     # a power of two near the largest feature: squares of features from 1e19 on are infinite in float32
-    scale = 2.0 ** np.ceil(np.log2(largest)) if largest > 0 else 1.0
+    scale = np.float32(2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1)
     covariance = np.zeros((analysis.d, analysis.d))
     for block in _finite_blocks(analysis):
-        centred = ((block - mean) / scale).astype(np.float32)
+        centred = block / scale - (mean / scale).astype(np.float32)
         covariance += centred.T @ centred
     keep = min(COMPONENTS, analysis.d)
     _, vectors = scipy.linalg.eigh(covariance, subset_by_index=[analysis.d - keep, analysis.d - 1])
@@ -299,13 +299,3 @@ def _index(text: str, count: int, noun: str) -> int:
 def _listed(names: Sequence[str], most: int = 20) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def __getattr__(name: str) -> Any:
-    # earlier names of what index.py does
-    from core.activations import index
-
-    earlier = {"sorted_scores": index.open_index, "SortedScores": index.BandIndex}
-    if name in earlier:
-        return earlier[name]
-    raise AttributeError(name)

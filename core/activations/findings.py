@@ -63,7 +63,10 @@ def summarise(
     k = len(analysis.classes)
     if rows is None:
         start, stop = positions(index, low, high, closed=closed)
-        outcomes = index.remember(("outcomes", id(analysis.predicted)), lambda: facet_index(index, _outcomes(analysis)))
+        # the predictions are kept beside, so that their id cannot become another array's
+        _, outcomes = index.remember(
+            ("outcomes", id(analysis.predicted)), lambda: (analysis.predicted, facet_index(index, _outcomes(analysis)))
+        )
         counts = counts_between(outcomes, start, stop)[: 2 * k].reshape(k, 2)
         total = index.m
     else:

@@ -38,7 +38,7 @@ KEPT = 2_000_000_000
 # bins of an axis at most
 MOST_BINS = 2000
 # results remembered per open index
-_REMEMBERED = 8
+_REMEMBERED = 6
 
 Result = TypeVar("Result")
 

@@ -226,23 +226,3 @@ def _boundary_label(direction: Direction, k: int, exact: bool) -> str:
 def _finite(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     return values[np.isfinite(values)]
-
-
-def mid_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
-    """`propose` for a class logit and a split; None means val, or all images where there is no val."""
-    return _of_logit(analysis, class_index, MID, split)
-
-
-def top_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
-    return _of_logit(analysis, class_index, TOP, split)
-
-
-def bottom_band(analysis: Analysis, class_index: int, *, split: str | None = None) -> Range:
-    return _of_logit(analysis, class_index, BOTTOM, split)
-
-
-def _of_logit(analysis: Analysis, class_index: int, which: str, split: str | None) -> Range:
-    from core.activations.directions import parse_direction
-
-    direction = parse_direction(f"logit:{analysis.classes[class_index]}", analysis)
-    return propose(analysis, direction, which, usual_rows(analysis, split))

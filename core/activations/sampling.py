@@ -144,7 +144,7 @@ def _hashed(values: np.ndarray) -> np.ndarray:
 
 
 def _ranked(analysis: Analysis, index: BandIndex, start: int, stop: int, order: str, seed: int) -> np.ndarray:
-    """Positions (c,) int64 of the images that are compared, in order: all of a small band, a random part of a large."""
+    """Positions (c,) uint32 of the images that are compared, in order: all of a small band, a random part of a large."""
     source = analysis.logits if order == UNSURE else analysis.features
     most = min(_MOST[order], max(_MOST_BYTES[order] // (source.shape[1] * 4), 1))
     count = stop - start
@@ -160,7 +160,7 @@ def _ranked(analysis: Analysis, index: BandIndex, start: int, stop: int, order: 
         best = np.argsort(_from_centre(_scaled(values)), kind="stable")
     else:
         best = _farthest_first(_scaled(values))
-    return start + drawn[best]
+    return (start + drawn[best]).astype(np.uint32)
 
 
 def _lead(logits: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -374,11 +375,12 @@ def _with_head(analysis: Analysis, head: Head, name: str, identity: str) -> Anal
         logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
         if logits.shape != (analysis.n, head.k) or predicted.shape != (analysis.n,):
             raise ValueError("logits of another size")
-        os.utime(folder)
     except (OSError, ValueError):
         _apply_head(folder, analysis.features, head)
         _trim_heads(folder)
         logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
+    # the system's own "now" ticks every few milliseconds only
+    os.utime(folder, ns=(time.time_ns(),) * 2)
     return replace(
         analysis,
         model_name=name,

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+import scipy.special
 
-from core.activations.directions import parse_direction, scores
+from core.activations import directions
+from core.activations.directions import class_of, leaning_class, parse_direction, principal_components, scores
 from core.activations.index import open_index
+from core.classifiers.head import Head
 from core.errors import NotFound
 
 
@@ -55,9 +62,129 @@ def test_concept_direction_comes_from_the_probe(analysis: Any) -> None:
     np.testing.assert_allclose(scores(analysis, direction), analysis.features @ weight + 0.5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["Waterbird", "sea-land-bird"])
+def test_margin_and_probability_are_what_numpy_and_scipy_say(analysis: Any, name: str) -> None:
+    index = analysis.classes.index(name)
+    margin, probability = (parse_direction(f"{kind}:{name}", analysis) for kind in ("margin", "probability"))
+    others = np.delete(analysis.logits, index, axis=1)
+    assert np.array_equal(scores(analysis, margin), analysis.logits[:, index] - others.max(axis=1))
+    expected = scipy.special.softmax(analysis.logits.astype(np.float64), axis=1)[:, index]
+    np.testing.assert_allclose(scores(analysis, probability), expected, rtol=1e-6)
+    assert np.array_equal(scores(analysis, margin) > 0, analysis.predicted == index)
+    assert (margin.own_class, probability.own_class) == (index, index)
+
+
+def test_probabilities_of_huge_logits_do_not_overflow(make_analysis) -> None:  # type: ignore[no-untyped-def]
+    head = Head(np.array([[1.0], [-1.0]], np.float32), np.zeros(2, np.float32))
+    analysis = make_analysis(np.array([[2e38], [-2e38], [0.0], [np.inf]]), np.array([0, 1, 0, 1]), head=head)
+    found = scores(analysis, parse_direction("probability:class 0", analysis))
+    assert found[:3].tolist() == [1.0, 0.0, 0.5]
+    assert np.isnan(found[3])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "logit:Waterbird",
+        "margin:Waterbird",
+        "probability:land-bird",
+        "neuron:2",
+        "difference:land-bird-Waterbird",
+        "pc:1",
+        "concept:water",
+    ],
+)
+@pytest.mark.parametrize("block", [7, 16_384])
+def test_chosen_rows_get_the_same_activations(analysis: Any, spec: str, block: int) -> None:
+    direction = parse_direction(spec, analysis, concept=lambda name: (np.arange(5, dtype=np.float32), 0.5))
+    whole = scores(analysis, direction)
+    rows = np.array([79, 0, 3, 3, 40])
+    # blocks, and the part of a map that stays in memory, must not show
+    with patch.object(directions, "BLOCK", block), patch.object(directions, "RESIDENT", 100):
+        np.testing.assert_allclose(scores(analysis, direction), whole, rtol=1e-5)
+        np.testing.assert_allclose(scores(analysis, direction, rows), whole[rows], rtol=1e-5)
+    assert len(scores(analysis, direction, rows[:0])) == 0
+
+
+def test_the_class_of_a_direction_is_its_own(analysis: Any) -> None:
+    named = ("logit:land-bird", "margin:land-bird", "probability:land-bird", "difference:land-bird-Waterbird")
+    for spec in named:
+        direction = parse_direction(spec, analysis)
+        assert direction.own_class == class_of(analysis, direction) == 1
+    assert parse_direction("neuron:0", analysis).own_class is None
+
+
+@pytest.mark.parametrize("planted", range(4))
+def test_leaning_class_is_the_one_planted_on_top(planted: int) -> None:
+    rng = np.random.default_rng(planted)
+    labels = rng.choice(4, size=2000, p=[0.7, 0.2, 0.07, 0.03])
+    values = rng.normal(size=2000) * 100 + 1e5
+    values[labels == planted] += 80
+    values[0] = np.nan
+    assert leaning_class(values.astype(np.float32), labels, 4) == planted
+
+
+def test_leaning_class_weighs_the_distance_by_the_spread() -> None:
+    # class 0 has the higher mean but is all over the place; class 1 lies tightly above the rest
+    values = np.array([-200.0, 260.0, 10, 10.1, 0, 0.1, -0.1, 0.05])
+    labels = np.array([0, 0, 1, 1, 2, 2, 2, 2])
+    within = [
+        np.std(
+            np.r_[values[labels == c] - values[labels == c].mean(), values[labels != c] - values[labels != c].mean()]
+        )
+        for c in range(3)
+    ]
+    lead = [(values[labels == c].mean() - values[labels != c].mean()) / within[c] for c in range(3)]
+    assert leaning_class(values, labels, 3) == int(np.argmax(lead))
+
+
+def test_leaning_class_exists_where_nothing_leans() -> None:
+    assert leaning_class(np.full(3, np.nan), np.array([0, 1, 1]), 2) == 0
+    assert leaning_class(np.ones(3), np.array([1, 1, 1]), 3) == 1
+    assert leaning_class(np.ones(4), np.array([2, 1, 2, 1]), 3) == 1
+    # perfectly parted: infinitely far, and no division by zero
+    assert leaning_class(np.array([0.0, 0, 5, 5]), np.array([0, 0, 1, 1]), 2) == 1
+
+
+def test_leaning_class_is_worked_out_once(analysis: Any) -> None:
+    with patch.object(directions, "leaning_class", wraps=directions.leaning_class) as worked:
+        found = {class_of(analysis, parse_direction("neuron:4", analysis)) for _ in range(3)}
+    assert worked.call_count == 1
+    expected = leaning_class(analysis.features[:, 4], analysis.labels, 3)
+    assert found == {expected}
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e19, 1e37])
+def test_components_of_huge_and_tiny_features_are_those_of_ordinary_ones(make_analysis, scale: float) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 4)) * np.array([1, 5, 2, 3]) + 1
+    labels = np.arange(200) % 2
+    expected = np.linalg.eigh(np.cov(features.T))[1].T[::-1]
+    mean, components = principal_components(make_analysis(features * scale, labels))
+    np.testing.assert_allclose(mean, features.mean(axis=0) * scale, rtol=1e-4)
+    np.testing.assert_allclose(np.abs(np.sum(components * expected, axis=1)), 1, atol=1e-4)
+
+
+def test_images_whose_features_are_not_finite_do_not_spoil_the_components(make_analysis) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 3)) * np.array([1, 5, 2])
+    broken = features.copy()
+    broken[3, 0], broken[4, 1] = np.nan, np.inf
+    whole = principal_components(make_analysis(np.delete(features, [3, 4], axis=0), np.arange(198) % 2))
+    shutil.rmtree(make_analysis(features, np.arange(200) % 2).folder)
+    found = principal_components(make_analysis(broken, np.arange(200) % 2))
+    np.testing.assert_allclose(found[1], whole[1], atol=1e-5)
+    shutil.rmtree(make_analysis(features, np.arange(200) % 2).folder)
+    _, components = principal_components(make_analysis(np.full((6, 3), np.nan), np.arange(6) % 2))
+    assert np.isfinite(components).all()
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
+        ("margin:seagull", "Waterbird, land-bird"),
+        ("probability:", "Waterbird, land-bird"),
+        ("vector:mine", "Upload a vector"),
         ("logit:seagull", "Waterbird, land-bird"),
         ("neuron:5", "0 to 4"),
         ("neuron:-1", "0 to 4"),
@@ -80,15 +207,6 @@ def test_misspelt_class_is_suggested(analysis: Any) -> None:
         parse_direction("logit:Watrbird", analysis)
 
 
-def test_sorted_scores_are_sorted_and_read_back_from_disk(analysis: Any) -> None:
-    direction = parse_direction("logit:Waterbird", analysis)
-    made, read = open_index(analysis, direction), open_index(analysis, direction)
-    assert isinstance(read.values.base, np.memmap)
-    for found in (made, read):
-        assert (np.diff(found.values) >= 0).all()
-        assert np.array_equal(found.values, scores(analysis, direction)[found.order])
-
-
 def test_retagged_concept_does_not_reuse_old_scores(analysis: Any) -> None:
     def along(axis: int) -> np.ndarray:
         weight = np.eye(5, dtype=np.float32)[axis]
@@ -104,3 +222,12 @@ def test_images_without_a_number_come_last(make_analysis) -> None:  # type: igno
     analysis = make_analysis(features, np.array([0, 1, 0]))
     found = open_index(analysis, parse_direction("neuron:0", analysis))
     assert found.order.tolist() == [2, 0, 1]
+
+
+def test_browsing_needs_neither_torch_nor_scipy() -> None:
+    code = (
+        "import sys, core.activations.sampling, core.activations.proposals, core.activations.filters, "
+        "core.activations.findings, core.activations.store; print({'torch', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.activations.index import BandIndex
 from core.activations.findings import BandSummary, members, outward, sentence, summarise
+from core.activations.index import BandIndex, make_index
 
 VALUES = np.array([3.0, -1.0, 0.5, 2.0, 0.0, np.nan], dtype=np.float32)
 
@@ -39,6 +40,26 @@ def test_only_chosen_rows_count(planted: tuple) -> None:
     rows = np.array([True, True, False, True, False, True])
     assert members(planted[1], -5, 5, closed=True, rows=rows).tolist() == [1, 3, 0]
     assert summarise(*planted, -5, 5, closed=True, rows=rows).total == 4
+
+
+def test_summaries_without_a_scan_are_those_of_a_scan(make_analysis) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 9000)
+    analysis = make_analysis(rng.normal(size=(9000, 3)), labels, classes=("a", "b", "c", "d", "never"))
+    analysis.labels[analysis.labels == 4] = 0
+    index = make_index(analysis.logits[:, 1])
+    everything = np.ones(9000, dtype=bool)
+    for low, high in np.sort(rng.normal(1, 1, size=(20, 2)), axis=1).tolist():
+        inside = members(index, low, high, closed=True)
+        found = summarise(analysis, index, low, high, closed=True)
+        assert found == summarise(analysis, index, low, high, closed=True, rows=everything)
+        assert found.count == len(inside)
+        assert found.correct == (analysis.predicted[inside] == analysis.labels[inside]).sum()
+        assert list(found.classes.values()) == np.bincount(analysis.labels[inside], minlength=5).tolist()
+        other = replace(analysis, predicted=1 - analysis.predicted)
+        assert summarise(other, index, low, high, closed=True) == summarise(
+            other, index, low, high, closed=True, rows=everything
+        )
 
 
 def test_an_empty_band_has_no_accuracy_and_says_so(planted: tuple) -> None:

@@ -4,11 +4,18 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.dtypes import StringDType
 
+from core.activations import store
+from core.activations.directions import parse_direction, scores
+from core.activations.index import cache_folder, open_index
 from core.activations.store import (
     Analysis,
     ModelFacts,
@@ -17,12 +24,13 @@ from core.activations.store import (
     open_analysis,
     refresh,
     touch,
+    with_head,
     write_analysis,
 )
 from core.classifiers.head import Head
 from core.database import DatasetRecord
 from core.datasets.dataset import Attribute, Dataset, Problem
-from core.errors import NotFound, StorageProblem
+from core.errors import ClassMismatch, NotFound, StorageProblem
 from core.workspace import Workspace, open_workspace
 
 MODEL = ModelFacts(
@@ -217,6 +225,146 @@ def test_object_arrays_are_never_unpickled(workspace: Workspace, analysis: Analy
     shutil.copytree(analysis.folder, workspace.analyses / "hostile")
     with pytest.raises(StorageProblem):
         open_analysis(workspace, "hostile")
+
+
+def test_names_of_a_few_images_are_read_without_the_others(analysis: Analysis, dataset: Dataset) -> None:
+    assert analysis.image_names([7, 0, 7]) == ["é/7 x.png", "é/0 x.png", "é/7 x.png"]
+    assert analysis.image_names(np.empty(0, np.int64)) == []
+    assert analysis.image_path(3) == dataset.root / "é/3 x.png"
+    assert "images" not in analysis.__dict__
+    for outside in ([8], [-1], [0, 10**9]):
+        with pytest.raises(IndexError):
+            analysis.image_names(outside)
+    # read all of them once, and the few come from there
+    assert analysis.images.tolist() == analysis.image_names(range(8))
+
+
+NAMES = st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=12), min_size=1, max_size=40, unique=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(NAMES, st.data())
+def test_names_come_back_whatever_they_hold(names: list[str], data: st.DataObject) -> None:
+    known = sorted(names)
+    with TemporaryDirectory() as folder:
+        workspace = open_workspace(folder)
+        dataset = Dataset(
+            id="data",
+            name="names",
+            root=Path(folder) / "images",
+            source="class-folders",
+            images=np.array(known, dtype=StringDType()),
+            labels=np.zeros(len(known), np.int64),
+            splits=np.zeros(len(known), np.int8),
+            classes=("a", "b"),
+            attributes=(),
+            problems=(),
+            notes=(),
+            fingerprint="f",
+        )
+        head = Head(np.ones((2, 1), np.float32), np.zeros(2, np.float32))
+        analysis = write_analysis(workspace, dataset, features=np.zeros((len(known), 1), np.float32), head=head)
+        rows = np.array(data.draw(st.lists(st.integers(0, len(known) - 1))), dtype=np.int64)
+        assert analysis.image_names(rows) == [known[row] for row in rows]
+        asked = data.draw(st.lists(st.sampled_from(known) | st.text(max_size=3)))
+        expected = [known.index(name) if name in known else -1 for name in asked]
+        with patch.object(store, "_FEW", 0):
+            assert analysis.rows_named(asked).tolist() == expected
+            assert "images" not in analysis.__dict__
+        with patch.object(store, "_FEW", 10**6):
+            assert analysis.rows_named(asked).tolist() == expected
+
+
+def test_analyses_of_earlier_versions_get_their_names_once(analysis: Analysis, workspace: Workspace) -> None:
+    for name in ("names.npy", "name_offsets.npy"):
+        (analysis.folder / name).unlink()
+    older = replace(analysis)
+    assert older.image_names([2, 5]) == ["é/2 x.png", "é/5 x.png"]
+    assert "images" not in older.__dict__
+    made = (analysis.folder / "names.npy").stat().st_mtime_ns
+    assert replace(analysis).image_names([1]) == ["é/1 x.png"]
+    assert (analysis.folder / "names.npy").stat().st_mtime_ns == made
+
+
+def test_rows_are_found_by_name_when_all_names_are_read(analysis: Analysis) -> None:
+    assert analysis.images[0] == "é/0 x.png"
+    assert analysis.rows_named(["é/7 x.png", "é/9.png", "é/0 x.png"]).tolist() == [7, -1, 0]
+    assert analysis.rows_named([]).tolist() == []
+
+
+OTHER = Head(np.array([[0, 1, 0], [1, 0, 0.125]], np.float32), np.array([0.25, 0], np.float32))
+
+
+@pytest.fixture
+def larger(workspace: Workspace, dataset: Dataset) -> Analysis:
+    """40,000 rows, so that a last layer is applied in several blocks."""
+    n = 40_000
+    data = replace(
+        dataset,
+        images=np.array([f"{i:06d}.png" for i in range(n)], dtype=StringDType()),
+        labels=np.arange(n) % 2,
+        splits=np.where(np.arange(n) < 30_000, 1, 2).astype(np.int8),
+        attributes=(),
+    )
+    features = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    return write_analysis(workspace, data, features=features, head=HEAD, model=MODEL)
+
+
+def test_another_last_layer_gives_its_own_logits_over_the_same_features(larger: Analysis) -> None:
+    other = with_head(larger, OTHER, "planted after run 1")
+    expected = OTHER.logits(larger.features)
+    np.testing.assert_allclose(other.logits, expected, rtol=1e-6, atol=1e-6)
+    assert np.array_equal(other.predicted, other.logits.argmax(axis=1))
+    assert other.features is larger.features
+    assert other.image_names([5]) == larger.image_names([5])
+    assert (other.id, other.model_name) == (larger.id, "planted after run 1")
+    tested = larger.splits == 2
+    assert other.accuracy == (other.predicted == larger.labels)[tested].mean() != larger.accuracy
+    assert np.array_equal(larger.logits, HEAD.logits(larger.features)), "the analysis itself stays"
+    assert isinstance(other.logits.base, np.memmap)
+
+
+def test_another_last_layer_is_applied_once(larger: Analysis) -> None:
+    with patch.object(Head, "logits", autospec=True, side_effect=Head.logits) as applied:
+        for name in ("first", "again"):
+            with_head(larger, OTHER, name)
+        assert applied.call_count == 3, "one call per block"
+
+
+def test_logits_are_sorted_per_last_layer_and_features_once(larger: Analysis) -> None:
+    other = with_head(larger, OTHER, "after")
+    margin, neuron = (parse_direction(spec, larger) for spec in ("margin:odd", "neuron:2"))
+    first, second = open_index(larger, margin), open_index(other, margin)
+    assert not np.array_equal(first.values, second.values)
+    assert np.array_equal(second.values, scores(other, margin)[second.order])
+    assert np.array_equal(open_index(larger, margin).values, first.values)
+    assert cache_folder(larger, neuron) == cache_folder(other, neuron)
+    assert cache_folder(larger, margin) != cache_folder(other, margin)
+
+
+@pytest.mark.parametrize("damage", ["logits.npy", "predicted.npy"])
+def test_damaged_logits_of_a_last_layer_are_made_again(analysis: Analysis, damage: str) -> None:
+    other = with_head(analysis, OTHER, "after")
+    assert other.other_head is not None
+    (other.other_head / damage).write_bytes(b"nothing")
+    assert np.array_equal(with_head(analysis, OTHER, "after").logits, OTHER.logits(analysis.features))
+
+
+def test_the_last_layers_used_longest_ago_are_removed(analysis: Analysis) -> None:
+    heads = [Head(OTHER.weight + i, OTHER.bias) for i in range(4)]
+    with patch.object(store, "HEADS", 2):
+        opened = [with_head(analysis, head, str(i)) for i, head in enumerate(heads[:2])]
+        with_head(analysis, heads[0], "again")
+        opened.append(with_head(analysis, heads[2], "2"))
+    folders = [one.other_head for one in opened]
+    assert [folder.is_dir() for folder in folders if folder] == [True, False, True]
+    assert np.array_equal(opened[1].logits, heads[1].logits(analysis.features)), "what is open stays readable"
+
+
+def test_a_last_layer_of_another_size_is_refused(analysis: Analysis) -> None:
+    for head in (Head(np.ones((2, 4), np.float32), np.ones(2, np.float32)), Head(np.ones((3, 3)), np.ones(3))):
+        with pytest.raises(ClassMismatch):
+            with_head(analysis, head, "after")
 
 
 def test_existence_is_told(workspace: Workspace, analysis: Analysis) -> None:
