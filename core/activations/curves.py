@@ -100,7 +100,7 @@ class ConfounderCurve:
     """The curves of one value of a facet.
 
     spec, title: of the facet. value: as the facet names it. curves: all images first, then one per class, then an
-    estimate where a probe gave one; the same bins in each. mid, top: shares in the two bands. own, own_mid, own_top: a
+    estimate where a probe gave one; the same bins in each but the estimate. mid, top: shares in the two bands. own, own_mid, own_top: a
     class, and the shares among its images alone (along a logit the classes change too, and with them whatever goes
     with a class); None where no class was named. sentence: the finding. note: what to know before believing it, or "".
     known, unknown, not_a_number: images of the index; they sum to all (infinite activations count as not a number).
@@ -175,14 +175,14 @@ def confounder_curve(
     labels = np.asarray(analysis.labels)[order]
     shown, known = _shown(facet, value, order)
     total = int(np.count_nonzero(known))
-    edges = bin_edges(values[known], bins)
-    bin_of = assign(values, edges)
-    places = _places(values, bin_of, edges)
     drawn = range(analysis.k) if analysis.k <= MOST_CLASSES else (() if own is None else (own,))
     parts = [(ALL, shown, known)]
     parts += [(analysis.classes[c], shown & (labels == c), known & (labels == c)) for c in drawn if (labels == c).any()]
+    curves = _curves(values, parts, bins)
     if estimate is not None:
-        parts.append((ESTIMATE, np.asarray(estimate)[order], np.ones(len(order), dtype=bool)))
+        # of every image, hence in finer bins than a few tags allow
+        everything = np.ones(len(order), dtype=bool)
+        curves += _curves(values, [(ESTIMATE, np.asarray(estimate)[order], everything)], bins)
     mid_share, top_share = (_band_share(values, shown, known, band) for band in (mid, top))
     own_shares: tuple[BandShare, BandShare] | tuple[None, None] = (None, None)
     if own is not None:
@@ -196,7 +196,7 @@ def confounder_curve(
         spec=facet.spec,
         title=facet.title,
         value=value,
-        curves=tuple(_curve(part, edges, places, bin_of, yes, of) for part, yes, of in parts),
+        curves=tuple(curves),
         mid=mid_share,
         top=top_share,
         own=name,
@@ -204,7 +204,7 @@ def confounder_curve(
         own_top=own_shares[1],
         sentence=_sentence(facet, value, mid_share, top_share)
         + _own_sentence(name, own_shares, (mid_share, top_share)),
-        note=_note(facet, total, len(edges) - 1, estimate is not None),
+        note=_note(facet, total, len(curves[0].counts), estimate is not None),
         known=total,
         unknown=len(order) - total,
         not_a_number=len(index.values) - len(order),
@@ -320,6 +320,15 @@ def _shown(facet: Facet, value: str, rows: np.ndarray) -> tuple[np.ndarray, np.n
     if facet.spec.startswith("concept:") and NOT_TAGGED in facet.values:
         known &= codes != facet.values.index(NOT_TAGGED)
     return known & (codes == facet.values.index(value)), known
+
+
+def _curves(values: np.ndarray, parts: Sequence[tuple[str, np.ndarray, np.ndarray]], bins: int) -> list[Curve]:
+    """Lines with the same bins, made for the first. parts: name, images that have the value, images of which it is
+    known."""
+    edges = bin_edges(values[parts[0][2]], bins)
+    bin_of = assign(values, edges)
+    places = _places(values, bin_of, edges)
+    return [_curve(name, edges, places, bin_of, shown, known) for name, shown, known in parts]
 
 
 def _places(values: np.ndarray, bin_of: np.ndarray, edges: np.ndarray) -> list[float]:

@@ -97,7 +97,10 @@ def show(
             "has none. Around the lines: 95% intervals."
         )
         with st.expander("The figures", icon=":material/table:"):
-            st.table(figures(found), hide_index=True)
+            same_bins = [curve for curve in found.curves if curve.name != ESTIMATE]
+            st.table(figures(same_bins), hide_index=True)
+            if len(same_bins) < len(found.curves):
+                st.table(figures(found.curves[-1:]), hide_index=True)
 
 
 def token(facet: Facet, value: str) -> str:
@@ -135,7 +138,7 @@ def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bo
             hovertemplate="%{text}<extra></extra>",
             legendrank=1 if not quiet else 2,
         )
-    first, last = found.curves[0].low[0], found.curves[0].high[-1]
+    first, last = min(curve.low[0] for curve in found.curves), max(curve.high[-1] for curve in found.curves)
     room = (last - first) * 0.02 or 0.5
     for band, label, color in ((mid, "middle", MID_COLOR[dark]), (top, "top", TOP_COLOR[dark])):
         _shade(figure, max(band.low, first - room), min(band.high, last + room), label, color, ink)
@@ -169,15 +172,14 @@ def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bo
     return figure
 
 
-def figures(found: ConfounderCurve) -> list[dict[str, str]]:
-    """The picture as a table: a row per bin, a column per line."""
+def figures(curves: Sequence[Curve]) -> list[dict[str, str]]:
+    """Lines of the same bins as a table: a row per bin, a column per line."""
     rows = []
-    for i, (low, high) in enumerate(zip(found.curves[0].low, found.curves[0].high, strict=True)):
+    for i, (low, high) in enumerate(zip(curves[0].low, curves[0].high, strict=True)):
         row = {"activation": f"{low:.2f} to {high:.2f}".replace("-", "−")}
-        for curve in found.curves:
+        for curve in curves:
             share = percent(curve.shares[i]) if curve.counts[i] else "–"
-            known = f" ({curve.shown[i]:,} of {curve.counts[i]:,})"
-            row[plain(curve.name)] = f"{share}{known}"
+            row[plain(curve.name)] = f"{share} ({curve.shown[i]:,} of {curve.counts[i]:,})"
         rows.append(row)
     return rows
 

@@ -170,6 +170,12 @@ def test_an_estimate_stands_apart(make_analysis: AnalysisMaker) -> None:
     drawn = draw(analysis, index, estimate=guess)
     assert drawn.curves[-1].name == ESTIMATE
     assert drawn.curves[-1].shares == drawn.curves[0].shares
+    tagged = Facet("concept:reeds", "reeds", ("absent", "present", "not tagged"), np.full(analysis.n, 2))
+    tagged.codes[:60] = guess[:60]
+    few = confounder_curve(analysis, index, tagged, "present", mid=MID, top=TOP, estimate=guess)
+    assert sum(few.curves[0].counts) == 60
+    assert sum(few.curves[-1].counts) == analysis.n
+    assert len(few.curves[-1].counts) > len(few.curves[0].counts)
     assert "probe's guess" in drawn.note
     assert "probe" not in draw(analysis, index).note
 
