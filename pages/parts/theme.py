@@ -27,7 +27,9 @@ def apply() -> None:
         size="large",
         icon_image=ASSETS / "brand" / "mark.svg",
     )
-    st.html(f"<style>:root {{ --midband-chosen: {chosen_color()}; }}\n{_css()}</style>")
+    st.html(
+        f"<style>:root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; }}\n{_css()}</style>"
+    )
 
 
 def is_dark() -> bool:

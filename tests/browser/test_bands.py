@@ -22,17 +22,21 @@ from core.workspace import Workspace
 CONCEPT = "water background"
 
 
+def with_tags_and_a_repair(workspace: Workspace, analysis: Analysis) -> None:
+    """Sixty tags from the planted truth, and one retraining."""
+    concept = create_concept(workspace, analysis.dataset_id, CONCEPT)
+    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)])
+    place = next(attribute for attribute in analysis.attributes if attribute.name == "place")
+    water = place.codes[rows] == place.values.index("water")
+    tag(workspace, analysis, concept, rows[water], True)
+    tag(workspace, analysis, concept, rows[~water], False)
+    retrain(workspace, analysis)
+
+
 @pytest.fixture(scope="module")
 def analysis(demo: Workspace) -> Analysis:
-    """The demo with sixty tags and one repair."""
     found = open_analysis(demo)
-    concept = create_concept(demo, found.dataset_id, CONCEPT)
-    rows = np.array([item.row for item in suggest_next(demo, found, concept, budget=60)])
-    place = next(attribute for attribute in found.attributes if attribute.name == "place")
-    water = place.codes[rows] == place.values.index("water")
-    tag(demo, found, concept, rows[water], True)
-    tag(demo, found, concept, rows[~water], False)
-    retrain(demo, found)
+    with_tags_and_a_repair(demo, found)
     return found
 
 
