@@ -79,7 +79,7 @@ class BandIndex:
         if found is None:
             found = make()
             # threads may make the same twice; what is dropped is made again
-            for oldest in list(self._results)[: len(self._results) + 1 - _REMEMBERED]:
+            for oldest in list(self._results)[: max(len(self._results) + 1 - _REMEMBERED, 0)]:
                 self._results.pop(oldest, None)
             self._results[key] = found
         return found

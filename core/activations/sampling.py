@@ -144,7 +144,7 @@ def _hashed(values: np.ndarray) -> np.ndarray:
 
 
 def _ranked(analysis: Analysis, index: BandIndex, start: int, stop: int, order: str, seed: int) -> np.ndarray:
-    """Positions (c,) uint32 of the images that are compared, in order: all of a small band, a random part of a large."""
+    """Positions (c,) uint32 of the images that are compared, in order: all of a small band, some of a large one."""
     source = analysis.logits if order == UNSURE else analysis.features
     most = min(_MOST[order], max(_MOST_BYTES[order] // (source.shape[1] * 4), 1))
     count = stop - start
