@@ -29,6 +29,8 @@ function createStrip(parentElement) {
   const handles = { low: root.querySelector("[data-end=low]"), high: root.querySelector("[data-end=high]") }
   const clipId = `midband-band-${(stripNumber += 1)}`
   root.querySelector("clipPath").id = clipId
+  part("hint").id = `${clipId}-keys`
+  for (const slider of root.querySelectorAll("[role=slider]")) slider.setAttribute("aria-describedby", `${clipId}-keys`)
   const clip = root.querySelector("clipPath rect")
   const numbers = new Intl.NumberFormat("en")
 
@@ -157,7 +159,7 @@ function createStrip(parentElement) {
       const entry = document.createElement("button")
       entry.type = "button"
       entry.className = "entry"
-      entry.textContent = name
+      entry.append(named(name))
       entry.style.setProperty("--class-color", look.colors[row])
       entry.setAttribute("aria-pressed", String(look.first === row))
       entry.onclick = () => bringForward(look.first === row ? -1 : row)
@@ -167,13 +169,20 @@ function createStrip(parentElement) {
       const entry = document.createElement("span")
       entry.className = "entry subset-entry"
       const times = box.magnification > 1 ? ` (drawn ${box.magnification}× as high)` : ""
-      entry.textContent = `${data.highlightLabel || "highlighted"}${times}`
+      entry.append(named(`${data.highlightLabel || "highlighted"}${times}`))
       entries.push(entry)
     }
     const focused = [...part("legend").children].indexOf(parentElement.activeElement)
     part("legend").replaceChildren(...(data.classes.length > 1 || data.highlight ? entries : []))
     part("legend").children[focused]?.focus({ preventScroll: true })
     fadeLegend()
+  }
+
+  function named(text) {
+    const name = document.createElement("span")
+    name.className = "entry-name"
+    name.textContent = text
+    return name
   }
 
   /** More entries than fit: the last one fades, until somebody scrolls there. */

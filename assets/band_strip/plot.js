@@ -43,6 +43,7 @@ export function drawPlot(svg, data, axis, look, width, height, clipId) {
     ...placeTicks(data, scale, width, bottom),
     ...labels.flatMap((label, index) => markerLine(label, spots[index], top, bottom)),
     ...labels.flatMap((label, index) => labelText(label, spots[index])),
+    ...(data.totals.some(total => total) ? [] : [nothing(`No ${data.noun} to count`, width, top, bottom)]),
   )
   return { scale, top, bottom, magnification }
 }
@@ -111,7 +112,7 @@ function shades(presets, axis, scale, top, bottom) {
 
 /** Lines at round counts; bins of unequal width show densities, which have no round counts. */
 function countLines(data, bins, width, top, bottom) {
-  if (!bins.even) return []
+  if (!bins.even || !bins.dense.some(count => count)) return []
   return countTicks(bins.highest, data.log).flatMap(count => {
     const y = Math.round(bottom - heightOf(count, bins.highest, data.log) * (bottom - top)) + 0.5
     return [
@@ -160,6 +161,10 @@ function runs(heights, lefts, top, bottom) {
 /** The upper edge of all bars: the shape stays clear where the bars are pale. */
 function outline(heights, lefts, top, bottom) {
   return drawn("path", { class: "outline", d: runs(heights, lefts, top, bottom) })
+}
+
+function nothing(text, width, top, bottom) {
+  return drawn("text", { class: "nothing", x: (LEFT + width - RIGHT) / 2, y: (top + bottom) / 2 + 4 }, text)
 }
 
 function subset(counts, bins, magnification, data, lefts, top, bottom) {

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pages.parts.band_strip import DARK_COLORS, LIGHT_COLORS
+from tests.browser.contrast import contrasts
 
 APP = Path(__file__).parent / "apps" / "strip_app.py"
 START = (-1.0, 1.25)
@@ -467,6 +468,25 @@ def test_colours_follow_the_theme_of_the_page(strip: Page) -> None:
     assert in_python(strip)["heard"] == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_their_ground(strip: Page, scheme: str) -> None:
+    choose(strip, "percent")
+    strip.emulate_media(color_scheme=scheme)
+    strip.wait_for_timeout(300)
+    words = ".value-name, .axis-name, .entry, .count, .count b, .tick, .count-tick, .marker-label, .preset-label"
+    found = contrasts(strip, words, ".strip-root") + contrasts(strip, ".value-too", ".value")
+    assert len(found) > 15
+    assert min(found) >= 4.5
+    shapes = contrasts(strip, ".outline, .marker, .preset-edge, .axis", ".strip-root", "stroke")
+    assert min(shapes) >= 3
+
+
+def test_no_image_at_all_is_said(strip: Page) -> None:
+    choose(strip, "none")
+    expect(strip.locator(".nothing")).to_have_text("No images to count")
+    assert strip.locator(".count-tick").count() == 0
+
+
 def test_focus_shows(strip: Page) -> None:
     for name in ("Low end", "High end"):
         strip.keyboard.press("Tab")
@@ -509,6 +529,10 @@ def test_streamlits_shortcuts_do_not_fire_from_the_strip(strip: Page) -> None:
 def test_names_are_text_and_labels_are_drawn(strip: Page) -> None:
     expect(strip.locator(".entry").nth(1)).to_have_text("<i>waterbird</i>")
     assert strip.locator(".strip-root .legend i").count() == 0
+    keys = strip.get_by_role("slider", name="Low end").evaluate(
+        "slider => slider.getRootNode().getElementById(slider.getAttribute('aria-describedby')).textContent"
+    )
+    assert "Shift and arrow keys widen" in keys
     labels = strip.locator(".marker-label, .preset-label").all_text_contents()
     names = ["decision boundary", "mean landbird", "mean waterbird", "mid band", "quantiles", "top band"]
     assert sorted(labels) == names

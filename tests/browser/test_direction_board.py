@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.contrast import contrasts
+
 APP = Path(__file__).parent / "apps" / "board_app.py"
 
 
@@ -125,6 +127,22 @@ def test_columns_follow_the_width(board: Page, width: int, columns: int) -> None
     tops = [board.locator(".card").nth(i).bounding_box()["y"] for i in range(6)]
     assert sum(top == tops[0] for top in tops) == columns
     assert board.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_figures_stand_in_line_under_titles_of_one_line_or_two(board: Page) -> None:
+    titles = [title.bounding_box()["height"] for title in board.locator(".title").all()[:5]]
+    assert max(titles) > 1.5 * min(titles)
+    assert len({figure.bounding_box()["y"] for figure in board.locator(".figure").all()[:5]}) == 1
+    assert len({card.bounding_box()["height"] for card in board.locator(".card").all()[:5]}) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_their_ground(board: Page, scheme: str) -> None:
+    board.emulate_media(color_scheme=scheme)
+    board.wait_for_timeout(300)
+    found = contrasts(board, ".title, .badge, .end, .score-name, .score-value, .why, .open", ".card")
+    assert len(found) > 20
+    assert min(found) >= 4.5
 
 
 def test_sixty_cards_are_drawn_at_once_and_a_page_on_replaces_them(board: Page) -> None:

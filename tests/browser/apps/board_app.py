@@ -10,6 +10,7 @@ import streamlit as st
 from pages.parts.direction_board import DirectionCard, direction_board
 
 st.set_page_config(layout="wide")
+TITLES = {0: "logit of <b>waterbird</b>", 3: "logit of waterbird minus logit of landbird"}
 KINDS = ("logit", "neuron", "difference", "component", "concept")
 
 
@@ -23,7 +24,7 @@ def cards(count: int, start: int) -> list[DirectionCard]:
         made.append(
             DirectionCard(
                 spec=f"neuron:{number}",
-                title=f"neuron {number}" if number else "logit of <b>waterbird</b>",
+                title=TITLES.get(number, f"neuron {number}"),
                 counts=tuple(counts.tolist()),
                 edges=(float(edges[0]), float(edges[-1])),
                 band=tuple(np.quantile(values, [0.4, 0.6]).tolist()),

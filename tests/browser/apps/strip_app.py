@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.parts.band_strip import Marker, Preset, StripHistogram, band_strip
 
-SPLITS = {"class": 2, "one": 1, "twelve": 12}
+SPLITS = {"class": 2, "one": 1, "twelve": 12, "none": 0}
 SCALES = ("value", "percent", "z")
 
 st.set_page_config(layout="wide")
@@ -35,6 +35,8 @@ def figure(split: str, scale: str) -> tuple[np.ndarray, np.ndarray | None, np.nd
         places = (edges - everything.mean()) / everything.std()
     if split == "class":
         parts = [np.clip(land, -6.5, 6.0), np.clip(water, -6.5, 6.0)]
+    elif split == "none":
+        parts = [everything[:0]]
     else:
         kinds = np.random.default_rng(1).integers(0, SPLITS[split], len(everything))
         parts = [everything[kinds == kind] for kind in range(SPLITS[split])]
@@ -59,6 +61,7 @@ edges, places, counts = figure(split, scale)
 names = {
     "class": ("landbird", "<i>waterbird</i>"),
     "one": ("all",),
+    "none": ("all",),
     "twelve": (*(f"value {i}" for i in range(11)), "not known"),
 }[split]
 histogram = StripHistogram(edges, counts, names, unknown=split == "twelve")
