@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 OPENED = "image_opened"
 LATE = "What is shown changed before that tag arrived, so nothing was tagged. Please look again and repeat it."
-# one tag is one row of the database; so many take about two seconds
+# one tag is one row of the database; so many take a few seconds
 MOST_AT_ONCE = 50_000
+TOO_MANY = f"At most {MOST_AT_ONCE:,} images are tagged at once: narrow the band or filter it."
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def show(
         scope=scope,
         within=within,
         everything=everything is not None and few,
-        reason="" if few else f"At most {MOST_AT_ONCE:,} images are tagged at once: narrow the band or filter it.",
+        reason="" if few or everything is None else TOO_MANY,
     )
     if (opened := st.session_state.pop(OPENED, None)) is not None:
         inspector.open_dialog(analysis, opened, direction=_direction(analysis, shown.place), ids=shown.ids)
