@@ -52,13 +52,13 @@ class Neighbours:
         return [
             {
                 "id": int(analysis.ids[row]),
-                "image": str(analysis.images[row]),
+                "image": name,
                 "distance": float(distance),
                 "label": analysis.classes[analysis.labels[row]],
                 "predicted": analysis.classes[analysis.predicted[row]],
                 "correct": bool(analysis.labels[row] == analysis.predicted[row]),
             }
-            for row, distance in zip(self.rows, self.distances, strict=True)
+            for row, distance, name in zip(self.rows, self.distances, analysis.image_names(self.rows), strict=True)
         ]
 
 

@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +68,7 @@ LISTED = 10
 AROUND = 300
 # images up to which every concept's probe is fitted for a look at one image
 PROBED = 200_000
-# seconds between two looks at whether the heat map is there
+# seconds between two moments at which long work lets itself be interrupted
 PATIENCE = 0.1
 METRICS = {searching.COSINE: "Cosine", searching.STANDARDISED: "Standardised"}
 PREDICTED, LABEL, RUNNER_UP, DIFFERENCE = "predicted", "label", "runner-up", "difference"
@@ -241,12 +242,7 @@ def _classes(analysis: Analysis, row: int, *, every: bool) -> dict[str, Any]:
 
 def picture(analysis: Analysis, row: int) -> dict[str, Any]:
     """The image as the browser gets it; the thumbnail and a sentence where the file cannot be used."""
-    path = analysis.image_path(row)
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
-        changed = 0
-    url, width, height, note = _encoded(analysis, row, changed)
+    url, width, height, note = _encoded(analysis, row, _changed(analysis.image_path(row)))
     return {"image": int(analysis.ids[row]), "url": url, "width": width, "height": height, "note": note}
 
 
@@ -273,11 +269,16 @@ def _encoded(analysis: Analysis, row: int, changed: int) -> tuple[str, int, int,
 
 def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) -> dict[str, Any]:
     """The nearest images. pause: called between blocks, where Streamlit may end this run."""
-    found = _nearest(analysis, row, metric) if analysis.n * analysis.d < 1 << 22 else None
-    if found is None:
-        found = searching.neighbours(
-            analysis, row, NEIGHBOURS, metric=metric, progress=lambda done, total, message="": pause()
-        )
+    told = time.monotonic()
+
+    def let_go(done: int, total: int, message: str = "") -> None:
+        # each pause is a message to the browser: a few a second are enough to be interrupted in time
+        nonlocal told
+        if time.monotonic() - told > PATIENCE:
+            pause()
+            told = time.monotonic()
+
+    found = searching.neighbours(analysis, row, NEIGHBOURS, metric=metric, progress=let_go)
     label = int(analysis.labels[row])
     share = found.same_class(analysis.labels, label)
     right = int((analysis.predicted[found.rows] == analysis.labels[found.rows]).sum())
@@ -307,11 +308,6 @@ def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) 
             for place, (near, distance) in enumerate(zip(found.rows, found.distances, strict=True))
         ],
     }
-
-
-@lru_cache(maxsize=64)
-def _nearest(analysis: Analysis, row: int, metric: str) -> searching.Neighbours:
-    return searching.neighbours(analysis, row, NEIGHBOURS, metric=metric)
 
 
 def places(analysis: Analysis, row: int, direction: Direction | None) -> dict[str, Any]:
@@ -416,13 +412,15 @@ def heat_message(analysis: Analysis, row: int, choice: str) -> dict[str, Any]:
     index, minus = _chosen(analysis, row, choice)
     about = {"image": int(analysis.ids[row]), "choice": choice}
     try:
-        return {**about, **_heat(analysis, row, index, minus)}
+        files = (_changed(analysis.image_path(row)), _changed(analysis.model_file))
+        return {**about, **_heat(analysis, row, index, minus, files)}
     except MidbandError as error:
         return {**about, "problem": f"{error.detail} {error.next_step}"}
 
 
 @lru_cache(maxsize=64)
-def _heat(analysis: Analysis, row: int, index: int, minus: int | None) -> dict[str, Any]:
+def _heat(analysis: Analysis, row: int, index: int, minus: int | None, files: tuple[int, int]) -> dict[str, Any]:
+    """files: when the image and the model were written, so that newer ones are not taken for older."""
     started = time.perf_counter()
     # torch takes seconds and 200 MB: only for who asks
     from core.activations.reloading import borrowed_classifier
@@ -522,6 +520,14 @@ def _take_back(analysis: Analysis, kind: str) -> None:
         return
     verb = "Took back" if kind == "undo" else "Brought back"
     notices.say(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", f":material/{kind}:")
+
+
+def _changed(file: Path) -> int:
+    """When a file was written; 0 where there is none."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _url(content: bytes, kind: str) -> str:
