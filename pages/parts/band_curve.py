@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +63,20 @@ def show(
     top: Range,
     facets: Sequence[Facet],
     dark: bool,
+    on_choice: Callable[[str], None] | None = None,
 ) -> None:
     """The chooser, the sentence, the picture and its figures; without anything to draw, what to do about it.
 
     index: the images that count. mid, top: the bands that are compared and shaded. facets: attributes and concepts are
-    offered. What is chosen stands in `st.session_state["curve_facet"]` and may be set there before.
+    offered. What is chosen stands in `st.session_state["curve_facet"]` and may be set there before. on_choice: called
+    with it when a person chooses, before the page is drawn again.
     """
     choices = {token(facet, value): (facet, value) for facet, value in curve_values(facets)}
     if not choices:
         _nothing(facets)
         return
     own = class_of(analysis, direction)
-    facet, value = _choose(analysis, index, choices, facets, mid=mid, top=top, own=own)
+    facet, value = _choose(analysis, index, choices, facets, mid=mid, top=top, own=own, on_choice=on_choice)
     estimate = _estimate(analysis, facet)
     found = confounder_curve(
         analysis, index, facet, value, mid=mid, top=top, own=own, estimate=estimate if value == "present" else None
@@ -199,6 +201,7 @@ def _choose(
     mid: Range,
     top: Range,
     own: int,
+    on_choice: Callable[[str], None] | None,
 ) -> tuple[Facet, str]:
     chosen = st.session_state.get(CHOSEN)
     if chosen not in choices:
@@ -217,14 +220,25 @@ def _choose(
                 # buttons read Markdown, a select box shows text as it is
                 format_func=lambda one: plain(short(names[one])),
                 on_change=_remember,
+                args=(on_choice,),
             )
         else:
-            st.selectbox("Share of", list(choices), key=PICK, format_func=names.get, on_change=_remember, width=360)
+            st.selectbox(
+                "Share of",
+                list(choices),
+                key=PICK,
+                format_func=names.get,
+                on_change=_remember,
+                args=(on_choice,),
+                width=360,
+            )
     return choices[chosen]
 
 
-def _remember() -> None:
+def _remember(on_choice: Callable[[str], None] | None) -> None:
     st.session_state[CHOSEN] = st.session_state[PICK]
+    if on_choice is not None:
+        on_choice(st.session_state[CHOSEN])
 
 
 def _estimate(analysis: Analysis, facet: Facet) -> np.ndarray | None:

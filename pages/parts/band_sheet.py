@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.activations.bands import Range
 from core.activations.contact_sheet import ContactSheet, contact_sheet, sheet_edges
-from core.export.sheet import sheet_pdf, sheet_png
+from core.export import sheet as sheet_file
 from core.files import slug
 from pages.parts import band_controls, band_data, band_filters, band_state, inspector, problem
 from pages.parts.band_data import Subject
@@ -51,7 +51,7 @@ def show(analysis: Analysis, view: View) -> None:
         sheet = _sheet(subject, view.bands, view.cut, view.seed, band_state.proposed(analysis, view, MID))
         name = slug(f"{analysis.dataset_name} {view.direction}")
         told = {"lead": _lead(subject), "filtered": band_filters.in_words(analysis, view)}
-        for kind, icon, write in (("PNG", "image", sheet_png), ("PDF", "picture_as_pdf", sheet_pdf)):
+        for kind, icon, write in (("PNG", "image", sheet_file.png), ("PDF", "picture_as_pdf", sheet_file.pdf)):
             st.download_button(
                 kind,
                 # made when asked for, not on every look

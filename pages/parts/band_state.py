@@ -39,7 +39,7 @@ class View:
     """direction: as the command line writes it. split: train, val, test or all. low, high: both ends belong to the
     band, in activations whatever the scale. page: counted from 0. rule: which mid band is proposed; custom: its ends
     where it is one's own. colour: the facet that the histogram is split by. run: whose last layer, "" for the model as
-    it is. bands, cut: of the contact sheet. other, other_run, link: the other side of a comparison."""
+    it is. bands, cut: of the contact sheet. shown: what the curve is of, "" for its own choice. other, other_run, link: the other side of a comparison."""
 
     direction: str
     split: str
@@ -59,6 +59,7 @@ class View:
     run: str = ""
     bands: int = 6
     cut: str = VALUE
+    shown: str = ""
     other: str = ""
     other_run: str = ""
     link: str = SAME_IMAGES
@@ -68,7 +69,7 @@ class View:
 _ALWAYS = ("direction", "split", "low", "high", "order", "seed")
 _USUAL = {field.name: field.default for field in fields(View) if field.name not in _ALWAYS}
 # A change of anything but these shows the first page again.
-_SAME_IMAGES = ("page", "look", "scale", "colour", "log", "bands", "cut", "other", "other_run", "link")
+_SAME_IMAGES = ("page", "look", "scale", "colour", "log", "bands", "cut", "shown", "other", "other_run", "link")
 
 
 def current(analysis: Analysis) -> View:
@@ -218,7 +219,7 @@ def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
         value = _number(asked.get(name))
         if value is not None and least <= value <= most and value == int(value):
             found[name] = int(value)
-    for name in ("colour", "run", "other", "other_run"):
+    for name in ("colour", "run", "shown", "other", "other_run"):
         if asked.get(name):
             found[name] = asked[name]
     if asked.get("where"):

@@ -128,6 +128,8 @@ def _curve(analysis: Analysis, view: View) -> None:
     subject = band_state.subject(analysis, view)
     from pages.parts import band_curve
 
+    if view.shown:
+        st.session_state[band_curve.CHOSEN] = view.shown
     with st.container(key="band-curve"):
         band_curve.show(
             subject.analysis,
@@ -137,7 +139,12 @@ def _curve(analysis: Analysis, view: View) -> None:
             top=band_state.proposed(analysis, view, TOP),
             facets=band_data.known(subject),
             dark=theme.is_dark(),
+            on_choice=partial(_set_shown, analysis),
         )
+
+
+def _set_shown(analysis: Analysis, chosen: str) -> None:
+    band_state.change(analysis, shown=chosen)
 
 
 def _next(analysis: Analysis) -> None:

@@ -230,6 +230,18 @@ def test_every_way_of_looking_opens_from_a_link(visit: Visit, planted: Analysis,
     assert len(grid(app))
 
 
+def test_what_the_curve_is_of_stands_in_the_link(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("bands", direction="logit:waterbird", look="curve")
+    first = app.session_state["curve_facet"]
+    other = next(token for token in ("concept:water=present", "attribute:place=water") if token != first)
+    app.pills(key="curve_pick").set_value(other).run()
+    assert view_of(app, planted).shown == other
+    link = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}
+    again = visit("bands", **link)
+    assert again.session_state["curve_facet"] == other
+
+
 def test_a_comparison_starts_with_before_and_after_the_newest_repair(
     visit: Visit, planted: Analysis, workspace: Workspace
 ) -> None:
