@@ -99,11 +99,12 @@ class BandShare:
 class ConfounderCurve:
     """The curves of one value of a facet.
 
-    spec, title: of the facet. value: as the facet names it. curves: all images first, then one per class, then an
-    estimate where a probe gave one; the same bins in each but the estimate. mid, top: shares in the two bands. own, own_mid, own_top: a
-    class, and the shares among its images alone (along a logit the classes change too, and with them whatever goes
-    with a class); None where no class was named. sentence: the finding. note: what to know before believing it, or "".
-    known, unknown, not_a_number: images of the index; they sum to all (infinite activations count as not a number).
+    spec, title: of the facet. value: as the facet names it. curves: all images first, then one per class, all with the
+    same bins; then, with its own, an estimate where a probe gave one. mid, top: shares in the two bands. own, own_mid,
+    own_top: a class, and the shares among its images alone (along a logit the classes change too, and with them
+    whatever goes with a class); None where no class was named. sentence: the finding. note: what to know before
+    believing it, or "". known, unknown, not_a_number: images of the index; they sum to all (infinite activations count
+    as not a number).
     """
 
     spec: str
