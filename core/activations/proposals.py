@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.activations.bands import Range
-from core.activations.directions import class_of, scores
+from core.activations.directions import class_of
+from core.activations.index import open_index
 from core.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -188,8 +189,9 @@ def boundary_value(scores: np.ndarray, positive: np.ndarray) -> float | None:
     values, positive = np.asarray(scores, dtype=np.float64)[finite], positive[finite]
     if positive.all() or not positive.any():
         return None
-    order = np.argsort(values, kind="stable")
-    values, positive = values[order], positive[order]
+    if (values[1:] < values[:-1]).any():
+        order = np.argsort(values, kind="stable")
+        values, positive = values[order], positive[order]
     missed = np.concatenate([[0], np.cumsum(positive)]) / positive.sum()
     kept_out = np.concatenate([[0], np.cumsum(~positive)]) / (~positive).sum()
     # a cut between equal values is none: only places where the value changes, and the two ends
@@ -202,11 +204,10 @@ def boundary_value(scores: np.ndarray, positive: np.ndarray) -> float | None:
 def _looked_at(
     analysis: Analysis, direction: Direction, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Activation, label and prediction of the images a rule looks at."""
-    if rows is None:
-        return scores(analysis, direction), analysis.labels, analysis.predicted
-    chosen = np.flatnonzero(rows)
-    return scores(analysis, direction, chosen), analysis.labels[chosen], analysis.predicted[chosen]
+    """Activation, label and prediction of the images a rule looks at, in the order of activation: what is looked at is
+    sorted already, or soon will be."""
+    index = open_index(analysis, direction, rows)
+    return np.asarray(index.values), analysis.labels[index.order], analysis.predicted[index.order]
 
 
 def _exact_boundary(direction: Direction, k: int) -> float | None:

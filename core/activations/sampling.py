@@ -26,8 +26,8 @@ ORDERS = (SURPRISING, MIXED, STRONGEST, WEAKEST, UNSURE, TYPICAL, DIVERSE)
 
 # Images compared with each other in a large band, and bytes read for it: up to about a tenth of a second on one core.
 # The rest of the band follows in random order, and the page's note says so.
-_MOST = {UNSURE: 1_000_000, TYPICAL: 20_000, DIVERSE: 2_000}
-_MOST_BYTES = {UNSURE: 64_000_000, TYPICAL: 64_000_000, DIVERSE: 16_000_000}
+_MOST = {UNSURE: 250_000, TYPICAL: 20_000, DIVERSE: 2_000}
+_MOST_BYTES = {UNSURE: 64_000_000, TYPICAL: 32_000_000, DIVERSE: 16_000_000}
 _BY = {UNSURE: "how unsure the model is", TYPICAL: "how typical they are", DIVERSE: "how different they are"}
 # bands up to this size are shuffled as a whole
 _SMALL = 1024
@@ -172,8 +172,10 @@ def _lead(logits: np.ndarray) -> np.ndarray:
 
 def _scaled(features: np.ndarray) -> np.ndarray:
     """Features between -1 and 1 (all divided by one number), so that no distance overflows. (m, d) float32."""
-    largest = np.abs(features[np.isfinite(features)]).max(initial=0)
-    return features / largest if largest > 0 else features
+    largest = max(float(features.max(initial=0)), -float(features.min(initial=0)))
+    if not math.isfinite(largest):
+        largest = float(np.abs(features[np.isfinite(features)]).max(initial=0))
+    return features / np.float32(largest) if largest > 0 else features
 
 
 def _from_centre(features: np.ndarray) -> np.ndarray:
