@@ -127,6 +127,41 @@ def make_parser() -> Parser:
     closer.add_argument("--heatmap", type=Path, metavar="FILE.png", help="draw where the network looks")
     closer.add_argument("--class", dest="class_name", metavar="C", help="whose heat map (of the class predicted)")
 
+    directions = verb("directions", "Rank directions by how suspicious their middle looks")
+    directions.add_argument(
+        "--kind",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="logit, margin, probability, difference, neuron, pc, concept, vector (logit,neuron,concept,vector)",
+    )
+    directions.add_argument("--limit", type=_positive, default=20, metavar="K", help="how many are shown (20)")
+    directions.add_argument("--split", choices=SPLITS, help="judge by images of this split (val)")
+    directions.add_argument("--filter", metavar="F", help=FILTER)
+
+    curve = verb("curve", "Show how common an attribute or concept is along a direction")
+    curve.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
+    curve.add_argument("--concept", metavar="NAME", help="only this concept (everything that is known)")
+    curve.add_argument("--attribute", metavar="NAME", help="only the values of this attribute")
+    curve.add_argument("--estimate", action="store_true", help="also what a probe of --concept guesses for all images")
+    curve.add_argument("--bins", type=_positive, default=16, metavar="K", help="at most; each holds 20 images (16)")
+    curve.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
+    curve.add_argument("--split", choices=SPLITS, help="only images of this split")
+    curve.add_argument("--filter", metavar="F", help=FILTER)
+
+    sheet = verb("contact-sheet", "Write a picture of a direction's bands: images, counts, what they are made of")
+    sheet.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
+    cuts = sheet.add_mutually_exclusive_group()
+    cuts.add_argument("--bands", type=_positive, default=6, metavar="K", help="bands of equal width (6)")
+    cuts.add_argument("--edges", type=_numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
+    sheet.add_argument("--quantiles", action="store_true", help="bands of equally many images in place of equal width")
+    sheet.add_argument("--per-band", type=_natural, default=8, metavar="K", help="images of each band (8)")
+    sheet.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the draw (0)")
+    sheet.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
+    sheet.add_argument("--split", choices=SPLITS, help="only images of this split")
+    sheet.add_argument("--filter", metavar="F", help=FILTER)
+    sheet.add_argument("--out", required=True, type=Path, metavar="FILE", help="a .png or a .pdf")
+
     suggest = verb("suggest", "Say which images to tag next")
     suggest.add_argument("--budget", type=_positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
     suggest.add_argument("--concept", metavar="NAME", help="skip images tagged with it already, and use those tags")

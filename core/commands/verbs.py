@@ -12,6 +12,7 @@ _ROOMS = {
     "data": ("demo", "train", "analyse"),
     "bands": ("bands", "sample"),
     "closer": ("closer",),
+    "looking": ("directions", "curve", "contact-sheet"),
     "tags": ("suggest", "tag", "concepts"),
     "runs": ("retrain", "compare", "export"),
 }
@@ -21,6 +22,6 @@ def run_verb(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     """Raises what the rooms raise: `MidbandError`."""
     room = next(room for room, verbs in _ROOMS.items() if options.verb in verbs)
     command: Callable[[argparse.Namespace, ProgressLine], Answer] = getattr(
-        import_module(f"core.commands.{room}"), options.verb
+        import_module(f"core.commands.{room}"), options.verb.replace("-", "_")
     )
     return command(options, progress)
