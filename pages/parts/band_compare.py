@@ -26,7 +26,7 @@ LINK_NAMES = {SAME_IMAGES: "same images", SAME_SHARE: "same share", SAME_VALUES:
 
 def show(analysis: Analysis, view: View) -> None:
     if not view.other:
-        view = band_state.change(analysis, **_proposal(analysis, view))
+        view = _first(analysis, view)
     band_controls.choose(analysis, view, direction=False, more=partial(_link, analysis, view))
     here, there = band_state.subject(analysis, view), band_state.other(analysis, view)
     members = band_data.members(here, view.low, view.high)
@@ -98,14 +98,18 @@ def _side(analysis: Analysis, view: View, side: str) -> None:
             )
 
 
-def _proposal(analysis: Analysis, view: View) -> dict[str, object]:
+def _first(analysis: Analysis, view: View) -> View:
     """What a first visit compares: before and after the newest repair, else two classes."""
     runs = list(band_state.runs(analysis))
     if runs:
-        return {"other": view.direction, "run": "", "other_run": runs[0]}
+        # on images that the repair has not learnt from, where there are any
+        split = "test" if "test" in band_state.splits(analysis) else view.split
+        band_state.change(analysis, other=view.direction, run="", other_run=runs[0])
+        band_controls.set_images(analysis, split=split)
+        return band_state.current(analysis)
     own = band_data.direction(band_state.subject(analysis, view)).own_class
     other = next(i for i in range(len(analysis.classes)) if i != own)
-    return {"other": f"logit:{analysis.classes[other]}"}
+    return band_state.change(analysis, other=f"logit:{analysis.classes[other]}")
 
 
 def _choices(analysis: Analysis, view: View) -> tuple[str, ...]:
@@ -125,7 +129,7 @@ def _title(analysis: Analysis, spec: str) -> str:
 
 
 def _follow(here: Subject, there: Subject, view: View, members: np.ndarray) -> tuple[float, float]:
-    """The band of the right side that goes with the left one."""
+    """The band of the right side that goes with the left one; for the same images, where the middle 80% of them lie."""
     mine, theirs = band_data.index(here), band_data.index(there)
     if view.link == SAME_VALUES:
         return view.low, view.high
@@ -133,7 +137,11 @@ def _follow(here: Subject, there: Subject, view: View, members: np.ndarray) -> t
         return value_at(theirs, quantile_of(mine, view.low)), value_at(theirs, quantile_of(mine, view.high))
     landed = _scores(there)[members]
     landed = landed[np.isfinite(landed)]
-    return (float(landed.min()), float(landed.max())) if len(landed) else (theirs.low, theirs.high)
+    if not len(landed):
+        return theirs.low, theirs.high
+    # a few that landed far away would stretch the band over nearly everything
+    low, high = np.quantile(landed, [0.1, 0.9], method="inverted_cdf")
+    return float(low), float(high)
 
 
 def _moved(analysis: Analysis, low: float, high: float) -> None:

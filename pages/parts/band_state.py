@@ -39,7 +39,8 @@ class View:
     """direction: as the command line writes it. split: train, val, test or all. low, high: both ends belong to the
     band, in activations whatever the scale. page: counted from 0. rule: which mid band is proposed; custom: its ends
     where it is one's own. colour: the facet that the histogram is split by. run: whose last layer, "" for the model as
-    it is. bands, cut: of the contact sheet. shown: what the curve is of, "" for its own choice. other, other_run, link: the other side of a comparison."""
+    it is. bands, cut: of the contact sheet. shown: what the curve is of, "" for its own choice. other, other_run,
+    link: the other side of a comparison."""
 
     direction: str
     split: str
