@@ -140,7 +140,9 @@ function createSheet(parentElement) {
       send({ kind: "image", id: Number(image.dataset.id) })
       return
     }
-    const next = movedPlace(event.key, place, cells.map(all => all.length), event.ctrlKey)
+    // a narrow page leaves out the last images of each band
+    const columns = cells.map(all => all.filter(cell => cell.offsetParent !== null).length)
+    const next = movedPlace(event.key, place, columns, event.ctrlKey)
     if (!next) return
     event.preventDefault()
     cells[next[0]][next[1]].focus()

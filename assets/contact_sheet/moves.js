@@ -13,9 +13,9 @@ export function movedPlace(key, [band, column], columns, control = false) {
   return null
 }
 
-/** How many bars stand above each other, three at most, and in how many stacks. */
+/** How many bars stand above each other, five at most, and in how many stacks. */
 export function stacked(bars) {
-  const stacks = Math.ceil(bars / 3)
+  const stacks = Math.ceil(bars / 5)
   return { stacks, lines: Math.ceil(bars / stacks) }
 }
 

@@ -44,6 +44,6 @@ test("next to nothing is not nothing and nearly all is not all", () => {
   assert.deepEqual([0, 0.0001, 0.004, 0.5, 0.9999, 1].map(shareText), ["0%", "0.1%", "0.4%", "50%", "99.9%", "100%"])
 })
 
-test("bars stand three high at most, in stacks as even as can be", () => {
-  assert.deepEqual([1, 3, 4, 5, 7].map(bars => Object.values(stacked(bars))), [[1, 1], [1, 3], [2, 2], [2, 3], [3, 3]])
+test("bars stand five high at most, in stacks as even as can be", () => {
+  assert.deepEqual([1, 4, 5, 6, 11].map(bars => Object.values(stacked(bars))), [[1, 1], [1, 4], [1, 5], [2, 3], [3, 4]])
 })
