@@ -250,6 +250,12 @@ function createStrip(parentElement) {
 
   function update(next, setStateValue) {
     send = setStateValue
+    // a move begun on another direction means nothing on this one
+    if (data && data.valueLabel !== next.valueLabel) {
+      clearTimeout(timer)
+      timer = 0
+      if (drag) letGo()
+    }
     const now = { low: activation("low"), high: activation("high") }
     const text = JSON.stringify({ ...next, low: 0, high: 0, count: 0, move: 0 })
     const colors = next.colors[isDark() ? "dark" : "light"]

@@ -328,6 +328,17 @@ def test_keys_pressed_just_before_the_figure_changes_are_not_lost(strip: Page) -
     assert (held["low"], held["high"]) == (pytest.approx(-0.9), pytest.approx(1.35))
 
 
+def test_keys_meant_for_another_direction_are_dropped(strip: Page) -> None:
+    strip.keyboard.press("ArrowRight")
+    strip.get_by_text("Other direction", exact=True).click()
+    expect(strip.locator(".value-name")).to_have_text("logit of landbird")
+    strip.wait_for_timeout(400)
+    held = in_python(strip)
+    # either Python heard of the move before the direction changed, or never
+    assert (held["low"], held["high"]) == (START if not held["heard"] else tuple(held["heard"][0]))
+    assert float(shown(strip)[0].replace("\u2212", "-")) == pytest.approx(held["low"])
+
+
 def test_the_bin_under_the_pointer_tells_its_counts(strip: Page) -> None:
     plot = strip.locator(".plot").bounding_box()
     strip.mouse.move(middle(strip, ".window")[0], plot["y"] + plot["height"] * 0.6)
@@ -549,6 +560,8 @@ def test_the_strip_follows_the_width_of_the_window(strip: Page) -> None:
 
 def test_dragging_keeps_up_with_the_pointer(strip: Page) -> None:
     """No frame of a drag may take long: the bars stand still, only the clip and the handles move."""
+    choose(strip, "twelve")
+    choose(strip, "Subset")
     strip.evaluate(
         """() => {
             window.frames_ = []

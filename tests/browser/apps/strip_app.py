@@ -54,6 +54,7 @@ with st.container(horizontal=True):
     scale = st.radio("Scale", SCALES, horizontal=True)
     log = st.checkbox("Log")
     subset = st.checkbox("Subset")
+    turned = st.checkbox("Other direction")
     second = st.checkbox("Second strip")
     st.text_input("Words", key="words")
 
@@ -88,7 +89,7 @@ low, high = band_strip(
     histogram,
     *state.band,
     markers=[Marker(0.0, "decision boundary"), Marker(-2.1, "mean landbird"), Marker(2.3, "mean waterbird")],
-    value_label="logit of waterbird",
+    value_label="logit of landbird" if turned else "logit of waterbird",
     preset=Preset(-1.0, 1.25, "mid band"),
     presets=[Preset(3.5, 6.0, "top band", active=False), Preset(-0.6, 2.4, "quantiles", active=False)],
     places=places,
