@@ -4,6 +4,8 @@
 /** By the key in Python: the latest message of each role, the mounted component, events on their way. */
 const stores = new Map()
 const inspectors = new WeakMap()
+/** Closing first hands the focus to where it was, which inside a component means nowhere. */
+const FOCUS_BACK_MS = 80
 
 function storeOf(key) {
   if (!stores.has(key)) {
@@ -20,20 +22,21 @@ export default function inspector({ data, parentElement, setStateValue }) {
   const store = storeOf(data.store)
   store.messages[data.role] = data
   if (data.role !== "facts") {
-    parentElement.querySelector(".inspector")?.remove() // this one only carries a message
     store.mounted?.draw(data.role)
-    return undefined
+    return undefined // this mount only carries a message: its template stays unused
   }
   if (!inspectors.has(parentElement)) inspectors.set(parentElement, createInspector(parentElement, store))
   const shown = inspectors.get(parentElement)
   shown.update(data, setStateValue)
   return () => {
     shown.leave()
+    parentElement.querySelector(".inspector")?.remove()
     inspectors.delete(parentElement)
   }
 }
 
 function createInspector(parentElement, store) {
+  parentElement.append(parentElement.querySelector(".markup").content.cloneNode(true))
   const root = parentElement.querySelector(".inspector")
   const part = name => root.querySelector(`.${name}`)
   const { outbox } = store
@@ -236,7 +239,6 @@ function createInspector(parentElement, store) {
       if (seq) outbox.acknowledge({ client: outbox.client, seq })
       const last = outbox.waiting.filter(event => event.kind === "go").at(-1)
       if (!last) target = { image: data.image, anchor: data.anchor }
-      root.hidden = false
       draw("facts")
       if (arrived) {
         const verdict = data.correct ? "right" : `predicted ${data.predicted}`
@@ -249,8 +251,18 @@ function createInspector(parentElement, store) {
       window.removeEventListener("keydown", press, true)
       window.removeEventListener("pagehide", away)
       if (store.mounted === shown) store.mounted = null
+      setTimeout(focusImage, FOCUS_BACK_MS, data?.image)
     },
   }
   store.mounted = shown
   return shown
+}
+
+/** Go on in the grid at the image that was looked at last, unless the focus has found a place. */
+function focusImage(image) {
+  if (document.activeElement && document.activeElement !== document.body) return
+  for (const host of document.querySelectorAll("*")) {
+    const tile = host.shadowRoot?.querySelector(`.tile[data-id="${Number(image)}"]`)
+    if (tile) return void tile.focus()
+  }
 }

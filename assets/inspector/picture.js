@@ -52,7 +52,7 @@ export function createPicture(root, { onChoice }) {
 
   function showHeat(asked, found) {
     const button = root.querySelector("[data-action=heat]")
-    button.setAttribute("aria-pressed", String(asked.on))
+    button.classList.toggle("on", asked.on)
     setText(button, asked.on ? "Hide where the model looks" : "Show where the model looks")
     more.hidden = !asked.on
     const here = asked.on && found && found.choice === asked.choice ? found : null

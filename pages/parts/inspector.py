@@ -458,8 +458,8 @@ def _heat_sentence(analysis: Analysis, row: int, heat: HeatMap, index: int, minu
     else:
         mean = format_activation(float(heat.values.mean(dtype=np.float64)))
         sentence = (
-            f"Each place adds its part: their mean is {mean}, with the bias of {format_activation(heat.bias) or '0'} "
-            f"that is the {what}, {format_activation(heat.score)}."
+            f"Each place adds its part: their mean, {mean}, plus the bias, {format_activation(heat.bias)}, is the "
+            f"{what}, {format_activation(heat.score)}."
         )
     stored = np.asarray(analysis.features[row], dtype=np.float64)
     scale = float(np.abs(stored).max(initial=0.0))

@@ -259,6 +259,29 @@ def test_a_phone_gets_one_column_and_no_sideways_scrolling(page: Page, server: A
     assert page.evaluate("() => document.documentElement.scrollWidth <= 390")
 
 
+def test_from_the_grid_and_back_to_it(page: Page, serve: Any, workspace: Workspace, analysis: Analysis) -> None:
+    page.goto(serve(env={"MIDBAND_WORKSPACE": str(workspace.root)}).url + "/bands")
+    expect(page.locator(".frame.loaded").nth(1)).to_be_visible(timeout=60_000)
+    tiles = page.locator(".tile")
+    first, second = (int(tiles.nth(place).get_attribute("data-id") or -1) for place in (0, 1))
+    tiles.nth(0).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".inspector .name")).to_have_text(name_of(analysis, first))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".inspector .name")).to_have_text(name_of(analysis, second))
+    page.keyboard.press("1")
+    wait_for_tags(page, workspace, analysis, second, [("water", True)])
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    # the grid shows the tag, and the keys go on at the image looked at last
+    expect(page.locator(f".tile[data-id='{second}'] .chip")).to_have_text("water")
+    expect(page.locator(".tile:focus")).to_have_attribute("data-id", str(second))
+    page.locator(f".tile[data-id='{first}']").dblclick()
+    expect(page.locator(".inspector .name")).to_have_text(name_of(analysis, first))
+    page.keyboard.press("z")
+    wait_for_tags(page, workspace, analysis, second, [])
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(browser: Any, server: Any, scheme: Any) -> None:
     """WCAG AA: 4.5 to 1 for every text that is shown."""
