@@ -37,6 +37,7 @@ The rule, its weights and its threshold are ours; no published score was copied.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.bands import Range, assign
+from core.activations.bands import Range, cuts
 from core.activations.curves import percent
 from core.activations.directions import COMPONENTS, KINDS, Direction, parse_direction, scores
 from core.activations.suspicion import (
@@ -58,7 +59,7 @@ from core.activations.suspicion import (
     share_gain,
     spans,
 )
-from core.files import digest, read_json, write_json
+from core.files import digest, read_json, replacing
 from core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -300,6 +301,8 @@ def _judge(
     finite = np.isfinite(values)
     leaning = _leaning(block, values, finite, sample.starts)
     found: list[Suspicion | None] = [None] * len(block)
+    # each direction's images in order, not a number last
+    ordered = np.sort(np.where(finite, values, np.float32(np.nan)).T, axis=1)
     for c in np.unique(leaning):
         columns = np.flatnonzero(leaning == c)
         own = slice(int(sample.starts[c]), int(sample.starts[c + 1]))
@@ -308,7 +311,7 @@ def _judge(
         name = analysis.classes[c]
         verdicts = _compare(values[own][:, columns], finite[own][:, columns], sample, own, spaces[c], name)
         for column, verdict in zip(columns.tolist(), verdicts, strict=True):
-            found[column] = _suspicion(block[column], values[finite[:, column], column], name, verdict)
+            found[column] = _suspicion(block[column], ordered[column, : int(finite[:, column].sum())], name, verdict)
     return [one for one in found if one is not None]
 
 
@@ -527,11 +530,11 @@ def _why(name: str, evidence: dict[str, float], shift: _Shift | None) -> str:
 
 
 def _suspicion(direction: Direction, values: np.ndarray, name: str, verdict: _Verdict) -> Suspicion:
-    """values: the finite activations of all images looked at."""
-    lowest, highest = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    """values: the finite activations of all images looked at, ascending."""
+    lowest, highest = (float(values[0]), float(values[-1])) if len(values) else (0.0, 0.0)
     if highest > lowest:
         edges = np.linspace(lowest, highest, BINS + 1)
-        counts = np.bincount(assign(values, edges), minlength=BINS).tolist()
+        counts = np.diff(cuts(values, edges)).tolist()
     else:
         # a single value: everything stands in the middle of the picture
         counts = [0] * BINS
@@ -578,7 +581,9 @@ def _key(
 
 
 def _keep(file: Path, judged: Sequence[Suspicion]) -> None:
-    write_json(file, [one.to_dict() for one in judged])
+    # thousands of entries for programs only: no line breaks, which take ten times as long
+    with replacing(file) as beside:
+        beside.write_text(json.dumps([one.to_dict() for one in judged], ensure_ascii=False), encoding="utf-8")
     newest_first = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for old in newest_first[KEPT:]:
         old.unlink(missing_ok=True)

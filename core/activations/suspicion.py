@@ -52,7 +52,7 @@ def share_gain(
 class ClassSpace:
     """A class's images in a space where all axes have variance 1 and none leads to another class.
 
-    points: (n, q) float64, mean 0. squares: (n,), their squared lengths.
+    points: (n, q) float32, mean 0. squares: (n,), their squared lengths.
     """
 
     points: np.ndarray
@@ -65,7 +65,7 @@ def reduced(features: np.ndarray, starts: np.ndarray) -> np.ndarray:
     A randomised range finder with one power iteration (Halko et al. 2011, arXiv:0909.4061), started from the images'
     side, so that the order of the features does not matter.
     """
-    points = np.nan_to_num(features, nan=0.0, posinf=0.0, neginf=0.0)
+    points = np.where(np.isfinite(features), features, np.float32(0))
     means = np.zeros((len(starts) - 1, points.shape[1]), dtype=np.float32)
     spread = np.zeros(points.shape[1])
     for c, (start, stop) in enumerate(spans(starts)):
@@ -126,7 +126,7 @@ def class_space(axes: np.ndarray, starts: np.ndarray, class_index: int) -> Class
         _, sizes, ways = np.linalg.svd(nearest, full_matrices=False)
         ways = ways[sizes > 1e-9 * max(sizes[0], 1e-12)]
         points = points - (points @ ways.T) @ ways
-    return ClassSpace(points, np.square(points).sum(axis=1))
+    return ClassSpace(points.astype(np.float32), np.square(points).sum(axis=1).astype(np.float32))
 
 
 def clumping(
@@ -140,25 +140,26 @@ def clumping(
     kept = points.shape[1]
     if not kept:
         return np.zeros(values.shape[1])
-    counted = finite.astype(np.float64)
+    counted = finite.astype(np.float32)
     # scale does not matter, and large activations must not overflow
-    safe = np.where(finite, values, 0).astype(np.float64)
-    centre = safe.sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
-    safe = np.where(finite, safe - centre, 0)
+    safe = np.where(finite, values, 0)
+    with np.errstate(over="ignore"):
+        centre = (safe.sum(axis=0, dtype=np.float64) / np.maximum(counted.sum(axis=0), 1)).astype(np.float32)
+        safe = np.where(finite, safe - centre, np.float32(0))
     size = np.abs(safe).max(axis=0, initial=0)
     safe /= np.where(size > 0, size, 1)
     rest = counted - middle
     n_rest, n_mid, n_top = rest.sum(axis=0), middle.sum(axis=0), top.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_activation = (safe * rest).sum(axis=0) / n_rest
+        mean_activation = np.einsum("ij,ij->j", safe, rest) / n_rest
         deviation = (safe - mean_activation) * rest
-        spread = np.square(deviation).sum(axis=0)
+        spread = np.einsum("ij,ij->j", deviation, deviation)
         mean_point = points.T @ rest / n_rest
         slope = np.where(spread > 0, points.T @ deviation / spread, 0.0)
         around = (squares @ rest) / n_rest - np.square(mean_point).sum(axis=0)
         distances = []
         for members, n in ((middle, n_mid), (top, n_top)):
-            step = (safe * members).sum(axis=0) / n - mean_activation
+            step = np.einsum("ij,ij->j", safe, members) / n - mean_activation
             mean = points.T @ members / n
             beside = mean - mean_point - slope * step
             spread_inside = (squares @ members) / n - np.square(mean).sum(axis=0)
