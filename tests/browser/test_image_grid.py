@@ -629,7 +629,8 @@ def test_keys_typed_into_the_page_number_do_nothing_else(band: Page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_the_contrast_that_reading_needs(browser: Browser, band_server: Any, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+    # without motion, a button has its new colours at once
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
     page = opened(context.new_page(), band_server)
     tile(page, 0).click()
     bar = ".range, .count, .at, .number, .action:not([aria-disabled]):not(:empty), .pill"
