@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -40,6 +40,7 @@ def test_float32_scores_are_compared_without_rounding_the_edge() -> None:
     assert bands.bounds(score, 0.1, 0.2, closed=False) == (0, 1)
 
 
+@settings(deadline=None)
 @given(SCORES | TIED, st.integers(1, 12), st.booleans())
 def test_counts_and_rest_sum_to_n(scores: np.ndarray, count: int, by_quantile: bool) -> None:
     make = bands.quantile_edges if by_quantile else bands.equal_width_edges
@@ -49,6 +50,7 @@ def test_counts_and_rest_sum_to_n(scores: np.ndarray, count: int, by_quantile: b
     assert sum(b.count for b in counted.bands) == finite, "edges from the scores hold every finite score"
 
 
+@settings(deadline=None)
 @given(SCORES | TIED, st.integers(1, 12))
 def test_sorted_positions_and_membership_agree(scores: np.ndarray, count: int) -> None:
     edges = bands.equal_width_edges(scores, count).values
@@ -61,6 +63,7 @@ def test_sorted_positions_and_membership_agree(scores: np.ndarray, count: int) -
         assert band.count == stop - start
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, st.integers(1, 40), elements=st.floats(-100, 100)), st.integers(1, 8))
 def test_counts_are_numpys_histogram(scores: np.ndarray, count: int) -> None:
     edges = bands.equal_width_edges(scores, count).values
@@ -69,6 +72,7 @@ def test_counts_are_numpys_histogram(scores: np.ndarray, count: int) -> None:
         assert [b.count for b in bands.count(scores, edges).bands] == expected.tolist()
 
 
+@settings(deadline=None)
 @given(SCORES | TIED, st.integers(1, 12))
 def test_edges_strictly_increase_or_are_one_closed_band(scores: np.ndarray, count: int) -> None:
     for edges in (bands.equal_width_edges(scores, count), bands.quantile_edges(scores, count)):

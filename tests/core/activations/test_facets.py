@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.activations.facets import facet_specs, facet_values, parse_facet
@@ -124,6 +124,7 @@ def test_what_a_link_names_that_is_not_there_is_dropped(analysis: Any) -> None:
     assert parse_filter(text, analysis, []) == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_text_breaks_the_filter(text: str) -> None:
     from types import SimpleNamespace

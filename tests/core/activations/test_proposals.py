@@ -153,6 +153,7 @@ def test_a_proposal_looks_at_the_rows_given(analysis: Any, rule: str) -> None:
     assert found.why.endswith(".")
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("spec", ["logit:water", "margin:water", "probability:land", "neuron:0", "pc:1"])
 def test_every_rule_answers_for_odd_activations(make_analysis, rule: str, spec: str) -> None:  # type: ignore[no-untyped-def]

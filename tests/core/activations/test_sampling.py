@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -49,6 +49,7 @@ def test_shuffling_is_a_permutation(count: int, seed: int) -> None:
     assert np.array_equal(np.sort(shuffled(np.arange(count), count, seed)), np.arange(count))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6000), st.integers(0, 2**63), st.data())
 def test_a_part_of_the_permutation_is_the_part_of_the_whole(count: int, seed: int, data: st.DataObject) -> None:
     whole = shuffled(np.arange(count), count, seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.activations.directions import parse_direction, scores
@@ -96,6 +96,7 @@ def test_an_unusable_file_says_why_and_what_to_do(name: str, content: bytes, sai
     assert caught.value.next_step.endswith(".")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["v.npy", "v.json", "v.csv"]))
 def test_no_content_escapes_as_another_error(content: bytes, name: str) -> None:
     for given_ in (content, npy(EXPECTED)[:60] + content):
