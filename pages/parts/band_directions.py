@@ -14,7 +14,7 @@ from core.activations.vectors import delete_vector, list_vectors, parse_vector, 
 from core.concepts.probes import concept_direction
 from core.concepts.tags import tag_version
 from core.errors import BadRequest, NotEnoughTags, NotFound
-from pages.parts import band_data, band_state, concept_tools, notices, problem, state
+from pages.parts import band_data, band_filters, band_state, concept_tools, notices, problem, state
 from pages.parts.band_state import IMAGES, View
 from pages.parts.direction_board import DirectionCard, direction_board
 from pages.parts.words import TERMS, count, plain
@@ -149,8 +149,12 @@ def _natural(title: str) -> tuple[tuple[int, str, int], ...]:
 
 
 def _open(analysis: Analysis, known: dict[str, Suspicion], spec: str) -> None:
-    mid = known[spec].mid
-    band_state.open_direction(analysis, spec, look=IMAGES, low=mid.low, high=mid.high)
+    found = known[spec]
+    # what the sentence on the card speaks of: the weak end of one class's own images
+    where = band_filters.with_values(band_state.current(analysis).where, "class", (found.class_name,))
+    band_state.open_direction(
+        analysis, spec, look=IMAGES, rule="own-low", where=where, low=found.mid.low, high=found.mid.high
+    )
 
 
 def _add(analysis: Analysis) -> None:

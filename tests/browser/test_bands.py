@@ -210,7 +210,8 @@ def test_a_double_click_looks_closer_and_escape_comes_back(bands: Page) -> None:
     bands.locator(".tile").nth(3).dblclick()
     dialog = bands.get_by_role("dialog")
     expect(dialog).to_be_visible()
-    expect(dialog.get_by_text("waterbird").first).to_be_visible()
+    expect(dialog.get_by_text("Nearest in feature space")).to_be_visible()
+    expect(dialog.get_by_text("4 of 60")).to_be_visible()
     bands.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     assert grid_ids(bands) == images
@@ -256,7 +257,7 @@ def test_the_contact_sheet_opens_a_band_and_is_taken_away(bands: Page, analysis:
             with Image.open(BytesIO(content)) as picture:
                 assert min(picture.size) > 600
     before = band(bands)
-    bands.locator("[data-band]").nth(1).click()
+    bands.locator(".open-band").nth(1).click()
     low, high = wait_for_band(bands, before)
     assert low < high
     expect(bands.locator(".frame.loaded").first).to_be_visible()
@@ -266,7 +267,7 @@ def test_the_contact_sheet_opens_a_band_and_is_taken_away(bands: Page, analysis:
 
 def test_the_confounder_curve_says_it_in_a_sentence(bands: Page) -> None:
     look(bands, "Confounder curve")
-    expect(bands.get_by_text(re.compile(r"\d+% of the .*top")).first).to_be_visible()
+    expect(bands.get_by_text(re.compile(r"\d+%.* of the .*top band")).first).to_be_visible()
     expect(bands.locator(".js-plotly-plot").first).to_be_visible()
 
 
@@ -297,6 +298,19 @@ def test_a_direction_is_found_and_opened_by_keyboard(bands: Page) -> None:
     bands.keyboard.press("Enter")
     expect(bands).to_have_url(re.compile("direction=neuron%3A7|direction=neuron:7"))
     expect(bands.locator(".strip-root .value-name")).to_have_text("neuron 7")
+
+
+def test_a_card_opens_the_images_its_sentence_speaks_of(bands: Page, analysis: Analysis) -> None:
+    look(bands, "Directions")
+    card = bands.locator(".board-root").get_by_role("button", name=re.compile(r"^logit of waterbird\."))
+    card.click()
+    expect(bands.locator(".frame.loaded").first).to_be_visible()
+    expect(bands.get_by_role("button", name="class: waterbird")).to_be_visible()
+    rows = analysis.rows_of(grid_ids(bands))
+    assert set(analysis.labels[rows]) == {analysis.classes.index("waterbird")}
+    # the weakest tenth of the class, at least thirty images
+    own = np.sort(analysis.logits[(analysis.labels == 1) & (analysis.splits == 1), 1])
+    assert band(bands)[1] == pytest.approx(own[round(0.1 * len(own))], abs=0.2)
 
 
 def test_the_back_button_returns_to_the_view_before(bands: Page) -> None:
