@@ -29,7 +29,7 @@ w is 0.5, for a clump says that something is shared and not what, and 0.9 where 
 pattern that does no harm is no shortcut, and an error without a pattern is none either (the middle of whatever tells
 classes apart holds more errors), hence the products. From `SUSPICIOUS` on a score is worth a look: classifiers with a
 planted shortcut reach it, clean ones stay well below (tests/core/activations/test_scoreboard.py,
-benchmarks/bench_scoreboard.py); below some 300 images nothing is certain enough. The demo's classifier comes to 0.5, the
+benchmarks/bench_scoreboard.py); below some 300 images nothing is certain enough. The demo comes to 0.5, the
 same network trained where the background says nothing about the class to 0.29 (it still takes 8% of the waterbirds on
 land for landbirds, of those on water hardly any).
 
