@@ -1,14 +1,14 @@
 """What browsing bands costs: opening, moving a band, and memory. On planted activations of a million images, 10 logits.
 
     python -m benchmarks.bench_bands                     one million images, about half a minute
-    python -m benchmarks.bench_bands --images 10000000   ten million (6 GB of disk, a few minutes)
+    python -m benchmarks.bench_bands --images 10000000   ten million (3 GB of disk, a few minutes)
 
 "Moving a band" is what the page asks for when the slider is released: the histogram and the band's counts per class,
 and a page of 60 images. It takes turns with a plain scan of the same band (boolean mask, numpy.histogram,
 numpy.bincount, Generator.choice) in the same process, and both have to agree. Processor time is shown beside: on a
-machine with other work, what is above it is waiting for a core. Opening and memory are measured in
-processes of their own; the files are in the system's cache, as they are after an analysis. Sizes are resident memory
-(VmRSS), mapped files included.
+machine with other work, what is above it is waiting for a core. Opening and memory are measured in processes of their
+own; the files are in the system's cache, as they are after an analysis. Sizes are resident memory (VmRSS), mapped
+files included.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +83,26 @@ def test_a_slug_is_one_file_name(text: str) -> None:
 @given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
 def test_digests_of_different_parts_differ(first: list[str], second: list[str]) -> None:
     assert (files.digest(*first) == files.digest(*second)) == (first == second)
+
+
+def test_a_released_map_is_read_again_from_its_file(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    files.write_array(tmp_path / "large.npy", np.arange(5_000_000, dtype=np.int64))
+    mapped = np.asarray(files.read_array(tmp_path / "large.npy"))
+    total = int(mapped.sum())
+    touched = resident() if sys.platform == "linux" else 0
+    files.release(mapped[10:].reshape(-1, 2))
+    if sys.platform == "linux":
+        assert touched - resident() > 30_000_000
+    assert int(mapped.sum()) == total == 5_000_000 * 4_999_999 // 2
+
+
+def test_what_is_no_map_is_left_alone(tmp_path: Path) -> None:
+    private = np.memmap(tmp_path / "private", dtype=np.int8, mode="w+", shape=10)
+    private[:] = 7
+    for array in (np.arange(3), np.arange(6)[::2], private):
+        before = array.tolist()
+        files.release(array)
+        assert array.tolist() == before
