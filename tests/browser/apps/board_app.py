@@ -10,7 +10,7 @@ import streamlit as st
 from pages.parts.direction_board import DirectionCard, direction_board
 
 st.set_page_config(layout="wide")
-TITLES = {0: "logit of <b>waterbird</b>", 3: "logit of waterbird minus logit of landbird"}
+TITLES = {0: "logit of <b>waterbird</b>", 3: "logit of waterbird minus logit of landbird on land"}
 KINDS = ("logit", "neuron", "difference", "component", "concept")
 
 
