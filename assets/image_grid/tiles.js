@@ -28,7 +28,7 @@ function blankTile() {
   const picture = element("img", "picture", { alt: "", draggable: "false", decoding: "async" })
   const check = element("span", "check")
   check.append(icon("M3.5 8.5 6.5 11.5 12.5 5"))
-  const open = element("button", "open", { type: "button", tabindex: "-1", "aria-hidden": "true" })
+  const open = element("span", "open", { "aria-hidden": "true" })
   open.append(icon("M9 2h5v5 M14 2 8.5 7.5 M7 14H2V9 M2 14l5.5-5.5"))
   frame.append(picture, element("div", "chips"), check, open)
   const caption = element("div", "caption")

@@ -1,4 +1,4 @@
-"""Two directions, or one direction under two last layers, side by side: where the images of one band lie in the other."""
+"""Two directions, or one direction under two last layers: where the images of one band lie in the other."""
 
 from __future__ import annotations
 

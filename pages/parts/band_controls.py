@@ -141,7 +141,7 @@ def draw_strip(
     mid: proposals.Range,
     preset: str | None = None,
     on_change: Callable[[float, float], None] | None = None,
-    height: int = 172,
+    height: int = 208,
     primary: bool = False,
     movable: bool = True,
     highlight: np.ndarray | None = None,
@@ -171,6 +171,7 @@ def draw_strip(
         highlight_label=highlight_label,
         height=height,
         primary=primary,
+        movable=movable,
         highlight=None if highlight is None else band_data.where_rows_lie(subject, view.scale, highlight),
         on_change=on_change,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.activations.filters import Filter
-from core.activations.scoreboard import Suspicion, catalogue, scoreboard
+from core.activations.scoreboard import SUSPICIOUS, Suspicion, catalogue, scoreboard
 from core.activations.vectors import delete_vector, list_vectors, parse_vector, read_vector, save_vector
 from core.concepts.probes import concept_direction
 from core.concepts.tags import tag_version
@@ -39,8 +39,15 @@ BADGES = {
     "concept": "concept",
     "vector": "vector",
 }
-SUSPICIOUS, WRONG, NAME = "suspicious", "wrong", "name"
-SORTS = {SUSPICIOUS: "most suspicious first", WRONG: "most often wrong first", NAME: "by name"}
+# what the score is made of
+FIGURES = {
+    "skew": "other attributes or concepts than at the top",
+    "harm": "more often wrong with them than without",
+    "clump": "alike beyond their class",
+    "error": "more often wrong than at the top",
+}
+BY_SCORE, WRONG, NAME = "suspicious", "wrong", "name"
+SORTS = {BY_SCORE: "most suspicious first", WRONG: "most often wrong first", NAME: "by name"}
 
 
 def show(analysis: Analysis, view: View) -> None:
@@ -61,9 +68,8 @@ def show(analysis: Analysis, view: View) -> None:
         _add(analysis)
     wanted = _sorted([item for item in found if _matches(item, text, kinds)], by)
     st.caption(
-        f"{count(len(wanted), 'direction')}. The score says how much the middle differs from the top: in known "
-        "attributes and concepts, in how often the model is wrong, in how clustered its images are. "
-        "Open one to see its images.",
+        f"{count(len(wanted), 'direction')}, judged by {_images(view.split)}: how much the weak end of a class differs "
+        f"from its top. From {SUSPICIOUS} on, have a look.",
         help=TERMS["suspicion"],
     )
     if not wanted:
@@ -77,6 +83,8 @@ def show(analysis: Analysis, view: View) -> None:
         "direction-board",
         [_card(item) for item in wanted[number * PER_PAGE : (number + 1) * PER_PAGE]],
         on_open=problem.kept(partial(_open, analysis, {item.spec: item for item in wanted})),
+        selected=view.direction,
+        score_help=TERMS["suspicion"],
     )
     if pages > 1:
         st.pagination(pages, key="board-page")
@@ -92,7 +100,12 @@ def _card(item: Suspicion) -> DirectionCard:
         score=item.score,
         why=item.why,
         badge=BADGES.get(item.kind, item.kind),
+        details=tuple(f"{title}: {item.evidence[name]:.2f}" for name, title in FIGURES.items()),
     )
+
+
+def _images(split: str) -> str:
+    return "all images" if split == band_data.ALL else f"the {split} images"
 
 
 def _ranked(analysis: Analysis, view: View) -> tuple[Suspicion, ...]:
@@ -139,7 +152,7 @@ def _sorted(found: list[Suspicion], by: str) -> list[Suspicion]:
     if by == NAME:
         return sorted(found, key=lambda item: (list(KINDS).index(item.kind), _natural(item.title)))
     if by == WRONG:
-        return sorted(found, key=lambda item: -item.evidence.get("error_mid", 0.0))
+        return sorted(found, key=lambda item: -item.evidence["mid_error"])
     return sorted(found, key=lambda item: -item.score)
 
 

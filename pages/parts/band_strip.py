@@ -30,17 +30,8 @@ import numpy as np
 import streamlit as st
 
 from pages.parts.component_source import source
+from pages.parts.theme import DARK, LIGHT
 
-# Twelve colours for each background, at least 3:1 against it, told apart by people who see colours differently
-# (tests/pages/test_band_strip.py computes both).
-LIGHT_COLORS = (
-    *("#1f7a8c", "#c9741a", "#4e2c94", "#a73204", "#b077e0", "#6f2d4d"),
-    *("#6e51bb", "#40a26f", "#385984", "#8e6851", "#8a0700", "#b75ab0"),
-)
-DARK_COLORS = (
-    *("#57b8c9", "#f0a84b", "#556dc6", "#50f5db", "#a2640b", "#e1dc8d"),
-    *("#e17363", "#4992d1", "#a8c8a5", "#826a8d", "#e0a1fb", "#be4263"),
-)
 # what is not known is no value among others
 UNKNOWN_COLORS = ("#7a858e", "#87929b")
 
@@ -65,7 +56,7 @@ class StripHistogram:
 
     edges: (m + 1,) finite, increasing, the direction's own unit. counts: (values, m) integers >= 0, drawn one value
     on another in this order. class_names: one per row of counts. colors: CSS colours, one per value; () takes
-    `LIGHT_COLORS` or `DARK_COLORS` in turn, as the page's background is. unknown: the last row counts the images
+    `LIGHT` or `DARK` in turn, as the page's background is. unknown: the last row counts the images
     whose value is not known, drawn grey.
     """
 
@@ -246,8 +237,8 @@ def strip_data(
     start, end = histogram.range
     known = len(histogram.class_names) - histogram.unknown
     palettes = {
-        "light": _colors(LIGHT_COLORS, known, histogram, UNKNOWN_COLORS[0]),
-        "dark": _colors(DARK_COLORS, known, histogram, UNKNOWN_COLORS[1]),
+        "light": _colors(LIGHT, known, histogram, UNKNOWN_COLORS[0]),
+        "dark": _colors(DARK, known, histogram, UNKNOWN_COLORS[1]),
     }
     return {
         "edges": np.asarray(histogram.edges, dtype=np.float64).tolist(),

@@ -11,10 +11,17 @@ import streamlit as st
 SIDEBAR = 248
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
-# The palette of [theme.light] and [theme.dark] in .streamlit/config.toml, for charts and components that need a colour
-# per class. Colours are told apart by people who see colours differently; beyond eight classes they repeat.
-LIGHT = ("#1f7a8c", "#d98324", "#7b5ea7", "#4c8c4a", "#c2567a", "#8a6d3b", "#4f6d9a", "#6b7680")
-DARK = ("#57b8c9", "#f0a84b", "#b196d8", "#86c584", "#ec8fb0", "#c9a76a", "#8fabd6", "#a3afb8")
+# For charts and components that need a colour per class: at least 3:1 against the page, neighbours told apart by people
+# who see colours differently (tests/pages/test_band_strip.py computes both). Beyond twelve classes they repeat. The
+# same stand in .streamlit/config.toml.
+LIGHT = (
+    *("#1f7a8c", "#c9741a", "#4e2c94", "#a73204", "#b077e0", "#6f2d4d"),
+    *("#6e51bb", "#40a26f", "#385984", "#8e6851", "#8a0700", "#b75ab0"),
+)
+DARK = (
+    *("#57b8c9", "#f0a84b", "#556dc6", "#50f5db", "#a2640b", "#e1dc8d"),
+    *("#e17363", "#4992d1", "#a8c8a5", "#826a8d", "#e0a1fb", "#be4263"),
+)
 
 
 def apply() -> None:

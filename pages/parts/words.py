@@ -55,8 +55,9 @@ TERMS = {
         "a band of your own."
     ),
     "suspicion": (
-        "0 means the middle looks like the top, 1 that it could hardly differ more. It is a hint where to look, not a "
-        "verdict."
+        "Compares the weakest tenth of a class's images with its upper half: do attributes or concepts differ, is "
+        "the model more often wrong with them, do the images have something else in common? 0 is what chance gives. A "
+        "hint where to look, not a verdict."
     ),
     "vector": (
         "One weight per feature of the last hidden layer, from a probe or a script of yours. An image's activation is "

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pages.parts.band_strip import DARK_COLORS, LIGHT_COLORS
+from pages.parts.band_strip import DARK, LIGHT
 from tests.browser.contrast import contrasts
 
 APP = Path(__file__).parent / "apps" / "strip_app.py"
@@ -465,17 +465,17 @@ def test_everything_is_large_enough_to_read_and_in_the_dark_too(phone: Page) -> 
     assert len(sizes) > 10
     assert min(sizes) >= 12
     fills = phone.locator(".bars .bar").evaluate_all("bars => bars.map(bar => bar.getAttribute('fill'))")
-    assert fills[:2] == list(DARK_COLORS[:2])
+    assert fills[:2] == list(DARK[:2])
     assert phone.locator(".grip").first.evaluate("grip => getComputedStyle(grip).transitionDuration") == "0s"
 
 
 def test_colours_follow_the_theme_of_the_page(strip: Page) -> None:
     bar = strip.locator(".bars:not(.dim) .bar").first
-    expect(bar).to_have_attribute("fill", LIGHT_COLORS[0])
+    expect(bar).to_have_attribute("fill", LIGHT[0])
     strip.emulate_media(color_scheme="dark")
-    expect(bar).to_have_attribute("fill", DARK_COLORS[0])
+    expect(bar).to_have_attribute("fill", DARK[0])
     strip.emulate_media(color_scheme="light")
-    expect(bar).to_have_attribute("fill", LIGHT_COLORS[0])
+    expect(bar).to_have_attribute("fill", LIGHT[0])
     assert in_python(strip)["heard"] == []
 
 

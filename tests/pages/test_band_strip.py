@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts.band_strip import (
     AXIS_LABELS,
-    DARK_COLORS,
-    LIGHT_COLORS,
+    DARK,
+    LIGHT,
     UNKNOWN_COLORS,
     Marker,
     Owner,
@@ -124,8 +124,8 @@ def test_a_histogram_that_cannot_be_drawn_is_refused(edges: Any, counts: Any, co
 def test_what_is_drawn_is_json_and_has_a_colour_per_class() -> None:
     many = StripHistogram(np.array([0.0, 1.0]), np.ones((14, 1)), tuple(f"c{i}" for i in range(14)))
     data = json.loads(json.dumps(strip_data(many, (0, 1))))
-    assert data["colors"]["light"] == [*LIGHT_COLORS, *LIGHT_COLORS[:2]]
-    assert data["colors"]["dark"] == [*DARK_COLORS, *DARK_COLORS[:2]]
+    assert data["colors"]["light"] == [*LIGHT, *LIGHT[:2]]
+    assert data["colors"]["dark"] == [*DARK, *DARK[:2]]
     assert data["counts"] == [[1]] * 14
 
 
@@ -151,8 +151,8 @@ def test_presets_are_cut_to_the_range_and_only_those_in_it_are_drawn() -> None:
 def test_the_unknown_part_is_grey_whatever_comes_before_it() -> None:
     unsure = StripHistogram(np.array([0.0, 1.0]), np.ones((3, 1)), ("absent", "present", "not tagged"), unknown=True)
     colors = strip_data(unsure, (0, 1))["colors"]
-    assert colors["light"] == [*LIGHT_COLORS[:2], UNKNOWN_COLORS[0]]
-    assert colors["dark"] == [*DARK_COLORS[:2], UNKNOWN_COLORS[1]]
+    assert colors["light"] == [*LIGHT[:2], UNKNOWN_COLORS[0]]
+    assert colors["dark"] == [*DARK[:2], UNKNOWN_COLORS[1]]
 
 
 def test_colors_of_ones_own_are_taken_in_light_and_dark() -> None:
@@ -240,7 +240,7 @@ def difference(one: str, other: str) -> float:
 
 @pytest.mark.parametrize(
     ("colors", "unknown", "background"),
-    [(LIGHT_COLORS, UNKNOWN_COLORS[0], "#ffffff"), (DARK_COLORS, UNKNOWN_COLORS[1], "#13181d")],
+    [(LIGHT, UNKNOWN_COLORS[0], "#ffffff"), (DARK, UNKNOWN_COLORS[1], "#13181d")],
     ids=["light", "dark"],
 )
 def test_colours_stand_out_and_are_told_apart_by_everybody(

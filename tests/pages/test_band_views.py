@@ -318,6 +318,14 @@ def test_the_board_searches_and_sorts(visit: Visit, planted: Analysis) -> None:
     cards = sent(app, "cards")[0]["cards"]
     scores = [card["score"] for card in cards]
     assert scores == sorted(scores, reverse=True)
+    app.selectbox(key="board-sort").set_value("wrong").run()
+    by_error = [card["spec"] for card in sent(app, "cards")[0]["cards"]]
+    assert by_error != [card["spec"] for card in cards]
+    app.selectbox(key="board-sort").set_value("name").run()
+    first = [card["title"] for card in sent(app, "cards")[0]["cards"]]
+    assert first[:2] == ["logit of landbird", "logit of waterbird"]
+    neurons = [title for title in first if title.startswith("neuron")]
+    assert neurons == [f"neuron {i}" for i in range(8)]
     app.text_input(key="board-search").set_value("neuron 1").run()
     assert [card["title"] for card in sent(app, "cards")[0]["cards"]] == ["neuron 1"]
     app.text_input(key="board-search").set_value("no such thing").run()
