@@ -36,7 +36,7 @@ def bands(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    wanted = _wanted(options, workspace, analysis)
+    wanted = wanted_images(options, workspace, analysis)
     rows = np.arange(analysis.n) if wanted is None else np.flatnonzero(wanted)
     values, labels = scores(analysis, direction, rows), analysis.labels[rows]
     edges = _edges(options, values)
@@ -54,7 +54,7 @@ def bands(options: argparse.Namespace, progress: Progress) -> Answer:
         band["concepts"] = concepts
     facet = None
     if options.facet:
-        facet = parse_facet(options.facet, analysis, states=_states(workspace, analysis))
+        facet = parse_facet(options.facet, analysis, states=concept_states(workspace, analysis))
         result["facet"] = facet.spec
         for band, parts in zip(result["bands"], _parts(facet, rows, band_of, len(counted.bands)), strict=True):
             band["parts"] = parts
@@ -65,7 +65,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    index = open_index(analysis, direction, _wanted(options, workspace, analysis))
+    index = open_index(analysis, direction, wanted_images(options, workspace, analysis))
     low, high, closed = _band(options, analysis, direction, index)
     drawn = page(
         analysis,
@@ -111,11 +111,11 @@ def direction_of(workspace: Workspace, analysis: Analysis, spec: str) -> Directi
     return parse_direction(spec, analysis, concept=lambda name: concept_direction(workspace, analysis, name))
 
 
-def _states(workspace: Workspace, analysis: Analysis) -> ConceptStates:
+def concept_states(workspace: Workspace, analysis: Analysis) -> ConceptStates:
     return lambda name: tag_states(workspace, analysis, get_concept(workspace, analysis.dataset_id, name))
 
 
-def _wanted(options: argparse.Namespace, workspace: Workspace, analysis: Analysis) -> np.ndarray | None:
+def wanted_images(options: argparse.Namespace, workspace: Workspace, analysis: Analysis) -> np.ndarray | None:
     """(n,) bool, the images that --filter, --split and --class leave; None for all."""
     concepts = [concept.name for concept in list_concepts(workspace, analysis.dataset_id)]
     terms = _filter(options.filter, analysis, concepts).terms if options.filter else ()
@@ -123,7 +123,7 @@ def _wanted(options: argparse.Namespace, workspace: Workspace, analysis: Analysi
         terms = (*terms, ("split", (options.split,)))
     if getattr(options, "class_name", None) is not None:
         terms = (*terms, ("class", (analysis.classes[class_index(options.class_name, analysis.classes)],)))
-    return matching(analysis, Filter(terms), states=_states(workspace, analysis))
+    return matching(analysis, Filter(terms), states=concept_states(workspace, analysis))
 
 
 def _filter(text: str, analysis: Analysis, concepts: Sequence[str]) -> Filter:

@@ -29,9 +29,7 @@ from core.activations.index import BandIndex, open_index
 from core.activations.proposals import TOP, propose, usual_rows
 from core.activations.scoreboard import Suspicion, catalogue, scoreboard
 from core.activations.store import Analysis, open_analysis
-from core.commands.bands import _states as concept_states
-from core.commands.bands import _wanted as wanted_images
-from core.commands.bands import direction_of
+from core.commands.bands import concept_states, direction_of, wanted_images
 from core.commands.closer import concept_directions
 from core.commands.output import Answer, number, percent, table
 from core.concepts.concept import get_concept, list_concepts

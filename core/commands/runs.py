@@ -56,7 +56,7 @@ def compare(options: argparse.Namespace, progress: ProgressLine) -> Answer:
         flips[kind] = [
             {
                 "id": int(analysis.ids[row]),
-                "image": str(analysis.images[row]),
+                "image": analysis.image_names([row])[0],
                 "label": analysis.classes[analysis.labels[row]],
                 "before": analysis.classes[analysis.predicted[row]],
                 "after": analysis.classes[int(now)],

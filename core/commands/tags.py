@@ -39,7 +39,7 @@ def suggest(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     images = [
         {
             "id": int(analysis.ids[suggestion.row]),
-            "image": str(analysis.images[suggestion.row]),
+            "image": analysis.image_names([suggestion.row])[0],
             "label": analysis.classes[analysis.labels[suggestion.row]],
             "why": suggestion.why,
         }

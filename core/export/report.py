@@ -137,7 +137,7 @@ def _examples(analysis: Analysis, comparison: Mapping[str, Any], head: Head) -> 
         examples[kind] = [
             {
                 "id": int(analysis.ids[row]),
-                "image": str(analysis.images[row]),
+                "image": analysis.image_names([row])[0],
                 "label": analysis.classes[analysis.labels[row]],
                 "before": analysis.classes[analysis.predicted[row]],
                 "after": analysis.classes[int(after)],

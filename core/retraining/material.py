@@ -105,11 +105,11 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
     if groups is not None:
         known = Grouping(groups.codes[rows], groups.classes, groups.patterns, groups.source)
     tags = tuple(ConceptTags(concept.name, states[rows, i]) for i, concept in enumerate(concepts))
-    used = [
-        f"{concept.name}\0{analysis.images[row]}\0{states[row, i]}"
-        for i, concept in enumerate(concepts)
-        for row in np.flatnonzero(states[:, i] != UNTAGGED)
-    ]
+    used = []
+    for i, concept in enumerate(concepts):
+        tagged = np.flatnonzero(states[:, i] != UNTAGGED)
+        names = analysis.image_names(tagged)
+        used += [f"{concept.name}\0{name}\0{states[row, i]}" for row, name in zip(tagged, names, strict=True)]
     return Gathered(Material(pool, tags, known), tuple(concepts), states, groups, tuple(notes), digest(*used))
 
 

@@ -316,7 +316,7 @@ def _store(
         chosen = fitted.curation
         table = pa.table(
             {
-                "image": pa.array(analysis.images[chosen.rows].tolist(), pa.string()),
+                "image": pa.array(analysis.image_names(chosen.rows), pa.string()),
                 "row": chosen.rows,
                 "class": [analysis.classes[label] for label in chosen.labels],
                 "group": chosen.groups,

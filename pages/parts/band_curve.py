@@ -82,7 +82,7 @@ def show(
         analysis, index, facet, value, mid=mid, top=top, own=own, estimate=estimate if value == "present" else None
     )
     with st.container(key="curve-sentence"):
-        st.subheader(plain(found.sentence), anchor=False)
+        st.header(plain(found.sentence), anchor=False)
         if found.note:
             st.caption(plain(found.note))
     if found.known:

@@ -32,7 +32,7 @@ Two layouts are understood:
 def ask() -> Dataset | None:
     """The dataset, once its folder was given and could be read."""
     with st.container(border=True, key="card-data"):
-        st.subheader("1 · Images", anchor=False)
+        st.header("1 · Images", anchor=False)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             path = st.text_input(
                 "Folder with the images",

@@ -54,7 +54,7 @@ class Choice:
 
 def ask(dataset: Dataset) -> Choice:
     with st.container(border=True, key="card-model"):
-        st.subheader("2 · Model", anchor=False)
+        st.header("2 · Model", anchor=False)
         way = st.segmented_control(
             "Which model?", (BRING, TRAIN), default=BRING, required=True, key="load_way", persist_state="session"
         )

@@ -35,7 +35,7 @@ def shown_instead() -> bool:
 def button(dataset: Dataset, choice: Choice) -> None:
     trains = choice.kind == "train-analyse"
     with st.container(border=True, key="card-analyse"):
-        st.subheader("3 · Analyse", anchor=False)
+        st.header("3 · Analyse", anchor=False)
         st.caption(
             "One pass over all images: what the network sees in each, its logits, and a thumbnail. "
             "You can leave meanwhile."

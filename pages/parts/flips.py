@@ -22,7 +22,7 @@ SHOWN = 28
 @st.fragment
 @problem.guarded
 def show(analysis: Analysis, run: RunResult) -> None:
-    st.subheader("Images that changed", anchor=False)
+    st.header("Images that changed", anchor=False)
     ids = {FIXED: run.comparison["fixed"], BROKEN: run.comparison["broken"]}
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         which = st.segmented_control(

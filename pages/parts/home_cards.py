@@ -26,7 +26,7 @@ STRIP = 6
 
 def demo() -> None:
     with st.container(border=True, key="card-demo", height="stretch"):
-        st.subheader("Try the demo", anchor=False)
+        st.header("Try the demo", anchor=False)
         st.markdown(
             "6,000 illustrated birds and a small network that learnt to look at the water instead of the bird. "
             "The whole loop takes about ten minutes."
@@ -56,7 +56,7 @@ def demo() -> None:
 
 def own() -> None:
     with st.container(border=True, key="card-own", height="stretch"):
-        st.subheader("Open my data", anchor=False)
+        st.header("Open my data", anchor=False)
         st.markdown(
             "A folder of images and a model file are enough. No model yet? Midband trains one on your images, "
             "so that you can see what it picks up."
@@ -67,7 +67,7 @@ def own() -> None:
 
 def investigations() -> None:
     found = state.investigations()
-    st.subheader("Investigations", anchor=False)
+    st.header("Investigations", anchor=False)
     if not found:
         with st.container(border=True, key="card-none"):
             st.markdown("**None yet.** An investigation is one model applied to one set of images. It goes like this:")

@@ -42,7 +42,7 @@ def offer(analysis: Analysis) -> None:
     seed = int(st.session_state.get("retrain_seed", 0))
     missing = _missing(analysis, method, concepts)
     with st.container(border=True, key="card-curation"):
-        st.subheader("What it will learn from", anchor=False, help=TERMS["curation"])
+        st.header("What it will learn from", anchor=False, help=TERMS["curation"])
         if missing is None and method in CURATING:
             _show(_preview(analysis, method, concepts, seed))
         elif missing is None:

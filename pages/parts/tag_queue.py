@@ -111,7 +111,7 @@ def _batch(analysis: Analysis, concept: Concept, states: np.ndarray, tagged: int
 def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], states: np.ndarray) -> None:
     reasons = list(dict.fromkeys(suggestion.why for suggestion in batch))
     main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
-    st.subheader(TITLES[main], anchor=False, help=TERMS["confounder"])
+    st.header(TITLES[main], anchor=False, help=TERMS["confounder"])
     st.markdown(
         f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(short(concept.name))}** and press "
         "**Present**, then **Rest absent**."

@@ -29,7 +29,7 @@ FILES = {
 
 
 def show(run: RunResult) -> None:
-    st.subheader("Take it away", anchor=False)
+    st.header("Take it away", anchor=False)
     job = jobs.active("export")
     if job is not None and job.request.get("run") == run.run:
         jobs.panel(job, on_done=lambda done: None, noun="step")

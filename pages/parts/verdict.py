@@ -126,7 +126,7 @@ def _points(before: float, after: float) -> str:
 
 
 def _groups(run: RunResult) -> None:
-    st.subheader("Every group", anchor=False, help=TERMS["group"])
+    st.header("Every group", anchor=False, help=TERMS["group"])
     before, after = _by_group(run.before), _by_group(run.after)
     both = [key for key in before if key in after]
     figure = group_chart.chart([before[key] for key in both], [after[key] for key in both])
@@ -159,7 +159,7 @@ def _by_group(evaluation: Evaluation) -> dict[tuple[str, str | None], dict]:
 
 
 def _baselines(run: RunResult) -> None:
-    st.subheader(
+    st.header(
         "Beside other ways",
         anchor=False,
         help="The same images and features. A repair is worth its tags if it beats what needs none.",

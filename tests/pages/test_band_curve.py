@@ -81,7 +81,7 @@ def drawn(app: AppTest) -> dict:
 def test_what_differs_most_is_drawn_with_a_true_sentence(planted: Analysis) -> None:
     app = look()
     assert app.session_state[CHOSEN] == "attribute:place=water"
-    sentence = app.subheader[0].value
+    sentence = app.header[0].value
     values, water = planted.logits[:, 1], planted.attributes[0].codes == 1
     own = planted.labels == 1
     median = np.median(values[own])
@@ -104,14 +104,14 @@ def test_a_choice_is_drawn_and_told(workspace: Workspace, planted: Analysis) -> 
     app.get("button_group")[0].set_value("concept:water=present").run()
     assert not app.exception
     assert app.session_state[CHOSEN] == app.session_state["told"] == "concept:water=present"
-    assert "tagged images" in app.subheader[0].value
+    assert "tagged images" in app.header[0].value
 
 
 def test_the_chosen_one_is_kept_and_nonsense_is_not(workspace: Workspace, planted: Analysis) -> None:
     tag_by_truth(workspace, planted, 40)
     app = look(curve_facet="concept:water=present")
     assert app.session_state[CHOSEN] == "concept:water=present"
-    assert "tagged images" in app.subheader[0].value
+    assert "tagged images" in app.header[0].value
     assert any("no random sample" in caption.value for caption in app.caption)
     app = look(curve_facet="attribute:gone=away")
     assert app.session_state[CHOSEN] in ("attribute:place=water", "concept:water=present")
