@@ -152,7 +152,7 @@ def contact_sheet(
                 label="",
             )
         )
-    labels = _labels(index, values, (("top", top), ("mid", mid)))
+    labels = _labels(index, values, mid, top)
     labelled = [
         SheetBand(**{**vars(band), "label": labels[i]}) if i in labels else band for i, band in enumerate(bands)
     ]
@@ -177,22 +177,25 @@ def _sample(rows: np.ndarray, size: int, rng: np.random.Generator) -> tuple[int,
     return tuple(rows[chosen][::-1].tolist())
 
 
-def _labels(index: BandIndex, edges: np.ndarray, proposals: Sequence[tuple[str, Range | None]]) -> dict[int, str]:
-    """Band number -> label. Each proposal marks the band that holds most of its images, the first one on a tie; a band
-    that two proposals fall into keeps the first label."""
+def _labels(index: BandIndex, edges: np.ndarray, mid: Range | None, top: Range | None) -> dict[int, str]:
+    """Band number -> label. "top" is the highest band with images of that proposal: it reaches far down, and its high
+    end is what people mean. "mid" are the bands that lie in the proposal by half or more, else the one that lies in it
+    most."""
     found: dict[int, str] = {}
-    for label, proposed in proposals:
-        if proposed is None or len(edges) < 2:
-            continue
-        start, stop = positions(index, proposed.low, proposed.high, closed=proposed.closed)
+    if len(edges) < 2:
+        return found
+    if top is not None:
+        start, stop = positions(index, top.low, top.high, closed=top.closed)
         inside = assign(index.values[start:stop], edges)
-        shared = np.bincount(inside[inside >= 0], minlength=len(edges) - 1)
-        if label == "top":
-            # the top half reaches far down: its highest band is what people mean
-            places = np.flatnonzero(shared)
-            best = int(places[-1]) if len(places) else -1
-        else:
-            best = int(shared.argmax()) if shared.any() else -1
-        if best >= 0:
-            found.setdefault(best, label)
+        if (inside >= 0).any():
+            found[int(inside.max())] = "top"
+    if mid is not None:
+        shared = np.minimum(edges[1:], mid.high) - np.maximum(edges[:-1], mid.low)
+        # the one band of a constant activation has no width
+        widths = np.diff(edges)
+        share = np.divide(shared, widths, out=(shared >= 0).astype(np.float64), where=widths > 0)
+        chosen = np.flatnonzero(share >= 0.5) if (share >= 0.5).any() else [int(share.argmax())]
+        for band in chosen:
+            if share[band] > 0:
+                found.setdefault(int(band), "mid")
     return found

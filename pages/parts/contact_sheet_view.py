@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -211,14 +212,17 @@ def _followed(bands: Sequence[SheetBand], place: int) -> str:
     if not sum(totals.values()):
         return ""
     top = next((band for band in bands if band.label == "top"), bands[0])
-    mid = next((band for band in bands if band.label == "mid"), bands[len(bands) // 2])
-    above, middle = _shares(dict(top.facets[place][2])), _shares(dict(mid.facets[place][2]))
+    mids = [band for band in bands if band.label == "mid"] or [bands[len(bands) // 2]]
+    together: Counter[str] = Counter()
+    for band in mids:
+        together.update(dict(band.facets[place][2]))
+    above, middle = _shares(dict(top.facets[place][2])), _shares(together)
     grown = {value: round(middle.get(value, 0) - above.get(value, 0), 6) for value in totals}
     # of two values that differ alike, the one that grows towards the middle is the news
     return max(totals, key=lambda value: (abs(grown[value]), grown[value], totals[value]))
 
 
-def _shares(counts: dict[str, int]) -> dict[str, float]:
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     known = {value: images for value, images in counts.items() if value not in SILENT}
     total = sum(known.values())
     return {value: images / total for value, images in known.items()} if total else {}
