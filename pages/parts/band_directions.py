@@ -58,13 +58,13 @@ def show(analysis: Analysis, view: View) -> None:
             key="board-search",
             placeholder="neuron 17 …",
             icon=":material/search:",
-            width=210,
+            width=190,
         )
         there = [kind for kind in KINDS if any(item.kind == kind for item in found)]
         kinds = st.pills(
             "Kind", there, selection_mode="multi", key="board-kinds", format_func=KINDS.get, help=TERMS["direction"]
         )
-        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=220)
+        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=200)
         _add(analysis)
     wanted = _sorted([item for item in found if _matches(item, text, kinds)], by)
     st.caption(
@@ -153,7 +153,8 @@ def _sorted(found: list[Suspicion], by: str) -> list[Suspicion]:
         return sorted(found, key=lambda item: (list(KINDS).index(item.kind), _natural(item.title)))
     if by == WRONG:
         return sorted(found, key=lambda item: -item.evidence["mid_error"])
-    return sorted(found, key=lambda item: -item.score)
+    # of two that are told apart by a hair, the one that is easier to grasp
+    return sorted(found, key=lambda item: (-round(item.score, 2), list(KINDS).index(item.kind), -item.score))
 
 
 def _natural(title: str) -> tuple[tuple[int, str, int], ...]:

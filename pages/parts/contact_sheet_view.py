@@ -211,6 +211,8 @@ def _followed(bands: Sequence[SheetBand], place: int) -> str:
                 totals[value] = totals.get(value, 0) + images
     if not sum(totals.values()):
         return ""
+    if "present" in totals and bands[0].facets[place][0].startswith("concept:"):
+        return "present"
     top = next((band for band in bands if band.label == "top"), bands[0])
     mids = [band for band in bands if band.label == "mid"] or [bands[len(bands) // 2]]
     together: Counter[str] = Counter()
