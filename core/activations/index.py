@@ -1,18 +1,17 @@
 """Activations in order: what makes any range of a direction countable without a scan.
 
-    <analysis>/sorted/<key>.values.npy   (n,) float32 ascending, NaN last
-    <analysis>/sorted/<key>.order.npy    (n,) uint32, values[i] is the activation of row order[i]
+    <analysis>/sorted/<key>.sorted.npy   (2, n) uint32: the bits of (n,) float32 values ascending, NaN last; and their
+                                         rows, values[i] is the activation of row order[i]
 
 They are made when first asked for and removed again, the one used longest ago first, when the folder grows beyond
-`KEPT` bytes. Two processes that make the same ones write the same bytes, each beside and renamed. Membership is the
-rule of `bands`, always.
+`KEPT` bytes. Two processes that make the same one at once need not agree in the last digit (a sum over many features
+depends on how its library parts it), so values and order are one file, written beside and renamed: whoever reads has
+both from the same hand. Membership is the rule of `bands`, always.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,7 +23,7 @@ import numpy as np
 from core.activations.bands import bounds, cuts
 from core.activations.directions import OF_LOGITS, scores
 from core.errors import BadRequest
-from core.files import read_array, slug, write_array
+from core.files import mark_used, read_array, slug, write_array
 
 if TYPE_CHECKING:
     from core.activations.directions import Direction
@@ -39,6 +38,7 @@ KEPT = 2_000_000_000
 MOST_BINS = 2000
 # results remembered per open index
 _REMEMBERED = 6
+_SUFFIX = ".sorted.npy"
 
 Result = TypeVar("Result")
 
@@ -59,7 +59,7 @@ class BandIndex:
     @cached_property
     def finite(self) -> tuple[int, int]:
         start = int(np.searchsorted(self.values, np.float32(-np.inf), side="right"))
-        return start, max(start, int(np.searchsorted(self.values, np.float32(np.inf), side="left")))
+        return start, int(np.searchsorted(self.values, np.float32(np.inf), side="left"))
 
     @property
     def low(self) -> float:
@@ -165,6 +165,30 @@ def quantile_of(index: BandIndex, value: float) -> float:
     return (min(max(upto, start), stop) - start) / (stop - start)
 
 
+def share_below(index: BandIndex, value: float) -> float:
+    """The share of the finite activations that lie strictly below a value: 0..1, 0.0 where none is finite or for NaN."""
+    start, stop = index.finite
+    if stop == start or math.isnan(value):
+        return 0.0
+    return (_finite_below(index, value) - start) / (stop - start)
+
+
+def same_share(here: BandIndex, low: float, high: float, there: BandIndex) -> tuple[float, float]:
+    """The band of another index that begins and ends at the same shares of its images, as near as its ties allow.
+
+    low, high: a closed band of `here`. What equal activations part is never parted: an end falls on an activation that
+    occurs. (0.0, 0.0) where the other index has no finite activation.
+    """
+    start, stop = there.finite
+    if stop == start:
+        return 0.0, 0.0
+    images = stop - start
+    # the products may lie a hair beside the whole numbers that are meant
+    first = min(math.floor(share_below(here, low) * images + 1e-6), images - 1)
+    last = min(max(math.ceil(quantile_of(here, high) * images - 1e-6) - 1, first), images - 1)
+    return float(there.values[start + first]), float(there.values[start + last])
+
+
 def moments(index: BandIndex) -> tuple[float, float]:
     """Mean and standard deviation of the finite activations; (0.0, 0.0) where there is none."""
     return index.remember("moments", lambda: _moments(index.values[slice(*index.finite)]))
@@ -249,8 +273,8 @@ def cache_folder(analysis: Analysis, direction: Direction) -> Path:
 
 def _whole(analysis: Analysis, direction: Direction) -> BandIndex:
     folder = cache_folder(analysis, direction)
-    values_file, order_file = folder / f"{direction.key}.values.npy", folder / f"{direction.key}.order.npy"
-    found = _read(values_file, order_file, analysis.n)
+    file = folder / f"{direction.key}{_SUFFIX}"
+    found = _read(file, analysis.n)
     if found is not None:
         return found
     values, order = _in_order(scores(analysis, direction))
@@ -258,48 +282,43 @@ def _whole(analysis: Analysis, direction: Direction) -> BandIndex:
         # its earlier versions are of no use any more; whoever maps one keeps it until they let go
         for stale in folder.glob(f"{slug(direction.spec)}-*.npy"):
             stale.unlink(missing_ok=True)
-    write_array(order_file, order)
-    write_array(values_file, values)
-    _trim(folder, keep=direction.key)
+    write_array(file, np.stack([values.view(np.uint32), order]))
+    _trim(file)
     # mapped again, so that the system may take the memory back
-    return _read(values_file, order_file, analysis.n) or BandIndex(values, order)
+    return _read(file, analysis.n) or BandIndex(values, order)
 
 
-def _read(values_file: Path, order_file: Path, n: int) -> BandIndex | None:
+def _read(file: Path, n: int) -> BandIndex | None:
     """What lies on disk; None where it is absent, being removed by another process, or not whole."""
     try:
-        values, order = np.asarray(read_array(values_file)), np.asarray(read_array(order_file))
-        # the system's own "now" ticks every few milliseconds only
-        os.utime(values_file, ns=(time.time_ns(),) * 2)
+        both = np.asarray(read_array(file))
+        mark_used(file)
     except (OSError, ValueError):
         return None
-    if values.shape != (n,) or order.shape != (n,) or values.dtype != np.float32 or order.dtype.kind not in "iu":
+    if both.shape != (2, n) or both.dtype != np.uint32 or not both.flags.c_contiguous:
         return None
-    if order.dtype != np.uint32:
-        # as written by earlier versions: half the size from now on
-        order = order.astype(np.uint32)
-        write_array(order_file, order)
-    return BandIndex(values, order)
+    return BandIndex(both[0].view(np.float32), both[1])
 
 
-def _trim(folder: Path, keep: str) -> None:
+def _trim(kept: Path) -> None:
     """Remove the sorted activations used longest ago until the folder holds `KEPT` bytes at most."""
-    directions = []
-    for values_file in folder.glob("*.values.npy"):
-        order_file = values_file.with_name(values_file.name.replace(".values.npy", ".order.npy"))
+    # as earlier versions wrote them: nobody reads them any more
+    for stale in (*kept.parent.glob("*.values.npy"), *kept.parent.glob("*.order.npy")):
+        stale.unlink(missing_ok=True)
+    files = []
+    for file in kept.parent.glob(f"*{_SUFFIX}"):
         try:
-            used, size = values_file.stat().st_mtime_ns, values_file.stat().st_size + order_file.stat().st_size
+            facts = file.stat()
         except OSError:
             # another process is removing it
             continue
-        directions.append((used, size, values_file, order_file))
-    total = sum(size for _, size, *_ in directions)
-    for _, size, values_file, order_file in sorted(directions):
+        files.append((facts.st_mtime_ns, facts.st_size, file))
+    total = sum(size for _, size, _ in files)
+    for _, size, file in sorted(files):
         if total <= KEPT:
             break
-        if values_file.name != f"{keep}.values.npy":
-            values_file.unlink(missing_ok=True)
-            order_file.unlink(missing_ok=True)
+        if file != kept:
+            file.unlink(missing_ok=True)
             total -= size
 
 
@@ -327,6 +346,12 @@ def _counts_before(facets: FacetIndex, place: int) -> np.ndarray:
     counts = facets.totals[block]
     rest = facets.codes[block * BLOCK : place]
     return counts + np.bincount(rest, minlength=len(counts)) if len(rest) else counts
+
+
+def _finite_below(index: BandIndex, value: float) -> int:
+    start, stop = index.finite
+    _, upto = bounds(index.values, -math.inf, value, closed=False)
+    return min(max(upto, start), stop)
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
