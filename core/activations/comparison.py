@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.bands import Range, assign
+from core.activations.bands import Range, bounds
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -92,9 +92,8 @@ def sentence(found: Comparison, *, same_model: bool) -> str:
 
 
 def _inside(values: np.ndarray, band: Range) -> int:
-    if band.low >= band.high:
-        return int((values == band.low).sum())
-    return int((assign(values, np.array([band.low, band.high])) == 0).sum())
+    start, stop = bounds(np.sort(values), band.low, band.high, closed=band.closed)
+    return stop - start
 
 
 def _correlation(first: np.ndarray, second: np.ndarray, rows: np.ndarray | None) -> float | None:

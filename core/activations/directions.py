@@ -67,9 +67,9 @@ class Direction:
         vector's with the next upload, so they are part of it."""
         if self.kind in ("concept", "vector"):
             assert self.weight is not None
-            return f"{slug(self.spec)}-{digest(self.weight.tobytes(), repr(self.bias))}"
-        # differences were computed from the features once, which differs in the last digits
-        return f"{slug(self.spec)}-exact" if self.kind == "difference" else slug(self.spec)
+            return f"{slug(self.spec)}-{digest(self.weight.tobytes(), repr(self.bias), 'exact')}"
+        # these were computed in another way once, which differs in the last digits
+        return f"{slug(self.spec)}-exact" if self.kind in ("difference", "pc") else slug(self.spec)
 
 
 def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection | None = None) -> Direction:
@@ -79,7 +79,9 @@ def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection 
     `NotFound` saying what exists.
     """
     kind, separator, name = spec.partition(":")
-    kind, name = kind.strip().lower(), name.strip()
+    # names of classes may begin or end with a space: as it stands first
+    kind, exact = kind.strip().lower(), name
+    name = name.strip()
     if not separator or kind not in KINDS:
         raise NotFound(
             f"“{spec}” is not a direction.",
@@ -87,7 +89,7 @@ def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection 
             "concept:NAME or vector:NAME.",
         )
     if kind in ("logit", "margin", "probability"):
-        index = class_index(name, analysis.classes)
+        index = class_index(exact if exact in analysis.classes else name, analysis.classes)
         found = analysis.classes[index]
         title = {"margin": f"logit of {found} minus the best other", "probability": f"probability of {found}"}
         return Direction(
@@ -99,7 +101,7 @@ def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection 
             own_class=index,
         )
     if kind == "difference":
-        return _difference(name, analysis)
+        return _difference(exact, analysis)
     if kind == "neuron":
         index = _index(name, analysis.d, "neuron")
         weight = np.zeros(analysis.d, dtype=np.float32)
@@ -135,7 +137,9 @@ def scores(analysis: Analysis, direction: Direction, rows: np.ndarray | None = N
         for begin in range(start, min(start + step, count), BLOCK):
             place = slice(begin, min(begin + BLOCK, start + step))
             chosen = place if rows is None else rows[place]
-            result[place] = source[chosen, column] if column is not None else _of_block(source[chosen], direction)
+            result[place] = (
+                source[chosen, column] if column is not None else of_block(source[chosen], [direction])[:, 0]
+            )
         release(source)
     return result
 
@@ -188,22 +192,43 @@ def _column(direction: Direction) -> int | None:
     return direction.class_index
 
 
-def _of_block(block: np.ndarray, direction: Direction) -> np.ndarray:
-    """block: (b, k) logits or (b, d) features. Returns (b,) float32."""
+def of_block(block: np.ndarray, directions: Sequence[Direction]) -> np.ndarray:
+    """Activations of some images along directions that are all computed from the logits, or all from the features.
+
+    block: (b, k) logits or (b, d) features. Returns (b, directions) float32, the same to the last digit whichever
+    images stand beside an image: a band found among some holds them among all. What the directions share is computed
+    once.
+    """
+    found = np.empty((len(block), len(directions)), dtype=np.float32)
+    kinds = {direction.kind for direction in directions}
     # infinite logits leave NaN here and there, large features infinity: both have their places in an index
     with np.errstate(invalid="ignore", over="ignore"):
-        if direction.weight is not None:
-            return block @ direction.weight + np.float32(direction.bias)
-        assert direction.own_class is not None
-        own = block[:, direction.own_class]
-        if direction.kind == "margin":
-            others = np.delete(block, direction.own_class, axis=1)
-            return own - others.max(axis=1)
-        if direction.kind == "difference":
-            assert direction.against is not None
-            return own - block[:, direction.against]
-        exponentials = np.exp(block.astype(np.float64) - block.max(axis=1, keepdims=True))
-        return (exponentials[:, direction.own_class] / exponentials.sum(axis=1)).astype(np.float32)
+        if "margin" in kinds:
+            images = np.arange(len(block))
+            leader = block.argmax(axis=1)
+            best, rest = block[images, leader], block.copy()
+            rest[images, leader] = -np.inf
+            second = rest.max(axis=1)
+        if "probability" in kinds:
+            highest = block.max(axis=1)
+            total = np.exp(block.astype(np.float64) - highest[:, None]).sum(axis=1)
+        for column, direction in enumerate(directions):
+            if direction.weight is not None:
+                # one product per image: a matrix product rounds differently with the images beside
+                found[:, column] = np.vecdot(block, direction.weight) + np.float32(direction.bias)
+                continue
+            assert direction.own_class is not None
+            own = block[:, direction.own_class]
+            if direction.kind == "logit":
+                found[:, column] = own
+            elif direction.kind == "margin":
+                found[:, column] = own - np.where(leader == direction.own_class, second, best)
+            elif direction.kind == "difference":
+                assert direction.against is not None
+                found[:, column] = own - block[:, direction.against]
+            else:
+                found[:, column] = np.exp(own.astype(np.float64) - highest) / total
+    return found
 
 
 def class_index(name: str, classes: Sequence[str]) -> int:
@@ -268,14 +293,20 @@ def _finite_blocks(analysis: Analysis) -> Iterator[np.ndarray]:
 
 def _difference(names: str, analysis: Analysis) -> Direction:
     # class names may hold hyphens themselves: every hyphen is tried, both sides have to be classes
-    known = {name.casefold() for name in analysis.classes}
-    parts = [(names[:i].strip(), names[i + 1 :].strip()) for i, sign in enumerate(names) if sign == "-"]
-    pairs = [pair for pair in parts if pair[0].casefold() in known and pair[1].casefold() in known]
+    parts = [(names[:i], names[i + 1 :]) for i, sign in enumerate(names) if sign == "-"]
+    known = set(analysis.classes)
+    pairs = [pair for pair in parts if known.issuperset(pair)]
+    if not pairs:
+        known = {name.casefold() for name in analysis.classes}
+        stripped = [(first.strip(), second.strip()) for first, second in parts]
+        pairs = [pair for pair in stripped if known.issuperset(name.casefold() for name in pair)]
     if len(pairs) != 1:
         problem = "can be read in several ways" if pairs else "does not name two classes"
         raise NotFound(
             f"“difference:{names}” {problem}.",
-            next_step=f"Write difference:A-B with two of the classes: {_listed(analysis.classes)}.",
+            next_step="Compare the two by their logits: two pairs of classes are written alike."
+            if pairs
+            else f"Write difference:A-B with two of the classes: {_listed(analysis.classes)}.",
         )
     first, second = (class_index(name, analysis.classes) for name in pairs[0])
     return Direction(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.activations.bands import Range
 from core.activations.comparison import Comparison, compare, sentence
+from core.activations.index import make_index, members
 from core.activations.store import Analysis
 
 MID, TOP = Range(0.0, 1.0, "middle"), Range(1.5, 9.0, "top")
@@ -37,6 +38,15 @@ def test_where_images_land_and_what_turned(sides: tuple[Analysis, Analysis]) -> 
 def test_only_the_members_of_the_band_count(sides: tuple[Analysis, Analysis]) -> None:
     found = compare(*sides, np.array([4, 5]), np.arange(8.0), np.full(8, 0.5), mid=MID, top=TOP)
     assert (found.count, found.in_mid, found.in_top, found.turned_right, found.turned_wrong) == (2, 2, 0, 2, 0)
+
+
+@pytest.mark.parametrize("band", [MID, Range(0.5, 0.5, ""), Range(0.0, 0.5, "", closed=False), Range(-0.0, 0.0, "")])
+def test_images_land_by_the_rule_of_bands(sides: tuple[Analysis, Analysis], band: Range) -> None:
+    there = np.array([-0.0, 0.5, 0.5, 1.0, 0.25, np.nextafter(np.float32(0.5), 1), np.nan, np.inf], np.float32)
+    found = compare(*sides, np.arange(8), np.arange(8.0), there, mid=band, top=band)
+    expected = len(members(make_index(there), band.low, band.high, closed=band.closed))
+    assert found.in_mid == found.in_top == expected
+    assert expected
 
 
 def test_correlation_is_pearsons_over_what_has_both(sides: tuple[Analysis, Analysis]) -> None:

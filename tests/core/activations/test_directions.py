@@ -11,7 +11,14 @@ import pytest
 import scipy.special
 
 from core.activations import directions
-from core.activations.directions import class_of, leaning_class, parse_direction, principal_components, scores
+from core.activations.directions import (
+    class_of,
+    leaning_class,
+    of_block,
+    parse_direction,
+    principal_components,
+    scores,
+)
 from core.activations.index import open_index
 from core.classifiers.head import Head
 from core.errors import NotFound
@@ -138,6 +145,17 @@ def test_leaning_class_weighs_the_distance_by_the_spread() -> None:
     assert leaning_class(values, labels, 3) == int(np.argmax(lead))
 
 
+def test_leaning_class_is_found_far_from_zero() -> None:
+    # squares of numbers around 1e9 leave no digit for a spread of 1
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 3000)
+    values = rng.normal(size=3000) + np.array([0.4, 0.9, -1.3])[labels]
+    expected = leaning_class(values, labels, 3)
+    assert expected == 1
+    for far in (1e9, -1e9):
+        assert leaning_class(values + far, labels, 3) == expected
+
+
 def test_leaning_class_exists_where_nothing_leans() -> None:
     assert leaning_class(np.full(3, np.nan), np.array([0, 1, 1]), 2) == 0
     assert leaning_class(np.ones(3), np.array([1, 1, 1]), 3) == 1
@@ -214,7 +232,8 @@ def test_retagged_concept_does_not_reuse_old_scores(analysis: Any) -> None:
         return open_index(analysis, direction).order.copy()
 
     assert not np.array_equal(along(0), along(1))
-    assert len(list((analysis.folder / "sorted").glob("concept-*"))) == 2, "older versions are removed"
+    versions = {file.name.partition(".")[0] for file in (analysis.folder / "sorted").glob("concept-*")}
+    assert len(versions) == 1, "older versions are removed"
 
 
 def test_images_without_a_number_come_last(make_analysis) -> None:  # type: ignore[no-untyped-def]
@@ -231,3 +250,65 @@ def test_browsing_needs_neither_torch_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_activations_do_not_depend_on_the_images_beside(make_analysis) -> None:  # type: ignore[no-untyped-def]
+    # odd sizes, so that matrix products would take another path at the ends
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(4099, 65)) * np.exp(rng.normal(size=65))
+    many = make_analysis(features, np.arange(4099) % 7)
+    weight = rng.normal(size=65).astype(np.float32)
+    specs = ["logit:class 1", "margin:class 2", "probability:class 3", "difference:class 4-class 5", "pc:0", "pc:3"]
+    specs += ["neuron:2", "concept:c"]
+    for spec in specs:
+        direction = parse_direction(spec, many, concept=lambda name: (weight, 0.3))
+        whole = scores(many, direction)
+        for _ in range(5):
+            rows = np.sort(rng.choice(4099, rng.integers(1, 999), replace=False))
+            assert np.array_equal(scores(many, direction, rows), whole[rows]), spec
+
+
+@pytest.mark.parametrize("kind", ["logit", "margin", "probability", "difference"])
+def test_directions_computed_together_are_those_computed_one_by_one(analysis: Any, kind: str) -> None:
+    block = np.array(analysis.logits)
+    block[0] = 1.5
+    block[1, 0], block[2, 1], block[3, 2] = np.nan, np.inf, -np.inf
+    block[4] = [np.inf, np.inf, 0]
+    names = analysis.classes
+    pairs = [f"{a}-{b}" for a in names for b in names if a != b] if kind == "difference" else names
+    directions_ = [parse_direction(f"{kind}:{name}", analysis) for name in pairs]
+    together = of_block(block, directions_)
+    with np.errstate(invalid="ignore"):
+        for column, direction in enumerate(directions_):
+            own = block[:, direction.own_class]
+            if kind == "margin":
+                expected = own - np.delete(block, direction.own_class, axis=1).max(axis=1)
+            elif kind == "probability":
+                expected = scipy.special.softmax(block.astype(np.float64), axis=1)[:, direction.own_class]
+            else:
+                expected = own - block[:, direction.against] if kind == "difference" else own
+            np.testing.assert_allclose(together[:, column], expected, rtol=1e-6)
+            np.testing.assert_array_equal(together[:, column], of_block(block, [direction])[:, 0])
+
+
+def test_a_class_name_is_taken_as_it_stands_before_it_is_trimmed(make_analysis) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    classes = (" cat", "cat", "dog ", "a", "b-a", "a-b", "b")
+    odd = make_analysis(rng.normal(size=(70, 3)), np.arange(70) % 7, classes=classes)
+    for index, name in enumerate(classes):
+        for kind in ("logit", "margin", "probability"):
+            direction = parse_direction(f"{kind}:{name}", odd)
+            assert (direction.spec, direction.own_class) == (f"{kind}:{name}", index)
+    assert parse_direction("logit: b-a ", odd).own_class == 4
+    for names, pair in (
+        (" cat-cat", (0, 1)),
+        ("cat- cat", (1, 0)),
+        ("dog -b", (2, 6)),
+        ("cat - B", (1, 6)),
+        ("b-a-dog ", (4, 2)),
+    ):
+        direction = parse_direction(f"difference:{names}", odd)
+        assert (direction.own_class, direction.against) == pair
+        assert parse_direction(direction.spec, odd).spec == direction.spec
+    with pytest.raises(NotFound, match="several ways"):
+        parse_direction("difference:a-b-a", odd)
