@@ -9,8 +9,9 @@ import mmap
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,27 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def read_array(path: Path, *, mapped: bool = True) -> np.ndarray:
-    """Open a `.npy`, memory-mapped read-only unless told otherwise."""
-    return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    """Open a `.npy`, memory-mapped read-only unless told otherwise. Raises `OSError`, or `ValueError` for whatever else
+    keeps a damaged file (an empty one, half a one, another format) from being an array."""
+    try:
+        # numpy.load would open archives as well
+        if mapped:
+            return np.lib.format.open_memmap(path, mode="r")
+        with open(path, "rb") as source:
+            return np.lib.format.read_array(source, allow_pickle=False)
+    except (OSError, ValueError, MemoryError):
+        raise
+    except Exception as error:
+        # what numpy's reader of headers lets through: EOFError, TokenError, TypeError, ...
+        raise ValueError(f"{path.name} is not an array ({type(error).__name__}: {error})") from error
+
+
+def mark_used(path: Path) -> None:
+    """Note that a file or folder was used just now, for whoever removes what was used longest ago. Raises `OSError`
+    where it is gone; one that may not be written to is left as it is."""
+    with suppress(PermissionError):
+        # given exactly: the system's own "now" ticks every few milliseconds only
+        os.utime(path, ns=(time.time_ns(),) * 2)
 
 
 def release(array: np.ndarray) -> None:

@@ -95,7 +95,8 @@ def assign(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     index = np.searchsorted(edges, scores, side="right") - 1
     index[scores == edges[-1]] = bands - 1
-    index[(index >= bands) | np.isnan(scores)] = -1
+    # NaN sorts above every edge
+    index[index >= bands] = -1
     return index
 
 
@@ -112,7 +113,7 @@ def bounds(sorted_values: np.ndarray, low: float, high: float, *, closed: bool) 
         )
     start = _first_at_least(sorted_values, low)
     stop = _first_above(sorted_values, high) if closed else _first_at_least(sorted_values, high)
-    return start, max(start, stop)
+    return start, stop
 
 
 def cuts(sorted_values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -182,7 +183,8 @@ def count(
 ) -> BandCounts:
     """Images per band, split by class when labels are given.
 
-    scores: (n,) float. edges: (b+1,), see `assign`. labels: (n,) int, index into `classes`.
+    scores: (n,) float. edges: (b+1,), see `assign`. labels: (n,) int, index into `classes`. Without edges there is no
+    band to lie below or above of: minus infinity is below, all other numbers are above, as `index.histogram` has it.
     """
     edges = np.asarray(edges, dtype=np.float64)
     index = assign(scores, edges)
@@ -204,7 +206,7 @@ def count(
         for i in range(total)
     )
     missing = int(np.isnan(scores).sum())
-    below = int((scores < edges[0]).sum()) if total else 0
+    below = int((scores < edges[0] if total else np.isneginf(scores)).sum())
     return BandCounts(bands, below, len(scores) - int(sizes.sum()) - below - missing, missing)
 
 

@@ -101,7 +101,7 @@ def facet_specs(analysis: Analysis, concepts: Sequence[str] = ()) -> tuple[tuple
 def _attribute(analysis: Analysis, name: str) -> Attribute:
     for same in (str, str.casefold):
         for attribute in analysis.attributes:
-            if same(attribute.name) == same(name.strip()):
+            if same(attribute.name.strip()) == same(name.strip()):
                 return attribute
     names = ", ".join(attribute.name for attribute in analysis.attributes)
     raise NotFound(

@@ -43,12 +43,13 @@ class Filter:
 def parse_filter(text: str, analysis: Analysis, concepts: Sequence[str] = ()) -> Filter:
     """Read what `Filter.to_text` wrote. Facets and values that this analysis does not have are dropped: a link from
     another dataset still opens. concepts: names of the concepts there are."""
-    known = {spec for spec, _ in facet_specs(analysis, concepts)} | {"split"}
+    # by what is left without space around: names in tables may have some
+    known = {_tidy(spec): spec for spec, _ in facet_specs(analysis, concepts)} | {"split": "split"}
     terms = []
     for part in text.split(";"):
         name, separator, listed = part.partition("=")
-        spec = unquote(name).strip()
-        if not separator or spec not in known:
+        spec = known.get(_tidy(unquote(name)))
+        if not separator or spec is None:
             continue
         possible = facet_values(spec, analysis)
         values = tuple(value for value in map(unquote, listed.split(",")) if value in possible)
@@ -70,3 +71,8 @@ def matching(analysis: Analysis, chosen: Filter, *, states: ConceptStates | None
         allowed = np.array([*(value in values for value in facet.values), False])
         let_through &= allowed[facet.codes]
     return let_through
+
+
+def _tidy(spec: str) -> str:
+    kind, colon, name = spec.partition(":")
+    return f"{kind.strip()}{colon}{name.strip()}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import BadRequest
-from core.files import read_array, write_array
+from core.files import read_array, release, write_array
 from core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def nearest(
         best = np.concatenate([best, found[kept]])
         order = np.lexsort((best_rows, best))[:count]
         best_rows, best = best_rows[order], best[order]
+        release(features)
         progress(min(start + size, n), n)
     return best_rows, best
 
@@ -121,9 +122,16 @@ def feature_deviations(analysis: Analysis, *, progress: Progress = silent) -> np
     """Standard deviation of each feature over the images whose features are all finite: (d,) float64, kept in
     `sorted/` in the analysis."""
     file = analysis.folder / "sorted" / "feature-deviations.npy"
-    if not file.is_file():
-        write_array(file, deviations_of(analysis.features, progress=progress))
-    return np.asarray(read_array(file, mapped=False))
+    try:
+        kept = read_array(file, mapped=False)
+        if kept.shape == (analysis.d,) and kept.dtype == np.float64:
+            return kept
+    except (OSError, ValueError):
+        # not measured yet, or damaged
+        pass
+    measured = deviations_of(analysis.features, progress=progress)
+    write_array(file, measured)
+    return measured
 
 
 def deviations_of(features: np.ndarray, *, progress: Progress = silent) -> np.ndarray:
@@ -141,6 +149,7 @@ def deviations_of(features: np.ndarray, *, progress: Progress = silent) -> np.nd
             squares += ((block - own) ** 2).sum(axis=0) + gap**2 * (count * len(block) / together)
             mean += gap * (len(block) / together)
             count = together
+        release(features)
         progress(min(start + size, n), n, "Measuring how far features spread")
     spread = np.sqrt(squares / max(count, 1))
     # what is left of a constant after rounding is no spread

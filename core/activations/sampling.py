@@ -164,7 +164,10 @@ def _ranked(analysis: Analysis, index: BandIndex, start: int, stop: int, order: 
 
 
 def _lead(logits: np.ndarray) -> np.ndarray:
-    """How far the largest logit leads the next: (m,) float32, NaN where that is not known. logits: (m, k), k > 1."""
+    """How far the largest logit leads the next: (m,) float32, NaN where that is not known. logits: (m, k). Of a single
+    class, the logit itself: there is nothing else to lead."""
+    if logits.shape[1] == 1:
+        return logits[:, 0]
     ordered = np.partition(logits, logits.shape[1] - 2, axis=1)
     with np.errstate(invalid="ignore"):
         return ordered[:, -1] - ordered[:, -2]

@@ -29,7 +29,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +48,7 @@ from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.errors import BadCheckpoint, ClassMismatch, NotFound, PathNotFound, StorageProblem
 from core.files import (
     digest,
+    mark_used,
     read_array,
     read_json,
     release,
@@ -66,6 +66,8 @@ DESCRIPTION = "analysis.json"
 HEADS = 8
 # rows of features per step of applying one
 _BLOCK = 16_384
+# times that a last layer is applied and opened before giving up on the disk
+_ATTEMPTS = 4
 # names looked up one by one as long as they are fewer than the images by this factor
 _FEW = 20
 
@@ -172,12 +174,12 @@ class Analysis:
 
     @cached_property
     def _names(self) -> tuple[np.ndarray, np.ndarray]:
-        """Bytes and offsets of the names; made now where an earlier version did not write them."""
+        """Bytes and offsets of the names; made now where an earlier version did not write them, or they are damaged."""
         try:
-            return _mapped_names(self.folder)
+            return _mapped_names(self.folder, self.n)
         except (OSError, ValueError):
             _write_names(self.folder, pq.read_table(self.folder / "images.parquet").column("image"))
-            return _mapped_names(self.folder)
+            return _mapped_names(self.folder, self.n)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -371,16 +373,22 @@ def with_head(analysis: Analysis, head: Head, name: str) -> Analysis:
 
 def _with_head(analysis: Analysis, head: Head, name: str, identity: str) -> Analysis:
     folder = analysis.folder / "heads" / identity
-    try:
-        logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
-        if logits.shape != (analysis.n, head.k) or predicted.shape != (analysis.n,):
-            raise ValueError("logits of another size")
-    except (OSError, ValueError):
-        _apply_head(folder, analysis.features, head)
-        _trim_heads(folder)
-        logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
-    # the system's own "now" ticks every few milliseconds only
-    os.utime(folder, ns=(time.time_ns(),) * 2)
+    for attempt in range(_ATTEMPTS):
+        try:
+            logits, predicted = _mapped(folder / "logits.npy"), _mapped(folder / "predicted.npy")
+            if logits.shape != (analysis.n, head.k) or predicted.shape != (analysis.n,):
+                raise ValueError("logits of another size")
+            mark_used(folder)
+            break
+        except (OSError, ValueError) as error:
+            # absent, damaged, or just being removed by a process that uses many others
+            if attempt == _ATTEMPTS - 1:
+                raise StorageProblem(
+                    f"What {name} computes cannot be kept in {folder} ({type(error).__name__}: {error}).",
+                    next_step="Try again; if it stays so, check that the disk is well.",
+                ) from error
+            _apply_head(folder, analysis.features, head)
+            _trim_heads(folder)
     return replace(
         analysis,
         model_name=name,
@@ -435,7 +443,7 @@ def _open(root: Path, folder: Path, changed: int) -> Analysis:
     """changed: modification time of the description; only there so that a rewritten analysis is opened anew."""
     try:
         facts = read_json(folder / DESCRIPTION)
-        return Analysis(
+        opened = Analysis(
             id=facts["id"],
             folder=folder,
             dataset_id=facts["dataset"]["id"],
@@ -463,11 +471,29 @@ def _open(root: Path, folder: Path, changed: int) -> Analysis:
             notes=tuple(facts["notes"]),
             accuracy=float(facts["accuracy"]),
         )
+        _check_sizes(opened)
+        return opened
     except (OSError, KeyError, ValueError, TypeError, PathNotFound, BadCheckpoint) as error:
         raise StorageProblem(
             f"The analysis in {folder} is damaged ({type(error).__name__}: {error}).",
             next_step="Remove that folder and analyse the dataset again.",
         ) from error
+
+
+def _check_sizes(analysis: Analysis) -> None:
+    """Raises `ValueError` where arrays are not about the same images."""
+    n, k = len(analysis.ids), len(analysis.classes)
+    expected = {
+        "features": (n, analysis.head.d),
+        "logits": (n, k),
+        **dict.fromkeys(("ids", "labels", "splits", "predicted"), (n,)),
+    }
+    shapes = {name: getattr(analysis, name).shape for name in expected}
+    for attribute in analysis.attributes:
+        expected[attribute.name], shapes[attribute.name] = (n,), attribute.codes.shape
+    for name, shape in expected.items():
+        if shapes[name] != shape:
+            raise ValueError(f"{name} has the shape {shapes[name]} instead of {shape}")
 
 
 def _write_names(folder: Path, names: pa.ChunkedArray) -> None:
@@ -485,10 +511,16 @@ def _write_names(folder: Path, names: pa.ChunkedArray) -> None:
     write_array(folder / "name_offsets.npy", thumbnails.offsets_of(np.concatenate(lengths)))
 
 
-def _mapped_names(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    offsets, file = _mapped(folder / "name_offsets.npy"), folder / "names.npy"
+def _mapped_names(folder: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raises `ValueError` where the two files are not whole or do not belong together."""
+    offsets = _mapped(folder / "name_offsets.npy")
+    if offsets.shape != (n + 1,) or offsets.dtype != np.int64:
+        raise ValueError("offsets of other names")
     # names of no bytes cannot be mapped
-    return (_mapped(file) if offsets[-1] else np.empty(0, np.uint8)), offsets
+    content = _mapped(folder / "names.npy") if offsets[-1] else np.empty(0, np.uint8)
+    if content.shape != (offsets[-1],) or content.dtype != np.uint8:
+        raise ValueError("names of another length")
+    return content, offsets
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -4,10 +4,11 @@ import errno
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import files
@@ -70,6 +71,49 @@ def test_object_arrays_are_refused_because_they_would_be_pickled(tmp_path: Path)
     with pytest.raises(ValueError, match="allow_pickle"):
         files.write_array(tmp_path / "a.npy", np.array([{}], dtype=object))
     assert not (tmp_path / "a.npy").exists()
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', ", b"PK\x03\x04 no archive", b"{}", b"\x80\x04K\x00."],
+)
+def test_what_is_no_array_is_one_kind_of_error(tmp_path: Path, content: bytes, mapped: bool) -> None:
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ValueError):  # noqa: PT011
+        files.read_array(tmp_path / "a.npy", mapped=mapped)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, 175), st.binary(max_size=3), st.integers(0, 220), st.booleans())
+def test_no_damage_to_an_array_gives_another_error(place: int, changed: bytes, length: int, mapped: bool) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "a.npy"
+        files.write_array(file, np.arange(12, dtype=np.float32))
+        content = bytearray(file.read_bytes())
+        content[place : place + len(changed)] = changed
+        file.write_bytes(content[:length])
+        try:
+            found = files.read_array(file, mapped=mapped)
+        except (ValueError, MemoryError):
+            return
+        assert isinstance(found, np.ndarray)
+
+
+def test_an_array_that_is_not_there_says_so(tmp_path: Path) -> None:
+    for mapped in (True, False):
+        with pytest.raises(FileNotFoundError):
+            files.read_array(tmp_path / "a.npy", mapped=mapped)
+
+
+def test_use_is_noted_and_what_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    os.utime(tmp_path / "a", (0, 0))
+    files.mark_used(tmp_path / "a")
+    assert (tmp_path / "a").stat().st_mtime > 1e9
+    with pytest.raises(FileNotFoundError):
+        files.mark_used(tmp_path / "b")
 
 
 @given(st.text())

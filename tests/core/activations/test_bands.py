@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,6 +32,32 @@ def test_maximum_falls_in_last_band() -> None:
 def test_outside_and_nan_belong_to_no_band() -> None:
     scores = np.array([-0.1, np.nan, 1.1, np.inf, -np.inf])
     assert bands.assign(scores, np.array([0.0, 1.0])).tolist() == [-1] * 5
+
+
+@settings(deadline=None)
+@given(SCORES | TIED, st.sampled_from([-1.5, 0.0, 0.1, 0.25, 3.0]) | st.floats(allow_nan=False), st.floats(0, 5))
+def test_a_band_never_ends_before_it_begins(scores: np.ndarray, low: float, width: float) -> None:
+    """Not even one that is narrower than what float32 can tell apart, and holds NaN beside it."""
+    ordered = np.sort(scores)
+    for high in (low, low + width, np.nextafter(low, np.inf), np.inf):
+        for closed in (True, False):
+            start, stop = bands.bounds(ordered, low, high, closed=closed)
+            exact = ordered.astype(np.float64)
+            inside = (exact >= low) & ((exact <= high) if closed else (exact < high))
+            assert 0 <= start <= stop
+            assert np.array_equal(np.flatnonzero(inside), np.arange(start, stop))
+
+
+@settings(deadline=None)
+@given(SCORES | TIED, st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=6, unique=True).map(sorted))
+def test_assigning_is_what_comparing_says(scores: np.ndarray, edges: list[float]) -> None:
+    found = bands.assign(scores, np.array(edges))
+    for value, band in zip(scores.astype(np.float64).tolist(), found.tolist(), strict=True):
+        ends = list(pairwise(edges))
+        holding = [i for i, (low, high) in enumerate(ends) if low <= value < high]
+        if value == edges[-1]:
+            holding = [len(ends) - 1]
+        assert [band] == (holding or [-1])
 
 
 def test_float32_scores_are_compared_without_rounding_the_edge() -> None:

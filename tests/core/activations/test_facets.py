@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,20 @@ def test_an_unknown_facet_says_what_exists(analysis: Any, spec: str, said: str) 
     with pytest.raises(NotFound) as caught:
         parse_facet(spec, analysis, states=states)
     assert said in caught.value.next_step
+
+
+def test_spaces_around_the_name_of_an_attribute_do_not_matter(analysis: Any) -> None:
+    spaced = replace(analysis, attributes=(replace(analysis.attributes[0], name=" Place "),))
+    for spec in ("attribute:place", "attribute: Place ", " attribute:PLACE"):
+        facet = parse_facet(spec, spaced)
+        assert facet.spec == "attribute: Place "
+        assert facet.codes.tolist() == PLACE.tolist()
+    chosen = Filter((("attribute: Place ", ("land",)),))
+    for text in (chosen.to_text(), "attribute:Place=land"):
+        assert parse_filter(text, spaced) == chosen
+    found = matching(spaced, chosen)
+    assert found is not None
+    assert np.flatnonzero(found).tolist() == np.flatnonzero(PLACE == 0).tolist()
 
 
 def test_concepts_need_their_tags(analysis: Any) -> None:

@@ -185,6 +185,39 @@ def test_an_axis_increases_and_holds_every_finite_image(values: np.ndarray, bins
     assert histogram(made, edges).counts.sum() == np.isfinite(values).sum()
 
 
+@settings(deadline=None)
+@given(SCORES | CONSTANT)
+def test_where_there_is_no_edge_counting_and_histogram_agree(values: np.ndarray) -> None:
+    for edges in (np.empty(0), np.zeros(1)):
+        counted, drawn = bands.count(values, edges), histogram(make_index(values), edges)
+        assert (counted.below, counted.above, counted.not_a_number) == (drawn.below, drawn.above, drawn.not_a_number)
+        assert counted.below == np.isneginf(values).sum()
+        assert drawn.total == len(values)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rounding_loses_no_image_at_the_ends_of_an_axis_of_z_scores(sign: int) -> None:
+    """Far from zero, mean plus a multiple of the deviation comes out on the wrong side of the outermost images: they
+    lie a float64 apart from what the product gives."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        values = (sign * (1e7 + rng.integers(0, 3, 50))).astype(np.float32)
+        made = make_index(values)
+        for bins in (1, 2, 3, 7):
+            edges = axis_edges(made, bins, scale="z")
+            assert edges[0] <= made.low
+            assert edges[-1] >= made.high
+            assert histogram(made, edges).counts.sum() == 50
+
+
+def test_a_quantile_is_not_pushed_on_by_the_rounding_of_a_product() -> None:
+    """0.07 * 100 is 7.000000000000001 in float64: the eighth image would be taken for the seventh."""
+    made = make_index(np.arange(1, 101, dtype=np.float32))
+    assert [value_at(made, i / 100) for i in range(1, 101)] == list(range(1, 101))
+    # but a share that lies above a whole number, however little, asks for the next image
+    assert value_at(made, 0.07 + 1e-12) == 8.0
+
+
 def test_bins_of_quantiles_hold_equally_many() -> None:
     made = make_index(np.random.default_rng(0).exponential(size=6000).astype(np.float32))
     counted = histogram(made, axis_edges(made, 60, scale="quantile")).counts[0]
@@ -266,35 +299,83 @@ def test_a_filtered_index_is_the_index_of_the_filtered_images(analysis: Any) -> 
 def test_an_index_is_read_back_from_disk_as_it_was_made(analysis: Any) -> None:
     direction = parse_direction("margin:class 1", analysis)
     made, read = open_index(analysis, direction), open_index(analysis, direction)
-    assert isinstance(read.values.base, np.memmap)
+    for mapped in (read.values, read.order):
+        while isinstance(mapped.base, np.ndarray):
+            mapped = mapped.base
+        assert isinstance(mapped, np.memmap)
     for found in (made, read):
         assert np.array_equal(found.values, scores(analysis, direction)[found.order], equal_nan=True)
 
 
-def test_orders_of_earlier_versions_open_and_shrink(analysis: Any) -> None:
+def test_files_of_earlier_versions_are_removed(analysis: Any) -> None:
     direction = parse_direction("logit:class 1", analysis)
-    fresh = open_index(analysis, direction)
-    expected = fresh.order.tolist()
-    file = cache_folder(analysis, direction) / f"{direction.key}.order.npy"
-    np.save(file, np.asarray(fresh.order, dtype=np.int64))
-    again = open_index(analysis, direction)
-    assert again.order.dtype == np.uint32
-    assert again.order.tolist() == expected
-    assert np.load(file).dtype == np.uint32
+    folder = cache_folder(analysis, direction)
+    folder.mkdir(parents=True)
+    for kind in ("values", "order"):
+        np.save(folder / f"{direction.key}.{kind}.npy", np.zeros(300, np.float32))
+    np.save(folder / "feature-deviations.npy", np.zeros(5))
+    found = open_index(analysis, direction)
+    assert np.array_equal(found.values, scores(analysis, direction)[found.order], equal_nan=True)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "feature-deviations.npy",
+        f"{direction.key}.sorted.npy",
+    ]
 
 
-@pytest.mark.parametrize("damage", ["cut off", "another length", "another type", "gone"])
+@pytest.mark.parametrize("damage", ["empty", "cut off", "another length", "another type", "turned", "gone"])
 def test_damaged_files_are_made_again(analysis: Any, damage: str) -> None:
     direction = parse_direction("logit:class 1", analysis)
-    expected = open_index(analysis, direction).order.tolist()
-    file = cache_folder(analysis, direction) / f"{direction.key}.order.npy"
-    if damage == "cut off":
-        file.write_bytes(file.read_bytes()[:200])
-    elif damage == "gone":
+    expected = open_index(analysis, direction)
+    values, order = np.array(expected.values), np.array(expected.order)
+    (file,) = cache_folder(analysis, direction).iterdir()
+    if damage == "gone":
         file.unlink()
+    elif damage in ("empty", "cut off"):
+        # a file of its own: the open one stays as it was mapped
+        content = file.read_bytes()[: 0 if damage == "empty" else 1000]
+        file.unlink()
+        file.write_bytes(content)
     else:
-        np.save(file, np.zeros(9, np.uint32) if damage == "another length" else np.zeros(300, np.float32))
-    assert open_index(analysis, direction).order.tolist() == expected
+        wrong = {"another length": np.zeros((2, 9), np.uint32), "another type": np.zeros((2, 300), np.float32)}
+        file.unlink()
+        np.save(file, wrong.get(damage, np.asfortranarray(np.zeros((2, 300), np.uint32))))
+    for _ in range(2):
+        found = open_index(analysis, direction)
+        np.testing.assert_array_equal(found.values, values)
+        np.testing.assert_array_equal(found.order, order)
+
+
+def test_values_and_order_come_from_the_same_hand(analysis: Any) -> None:
+    """Two processes whose sums differ in the last digit, the second one writing while the first one does."""
+    direction = parse_direction("neuron:0", analysis)
+    versions = [np.random.default_rng(seed).permutation(300).astype(np.float32) for seed in range(2)]
+    turn = iter(versions)
+    written, inner = index.write_array, []
+
+    def interrupted(*arguments: Any) -> None:
+        if not inner:
+            inner.append(None)
+            inner.append(open_index(analysis, direction))
+        written(*arguments)
+
+    with (
+        patch.object(index, "scores", side_effect=lambda *_: next(turn)),
+        patch.object(index, "write_array", side_effect=interrupted),
+    ):
+        found = open_index(analysis, direction)
+    assert np.array_equal(inner[1].values, versions[1][inner[1].order])
+    for read in (found, open_index(analysis, direction)):
+        assert np.array_equal(read.values, versions[0][read.order])
+
+
+def test_a_folder_that_may_not_be_written_to_is_still_read(analysis: Any) -> None:
+    direction = parse_direction("logit:class 1", analysis)
+    expected = open_index(analysis, direction).order.tolist()
+    with (
+        patch("core.files.os.utime", side_effect=PermissionError),
+        patch.object(index, "write_array", side_effect=AssertionError),
+    ):
+        assert open_index(analysis, direction).order.tolist() == expected
 
 
 def test_the_directions_used_longest_ago_are_removed_first(analysis: Any) -> None:

@@ -147,6 +147,22 @@ def test_the_share_of_one_class_and_the_verdict_of_each_neighbour(make_analysis:
     assert (analysis.folder / "sorted" / "feature-deviations.npy").is_file()
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut off", "another length", "another type"])
+def test_damaged_deviations_are_measured_again(make_analysis: AnalysisMaker, damage: str) -> None:
+    analysis = make_analysis(np.random.default_rng(0).normal(size=(50, 6)), np.arange(50) % 2)
+    expected = neighbours(analysis, 3, 5, metric=STANDARDISED)
+    file = analysis.folder / "sorted" / "feature-deviations.npy"
+    whole = file.read_bytes()
+    if damage in ("empty", "cut off"):
+        file.write_bytes(whole[: 0 if damage == "empty" else 140])
+    else:
+        np.save(file, np.ones(5) if damage == "another length" else np.ones(6, dtype=np.float32))
+    found = neighbours(analysis, 3, 5, metric=STANDARDISED)
+    assert found.rows.tolist() == expected.rows.tolist()
+    assert found.distances.tolist() == expected.distances.tolist()
+    assert file.read_bytes() == whole
+
+
 def test_without_neighbours_there_is_no_share(make_analysis: AnalysisMaker) -> None:
     analysis = make_analysis(np.ones((1, 3)), np.zeros(1, dtype=np.int64), classes=("a", "b"))
     assert neighbours(analysis, 0, 12).same_class(analysis.labels, 0) is None

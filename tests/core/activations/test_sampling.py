@@ -58,6 +58,15 @@ def test_a_part_of_the_permutation_is_the_part_of_the_whole(count: int, seed: in
     assert np.array_equal(shuffled(places, count, seed), whole[places])
 
 
+@pytest.mark.parametrize("sizes", [(1000, 1010), (5000, 5100)])
+def test_bands_of_other_sizes_are_shuffled_otherwise(sizes: tuple[int, int]) -> None:
+    """The same seed on two bands, one within the other, must not show the same places of both."""
+    first, second = (shuffled(np.arange(900), count, 3) for count in sizes)
+    assert (np.abs(first - second) < 20).mean() < 0.1
+    # nor must one be the other one scaled
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.2
+
+
 @pytest.mark.parametrize("count", [17, 1500, 2_000_003])
 def test_every_image_comes_equally_often_at_every_place(count: int) -> None:
     """Over 4,000 seeds, first, second and sixtieth place fall evenly into ten parts, and independently."""
@@ -188,6 +197,15 @@ def test_unsure_begins_where_the_two_best_logits_are_nearest(analysis: Any) -> N
     rows = all_rows(analysis, "unsure")
     best = np.sort(analysis.logits[rows].astype(float), axis=1)
     assert (np.diff(best[:, -1] - best[:, -2]) >= -1e-6).all()
+
+
+def test_a_single_class_is_least_sure_where_its_logit_is_lowest(make_analysis) -> None:  # type: ignore[no-untyped-def]
+    analysis = make_analysis(np.random.default_rng(0).normal(size=(200, 3)), np.zeros(200, dtype=int), classes=("a",))
+    for spec in ("logit:a", "neuron:1"):
+        direction = parse_direction(spec, analysis)
+        rows = all_rows(analysis, "unsure", direction=direction, low=-np.inf, high=np.inf)
+        assert len(set(rows)) == 200
+        assert (np.diff(analysis.logits[rows, 0]) >= 0).all()
 
 
 def test_typical_begins_at_the_centre_of_the_band(analysis: Any) -> None:

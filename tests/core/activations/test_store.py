@@ -31,6 +31,7 @@ from core.classifiers.head import Head
 from core.database import DatasetRecord
 from core.datasets.dataset import Attribute, Dataset, Problem
 from core.errors import ClassMismatch, NotFound, StorageProblem
+from core.files import mark_used
 from core.workspace import Workspace, open_workspace
 
 MODEL = ModelFacts(
@@ -220,6 +221,45 @@ def test_damaged_analysis_says_what_to_do(workspace: Workspace, analysis: Analys
         open_analysis(workspace, "damaged")
 
 
+@pytest.mark.parametrize("name", ["features", "logits", "ids", "labels", "splits", "predicted", "attributes/*"])
+@pytest.mark.parametrize("damage", ["empty", "cut off", "other images"])
+def test_damaged_arrays_say_what_to_do(workspace: Workspace, analysis: Analysis, name: str, damage: str) -> None:
+    damaged = workspace.analyses / "damaged"
+    shutil.copytree(analysis.folder, damaged)
+    (file,) = damaged.glob(f"{name}.npy")
+    if damage == "other images":
+        np.save(file, np.load(file)[:-1])
+    else:
+        file.write_bytes(file.read_bytes()[: 0 if damage == "empty" else 100])
+    with pytest.raises(StorageProblem, match="damaged") as caught:
+        open_analysis(workspace, "damaged")
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["names.npy", "name_offsets.npy"])
+@pytest.mark.parametrize("damage", ["empty", "cut off", "another length", "another type"])
+def test_damaged_names_are_made_again(analysis: Analysis, name: str, damage: str) -> None:
+    file = analysis.folder / name
+    whole = np.load(file)
+    if damage in ("empty", "cut off"):
+        file.write_bytes(file.read_bytes()[: 0 if damage == "empty" else 130])
+    else:
+        np.save(file, whole[:-1] if damage == "another length" else whole.astype(np.float32))
+    assert replace(analysis).image_names([7, 0]) == ["é/7 x.png", "é/0 x.png"]
+    assert np.array_equal(np.load(file), whole)
+
+
+def test_an_id_made_of_the_content_follows_the_logits_too(workspace: Workspace, dataset: Dataset) -> None:
+    """Without logits they come from the head: another head is another analysis, and saying them changes nothing."""
+    features = features_for(dataset)
+    first = write_analysis(workspace, dataset, features=features, head=HEAD)
+    other = write_analysis(workspace, dataset, features=features, head=Head(HEAD.weight, HEAD.bias + 1))
+    said = write_analysis(workspace, dataset, features=features, head=HEAD, logits=HEAD.logits(features))
+    assert first.id != other.id
+    assert said.id == first.id
+    assert np.array_equal(open_analysis(workspace, first.id).logits, HEAD.logits(features))
+
+
 def test_object_arrays_are_never_unpickled(workspace: Workspace, analysis: Analysis) -> None:
     np.save(analysis.folder / "labels.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     shutil.copytree(analysis.folder, workspace.analyses / "hostile")
@@ -343,11 +383,39 @@ def test_logits_are_sorted_per_last_layer_and_features_once(larger: Analysis) ->
 
 
 @pytest.mark.parametrize("damage", ["logits.npy", "predicted.npy"])
-def test_damaged_logits_of_a_last_layer_are_made_again(analysis: Analysis, damage: str) -> None:
+@pytest.mark.parametrize("content", [b"nothing", b""])
+def test_damaged_logits_of_a_last_layer_are_made_again(analysis: Analysis, damage: str, content: bytes) -> None:
     other = with_head(analysis, OTHER, "after")
     assert other.other_head is not None
-    (other.other_head / damage).write_bytes(b"nothing")
+    (other.other_head / damage).unlink()
+    (other.other_head / damage).write_bytes(content)
     assert np.array_equal(with_head(analysis, OTHER, "after").logits, OTHER.logits(analysis.features))
+
+
+def test_a_last_layer_that_another_process_removes_meanwhile_is_made_again(analysis: Analysis) -> None:
+    """The folder goes right after its logits were opened, when its use is to be noted."""
+    taken = []
+
+    def removed_once(folder: Path) -> None:
+        if not taken:
+            taken.append(folder)
+            shutil.rmtree(folder)
+        mark_used(folder)
+
+    with patch.object(store, "mark_used", side_effect=removed_once):
+        other = with_head(analysis, OTHER, "after")
+    assert taken == [other.other_head]
+    assert taken[0].is_dir()
+    assert np.array_equal(other.logits, OTHER.logits(analysis.features))
+
+
+def test_a_last_layer_that_cannot_be_kept_is_told(analysis: Analysis) -> None:
+    with (
+        patch.object(store, "mark_used", side_effect=FileNotFoundError),
+        pytest.raises(StorageProblem, match="cannot be kept") as caught,
+    ):
+        with_head(analysis, OTHER, "after")
+    assert caught.value.next_step
 
 
 def test_the_last_layers_used_longest_ago_are_removed(analysis: Analysis) -> None:
