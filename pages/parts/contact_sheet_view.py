@@ -77,7 +77,7 @@ class SheetBar:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A band: low <= activation < high. label: "top", "mid" or ""."""
+    """A band: low <= activation < high, <= high where closed. label: "top", "mid" or ""."""
 
     low: float
     high: float
@@ -85,6 +85,22 @@ class SheetRow:
     label: str
     bars: tuple[SheetBar, ...]
     images: tuple[SheetImage, ...]
+    closed: bool = False
+
+    @property
+    def last(self) -> float:
+        """The greatest activation that the band may hold: low <= activation <= last are exactly its images.
+
+        Activations are float32: below an edge that belongs to the next band, there is a last one. A band too narrow
+        for any ends at its low end.
+        """
+        if self.closed:
+            return self.high
+        with np.errstate(over="ignore"):
+            below = np.float32(self.high)
+        if float(below) >= self.high:
+            below = np.nextafter(below, np.float32(-np.inf))
+        return max(self.low, float(below))
 
 
 @dataclass(frozen=True)
@@ -115,8 +131,9 @@ def contact_sheet(
     on_open_image: Callable[[int], None],
     on_open_band: Callable[[float, float], None],
 ) -> None:
-    """Draw the bands. on_open_image: called with the id of an image that is clicked; on_open_band: with the ends of a
-    band whose heading is clicked. Both are callbacks: they run before the page's script does."""
+    """Draw the bands. on_open_image: called with the id of an image that is clicked; on_open_band: with the least and
+    the greatest activation of a band whose heading is clicked, both of them in it. Both are callbacks: they run before
+    the page's script does."""
     _component(
         key=key,
         data=sheet_data(view),
@@ -144,6 +161,7 @@ def sheet_view(analysis: Analysis, sheet: ContactSheet) -> SheetView:
                     ),
                 ),
                 images=_images(analysis, band.rows),
+                closed=band.closed,
             )
             for band in sheet.bands
         ),
@@ -197,7 +215,7 @@ def _deliver(
     elif message.get("kind") == "band":
         ends = (message.get("low"), message.get("high"))
         if found_row := next((row for row in view.rows if (row.low, row.high) == ends), None):
-            on_open_band(found_row.low, found_row.high)
+            on_open_band(found_row.low, found_row.last)
     else:
         log.warning("contact sheet: a message of no known kind; dropped")
 

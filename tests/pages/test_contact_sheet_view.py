@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from hypothesis.extra import numpy as arrays
 from streamlit.testing.v1 import AppTest
 
 from core.activations.contact_sheet import ContactSheet, SheetBand, contact_sheet, sheet_edges
 from core.activations.directions import parse_direction
 from core.activations.facets import parse_facet
-from core.activations.index import open_index
+from core.activations.index import make_index, open_index, positions
 from core.activations.store import Analysis
 from pages.parts import contact_sheet_view as view
 from pages.parts.contact_sheet_view import SheetImage, SheetRow, SheetView, sheet_data, sheet_view
@@ -110,7 +113,42 @@ def opened(message: object) -> list[tuple[Any, ...]]:
 
 def test_a_click_opens_what_is_on_the_sheet() -> None:
     assert opened({"kind": "image", "id": 7}) == [("image", 7)]
-    assert opened({"kind": "band", "low": 0.5, "high": 1.5}) == [("band", 0.5, 1.5)]
+    assert opened({"kind": "band", "low": 0.5, "high": 1.5}) == [("band", 0.5, float(np.nextafter(np.float32(1.5), 0)))]
+
+
+TIED = some.sampled_from([-1.5, 0.0, 0.1, 1.0, 1.0 + 2**-23, 3.0, 1e30])
+ENDS = TIED | some.floats(-2, 4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    arrays.arrays(np.float32, some.integers(1, 40), elements=TIED.map(lambda value: float(np.float32(value)))),
+    some.tuples(ENDS, ENDS).map(sorted),
+    some.booleans(),
+)
+def test_an_opened_band_holds_exactly_the_images_of_its_heading(
+    values: np.ndarray, ends: list[float], closed: bool
+) -> None:
+    """Also where images stand on the edge to the next band, and where the edge is no float32."""
+    low, high = ends
+    index = make_index(values)
+    start, stop = positions(index, low, high, closed=closed)
+    row = SheetRow(low, high, stop - start, "", (), (), closed=closed)
+    if row.count:
+        assert positions(index, row.low, row.last, closed=True) == (start, stop)
+    assert low <= row.last <= high
+
+
+def test_bands_of_a_sheet_say_which_of_them_holds_its_high_end(planted: Analysis) -> None:
+    direction = parse_direction("logit:waterbird", planted)
+    index = make_index(np.repeat(np.arange(4, dtype=np.float32), 150))
+    made = contact_sheet(planted, direction, index, np.arange(4.0), facets=[], per_band=2, seed=0)
+    rows = sheet_view(planted, made).rows
+    assert [row.count for row in rows] == [300, 150, 150]
+    assert (rows[0].low, rows[0].last) == (2.0, 3.0)
+    for row in rows:
+        start, stop = positions(index, row.low, row.last, closed=True)
+        assert stop - start == row.count
 
 
 @pytest.mark.parametrize(
