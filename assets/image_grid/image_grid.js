@@ -335,6 +335,7 @@ function createGrid(parentElement, store) {
     const hadFocus = tiles.contains(parentElement.activeElement)
     data = next
     outbox.acknowledge(data.ack)
+    outbox.resume()
 
     const before = order
     order = data.images.map(image => image.id)
@@ -447,17 +448,15 @@ function createGrid(parentElement, store) {
   function press(event) {
     const onTile = event.target.closest?.(".tile") !== null
     const command = event.ctrlKey || event.metaKey
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
-    const digit = digitOf(event)
+    const [key, digit, letter, zoom] = [event.key, digitOf(event), letterOf(event), zoomOf(event)]
 
     if (key === "Escape") return escape()
     if (asked) return false
-    if (key === "a" && !event.altKey) return perform(event.shiftKey ? "everything" : "all"), true
-    if (data.toolbar && key === "z" && !event.altKey) return simple(event.shiftKey ? "redo" : "undo"), true
-    if (data.toolbar && key === "y" && !event.altKey) return simple("redo"), true
+    if (letter === "a" && !event.altKey) return perform(event.shiftKey ? "everything" : "all"), true
+    if (data.toolbar && letter === "z" && !event.altKey) return simple(event.shiftKey ? "redo" : "undo"), true
+    if (data.toolbar && letter === "y" && !event.altKey) return simple("redo"), true
     if (command || event.altKey || !order.length) return false // Ctrl with + or - zooms the whole page
-    if (key === "+" || key === "=") return perform("larger"), true
-    if (key === "-" || key === "_") return perform("smaller"), true
+    if (zoom) return perform(zoom > 0 ? "larger" : "smaller"), true
     const to = { PageDown: "next", ".": "next", PageUp: "previous", ",": "previous" }[key]
     if (to && data.paging && data.paging.pages > 1) return perform(to), true
     const subject = onTile ? [order[focused]] : []
@@ -638,14 +637,16 @@ function createGrid(parentElement, store) {
     drawPictures,
     update,
     leave() {
-      outbox.flush()
       dragging.stop()
       removeSkipLink()
       barHeight.disconnect()
       clearTimeout(reportTimer)
       document.removeEventListener("pointerdown", elsewhere, true)
       window.removeEventListener("pagehide", away)
-      if (mounted.get(store) === grid) mounted.delete(store)
+      // another one of the same store may have come first: then it is that one's
+      if (mounted.get(store) !== grid) return
+      outbox.rest()
+      mounted.delete(store)
     },
   }
   mounted.set(store, grid)

@@ -1,5 +1,8 @@
 // Events on their way to Python: none lost, none delivered twice, tags shown before they are saved.
 
+/** What a person would find not done later. The rest, as looking at an image, is of the moment it was asked in. */
+const LASTING = ["tag", "undo", "redo"]
+
 /**
  * Keep events until they are acknowledged; one message is under way at a time and carries all that wait.
  *
@@ -13,6 +16,7 @@ export function createOutbox({ client, transmit, retryMs = 4000, timers = global
   let attempt = 0
   let patience = retryMs
   let timer = null
+  let resting = false
 
   function handOver() {
     underWay = waiting.at(-1).seq
@@ -31,7 +35,7 @@ export function createOutbox({ client, transmit, retryMs = 4000, timers = global
     push(event) {
       number += 1
       waiting = [...waiting, { ...event, seq: number }]
-      if (!underWay) handOver()
+      if (!underWay && !resting) handOver()
       return number
     },
     /** Python has delivered everything up to `seq`; sends what has gathered meanwhile. */
@@ -42,11 +46,29 @@ export function createOutbox({ client, transmit, retryMs = 4000, timers = global
       timers.clearTimeout(timer)
       underWay = 0
       patience = retryMs
-      if (waiting.length) handOver()
+      if (waiting.length && !resting) handOver()
     },
     /** Send what waits without waiting for an answer: the person is about to leave. */
     flush() {
-      if (waiting.length && waiting.at(-1).seq > underWay) handOver()
+      if (!resting && waiting.length && waiting.at(-1).seq > underWay) handOver()
+    },
+    /**
+     * Nobody answers from now on: what waits is sent once more if it never was, and not repeated. Of what is not
+     * answered by then, only tags and their undoing are kept.
+     */
+    rest() {
+      this.flush()
+      resting = true
+      timers.clearTimeout(timer)
+      underWay = 0
+      patience = retryMs
+      waiting = waiting.filter(event => LASTING.includes(event.kind))
+    },
+    /** Somebody answers again: hand over what is still waiting. To be called after the latest `acknowledge`. */
+    resume() {
+      if (!resting) return
+      resting = false
+      if (waiting.length) handOver()
     },
     /** A number that differs in every message, so that Streamlit sees each as a change. */
     nextAttempt() {

@@ -99,9 +99,3 @@ export function edgeSpeed(y, top, bottom, zone = 56, most = 20) {
   if (y > bottom - zone) return Math.ceil(most * Math.min(1, (y - bottom + zone) / zone))
   return 0
 }
-
-/** The number key of an event, 1..9, wherever the layout puts digits; 0 if it is none. */
-export function digitOf(event) {
-  const match = /^(?:Digit|Numpad)([1-9])$/.exec(event.code || "")
-  return match ? Number(match[1]) : 0
-}

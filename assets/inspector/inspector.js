@@ -219,7 +219,7 @@ function createInspector(parentElement, store) {
     } else if (!field && meaning(event)) perform(meaning(event))
     else {
       // Streamlit's shortcuts (r reruns, c clears caches) are for the page
-      if (/^[a-z]$/i.test(event.key) && !event.ctrlKey && !event.metaKey && !field) event.stopImmediatePropagation()
+      if (letterOf(event) && !event.ctrlKey && !event.metaKey && !field) event.stopImmediatePropagation()
       return
     }
     event.preventDefault()
@@ -237,6 +237,7 @@ function createInspector(parentElement, store) {
       store.transmit = message => setStateValue("up", message)
       const seq = data.ack?.[outbox.client]
       if (seq) outbox.acknowledge({ client: outbox.client, seq })
+      outbox.resume()
       const last = outbox.waiting.filter(event => event.kind === "go").at(-1)
       if (!last) target = { image: data.image, anchor: data.anchor }
       draw("facts")
@@ -246,11 +247,14 @@ function createInspector(parentElement, store) {
       }
     },
     leave() {
-      outbox.flush()
       picture.leave()
       window.removeEventListener("keydown", press, true)
       window.removeEventListener("pagehide", away)
-      if (store.mounted === shown) store.mounted = null
+      // another one of the same store may have come first: then it is that one's
+      if (store.mounted === shown) {
+        outbox.rest()
+        store.mounted = null
+      }
       setTimeout(focusImage, FOCUS_BACK_MS, data?.image)
     },
   }

@@ -22,18 +22,19 @@ export function positionText({ image, anchor, ids, before, total }) {
 }
 
 /** What a key asks for: {kind, ...}, or null. */
-export function meaning({ key, code, shiftKey, ctrlKey, metaKey, altKey }) {
-  const small = key.length === 1 ? key.toLowerCase() : key
-  if ((ctrlKey || metaKey) && !altKey && small === "z") return { kind: shiftKey ? "redo" : "undo" }
+export function meaning(event) {
+  const { key, code, shiftKey, ctrlKey, metaKey, altKey } = event
+  const letter = letterOf(event)
+  if ((ctrlKey || metaKey) && !altKey && letter === "z") return { kind: shiftKey ? "redo" : "undo" }
   if (ctrlKey || metaKey || altKey) return null
-  if (small === "z") return { kind: shiftKey ? "redo" : "undo" }
-  if (small === "y") return { kind: "redo" }
-  if (small === "h") return { kind: "heat" }
-  if (small === "ArrowLeft") return { kind: "previous" }
-  if (small === "ArrowRight") return { kind: "next" }
-  const digit = /^(?:Digit|Numpad)(\d)$/.exec(code ?? "")?.[1]
-  if (digit === undefined) return null
-  return digit === "0" ? { kind: "clear" } : { kind: "tag", place: Number(digit) - 1, present: !shiftKey }
+  if (letter === "z") return { kind: shiftKey ? "redo" : "undo" }
+  if (letter === "y") return { kind: "redo" }
+  if (letter === "h") return { kind: "heat" }
+  if (key === "ArrowLeft") return { kind: "previous" }
+  if (key === "ArrowRight") return { kind: "next" }
+  if (/^(Digit|Numpad)0$/.test(code)) return { kind: "clear" }
+  const digit = digitOf(event)
+  return digit ? { kind: "tag", place: digit - 1, present: !shiftKey } : null
 }
 
 /** The path of a histogram's area in a box 0..width, 0..height; counts may be empty or all zero. */

@@ -58,6 +58,25 @@ class Standing:
         }
 
 
+@dataclass(frozen=True)
+class Company:
+    """What some images are next to one of them: how many, how many share its label, on how many the model is right."""
+
+    images: int
+    same: int
+    right: int
+
+
+def company(analysis: Analysis, row: int, others: np.ndarray) -> Company:
+    """others: (m,) int rows, such as the nearest images of `row`; m may be 0."""
+    labels = analysis.labels[others]
+    return Company(
+        images=len(labels),
+        same=int(np.count_nonzero(labels == analysis.labels[row])),
+        right=int(np.count_nonzero(labels == analysis.predicted[others])),
+    )
+
+
 def standing(analysis: Analysis, direction: Direction, row: int) -> Standing:
     """Where the image of a row stands. Sorts the direction's activations on first use, as looking at its bands does."""
     return place(open_index(analysis, direction), direction, row, analysis.labels)

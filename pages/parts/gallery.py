@@ -11,9 +11,10 @@ import numpy as np
 import streamlit as st
 
 from core.activations.directions import parse_direction
+from core.activations.standing import probabilities, strongest_first
 from core.concepts.concept import list_concepts
 from core.concepts.probes import concept_direction
-from core.concepts.tags import redo, tag, tags_of, undo
+from core.concepts.tags import tag, tags_of
 from core.datasets.dataset import SPLITS
 from core.errors import MidbandError
 from pages.parts import inspector, notices, problem, state
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from core.activations.directions import Direction
     from core.activations.store import Analysis
 
+# in the session: (key of the grid, id of the image) that somebody wants to look at closer
 OPENED = "image_opened"
 LATE = "What is shown changed before that tag arrived, so nothing was tagged. Please look again and repeat it."
 # one tag is one row of the database; so many take a few seconds
@@ -42,9 +44,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Shown:
-    """What an event of the grid may refer to. ids: the images of this page, in their order."""
+    """What an event of the grid may refer to. ids: the images of this page, in their order. key: the grid's."""
 
     place: Place
+    key: str = ""
     ids: tuple[int, ...] = ()
     on_page: Callable[[int], None] | None = None
     everything: Callable[[], np.ndarray] | None = None
@@ -58,6 +61,7 @@ def show(
     values: np.ndarray | None = None,
     notes: Sequence[str] | None = None,
     place: Place | None = None,
+    direction: Direction | None = None,
     empty: str = "No images to show.",
     toolbar: bool = True,
     rest_absent: bool = False,
@@ -73,6 +77,7 @@ def show(
 ) -> None:
     """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
 
+    place: kept with what is tagged here. direction: the one of `place`, for a closer look; read from there if absent.
     predicted: (m,) classes to show in place of the analysis's own predictions.
     total, page, pages, scope, within: where these images stand among all, as `image_grid` takes them.
     on_page: called with the number, from 0, of the page asked for; a callback, like `on_event` of the grid.
@@ -82,6 +87,7 @@ def show(
     few = (len(rows) if total is None else total) <= MOST_AT_ONCE
     shown = Shown(
         place or Place(),
+        key=key,
         ids=tuple(int(i) for i in analysis.ids[rows]),
         on_page=on_page,
         everything=everything,
@@ -104,8 +110,12 @@ def show(
         everything=everything is not None and few,
         reason="" if few or everything is None else TOO_MANY,
     )
-    if (opened := st.session_state.pop(OPENED, None)) is not None:
-        inspector.open_dialog(analysis, opened, direction=_direction(analysis, shown.place), ids=shown.ids)
+    # a page may show several grids: what was opened in one is looked at with its analysis, direction and neighbours
+    grid, opened = st.session_state.get(OPENED, ("", 0))
+    if grid == key:
+        del st.session_state[OPENED]
+        along = direction or _direction(analysis, shown.place)
+        inspector.open_dialog(analysis, opened, direction=along, ids=shown.ids)
 
 
 def grid_images(
@@ -138,15 +148,13 @@ def grid_images(
 
 
 def _on_event(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
-    workspace = state.workspace()
     if event.kind == "open":
-        st.session_state[OPENED] = event.ids[0]
+        st.session_state[OPENED] = (shown.key, event.ids[0])
     elif event.kind == "page":
         if shown.on_page:
             shown.on_page(event.page)
     elif event.kind in ("undo", "redo"):
-        taken = (undo if event.kind == "undo" else redo)(workspace, analysis.dataset_id)
-        _tell(event.kind, taken)
+        inspector.take_back(analysis, event.kind)
     elif event.kind == "tag":
         _tag(analysis, shown, event)
     else:
@@ -160,6 +168,9 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
         return
     if event.everything:
         rows = np.empty(0, dtype=np.int64) if shown.everything is None else shown.everything()
+        if len(rows) > MOST_AT_ONCE:
+            notices.say(TOO_MANY, ":material/info:")
+            return
         if len(rows) != event.total:
             notices.say(LATE, ":material/info:")
             return
@@ -196,14 +207,13 @@ def _direction(analysis: Analysis, place: Place) -> Direction | None:
 
 def _details(analysis: Analysis, rows: np.ndarray, *, own: bool) -> list[tuple[str, ...]]:
     """Per row, what a hover adds to label, prediction and activation. own: the predictions are the analysis's own."""
-    logits = np.asarray(analysis.logits[rows], dtype=np.float64)
-    sure = 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1) if len(rows) else np.empty(0)
     lines: list[tuple[str, ...]] = []
-    for place, row in enumerate(rows):
+    for row, logits in zip(rows, analysis.logits[rows], strict=True):
         facts = []
         if own and analysis.k > 1:
-            second, first = np.partition(logits[place], -2)[-2:]
-            facts.append(f"probability {percent(float(sure[place]))}, margin over the runner-up {first - second:.2f}")
+            best, second = strongest_first(logits)[:2]
+            sure, margin = float(probabilities(logits)[best]), float(logits[best]) - float(logits[second])
+            facts.append(f"probability {percent(sure)}, margin over the runner-up {margin:.2f}")
         facts.extend(
             f"{attribute.name}: {attribute.values[attribute.codes[row]]}"
             for attribute in analysis.attributes
@@ -212,11 +222,3 @@ def _details(analysis: Analysis, rows: np.ndarray, *, own: bool) -> list[tuple[s
         facts.append(f"split {SPLITS[analysis.splits[row]]}")
         lines.append(tuple(facts))
     return lines
-
-
-def _tell(kind: str, action: object) -> None:
-    if action is None:
-        notices.say(f"Nothing to {kind}.", ":material/info:")
-        return
-    verb = "Took back" if kind == "undo" else "Brought back"
-    notices.say(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", f":material/{kind}:")

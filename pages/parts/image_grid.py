@@ -57,6 +57,7 @@ _component = st.components.v2.component(
     js=source(
         "image_grid",
         "dom.js",
+        "keys.js",
         "selection.js",
         "paging.js",
         "outbox.js",

@@ -32,6 +32,7 @@ from core.activations import neighbours as searching
 from core.activations.directions import Direction, parse_direction
 from core.activations.standing import (
     Standing,
+    company,
     probabilities,
     standings,
     strongest_first,
@@ -79,7 +80,7 @@ _component = st.components.v2.component(
     css=source("inspector", "inspector.css"),
     js="\n".join(
         [
-            source("image_grid", "dom.js", "outbox.js"),
+            source("image_grid", "dom.js", "keys.js", "outbox.js"),
             source("inspector", "words.js", "picture.js", "facts.js", "around.js", "inspector.js"),
         ]
     ),
@@ -280,14 +281,11 @@ def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) 
 
     found = searching.neighbours(analysis, row, NEIGHBOURS, metric=metric, progress=let_go)
     label = int(analysis.labels[row])
-    share = found.same_class(analysis.labels, label)
-    right = int((analysis.predicted[found.rows] == analysis.labels[found.rows]).sum())
-    m = len(found.rows)
-    same = int((analysis.labels[found.rows] == label).sum())
+    near = company(analysis, row, found.rows)
     sentence = (
-        "Its features are not all finite, so nothing is near it."
-        if share is None
-        else f"{same} of {m} are labelled {analysis.classes[label]}; the model is right on {right}."
+        f"{near.same} of {near.images} are labelled {analysis.classes[label]}; the model is right on {near.right}."
+        if near.images
+        else "Its features are not all finite, so nothing is near it."
     )
     names = analysis.image_names(found.rows)
     return {
@@ -296,16 +294,16 @@ def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) 
         "sentence": sentence,
         "items": [
             {
-                "id": int(analysis.ids[near]),
-                "url": _url(analysis.thumbnail(near), "webp"),
+                "id": int(analysis.ids[other]),
+                "url": _url(analysis.thumbnail(other), "webp"),
                 "name": names[place],
-                "label": analysis.classes[analysis.labels[near]],
-                "predicted": analysis.classes[analysis.predicted[near]],
-                "correct": bool(analysis.labels[near] == analysis.predicted[near]),
-                "same": bool(analysis.labels[near] == label),
+                "label": analysis.classes[analysis.labels[other]],
+                "predicted": analysis.classes[analysis.predicted[other]],
+                "correct": bool(analysis.labels[other] == analysis.predicted[other]),
+                "same": bool(analysis.labels[other] == label),
                 "distance": f"{distance:.3g}",
             }
-            for place, (near, distance) in enumerate(zip(found.rows, found.distances, strict=True))
+            for place, (other, distance) in enumerate(zip(found.rows, found.distances, strict=True))
         ],
     }
 
@@ -492,7 +490,7 @@ def _act(analysis: Analysis, ids: tuple[int, ...], event: dict[str, Any]) -> Non
     elif kind == "tag":
         _tag(analysis, event)
     elif kind in ("undo", "redo"):
-        _take_back(analysis, kind)
+        take_back(analysis, kind)
     elif kind == "heat" and isinstance(value, bool):
         taste.heat = value
     elif kind == "choice" and value in (PREDICTED, LABEL, RUNNER_UP, DIFFERENCE):
@@ -513,7 +511,8 @@ def _tag(analysis: Analysis, event: dict[str, Any]) -> None:
         tag(state.workspace(), analysis, concepts[event["concept"]], analysis.rows_of(images), present)
 
 
-def _take_back(analysis: Analysis, kind: str) -> None:
+def take_back(analysis: Analysis, kind: str) -> None:
+    """Undo or redo the last tagging of the dataset, as `kind` says, and tell what it was."""
     action = (undo if kind == "undo" else redo)(state.workspace(), analysis.dataset_id)
     if action is None:
         notices.say(f"Nothing to {kind}.", ":material/info:")

@@ -246,6 +246,37 @@ def test_a_tag_survives_a_click_elsewhere_right_after_it(grid: Page) -> None:
     expect(tile(grid, 0)).to_have_attribute("data-id", "60")
 
 
+def test_a_grid_that_was_left_lets_the_next_page_rest(grid: Page) -> None:
+    """What was tagged last was never answered: the grid was gone by then."""
+    tile(grid, 3).focus()
+    grid.keyboard.press("1")
+    grid.get_by_text("Elsewhere", exact=True).click()
+    expect(grid.locator(".tile")).to_have_count(0)
+    held = wait_for_kinds(grid, ["tag"])
+    grid.wait_for_timeout(500)  # the run that the leaving itself may have asked for
+    runs = in_python(grid)["runs"]
+    grid.wait_for_timeout(4500)  # the first repetition would have come after four seconds
+    assert in_python(grid) == held | {"runs": runs}
+    grid.get_by_text("Elsewhere", exact=True).click()
+    expect(tile(grid, 3).locator(".chip")).to_have_count(1)
+    wait_for(grid, tags=[[3, 1, True]])
+    assert len(in_python(grid)["events"]) == 1
+
+
+def test_letters_mean_the_same_on_a_cyrillic_keyboard(grid: Page) -> None:
+    tile(grid, 0).focus()
+    grid.keyboard.press("1")
+    wait_for(grid, tags=[[0, 1, True]])
+    for key, code in (("ф", "KeyA"), ("я", "KeyZ")):
+        grid.locator(".tile:focus").evaluate(
+            "(tile, [key, code]) => tile.dispatchEvent(new KeyboardEvent('keydown', "
+            "{ key, code, bubbles: true, composed: true, cancelable: true }))",
+            [key, code],
+        )
+    wait_for(grid, tags=[])
+    assert len(selected(grid)) == 60
+
+
 def test_streamlits_shortcuts_do_not_fire_from_the_grid(grid: Page) -> None:
     tile(grid, 0).focus()
     grid.keyboard.press("c")

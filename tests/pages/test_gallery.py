@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import streamlit as st
 
+from core.activations.directions import Direction, parse_direction
 from core.activations.store import Analysis
 from core.concepts.concept import Concept, create_concept
 from core.concepts.tags import PRESENT, UNTAGGED, tag_states, undo
+from core.database import TagAction
 from core.workspace import Workspace
-from pages.parts import gallery, notices
+from pages.parts import gallery, inspector, notices
 from pages.parts.gallery import Place, Shown
 from pages.parts.image_grid import GridEvent
 
@@ -106,3 +109,116 @@ def test_the_direction_looked_along_is_found_again(planted: Analysis, water: Con
     assert found.spec == "logit:waterbird"
     assert gallery._direction(planted, Place("logit:penguin")) is None
     assert gallery._direction(planted, Place()) is None
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """What `gallery.show` asks of each grid, by its key."""
+    asked: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr(gallery, "image_grid", lambda key, images, concepts, **rest: asked.update({key: rest}))
+    return asked
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Every closer look that was asked for: analysis, image, spec of the direction, ids around it."""
+    asked: list[tuple[Any, ...]] = []
+
+    def look(analysis: Analysis, image: int, *, direction: Direction | None, ids: tuple[int, ...]) -> None:
+        asked.append((analysis, image, direction and direction.spec, ids))
+
+    monkeypatch.setattr(inspector, "open_dialog", look)
+    st.session_state.pop(gallery.OPENED, None)
+    return asked
+
+
+def test_of_two_grids_the_one_that_was_used_opens_its_image(
+    planted: Analysis, water: Concept, drawn: dict[str, Any], looked: list[Any]
+) -> None:
+    other = replace(planted)
+
+    def page() -> None:
+        gallery.show(planted, np.arange(3), key="left", place=Place("logit:landbird"))
+        gallery.show(other, np.arange(5), key="right", place=Place("logit:waterbird"))
+
+    page()
+    image = int(planted.ids[1])  # both grids show it
+    drawn["right"]["on_event"](GridEvent("open", (image,)))
+    page()
+    [(analysis, opened, spec, ids)] = looked
+    assert analysis is other
+    assert (opened, spec) == (image, "logit:waterbird")
+    assert ids == tuple(planted.ids[:5].tolist())
+    page()
+    assert len(looked) == 1, "once is enough"
+    drawn["left"]["on_event"](GridEvent("open", (image,)))
+    page()
+    assert looked[-1][0] is planted
+    assert looked[-1][2] == "logit:landbird"
+
+
+def test_a_direction_at_hand_is_not_made_again(
+    planted: Analysis, water: Concept, drawn: dict[str, Any], looked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "parse_direction", lambda *given, **rest: pytest.fail("made again"))
+    known = parse_direction("neuron:2", planted)
+    st.session_state[gallery.OPENED] = ("grid", 0)
+    gallery.show(planted, np.arange(3), key="grid", place=Place("concept:water"), direction=known)
+    assert looked[0][2] == "neuron:2"
+
+
+def actions(workspace: Workspace) -> list[TagAction]:
+    with workspace.reading() as session:
+        return list(session.query(TagAction).order_by(TagAction.id))
+
+
+def test_a_tag_remembers_the_band_that_was_looked_at(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    one = (int(planted.ids[3]),)
+    gallery._on_event(planted, Shown(Place("neuron:4", -0.25, 1.5)), GridEvent("tag", one, water.id, True))
+    gallery._on_event(planted, shown(), whole_band(water, False))
+    gallery._on_event(planted, Shown(Place()), GridEvent("tag", one, water.id, None))
+    assert [(action.direction, action.low, action.high) for action in actions(workspace)] == [
+        ("neuron:4", -0.25, 1.5),
+        ("logit:waterbird", -1.0, 1.0),
+        (None, None, None),
+    ]
+
+
+def test_a_whole_band_of_several_pages_is_tagged_through_the_grid_and_nothing_outside(
+    workspace: Workspace, planted: Analysis, water: Concept, drawn: dict[str, Any]
+) -> None:
+    gallery.show(planted, BAND[:10], key="grid", total=len(BAND), pages=8, scope="mid", everything=lambda: BAND)
+    assert drawn["grid"]["everything"]
+    drawn["grid"]["on_event"](whole_band(water))
+    assert np.flatnonzero(tag_states(workspace, planted, water) != UNTAGGED).tolist() == BAND.tolist()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_too_many_images_are_not_tagged_at_once(
+    workspace: Workspace,
+    planted: Analysis,
+    water: Concept,
+    drawn: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    more: int,
+) -> None:
+    monkeypatch.setattr(gallery, "MOST_AT_ONCE", len(BAND) - more)
+    gallery.show(planted, BAND[:10], key="grid", total=len(BAND), pages=8, scope="mid", everything=lambda: BAND)
+    assert drawn["grid"]["everything"] is not bool(more)
+    assert drawn["grid"]["reason"] == (gallery.TOO_MANY if more else "")
+    # a browser may ask all the same
+    drawn["grid"]["on_event"](whole_band(water))
+    tagged = int((tag_states(workspace, planted, water) == PRESENT).sum())
+    assert tagged == (0 if more else len(BAND))
+    assert (st.session_state[notices.KEPT][0][0] == gallery.TOO_MANY) is bool(more)
+
+
+@pytest.mark.parametrize("event", ["undo", "redo"])
+def test_what_is_taken_back_is_told(planted: Analysis, water: Concept, event: Any) -> None:
+    gallery._on_event(planted, shown(), whole_band(water))
+    st.session_state.pop(notices.KEPT)
+    gallery._on_event(planted, shown(), GridEvent("undo"))
+    if event == "redo":
+        gallery._on_event(planted, shown(), GridEvent("redo"))
+    said = [told[0] for told in st.session_state[notices.KEPT]]
+    assert said[-1] == f"{'Took back' if event == 'undo' else 'Brought back'}: water on 80 images."

@@ -28,6 +28,7 @@ state.setdefault("tags", {})  # (image, concept) -> bool
 state.setdefault("history", [])
 state.setdefault("events", [])
 state.setdefault("page", 0)
+state.setdefault("runs", 0)
 
 
 def on_event(event: GridEvent) -> None:
@@ -47,6 +48,10 @@ def on_event(event: GridEvent) -> None:
 
 @st.fragment
 def explore() -> None:
+    state.runs += 1
+    if st.checkbox("Elsewhere"):
+        st.code(json.dumps({"events": state.events, "runs": state.runs}), language=None)
+        return
     left, middle, right = st.columns(3)
     first = left.number_input("First image", 0, 10_000, 0, step=60)
     count = middle.number_input("How many", 0, 500, 60)
@@ -83,6 +88,7 @@ def explore() -> None:
         json.dumps(
             {
                 "events": state.events,
+                "runs": state.runs,
                 "tags": [[i, c, present] for (i, c), present in state.tags.items()][:100],
                 "tagged": len(state.tags),
                 "selected": list(grid.selected),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from core.activations.directions import Direction, parse_direction, scores
 from core.activations.index import make_index
 from core.activations.standing import (
     BINS,
+    Company,
+    company,
     place,
     probabilities,
     standing,
@@ -131,3 +134,15 @@ def test_probabilities_are_the_softmax_and_survive_large_logits() -> None:
 
 def test_what_is_not_a_number_is_never_strongest() -> None:
     assert strongest_first(np.array([np.nan, 1.0, 3.0, 3.0, -np.inf])).tolist() == [2, 3, 1, 4, 0]
+
+
+def test_company_is_counted_against_the_image_for_labels_and_against_the_model_for_verdicts(
+    make_analysis: AnalysisMaker,
+) -> None:
+    analysis = replace(
+        make_analysis(np.zeros((5, 2), dtype=np.float32), np.array([0, 0, 1, 1, 1])),
+        predicted=np.array([1, 0, 0, 1, 1]),
+    )
+    assert company(analysis, 0, np.array([1, 2, 3, 4])) == Company(images=4, same=1, right=3)
+    assert company(analysis, 4, np.array([3, 0])) == Company(images=2, same=1, right=1)
+    assert company(analysis, 0, np.array([], dtype=np.int64)) == Company(0, 0, 0)

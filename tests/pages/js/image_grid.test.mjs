@@ -5,8 +5,9 @@ import { load } from "./load.mjs"
 
 const {
   nothing, whole, holds, including, toggled, sizeOf, stillShown, carried, rangeBetween, movedFocus, boxBetween, touched,
-  nearest, edgeSpeed, digitOf,
+  nearest, edgeSpeed,
 } = await load("image_grid/selection.js")
+const { digitOf, letterOf, zoomOf } = await load("image_grid/keys.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
 const { grouped, rangeText, typedPage, turned, awaitedPage, zoomed, leastColumns, SIZES } = await load("image_grid/paging.js")
 const { countText, refusal, explanation, question } = await load("image_grid/paging.js", "image_grid/toolbar.js")
@@ -125,6 +126,28 @@ test("number keys count whatever the keyboard's layout prints on them", () => {
   assert.equal(digitOf({ code: "KeyA", key: "a" }), 0)
 })
 
+test("letters are those printed on the key, or those under it where others are printed", () => {
+  assert.equal(letterOf({ key: "A", code: "KeyA" }), "a")
+  assert.equal(letterOf({ key: "ф", code: "KeyA" }), "a", "Russian")
+  assert.equal(letterOf({ key: "Я", code: "KeyZ" }), "z", "Russian with Shift")
+  assert.equal(letterOf({ key: "ζ", code: "KeyZ" }), "z", "Greek")
+  assert.equal(letterOf({ key: "z", code: "KeyY" }), "z", "German")
+  assert.equal(letterOf({ key: "y", code: "KeyZ" }), "y", "German")
+  assert.equal(letterOf({ key: "a", code: "KeyQ" }), "a", "French")
+  assert.equal(letterOf({ key: ";", code: "KeyZ" }), "", "Dvorak")
+  assert.equal(letterOf({ key: "ö", code: "Semicolon" }), "")
+  assert.equal(letterOf({ key: "Dead", code: "KeyA" }), "")
+  assert.equal(letterOf({ key: "Escape" }), "")
+})
+
+test("plus and minus zoom, but not where a layout prints them on the number row", () => {
+  const keys = [["+", "NumpadAdd"], ["=", "Equal"], ["-", "Minus"], ["_", "Minus"], ["-", "Slash"]]
+  assert.deepEqual(keys.map(([key, code]) => zoomOf({ key, code })), [1, 1, -1, -1, -1])
+  assert.equal(zoomOf({ key: "-", code: "Digit6" }), 0, "French: concept 6")
+  assert.equal(zoomOf({ key: "+", code: "Digit1" }), 0, "Czech: concept 1")
+  assert.equal(zoomOf({ key: "ß", code: "Minus" }), 0)
+})
+
 test("one message is under way; what gathers meanwhile goes with the next", () => {
   const { outbox, numbers } = outboxOf()
   outbox.push({ kind: "tag" })
@@ -178,6 +201,62 @@ test("leaving sends what waits at once, and only if something new does", () => {
   outbox.push({ kind: "tag" })
   outbox.flush()
   assert.deepEqual(numbers(), [[1], [1, 2]])
+})
+
+test("what has left the page sends no more, however long it takes", () => {
+  const { outbox, numbers, timers } = outboxOf()
+  outbox.push({ kind: "tag" })
+  outbox.push({ kind: "tag" })
+  outbox.rest()
+  assert.deepEqual(numbers(), [[1], [1, 2]], "what was never sent goes out once")
+  outbox.push({ kind: "tag" })
+  outbox.flush()
+  outbox.acknowledge({ client: "me", seq: 1 })
+  timers.pass(1_000_000)
+  assert.equal(numbers().length, 2)
+})
+
+test("who was sent everything rests without a word", () => {
+  const { outbox, sent, timers } = outboxOf()
+  outbox.push({ kind: "tag" })
+  outbox.rest()
+  timers.pass(1_000_000)
+  assert.equal(sent.length, 1)
+})
+
+test("back on the page, tags that were never answered are handed over, and repeated as before", () => {
+  const { outbox, numbers, timers } = outboxOf()
+  outbox.push({ kind: "tag" })
+  outbox.push({ kind: "tag" })
+  timers.pass(1000) // repeated once: patience has grown
+  outbox.rest()
+  outbox.acknowledge({ client: "me", seq: 1 })
+  outbox.resume()
+  outbox.resume()
+  assert.deepEqual(numbers().at(-1), [2])
+  const before = numbers().length
+  timers.pass(1000)
+  assert.deepEqual(numbers().slice(before), [[2]])
+  outbox.acknowledge({ client: "me", seq: 2 })
+  outbox.push({ kind: "undo" })
+  assert.deepEqual(numbers().at(-1), [3])
+})
+
+test("back on the page, nothing is opened or turned that was asked for long ago", () => {
+  const { outbox, sent } = outboxOf()
+  for (const kind of ["open", "tag", "page", "go", "undo", "redo"]) outbox.push({ kind })
+  outbox.rest()
+  outbox.resume()
+  assert.deepEqual(sent.at(-1).events.map(event => event.kind), ["tag", "undo", "redo"])
+})
+
+test("nothing waits, nothing is handed over on coming back", () => {
+  const { outbox, sent } = outboxOf()
+  outbox.rest()
+  outbox.resume()
+  assert.deepEqual(sent, [])
+  outbox.push({ kind: "tag" })
+  assert.equal(sent.length, 1)
 })
 
 test("chips show waiting tags as if they were saved", () => {

@@ -2,7 +2,10 @@ import assert from "node:assert/strict"
 import test from "node:test"
 import { load } from "./load.mjs"
 
-const { stepsFrom, positionText, meaning, areaPath, barFromZero, conceptsAfter } = await load("inspector/words.js")
+const { stepsFrom, positionText, meaning, areaPath, barFromZero, conceptsAfter } = await load(
+  "image_grid/keys.js",
+  "inspector/words.js",
+)
 
 const shown = { ids: [30, 10, 20], before: 4, total: 60 }
 const key = (name, more = {}) => meaning({ key: name, code: more.code ?? "", ...more })
@@ -38,6 +41,9 @@ test("undo and redo go by the usual keys, and browser shortcuts are left alone",
   assert.equal(key("ArrowLeft", { altKey: true }), null, "the browser's way back")
   assert.equal(key("1", { code: "Digit1", ctrlKey: true }), null, "the browser's first tab")
   assert.equal(key("r", { ctrlKey: true }), null)
+  assert.deepEqual(key("я", { code: "KeyZ" }), { kind: "undo" }, "on a Russian keyboard")
+  assert.deepEqual(key("н", { code: "KeyY", ctrlKey: false }), { kind: "redo" })
+  assert.deepEqual(key("z", { code: "KeyY" }), { kind: "undo" }, "on a German keyboard")
   assert.equal(key("Escape"), null)
 })
 
