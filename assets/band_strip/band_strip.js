@@ -149,7 +149,7 @@ function createStrip(parentElement) {
     const share = document.createElement("span")
     share.className = "share"
     share.textContent = data.total ? ` · ${writeShare(number / data.total)}` : ""
-    countText.replaceChildren(strong, ` of ${numbers.format(data.total)} ${data.noun}`, share)
+    countText.replaceChildren(strong, ` of ${numbers.format(data.total)} images`, share)
   }
 
   const writeShare = share => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)}%`
@@ -202,7 +202,7 @@ function createStrip(parentElement) {
     if (!exact || data.count === null) return
     const range = data.tickFormat === "value" ? "" : ` (${writePlace(band.low)} to ${writePlace(band.high)})`
     const values = `${writeValue(activation("low"))} to ${writeValue(activation("high"))}${range}`
-    const text = `Band ${values}: ${numbers.format(data.count)} of ${numbers.format(data.total)} ${data.noun}`
+    const text = `Band ${values}: ${numbers.format(data.count)} of ${numbers.format(data.total)} images`
     if (said && said !== text) announcer.textContent = text
     said = text
   }
@@ -248,6 +248,11 @@ function createStrip(parentElement) {
     timer = setTimeout(tell, KEYBOARD_REPORT_MS)
   }
 
+  /** Keys moved the band and something else is about to happen: Python hears of it first. */
+  function tellNow() {
+    if (timer) tell()
+  }
+
   function update(next, setStateValue) {
     send = setStateValue
     // a move begun on another direction means nothing on this one
@@ -284,7 +289,7 @@ function createStrip(parentElement) {
       slider.tabIndex = data.movable ? 0 : -1
       slider.setAttribute("aria-readonly", String(!data.movable))
     }
-    root.setAttribute("aria-label", `Histogram of ${data.valueLabel}, ${numbers.format(data.total)} ${data.noun}`)
+    root.setAttribute("aria-label", `Histogram of ${data.valueLabel}, ${numbers.format(data.total)} images`)
     part("value-name").textContent = data.valueLabel
     part("axis-name").textContent = data.axisLabel
     if (redraw || !box) drawStill()
@@ -423,6 +428,7 @@ function createStrip(parentElement) {
     if (keysAreFree(document) && root.getClientRects().length) move("window", event)
   }
   document.addEventListener("keydown", onPageKey)
+  document.addEventListener("pointerdown", tellNow, true)
 
   part("legend").onscroll = fadeLegend
   const watcher = new ResizeObserver(() => `${plot.clientWidth} ${plot.clientHeight}` !== lastSize && drawStill())
@@ -433,10 +439,11 @@ function createStrip(parentElement) {
   return {
     update,
     leave() {
+      tellNow()
       document.removeEventListener("keydown", onPageKey)
+      document.removeEventListener("pointerdown", tellNow, true)
       watcher.disconnect()
       cancelAnimationFrame(frame)
-      clearTimeout(timer)
       clearTimeout(tapTimer)
     },
   }

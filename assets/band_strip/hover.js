@@ -25,7 +25,7 @@ export function binFacts(data, bin, band, inBand, write) {
   for (const { value, label } of data.markers) if (inside(data, bin, value)) notes.push(`${label}: ${write(value)}`)
   return {
     title: `${write(data.edges[bin])} to ${write(data.edges[bin + 1])}`,
-    count: `${numbers.format(total)} of ${numbers.format(data.total)} ${data.noun}`,
+    count: `${numbers.format(total)} of ${numbers.format(data.total)} images`,
     band: share > 0 ? `${about}${percent(total * share, inBand)} of the band` : "outside the band",
     rows: data.classes.length > 1 ? rows.filter(row => row.any).slice(0, ROWS_SHOWN) : [],
     notes,

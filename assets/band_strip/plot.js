@@ -43,7 +43,7 @@ export function drawPlot(svg, data, axis, look, width, height, clipId) {
     ...placeTicks(data, scale, width, bottom),
     ...labels.flatMap((label, index) => markerLine(label, spots[index], top, bottom)),
     ...labels.flatMap((label, index) => labelText(label, spots[index])),
-    ...(data.totals.some(total => total) ? [] : [nothing(`No ${data.noun} to count`, width, top, bottom)]),
+    ...(data.totals.some(total => total) ? [] : [nothing(`No images to count`, width, top, bottom)]),
   )
   return { scale, top, bottom, magnification }
 }

@@ -120,17 +120,14 @@ def band_strip(
     *,
     markers: Sequence[Marker] = (),
     value_label: str = "activation",
-    preset: Preset | None = None,
     presets: Sequence[Preset] = (),
     places: np.ndarray | None = None,
     tick_format: TickFormat = "value",
-    axis_label: str | None = None,
     log: bool = False,
     highlight: np.ndarray | None = None,
     highlight_label: str = "",
     count: Callable[[float, float], int] | None = None,
     total: int | None = None,
-    noun: str = "images",
     height: int = 232,
     primary: bool = True,
     movable: bool = True,
@@ -139,14 +136,12 @@ def band_strip(
     """Show the histogram with a movable band; return the band, low <= high, inside the histogram's range.
 
     The browser sends a band when a handle is let go (0.25 s after the last key press), never while it moves.
-    preset: one more of `presets`, for pages that have a single one.
     places: (m + 1,) finite, increasing: where each edge stands on the axis; None puts it at its activation.
-    tick_format: what places are: activations, quantiles in 0..1 (written as percent) or z-scores. axis_label: a few
-    words on it; None takes those of `AXIS_LABELS`.
+    tick_format: what places are: activations, quantiles in 0..1 (written as percent) or z-scores.
     log: the height of a bar is the logarithm of its count; the values share it as they share the count.
     highlight: (m,) integers >= 0, images of a subset drawn over the bars; highlight_label names it in the legend.
     count: exact number of images in (low, high); without it the strip shows what it estimates from the bins, marked
-    as about. total: what they are out of; the histogram's own sum when absent. noun: what is counted.
+    as about. total: what they are out of; the histogram's own sum when absent.
     height: of the whole strip in CSS pixels, axis and legend included; narrow pages add a line for the legend.
     primary: arrow keys move this strip's band also when nothing on the page has the focus; one strip per page.
     movable: False shows a band that follows from elsewhere; nobody can move it here.
@@ -171,12 +166,10 @@ def band_strip(
         histogram,
         band,
         markers=markers,
-        presets=(*presets, *(() if preset is None else (preset,))),
+        presets=presets,
         value_label=value_label,
-        noun=noun,
         places=places,
         tick_format=tick_format,
-        axis_label=axis_label,
         log=log,
         highlight=highlight,
         highlight_label=highlight_label,
@@ -220,10 +213,8 @@ def strip_data(
     markers: Sequence[Marker] = (),
     presets: Sequence[Preset] = (),
     value_label: str = "activation",
-    noun: str = "images",
     places: np.ndarray | None = None,
     tick_format: TickFormat = "value",
-    axis_label: str | None = None,
     log: bool = False,
     highlight: np.ndarray | None = None,
     highlight_label: str = "",
@@ -262,10 +253,9 @@ def strip_data(
         "highlight": None if highlight is None else _highlight(histogram, highlight),
         "highlightLabel": highlight_label,
         "valueLabel": value_label,
-        "axisLabel": AXIS_LABELS[tick_format] if axis_label is None else axis_label,
+        "axisLabel": AXIS_LABELS[tick_format],
         "tickFormat": tick_format,
         "log": log,
-        "noun": noun,
     }
 
 

@@ -328,6 +328,21 @@ def test_keys_pressed_just_before_the_figure_changes_are_not_lost(strip: Page) -
     assert (held["low"], held["high"]) == (pytest.approx(-0.9), pytest.approx(1.35))
 
 
+@pytest.mark.parametrize("way", ["mouse", "keyboard"])
+def test_keys_pressed_just_before_leaving_are_not_lost(strip: Page, way: str) -> None:
+    strip.get_by_role("checkbox", name="Elsewhere").focus()
+    strip.locator(".window").evaluate(
+        "band => band.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, composed: true }))"
+    )
+    if way == "mouse":
+        strip.get_by_text("Elsewhere", exact=True).click()
+    else:
+        strip.keyboard.press("Space")
+    expect(strip.locator(".handle")).to_have_count(0)
+    held = wait_until(strip, lambda held: bool(held["heard"]))
+    assert held["heard"] == [[pytest.approx(-0.9), pytest.approx(1.35)]]
+
+
 def test_keys_meant_for_another_direction_are_dropped(strip: Page) -> None:
     strip.keyboard.press("ArrowRight")
     strip.get_by_text("Other direction", exact=True).click()

@@ -57,6 +57,10 @@ with st.container(horizontal=True):
     turned = st.checkbox("Other direction")
     second = st.checkbox("Second strip")
     st.text_input("Words", key="words")
+    elsewhere = st.checkbox("Elsewhere")
+if elsewhere:
+    st.code(json.dumps({"heard": state.heard}), language=None)
+    st.stop()
 
 edges, places, counts = figure(split, scale)
 names = {
@@ -90,8 +94,11 @@ low, high = band_strip(
     *state.band,
     markers=[Marker(0.0, "decision boundary"), Marker(-2.1, "mean landbird"), Marker(2.3, "mean waterbird")],
     value_label="logit of landbird" if turned else "logit of waterbird",
-    preset=Preset(-1.0, 1.25, "mid band"),
-    presets=[Preset(3.5, 6.0, "top band", active=False), Preset(-0.6, 2.4, "quantiles", active=False)],
+    presets=[
+        Preset(3.5, 6.0, "top band", active=False),
+        Preset(-0.6, 2.4, "quantiles", active=False),
+        Preset(-1.0, 1.25, "mid band"),
+    ],
     places=places,
     tick_format=scale,
     log=log,

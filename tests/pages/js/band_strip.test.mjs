@@ -219,7 +219,6 @@ test("a bin's facts: its range, its count, its values, its share of the band, wh
     totals: [12, 4, 8],
     classes: ["land", "water"],
     total: 24,
-    noun: "images",
     highlight: [0, 1, 2],
     highlightLabel: "subset",
     markers: [{ value: 4, label: "end" }, { value: 1, label: "one" }],
