@@ -2,7 +2,6 @@
 
 const SPARK_WIDTH = 240
 const SPARK_HEIGHT = 56
-const TOOLTIP_DELAY_MS = 450
 
 const boards = new WeakMap()
 let boardNumber = 0
@@ -19,7 +18,8 @@ function createBoard(parentElement) {
   const root = parentElement.querySelector(".board-root")
   const list = root.querySelector(".cards")
   const emptyText = root.querySelector(".empty")
-  const tooltip = root.querySelector(".tooltip")
+  // cards are passed with arrow keys: none flashes up on the way
+  const hideTooltip = installTooltip(root, root.querySelector(".tooltip"), () => TOOLTIP_KEYBOARD_DELAY)
   const prefix = `midband-board-${(boardNumber += 1)}`
 
   let data = { cards: [] }
@@ -68,7 +68,12 @@ function createBoard(parentElement) {
     foot.append(go)
     if (card.badge) foot.append(made("span", "badge", {}, card.badge))
     words.append(foot)
-    button.append(made("span", "title", {}, card.title), createFigure(card), words)
+    const figure = createFigure(card)
+    describe(figure, () => figureLines(card))
+    // for the keyboard, which reaches whole cards only; of a card under the mouse the parts tell
+    const whole = () => [...scoreLines(card, data), ...figureLines(card)]
+    describe(button, () => (button.matches(":focus-visible") ? whole() : null))
+    button.append(made("span", "title", {}, card.title), figure, words)
     button.setAttribute("aria-label", spokenCard(card, data.scoreLabel))
     button.setAttribute("aria-describedby", `${prefix}-keys`)
     item.append(button)
@@ -115,6 +120,7 @@ function createBoard(parentElement) {
     fill.style.width = `${Math.round(card.score * 100)}%`
     bar.append(fill)
     score.append(made("span", "score-name", {}, data.scoreLabel), bar, made("b", "score-value", {}, card.score.toFixed(2)))
+    describe(score, () => scoreLines(card, data))
     return score
   }
 
@@ -149,46 +155,6 @@ function createBoard(parentElement) {
     current = spec
     for (const [other, { button }] of drawn) button.tabIndex = other === spec ? 0 : -1
   }
-
-  // --- tooltip: of the score, of the figure, and of a card that the keyboard rests on -----------------------------
-
-  let timer = 0
-  let owner = null
-
-  function hideTooltip() {
-    clearTimeout(timer)
-    owner = null
-    tooltip.hidden = true
-  }
-  function offerTooltip(target) {
-    if (target === owner) return
-    hideTooltip()
-    owner = target
-    if (target) timer = setTimeout(() => target.isConnected && showTooltip(target), TOOLTIP_DELAY_MS)
-  }
-  function showTooltip(target) {
-    const card = data.cards.find(entry => entry.spec === target.closest(".card").dataset.spec)
-    const whole = target.matches(".card")
-    const lines = [
-      ...(whole || target.matches(".score") ? scoreLines(card, data) : []),
-      ...(whole || target.matches(".figure") ? figureLines(card) : []),
-    ]
-    tooltip.replaceChildren(...lines.map((line, at) => made("div", at ? "line" : "line first", {}, line)))
-    tooltip.hidden = false
-    const frame = root.getBoundingClientRect()
-    const box = target.getBoundingClientRect()
-    const left = box.left - frame.left + box.width / 2 - tooltip.offsetWidth / 2
-    const fits = box.bottom + tooltip.offsetHeight + 12 < window.innerHeight
-    tooltip.style.left = `${Math.max(0, Math.min(left, frame.width - tooltip.offsetWidth))}px`
-    tooltip.style.top = `${(fits ? box.bottom + 6 : box.top - tooltip.offsetHeight - 6) - frame.top}px`
-  }
-  root.onpointerover = event => {
-    if (event.pointerType === "mouse") offerTooltip(event.target.closest?.(".score, .figure") ?? null)
-  }
-  root.onpointerleave = hideTooltip
-  root.addEventListener("pointerdown", hideTooltip)
-  root.addEventListener("focusin", event => event.target.matches(".card:focus-visible") && offerTooltip(event.target))
-  root.addEventListener("focusout", hideTooltip)
 
   root.querySelector(".board-keys").id = `${prefix}-keys`
   return { update }

@@ -12,8 +12,14 @@ export function describe(element, lines) {
   descriptions.set(element, lines)
 }
 
-/** Show the descriptions of what is under the mouse or has the keyboard's focus inside `root`. */
-export function installTooltip(root, box) {
+/** How long the focus rests before a tooltip shows: a button's at once, for what a button does is the question. */
+const restOf = target => (target.matches("button") ? 0 : TOOLTIP_KEYBOARD_DELAY)
+
+/**
+ * Show the descriptions of what is under the mouse or has the keyboard's focus inside `root`; returns a function that
+ * hides them. keyboardDelay(element): ms before one shows that the keyboard has moved to.
+ */
+export function installTooltip(root, box, keyboardDelay = restOf) {
   let timer = null
   let owner = null
 
@@ -61,7 +67,7 @@ export function installTooltip(root, box) {
   root.addEventListener("keydown", hide)
   root.addEventListener("focusin", event => {
     if (!event.target.matches(":focus-visible")) return
-    consider(event.target, event.target.matches("button") ? 0 : TOOLTIP_KEYBOARD_DELAY)
+    consider(event.target, keyboardDelay(event.target))
   })
   root.addEventListener("focusout", hide)
   return hide

@@ -26,7 +26,7 @@ _component = st.components.v2.component(
     "midband_direction_board",
     html=source("direction_board", "direction_board.html"),
     css=source("direction_board", "direction_board.css"),
-    js=source("direction_board", "spark.js", "direction_board.js"),
+    js="\n".join((source("image_grid", "tooltip.js"), source("direction_board", "spark.js", "direction_board.js"))),
 )
 
 
@@ -81,6 +81,9 @@ def direction_board(
 ) -> None:
     """Show the cards; call `on_open` with a card's spec, as a callback before the script runs, when it is opened.
 
+    A click may arrive after the page has moved on: the spec is then of a card shown in the run before, which the
+    person saw and meant. What it names may be gone by now, and `on_open` has to deal with that.
+
     selected: the spec of the card that is open at present, marked. score_label, score_help: what the bar is and one
     sentence on how to read it. colors: CSS colours of the rows of counts; () takes the accent. empty: said when there
     is no card.
@@ -91,7 +94,7 @@ def direction_board(
     if len(set(specs)) != len(specs):
         raise ValueError("two cards of the board share a spec")
     shown = frozenset(specs)
-    # a click may arrive after the page has moved on to other cards
+    # of one run before, and no earlier: nobody can have meant a card that is gone for longer
     known = st.session_state.get(f"{key}-shown", frozenset()) | shown
     st.session_state[f"{key}-shown"] = shown
 
