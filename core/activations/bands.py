@@ -7,6 +7,7 @@ not a number always sum to n.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +107,12 @@ def bounds(sorted_values: np.ndarray, low: float, high: float, *, closed: bool) 
     sorted_values: (n,) float, ascending, NaN last as `numpy.sort` leaves them; a memory map is read in log2(n) places
     only. Raises `BadRequest` when low > high or either is NaN.
     """
-    if not low <= high:
+    if math.isnan(low) or math.isnan(high):
+        raise BadRequest(
+            "A band begins and ends at numbers, and nan is none.",
+            next_step="Give the two ends of the band, or leave one out where it has none.",
+        )
+    if low > high:
         raise BadRequest(
             f"The band from {low:g} to {high:g} holds nothing: its low end lies above its high end.",
             next_step="Give the lower activation first.",
@@ -155,7 +161,7 @@ def equal_width_edges(values: np.ndarray, count: int) -> Edges:
     _check_count(count)
     finite = _finite(values)
     if not len(finite):
-        return Edges(np.empty(0), "No activation is a finite number, so there are no bands.")
+        return Edges(np.empty(0), f"{nothing_in(values)}, so there are no bands.")
     low, high = finite.min(), finite.max()
     steps = np.linspace(0.0, 1.0, count + 1)
     # low*(1-t) + high*t cannot overflow where high - low would
@@ -173,7 +179,7 @@ def quantile_edges(values: np.ndarray, count: int) -> Edges:
     _check_count(count)
     finite = _finite(values)
     if not len(finite):
-        return Edges(np.empty(0), "No activation is a finite number, so there are no bands.")
+        return Edges(np.empty(0), f"{nothing_in(values)}, so there are no bands.")
     # an observed value as edge, never one between two: a tie then lies on one side as a whole
     return _merged(np.quantile(finite, np.linspace(0.0, 1.0, count + 1), method="inverted_cdf"), count)
 
@@ -208,6 +214,11 @@ def count(
     missing = int(np.isnan(scores).sum())
     below = int((scores < edges[0] if total else np.isneginf(scores)).sum())
     return BandCounts(bands, below, len(scores) - int(sizes.sum()) - below - missing, missing)
+
+
+def nothing_in(values: np.ndarray) -> str:
+    """Why none of these activations is finite, as the beginning of a sentence."""
+    return "No activation is a finite number" if len(values) else "No image is left"
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

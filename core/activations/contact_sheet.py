@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.bands import Edges, Range, assign, check_edges, equal_width_edges, quantile_edges
+from core.activations.bands import (
+    Edges,
+    Range,
+    assign,
+    check_edges,
+    equal_width_edges,
+    nothing_in,
+    quantile_edges,
+)
 from core.activations.index import counts_between, facet_index, positions
 from core.errors import BadRequest
 
@@ -128,6 +136,9 @@ def contact_sheet(
     gives the same images.
     """
     note = edges.note if isinstance(edges, Edges) else ""
+    if not index.m:
+        # true of given edges as well, which have no note
+        note = f"{nothing_in(index.values)} to show: choose others."
     values = np.asarray(edges.values if isinstance(edges, Edges) else edges, dtype=np.float64)
     ordered = [facet_index(index, facet) for facet in facets]
     rng = np.random.default_rng(seed)

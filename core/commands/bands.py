@@ -6,14 +6,15 @@ import argparse
 import math
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from core.activations.bands import Edges, Range, assign, check_edges, count, equal_width_edges, quantile_edges
-from core.activations.directions import Direction, class_index, parse_direction, scores
+from core.activations.directions import Direction, class_index, parse_direction
 from core.activations.facets import ConceptStates, Facet, facet_specs, parse_facet
 from core.activations.filters import Filter, matching, parse_filter
-from core.activations.index import BandIndex, open_index
+from core.activations.index import BandIndex, open_index, positions
 from core.activations.proposals import BOTTOM, TOP, propose, usual_rows
 from core.activations.sampling import MIXED, page
 from core.activations.store import Analysis, open_analysis
@@ -36,11 +37,11 @@ def bands(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    wanted = wanted_images(options, workspace, analysis)
-    rows = np.arange(analysis.n) if wanted is None else np.flatnonzero(wanted)
-    values, labels = scores(analysis, direction, rows), analysis.labels[rows]
+    # the activations that `sample` draws from: computed anew, they may differ in the last digit
+    index = open_index(analysis, direction, wanted_images(options, workspace, analysis))
+    values, rows = np.asarray(index.values), index.order.astype(np.int64)
     edges = _edges(options, values)
-    counted = count(values, edges.values, labels=labels, classes=analysis.classes)
+    counted = count(values, edges.values, labels=analysis.labels[rows], classes=analysis.classes)
     band_of = assign(values, edges.values)
     tagged = _tagged(workspace, analysis, rows, band_of, len(counted.bands))
     result = {
@@ -66,7 +67,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
     index = open_index(analysis, direction, wanted_images(options, workspace, analysis))
-    low, high, closed = _band(options, analysis, direction, index)
+    low, high, closed = _band(options, analysis, direction)
     drawn = page(
         analysis,
         direction,
@@ -101,7 +102,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
         "total": drawn.total,
         "page": drawn.number + 1,
         "pages": drawn.pages,
-        "note": drawn.note,
+        "note": " ".join(part for part in (drawn.note, _at_the_end(index, low, high, closed)) if part),
         "images": images,
     }
     return Answer(result, _sample_text(direction, result))
@@ -129,8 +130,10 @@ def wanted_images(options: argparse.Namespace, workspace: Workspace, analysis: A
 def _filter(text: str, analysis: Analysis, concepts: Sequence[str]) -> Filter:
     """A filter in which everything means something: unlike a link, a command should not be half understood."""
     found = parse_filter(text, analysis, concepts)
-    asked = sum(len(term.partition("=")[2].split(",")) for term in text.split(";") if term)
-    if sum(len(values) for _, values in found.terms) != asked:
+    terms = [term.partition("=") for term in text.split(";") if term]
+    # as sets: what is said twice is said
+    asked = {(unquote(name).strip(), unquote(value)) for name, _, listed in terms for value in listed.split(",")}
+    if len({(spec, value) for spec, values in found.terms for value in values}) != len(asked):
         specs = ", ".join(spec for spec, _ in facet_specs(analysis, concepts))
         raise BadRequest(
             f"The filter “{text}” names something that is not there"
@@ -179,9 +182,7 @@ def _presets(options: argparse.Namespace, analysis: Analysis, direction: Directi
     return {name: propose(analysis, direction, rule, rows) for name, rule in rules.items()}
 
 
-def _band(
-    options: argparse.Namespace, analysis: Analysis, direction: Direction, index: BandIndex
-) -> tuple[float, float, bool]:
+def _band(options: argparse.Namespace, analysis: Analysis, direction: Direction) -> tuple[float, float, bool]:
     if options.preset:
         if options.low is not None or options.high is not None:
             raise BadRequest("--preset and --low or --high exclude each other.", next_step="Give one of the two.")
@@ -189,9 +190,22 @@ def _band(
         return proposed.low, proposed.high, proposed.closed
     low = -math.inf if options.low is None else options.low
     high = math.inf if options.high is None else options.high
-    # the last band is closed, so that the maximum has a place
-    start, stop = index.finite
-    return low, high, options.closed or (stop > start and high >= index.high)
+    # the last band is closed, so that the maximum has a place: that of all images, whatever is filtered, so that the
+    # same ends mean the same band
+    whole = open_index(analysis, direction)
+    start, stop = whole.finite
+    return low, high, options.closed or (stop > start and high >= whole.high)
+
+
+def _at_the_end(index: BandIndex, low: float, high: float, closed: bool) -> str:
+    """What a half-open band leaves out at its very end, where `bands` may end its last, closed one."""
+    left_out = (
+        0 if closed else positions(index, low, high, closed=True)[1] - positions(index, low, high, closed=False)[1]
+    )
+    if not left_out:
+        return ""
+    images = "1 image lies" if left_out == 1 else f"{left_out:,} images lie"
+    return f"{images} exactly at {number(high)}, which is not part of the band: --closed adds what lies there."
 
 
 def _bands_text(analysis: Analysis, direction: Direction, result: dict[str, Any], facet: Facet | None) -> str:

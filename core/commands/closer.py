@@ -19,7 +19,7 @@ from core.concepts.tags import rows_of_images, tags_of
 from core.datasets.dataset import SPLITS
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadRequest, MidbandError, NotFound
-from core.files import replacing
+from core.files import replacing, resolved
 from core.progress import Progress
 from core.settings import DEFAULTS
 from core.workspace import Workspace, open_workspace
@@ -34,6 +34,13 @@ def closer(options: argparse.Namespace, progress: Progress) -> Answer:
     row = row_of(analysis, options.image)
     if options.class_name is not None and options.heatmap is None:
         raise BadRequest("--class says whose heat map is drawn.", next_step="Give --heatmap FILE.png too.")
+    # what may be wrong about it is said before the long work
+    target = None if options.heatmap is None else _target(options.heatmap)
+    index = (
+        int(analysis.predicted[row])
+        if options.class_name is None
+        else class_index(options.class_name, analysis.classes)
+    )
     current = direction_of(workspace, analysis, options.direction) if options.direction else None
     near = neighbours(analysis, row, options.neighbours, metric=options.metric, progress=progress)
     concepts = concept_directions(workspace, analysis)
@@ -60,8 +67,8 @@ def closer(options: argparse.Namespace, progress: Progress) -> Answer:
         "standing": [one.to_dict() for one in told],
         "heatmap": None,
     }
-    if options.heatmap is not None:
-        result["heatmap"] = _draw_heat_map(analysis, row, options.class_name, options.heatmap)
+    if target is not None:
+        result["heatmap"] = _draw_heat_map(analysis, row, index, target)
     return Answer(result, _text(result, near, told))
 
 
@@ -89,14 +96,19 @@ def concept_directions(workspace: Workspace, analysis: Analysis) -> list[Directi
     return found
 
 
-def _draw_heat_map(analysis: Analysis, row: int, class_name: str | None, file: Path) -> dict[str, Any]:
+def _target(path: Path) -> Path:
+    advice = "Name a file that ends in .png."
+    target = resolved(path, advice=advice)
+    if target.suffix.lower() != ".png" or target.is_dir():
+        raise BadRequest(f"{target.name} is not a picture that can be written.", next_step=advice)
+    return target
+
+
+def _draw_heat_map(analysis: Analysis, row: int, index: int, file: Path) -> dict[str, Any]:
     # torch takes seconds to import: only for who asks
     from core.activations.reloading import borrowed_classifier
     from core.classifiers.heatmap import heat_map, overlaid, png
 
-    index = int(analysis.predicted[row]) if class_name is None else class_index(class_name, analysis.classes)
-    if file.suffix.lower() != ".png":
-        raise BadRequest(f"{file.name} is not a name for a PNG file.", next_step="Let it end in .png.")
     try:
         image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
     except UnreadableImage as error:

@@ -126,7 +126,9 @@ def test_the_heat_map_is_written_and_its_mean_is_the_logit(
         (("--image", "nothing.png"), "There is no image “nothing.png”"),
         (("--image", "99999999999999999999"), "not part of this analysis"),
         (("--image", 7, "--class", "light"), "--heatmap"),
-        (("--image", 7, "--heatmap", "map.jpg"), "is not a name for a PNG"),
+        (("--image", 7, "--heatmap", "map.jpg"), "map.jpg is not a picture that can be written"),
+        (("--image", 7, "--heatmap", " "), "No path was given"),
+        (("--image", 7, "--heatmap", "~nobody-of-this-name/map.png"), "is not a path"),
         (("--image", 7, "--heatmap", "map.png", "--class", "lihgt"), "Did you mean “light”"),
         (("--image", 7, "--neighbours", "-1"), "-1 is less than 0"),
     ],
@@ -138,6 +140,30 @@ def test_what_cannot_be_done_is_said(
     assert code == 2
     assert said in err
     assert out == ""
+
+
+@pytest.mark.parametrize("wrong", [("map.jpg",), ("folder.png",), ("map.png", "--class", "lihgt")])
+def test_what_is_wrong_with_a_heat_map_is_said_before_the_long_work(
+    analysis: Analysis, workspace: Workspace, tmp_path: Path, wrong: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+
+    def searched(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("neighbours were searched")
+
+    monkeypatch.setattr("core.commands.closer.neighbours", searched)
+    name, *others = wrong
+    code, _, err = closer(workspace, "--image", 7, "--heatmap", tmp_path / name, *others)
+    assert code == 2, err
+
+
+def test_a_heat_map_is_written_where_people_mean(
+    analysis: Analysis, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = told(workspace, "--image", 7, "--heatmap", "~/heat.PNG")
+    assert found["heatmap"]["file"] == str(tmp_path / "heat.PNG")
+    assert (tmp_path / "heat.PNG").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_model_or_an_image_that_is_gone_is_said(analysis: Analysis, workspace: Workspace, tmp_path: Path) -> None:

@@ -225,6 +225,52 @@ def test_filter_and_facet_agree_with_the_images(loop: Loop) -> None:
     assert "land" in loop.text("bands", *chosen, "--facet", "attribute:place")
 
 
+@pytest.mark.parametrize("spec", ["pc:0", "logit:red"])
+def test_bands_of_quantiles_hold_what_is_drawn_from_them(loop: Loop, spec: str) -> None:
+    """Along dense directions too, where the same sums done in other parts differ in the last digit."""
+    bands = loop.json("bands", "--direction", spec, "--quantiles", "--count", 12, "--split", "train")["bands"]
+    assert len(bands) == 12
+    for band in bands:
+        ends = ("--low", band["low"], "--high", band["high"], *(["--closed"] if band["closed"] else []))
+        drawn = loop.json("sample", "--direction", spec, *ends, "--count", 1, "--split", "train")
+        assert (drawn["total"], drawn["closed"]) == (band["count"], band["closed"])
+
+
+def test_the_same_ends_are_the_same_band_whatever_is_filtered(loop: Loop) -> None:
+    chosen = ("--direction", "logit:red", "--filter", "class=yellow")
+    filtered = loop.json("bands", *chosen)
+    yellow, highest = filtered["images"], filtered["edges"][-1]
+    everything = loop.json("bands", "--direction", "logit:red")["edges"]
+    assert everything[0] < highest < everything[-1]
+    band = loop.json("bands", *chosen, "--edges", f"{everything[0]!r},{highest!r},1000")["bands"][0]
+    ends = ("--low", everything[0], "--high", highest)
+    drawn = loop.json("sample", *chosen, *ends)
+    assert (drawn["total"], drawn["closed"]) == (band["count"], band["closed"]) == (yellow - 1, False)
+    assert "1 image lies exactly at" in drawn["note"]
+    closed = loop.json("sample", *chosen, *ends, "--closed")
+    assert (closed["total"], closed["note"]) == (band["count"] + 1, "")
+    # the maximum of all has its place in a band that ends there
+    assert loop.json("sample", "--direction", "logit:red", "--low", 0, "--high", everything[-1])["closed"]
+
+
+def test_saying_a_value_of_a_filter_twice_is_saying_it(loop: Loop) -> None:
+    once, twice, terms = (
+        loop.json("bands", "--direction", "logit:red", "--filter", text)
+        for text in ("class=red", "class=red,red", "class=red;class=red")
+    )
+    assert once == twice == terms
+    assert once["images"] < IMAGES
+
+
+def test_a_filter_that_leaves_nothing_is_told_as_it_is(loop: Loop, tmp_path: Path) -> None:
+    nothing = ("--direction", "logit:red", "--filter", "class=red;class=yellow")
+    assert loop.json("bands", *nothing)["note"].startswith("No image is left")
+    for edges in ((), ("--edges", "0,1")):
+        sheet = loop.json("contact-sheet", *nothing, "--out", tmp_path / "sheet.png", *edges)
+        assert sheet["total"] == 0
+        assert sheet["note"].startswith("No image is left")
+
+
 @pytest.mark.parametrize("rule", ["mid-gap", "own-low", "boundary", "quantiles"])
 def test_a_mid_rule_gives_the_band_that_is_sampled(loop: Loop, rule: str) -> None:
     proposed = loop.json("bands", "--direction", "logit:red", "--mid-rule", rule)["presets"]["mid"]
@@ -350,6 +396,7 @@ def test_every_command_speaks_to_people_too(loop: Loop) -> None:
         (("bands", "--direction", "logit:red", "--edges", "--json"), "BadRequest", "expected one argument"),
         (("bands",), "BadRequest", "--direction"),
         (("sample", "--direction", "logit:red", "--low", "2", "--high", "1"), "BadRequest", "low end"),
+        (("sample", "--direction", "logit:red", "--low", "nan"), "BadRequest", "nan is none"),
         (("sample", "--direction", "logit:red", "--class", "blue"), "NotFound", "blue"),
         (("sample", "--direction", "logit:red", "--split", "holdout"), "BadRequest", "holdout"),
         (("sample", "--direction", "logit:red", "--preset", "mid", "--low", "1"), "BadRequest", "exclude"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_outside_and_nan_belong_to_no_band() -> None:
 def test_a_band_never_ends_before_it_begins(scores: np.ndarray, low: float, width: float) -> None:
     """Not even one that is narrower than what float32 can tell apart, and holds NaN beside it."""
     ordered = np.sort(scores)
-    for high in (low, low + width, np.nextafter(low, np.inf), np.inf):
+    for high in (low, low + width, math.nextafter(low, math.inf), math.inf):
         for closed in (True, False):
             start, stop = bands.bounds(ordered, low, high, closed=closed)
             exact = ordered.astype(np.float64)
@@ -150,6 +151,12 @@ def test_no_finite_value_gives_no_band() -> None:
     assert (counted.bands, counted.above, counted.not_a_number) == ((), 1, 1)
 
 
+@pytest.mark.parametrize("make", [bands.equal_width_edges, bands.quantile_edges])
+def test_no_image_is_not_called_no_number(make) -> None:  # type: ignore[no-untyped-def]
+    assert make(np.empty(0), 3).note.startswith("No image is left")
+    assert make(np.full(2, np.nan), 3).note.startswith("No activation is a finite number")
+
+
 def test_bands_are_split_by_class() -> None:
     counted = bands.count(
         np.array([0.0, 0.5, 1.0, 2.0]),
@@ -171,8 +178,9 @@ def test_bands_are_split_by_class() -> None:
 def test_band_upside_down_is_refused() -> None:
     with pytest.raises(BadRequest):
         bands.bounds(np.array([1.0]), 2.0, 1.0, closed=True)
-    with pytest.raises(BadRequest):
-        bands.bounds(np.array([1.0]), float("nan"), 1.0, closed=True)
+    for low, high in ((np.nan, 1.0), (1.0, np.nan), (np.nan, np.nan)):
+        with pytest.raises(BadRequest, match="nan is none"):
+            bands.bounds(np.array([1.0]), low, high, closed=True)
 
 
 @pytest.mark.parametrize("edges", [[1.0], [1.0, float("nan")], [0.0, 0.0, 1.0], [2.0, 1.0], [0.0, float("inf")]])

@@ -159,6 +159,33 @@ def test_no_finite_activation_gives_no_band(analysis: Analysis) -> None:
     assert "no bands" in sheet.note
 
 
+@pytest.mark.parametrize("given", [None, (0.0, 1.0)])
+def test_a_filter_that_leaves_nothing_is_told_as_it_is(analysis: Analysis, given: tuple[float, ...] | None) -> None:
+    index = make_index(np.empty(0, dtype=np.float32))
+    direction = parse_direction("neuron:0", analysis)
+    edges = sheet_edges(index, 4, given=given)
+    sheet = contact_sheet(analysis, direction, index, edges, facets=[], per_band=4, seed=0)
+    assert (sheet.total, sheet.outside) == (0, 0)
+    assert sheet.note.startswith("No image is left")
+    assert [band.count for band in sheet.bands] == ([] if given is None else [0])
+
+
+@pytest.mark.parametrize(("inside", "labels"), [(0.49, ["mid", ""]), (0.5, ["mid", "mid"]), (0.8, ["mid", "mid"])])
+def test_a_band_lies_in_the_middle_from_half_its_width_on(analysis: Analysis, inside: float, labels: list[str]) -> None:
+    index = make_index(np.linspace(0, 2, 900, dtype=np.float32))
+    sheet = contact_sheet(
+        analysis,
+        parse_direction("neuron:0", analysis),
+        index,
+        np.array([0.0, 1.0, 2.0]),
+        facets=[],
+        per_band=4,
+        seed=0,
+        mid=Range(0.0, 1.0 + inside, ""),
+    )
+    assert [band.label for band in reversed(sheet.bands)] == labels
+
+
 def test_only_the_images_of_the_index_count(analysis: Analysis) -> None:
     direction = parse_direction("logit:waterbird", analysis)
     index = open_index(analysis, direction, analysis.labels == 1)
