@@ -13,12 +13,14 @@ The class is the direction's own (`Direction.own_class`), else the one it leans 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from core.activations.bands import Range
+from core.activations.bands import Range, nothing_in
 from core.activations.directions import class_of
 from core.activations.index import open_index
 from core.errors import BadRequest
@@ -34,6 +36,8 @@ MID_RULES = ("mid-gap", "own-low", "boundary", "quantiles")
 SHARE, LEAST = 0.1, 30
 # more class means than this cannot be told apart on an axis: the class itself is set against all others
 MOST_MEANS = 6
+# activations added up at once: what is summed in float64 stays in the processor's cache
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ def propose(analysis: Analysis, direction: Direction, which: str, rows: np.ndarr
             f"“{which}” is not a band that can be proposed.",
             next_step=f"Use one of: {', '.join((TOP, BOTTOM, *MID_RULES))}.",
         )
-    values, labels, predicted = _looked_at(analysis, direction, rows)
+    looked = _looked_at(analysis, direction, rows)
     index = class_of(analysis, direction)
-    own, name = labels == index, analysis.classes[index]
+    values, own, name = looked.values, looked.labels == index, analysis.classes[index]
     unit = "logit" if direction.kind == "logit" else "activation"
     if which == TOP:
         return top_range(values, own, name, unit)
@@ -67,8 +71,7 @@ def propose(analysis: Analysis, direction: Direction, which: str, rows: np.ndarr
         return own_low_range(values, own, name)
     if which == "boundary":
         exact = _exact_boundary(direction, analysis.k)
-        value = boundary_value(values, predicted == index) if exact is None else exact
-        return boundary_range(values, value)
+        return boundary_range(values, looked.boundary(index) if exact is None else exact)
     if which == "quantiles":
         return middle_half(values, "")
     return mid_range(values, own, name, unit)
@@ -80,20 +83,19 @@ def landmarks(analysis: Analysis, direction: Direction, rows: np.ndarray | None 
     The boundary is exact for a margin, for a difference, and for a probability of two classes; for any other
     direction it is the value that best parts the images predicted as the class from the rest, and is labelled "about".
     """
-    values, labels, predicted = _looked_at(analysis, direction, rows)
+    looked = _looked_at(analysis, direction, rows)
     index = class_of(analysis, direction)
     found = []
     exact = _exact_boundary(direction, analysis.k)
-    value = boundary_value(values, predicted == index) if exact is None else exact
+    value = looked.boundary(index) if exact is None else exact
     if value is not None:
         found.append(Landmark(value, _boundary_label(direction, analysis.k, exact is not None)))
-    groups = [(name, labels == c) for c, name in enumerate(analysis.classes)]
+    counts, sums = looked.totals
+    groups = [(name, counts[c], sums[c]) for c, name in enumerate(analysis.classes)]
     if analysis.k > MOST_MEANS:
-        groups = [(analysis.classes[index], labels == index), ("other classes", labels != index)]
-    for name, members in groups:
-        finite = _finite(values[members])
-        if len(finite):
-            found.append(Landmark(float(finite.mean()), f"mean of {name}"))
+        others = np.arange(analysis.k) != index
+        groups = [groups[index], ("other classes", counts[others].sum(), sums[others].sum())]
+    found += [Landmark(float(total / count), f"mean of {name}") for name, count, total in groups if count]
     return tuple(sorted(found, key=lambda mark: mark.value))
 
 
@@ -127,7 +129,7 @@ def middle_half(scores: np.ndarray, reason: str) -> Range:
     """The middle half of all images by count. reason: why no better rule applies, or ""."""
     finite = _finite(scores)
     if not len(finite):
-        return Range(0.0, 0.0, "No activation is a finite number, so there is no middle.")
+        return Range(0.0, 0.0, f"{nothing_in(scores)}, so there is no middle.")
     low, high = np.quantile(finite, [0.25, 0.75])
     return Range(float(low), float(high), f"The middle half of all images{': ' if reason else ''}{reason}.")
 
@@ -139,7 +141,7 @@ def top_range(scores: np.ndarray, own: np.ndarray, name: str, unit: str = "logit
     """
     ours, finite = _finite(scores[own]), _finite(scores)
     if not len(finite):
-        return Range(0.0, 0.0, "No activation is a finite number, so there is no top.")
+        return Range(0.0, 0.0, f"{nothing_in(scores)}, so there is no top.")
     if not len(ours):
         low = float(np.quantile(finite, 0.75))
         return Range(low, float(finite.max()), f"The upper quarter of all images: no image here is of class {name}.")
@@ -151,7 +153,7 @@ def bottom_range(scores: np.ndarray, own: np.ndarray, name: str, unit: str = "lo
     """From the smallest activation to the median of the other classes' images: "clearly not this class"."""
     others, finite = _finite(scores[~own]), _finite(scores)
     if not len(finite):
-        return Range(0.0, 0.0, "No activation is a finite number, so there is no bottom.")
+        return Range(0.0, 0.0, f"{nothing_in(scores)}, so there is no bottom.")
     if not len(others):
         high = float(np.quantile(finite, 0.25))
         return Range(float(finite.min()), high, f"The lower quarter of all images: every image here is of {name}.")
@@ -201,13 +203,64 @@ def boundary_value(scores: np.ndarray, positive: np.ndarray) -> float | None:
     return float(below + (above - below) / 2)
 
 
-def _looked_at(
-    analysis: Analysis, direction: Direction, rows: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Activation, label and prediction of the images a rule looks at, in the order of activation: what is looked at is
-    sorted already, or soon will be."""
+@dataclass(frozen=True, eq=False)
+class _LookedAt:
+    """The images a rule looks at, in the order of activation. values: (m,) float32. labels, predicted: (m,), in the
+    smallest type that holds a class. finite: positions start, stop of the finite values. k: classes."""
+
+    values: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    finite: tuple[int, int]
+    k: int
+    _boundaries: dict[int, float | None] = field(default_factory=dict)
+
+    @cached_property
+    def totals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images with finite activations, and the sum of these, per class: (k,) int64, (k,) float64."""
+        counts, sums = np.zeros(self.k, dtype=np.int64), np.zeros(self.k)
+        start, stop = self.finite
+        for place in range(start, stop, _BLOCK):
+            part = slice(place, min(place + _BLOCK, stop))
+            counts += np.bincount(self.labels[part], minlength=self.k)
+            sums += np.bincount(self.labels[part], weights=self.values[part], minlength=self.k)
+        return counts, sums
+
+    def boundary(self, index: int) -> float | None:
+        """As `boundary_value` has it, of the images predicted as a class."""
+        if index not in self._boundaries:
+            inside = slice(*self.finite)
+            self._boundaries[index] = boundary_value(self.values[inside], self.predicted[inside] == index)
+        return self._boundaries[index]
+
+
+def _looked_at(analysis: Analysis, direction: Direction, rows: np.ndarray | None) -> _LookedAt:
+    """What a rule looks at; the last one per analysis is kept, since a page asks for several bands and landmarks of the
+    same images."""
+    kept = _LAST.get(analysis)
+    if kept is not None and kept[0] == direction.key and _same(kept[1], rows):
+        return kept[2]
     index = open_index(analysis, direction, rows)
-    return np.asarray(index.values), analysis.labels[index.order], analysis.predicted[index.order]
+    small = np.min_scalar_type(analysis.k)
+    found = _LookedAt(
+        np.asarray(index.values),
+        # narrow before they are put in order: what is read here and there then stays in the processor's cache
+        analysis.labels.astype(small)[index.order],
+        analysis.predicted.astype(small)[index.order],
+        index.finite,
+        analysis.k,
+    )
+    # a copy of rows: whoever holds them may change them
+    _LAST[analysis] = (direction.key, None if rows is None else np.array(rows), found)
+    return found
+
+
+def _same(first: np.ndarray | None, second: np.ndarray | None) -> bool:
+    return first is second if first is None or second is None else np.array_equal(first, second)
+
+
+# per open analysis, for as long as it is open: key of the direction, rows, what was looked at
+_LAST: WeakKeyDictionary[Any, tuple[str, np.ndarray | None, _LookedAt]] = WeakKeyDictionary()
 
 
 def _exact_boundary(direction: Direction, k: int) -> float | None:
