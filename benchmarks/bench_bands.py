@@ -3,12 +3,17 @@
     python -m benchmarks.bench_bands                     one million images, about half a minute
     python -m benchmarks.bench_bands --images 10000000   ten million (3 GB of disk, a few minutes)
 
+"Opening" is measured twice: to the histogram by class (what the core needs before a band can be moved), and to all that
+the page shows first: proposed bands, landmarks, their summaries, a page of images with names and thumbnails. The third
+figure is the second in a fresh process, interpreter and imports included. Streamlit and the browser come on top:
+bench_browser.
+
 "Moving a band" is what the page asks for when the slider is released: the histogram and the band's counts per class,
 and a page of 60 images. It takes turns with a plain scan of the same band (boolean mask, numpy.histogram,
 numpy.bincount, Generator.choice) in the same process, and both have to agree. Processor time is shown beside: on a
 machine with other work, what is above it is waiting for a core. Opening and memory are measured in processes of their
-own; the files are in the system's cache, as they are after an analysis. Sizes are resident memory (VmRSS), mapped
-files included.
+own; the files are in the system's cache, as they are after an analysis. Sizes are resident memory (VmRSS, and VmHWM for
+the highest it was), mapped files included.
 """
 
 from __future__ import annotations
@@ -23,16 +28,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # classes, features and histogram bins; one page of images
 K, D, BINS, SIZE = 10, 16, 60, 60
 MOVES = 400
 
 
-def resident_mb() -> float:
+def resident_mb(kind: str = "VmRSS") -> float:
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    return int(status.split(f"{kind}:")[1].split()[0]) / 1024
 
 
 def write(root: Path, n: int) -> None:
@@ -67,7 +75,7 @@ def write(root: Path, n: int) -> None:
 
 
 def measure_opening(root: Path) -> dict[str, Any]:
-    """From nothing open to everything the first band needs."""
+    """From nothing open to the histogram, and on to all that the page shows first."""
     from core.activations.directions import parse_direction
     from core.activations.facets import parse_facet
     from core.activations.index import axis_edges, facet_index, histogram, open_index
@@ -76,12 +84,89 @@ def measure_opening(root: Path) -> dict[str, Any]:
 
     started = time.perf_counter()
     analysis = open_analysis(open_workspace(root), "planted")
-    index = open_index(analysis, parse_direction("logit:class 3", analysis))
+    direction = parse_direction("logit:class 3", analysis)
+    index = open_index(analysis, direction)
     classes = facet_index(index, parse_facet("class", analysis))
     counted = histogram(index, axis_edges(index, BINS, scale="value"), classes)
-    seconds = time.perf_counter() - started
+    core_only = time.perf_counter() - started
     assert counted.total == analysis.n
-    return {"seconds": seconds}
+    rest = first_view(analysis, direction, index, None)
+    return {"core": core_only, "view": time.perf_counter() - started, "parts": rest}
+
+
+def first_view(analysis: Any, direction: Any, index: Any, rows: np.ndarray | None) -> dict[str, float]:
+    """What the page shows besides the histogram. Returns seconds per part."""
+    from core.activations import sampling
+    from core.activations.findings import summarise
+    from core.activations.proposals import MID, TOP, landmarks, propose
+
+    times = [time.perf_counter()]
+    top, mid = (propose(analysis, direction, rule, rows) for rule in (TOP, MID))
+    times.append(time.perf_counter())
+    landmarks(analysis, direction, rows)
+    times.append(time.perf_counter())
+    for band in (mid, top):
+        summarise(analysis, index, band.low, band.high, closed=True)
+    times.append(time.perf_counter())
+    shown = first_page(analysis, direction, index, mid.low, mid.high, sampling.SURPRISING)
+    analysis.image_names(shown.rows)
+    for row in shown.rows:
+        analysis.thumbnail(int(row))
+    times.append(time.perf_counter())
+    names = ("proposals", "landmarks", "summaries", "page of images")
+    return {name: after - before for name, before, after in zip(names, times[:-1], times[1:], strict=True)}
+
+
+def first_page(analysis: Any, direction: Any, index: Any, low: float, high: float, order: str) -> Any:
+    from core.activations import sampling
+
+    return sampling.page(analysis, direction, index, low, high, closed=True, order=order, seed=0, number=0, size=SIZE)
+
+
+def measure_filtering(root: Path) -> dict[str, Any]:
+    """Seconds until all is shown again after another choice of images; the direction is open."""
+    from core.activations.directions import parse_direction
+    from core.activations.facets import parse_facet
+    from core.activations.filters import matching, parse_filter
+    from core.activations.index import axis_edges, facet_index, histogram, open_index
+    from core.activations.store import open_analysis
+    from core.workspace import open_workspace
+
+    analysis = open_analysis(open_workspace(root), "planted")
+    direction, facet = parse_direction("logit:class 3", analysis), parse_facet("class", analysis)
+    first_view(analysis, direction, open_index(analysis, direction), None)
+    times = []
+    for text in ("correctness=wrong", "class=class 3", "correctness=right", "class=class 1,class 2;correctness=right"):
+        started = time.perf_counter()
+        rows = matching(analysis, parse_filter(text, analysis))
+        index = open_index(analysis, direction, rows)
+        counted = histogram(index, axis_edges(index, BINS, scale="value"), facet_index(index, facet))
+        first_view(analysis, direction, index, rows)
+        times.append(time.perf_counter() - started)
+        assert rows is not None
+        assert counted.total == rows.sum() > 0
+    return {"seconds": times}
+
+
+def measure_orders(root: Path) -> dict[str, Any]:
+    """Seconds until the first page of the whole range, in the orders that compare images with each other."""
+    from core.activations import sampling
+    from core.activations.directions import parse_direction
+    from core.activations.index import open_index
+    from core.activations.store import open_analysis
+    from core.workspace import open_workspace
+
+    analysis = open_analysis(open_workspace(root), "planted")
+    direction = parse_direction("logit:class 3", analysis)
+    times: dict[str, list[float]] = {order: [] for order in (sampling.UNSURE, sampling.TYPICAL, sampling.DIVERSE)}
+    for _ in range(3):
+        for order, taken in times.items():
+            # an index of its own remembers nothing
+            index = open_index(analysis, direction)
+            started = time.perf_counter()
+            assert len(first_page(analysis, direction, index, index.low, index.high, order).rows) == SIZE
+            taken.append(time.perf_counter() - started)
+    return {order: max(taken) for order, taken in times.items()}
 
 
 def measure_moving(root: Path) -> dict[str, Any]:
@@ -186,20 +271,24 @@ def measure_memory(root: Path) -> dict[str, Any]:
             analysis.image_names(shown.rows)
             for row in shown.rows:
                 analysis.thumbnail(int(row))
-    return {"imported": imported, "resident": resident_mb()}
+    return {"imported": imported, "resident": resident_mb(), "peak": resident_mb("VmHWM")}
 
 
 MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "opening": measure_opening,
+    "filtering": measure_filtering,
+    "orders": measure_orders,
     "moving": measure_moving,
     "memory": measure_memory,
 }
 
 
 def in_own_process(name: str, root: Path) -> dict[str, Any]:
+    """What a measurement returns, and "process": the seconds it took from starting the interpreter to its end."""
     command = [sys.executable, "-m", "benchmarks.bench_bands", "--child", name, str(root)]
+    started = time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+    return {**json.loads(done.stdout), "process": time.perf_counter() - started}
 
 
 def empty_process_mb() -> float:
@@ -234,14 +323,24 @@ def main() -> None:
         cold, warm = [], []
         for _ in range(3):
             shutil.rmtree(root / "analyses" / "planted" / "sorted", ignore_errors=True)
-            cold.append(in_own_process("opening", root)["seconds"])
-            warm.append(in_own_process("opening", root)["seconds"])
+            cold.append(in_own_process("opening", root))
+            warm.append(in_own_process("opening", root))
+        filtering, orders = in_own_process("filtering", root), in_own_process("orders", root)
         moving, memory = in_own_process("moving", root), in_own_process("memory", root)
         empty = empty_process_mb()
         # opening and memory grow with the images and are demanded of a million; moving a band does not grow
         demanded = options.images <= 1_000_000
-        print(line("opening, nothing sorted yet (worst of 3)", max(cold), 1 if demanded else None, "s"))
-        print(line("opening again (worst of 3)", max(warm), 1 if demanded else None, "s"))
+        second = 1 if demanded else None
+        for times, when in ((cold, "nothing sorted yet"), (warm, "again")):
+            worst = {name: max(one[name] for one in times) for name in ("core", "view", "process")}
+            print(line(f"opening, {when}: histogram (worst of 3)", worst["core"], second, "s"))
+            print(line("  all of the first view", worst["view"], second, "s"))
+            print(line("  and with the interpreter and imports", worst["process"], None, "s"))
+        slowest = max(cold, key=lambda one: one["view"])["parts"]
+        print("  of the first view: " + ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in slowest.items()))
+        print(line("another filter: all of the view (worst of 4)", max(filtering["seconds"]), second, "s"))
+        for order in ("unsure", "typical", "diverse"):
+            print(line(f"first page, {order} first (worst of 3)", orders[order], second, "s"))
         print(line("moving a band, median", moving["ours"][0], 3, "ms"))
         print(line("moving a band, 95th percentile", moving["ours"][1], 3, "ms"))
         print(line("of which processor time, 95th percentile", moving["processor"][1], None, "ms"))
@@ -252,6 +351,7 @@ def main() -> None:
         print(line("imports add", memory["imported"] - empty, None, "MB"))
         above = memory["resident"] - empty
         print(line("imports and many bands of all 10 logits add", above, 300 if demanded else None, "MB"))
+        print(line("  at the highest (VmHWM)", memory["peak"] - empty, None, "MB"))
 
 
 if __name__ == "__main__":

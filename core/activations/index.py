@@ -166,7 +166,7 @@ def quantile_of(index: BandIndex, value: float) -> float:
 
 
 def share_below(index: BandIndex, value: float) -> float:
-    """The share of the finite activations that lie strictly below a value: 0..1, 0.0 where none is finite or for NaN."""
+    """The share of the finite activations that lie strictly below a value: 0..1, 0.0 where there is none or for NaN."""
     start, stop = index.finite
     if stop == start or math.isnan(value):
         return 0.0

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.folders import read_folders
-from core.datasets.metadata_csv import TABLE, read_metadata
 from core.errors import PathNotFound
 from core.files import resolved
 
@@ -20,6 +19,9 @@ def open_dataset(path: Path | str, *, seed: int = 0) -> Dataset:
     No image is opened. seed: of the splits that are made where the dataset has none.
     Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`.
     """
+    # pandas takes a fifth of a second to import and 40 MB: only for who reads a dataset
+    from core.datasets.metadata_csv import TABLE, read_metadata
+
     root = _folder(path)
     if (root / TABLE).is_file():
         return read_metadata(root, seed=seed)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -438,6 +440,18 @@ def test_a_last_layer_of_another_size_is_refused(analysis: Analysis) -> None:
 def test_existence_is_told(workspace: Workspace, analysis: Analysis) -> None:
     assert has_analysis(workspace, analysis.id)
     assert not has_analysis(workspace, "other")
+
+
+def test_opening_needs_no_library_that_takes_long_to_import(workspace: Workspace, analysis: Analysis) -> None:
+    code = (
+        "import sys; from core.activations.store import open_analysis; from core.activations.index import open_index; "
+        "from core.activations.directions import parse_direction; from core.workspace import open_workspace; "
+        "found = open_analysis(open_workspace(sys.argv[1])); found.image_names([0]); "
+        "open_index(found, parse_direction('logit:odd', found)); "
+        "print(sorted({'torch', 'pandas', 'scipy', 'streamlit'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, workspace.root], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_opening_does_not_read_the_arrays(workspace: Workspace, dataset: Dataset) -> None:
