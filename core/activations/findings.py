@@ -105,18 +105,27 @@ def sentence(band: BandSummary, top: BandSummary, *, is_top: bool = False) -> st
     return f"Here {right}, in the top band {_percent(top.accuracy)}. These images are {mix}."
 
 
+def digits_of(span: float) -> int:
+    """Digits behind the point that show four figures of a range of this width, as `outward` keeps them; 0..300."""
+    return min(max(_digits(span), 0), 300)
+
+
 def outward(low: float, high: float, span: float) -> tuple[float, float]:
     """The band rounded to four digits of the range it lies in, never losing an image at its ends.
 
     low, high: finite. span: width of the whole range, > 0. For numbers that people read, type and put in links.
     """
-    digits = 4 - math.ceil(math.log10(span)) if span > 0 and math.isfinite(span) else 4
+    digits = _digits(span)
     step = Decimal(1).scaleb(-digits)
     # decimal arithmetic on the shortest text of each number: rounding what is round already changes nothing
     with localcontext(prec=400):
         down = Decimal(repr(float(low))).quantize(step, rounding=ROUND_FLOOR)
         up = Decimal(repr(float(high))).quantize(step, rounding=ROUND_CEILING)
     return float(down), float(up)
+
+
+def _digits(span: float) -> int:
+    return 4 - math.ceil(math.log10(span)) if span > 0 and math.isfinite(span) else 4
 
 
 def _percent(fraction: float | None) -> str:

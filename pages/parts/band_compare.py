@@ -10,27 +10,31 @@ import streamlit as st
 
 from core.activations import comparison, findings, sampling
 from core.activations.directions import scores
-from core.activations.index import quantile_of, value_at
+from core.activations.index import same_share
 from core.activations.scoreboard import catalogue
-from pages.parts import band_controls, band_data, band_state, concept_tools, gallery, problem
+from pages.parts import band_controls, band_data, band_directions, band_state, concept_tools, gallery, problem
 from pages.parts.band_data import Subject
 from pages.parts.band_state import SAME_IMAGES, SAME_SHARE, SAME_VALUES, View
-from pages.parts.words import TERMS, plain
+from pages.parts.words import TERMS, count, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 SHOWN = 24
+# differences of more classes would bury the rest of the list; the board makes any of them
+FEW_CLASSES = 6
 LINK_NAMES = {SAME_IMAGES: "same images", SAME_SHARE: "same share", SAME_VALUES: "same values"}
 
 
 def show(analysis: Analysis, view: View) -> None:
-    if not view.other:
-        view = _first(analysis, view)
     band_controls.choose(analysis, view, direction=False, more=partial(_link, analysis, view))
     here, there = band_state.subject(analysis, view), band_state.other(analysis, view)
     members = band_data.members(here, view.low, view.high)
     _sentence(here, there, view, members)
+    if len(members) > SHOWN:
+        st.caption(f"{SHOWN} of {count(len(members), 'image')} are shown; **Images** pages through all of them.")
+    if here.analysis is not there.analysis and view.split != "test" and "test" in band_state.splits(analysis):
+        st.caption("A repair learns from val images: under **test** are those it has never seen.")
     left, right = st.columns(2, gap="medium")
     with left:
         _side(analysis, view, "left")
@@ -75,12 +79,11 @@ def _side(analysis: Analysis, view: View, side: str) -> None:
     runs = band_state.runs(analysis)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         spec, run = getattr(view, name), getattr(view, run_name)
-        options = list(dict.fromkeys((*_choices(analysis, view), spec)))
-        titles = {option: _title(analysis, option) for option in options}
+        titles = _choices(analysis, view)
         st.session_state[f"compare_{name}"] = spec
         st.selectbox(
             "Left" if side == "left" else "Right",
-            options,
+            list(titles),
             key=f"compare_{name}",
             format_func=titles.get,
             on_change=problem.kept(partial(_set_direction, analysis, name)),
@@ -98,34 +101,18 @@ def _side(analysis: Analysis, view: View, side: str) -> None:
             )
 
 
-def _first(analysis: Analysis, view: View) -> View:
-    """What a first visit compares: before and after the newest repair, else two classes."""
-    runs = list(band_state.runs(analysis))
-    if runs:
-        # on images that the repair has not learnt from, where there are any
-        split = "test" if "test" in band_state.splits(analysis) else view.split
-        band_state.change(analysis, other=view.direction, run="", other_run=runs[0])
-        band_controls.set_images(analysis, split=split)
-        return band_state.current(analysis)
-    own = band_data.direction(band_state.subject(analysis, view)).own_class
-    other = next(i for i in range(len(analysis.classes)) if i != own)
-    return band_state.change(analysis, other=f"logit:{analysis.classes[other]}")
-
-
-def _choices(analysis: Analysis, view: View) -> tuple[str, ...]:
+def _choices(analysis: Analysis, view: View) -> dict[str, str]:
+    """Directions to choose from: spec -> title. Neurons are found on the board: a list of them says nothing."""
     concepts = tuple(concept.name for concept in concept_tools.concepts(analysis))
     kinds = ("logit", "difference", "pc", "concept", "vector")
+    if len(analysis.classes) > FEW_CLASSES:
+        kinds = ("logit", "pc", "concept", "vector")
     listed = catalogue(analysis, kinds=kinds, concepts=concepts)
-    usable = [spec for spec in listed if not spec.startswith("concept:") or _usable(analysis, view, spec)]
-    return (*usable, view.direction)
-
-
-def _usable(analysis: Analysis, view: View, spec: str) -> bool:
-    return band_data.has_direction(band_data.subject(analysis, spec, view.split, view.where))
-
-
-def _title(analysis: Analysis, spec: str) -> str:
-    return band_data.direction(band_data.subject(analysis, spec, band_data.ALL, band_data.EVERY_IMAGE)).title
+    usable = (spec for spec in listed if not spec.startswith("concept:") or band_data.has_direction(analysis, spec))
+    titles = {spec: band_directions.title(spec) for spec in usable}
+    for shown in (view.direction, view.other):
+        titles.setdefault(shown, band_directions.title(shown))
+    return titles
 
 
 def _follow(here: Subject, there: Subject, view: View, members: np.ndarray) -> tuple[float, float]:
@@ -134,7 +121,7 @@ def _follow(here: Subject, there: Subject, view: View, members: np.ndarray) -> t
     if view.link == SAME_VALUES:
         return view.low, view.high
     if view.link == SAME_SHARE:
-        return value_at(theirs, quantile_of(mine, view.low)), value_at(theirs, quantile_of(mine, view.high))
+        return same_share(mine, view.low, view.high, theirs)
     landed = _scores(there)[members]
     landed = landed[np.isfinite(landed)]
     if not len(landed):
@@ -150,7 +137,7 @@ def _moved(analysis: Analysis, low: float, high: float) -> None:
     mine = band_data.index(band_state.subject(analysis, view))
     theirs = band_data.index(band_state.other(analysis, view))
     if view.link == SAME_SHARE:
-        low, high = value_at(mine, quantile_of(theirs, low)), value_at(mine, quantile_of(theirs, high))
+        low, high = same_share(theirs, low, high, mine)
     band_state.change(analysis, low=low, high=high)
 
 
@@ -180,7 +167,7 @@ def _sentence(here: Subject, there: Subject, view: View, members: np.ndarray) ->
     st.markdown(plain(text))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _scores(subject: Subject) -> np.ndarray:
     return scores(subject.analysis, band_data.direction(subject))
 

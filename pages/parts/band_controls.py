@@ -50,7 +50,6 @@ RULE_NAMES = {
     "own-low": "the class's own lowest",
     "boundary": "around the decision boundary",
     "quantiles": "the middle half of all images",
-    band_state.CUSTOM: "the band as it is now",
 }
 MEASURES = {"logit": "logit", "margin": "minus the runner-up", "probability": "probability"}
 
@@ -75,11 +74,13 @@ def choose(
     *,
     direction: bool = True,
     presets: bool = True,
+    drawn: bool = True,
     more: Callable[[], None] | None = None,
 ) -> None:
     """Which direction of which images; what is rarer is one click away.
 
-    direction, presets: offer the direction, the three proposed bands. more: draws another control behind these.
+    direction, presets: offer the direction, the three proposed bands. drawn: a histogram follows, so offer its looks.
+    more: draws another control behind these.
     """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="band-choice"):
         if direction:
@@ -108,7 +109,7 @@ def choose(
         if more is not None:
             more()
         band_filters.button(analysis, view, partial(set_images, analysis))
-        _display(analysis, view)
+        _display(analysis, view, drawn=drawn)
     band_filters.chips(analysis, view, partial(set_images, analysis))
 
 
@@ -159,11 +160,13 @@ def draw_strip(
     band_strip(
         key,
         histogram,
-        *inside(histogram.range, low, high),
+        low,
+        high,
         value_label=band_data.direction(subject).title,
         presets=[Preset(mid.low, mid.high, "mid band", active=preset == MID)],
         markers=[Marker(mark.value, mark.label) for mark in band_data.landmarks(subject)],
-        count=partial(band_data.count, subject),
+        # of the band itself: what is drawn of it may be cut off
+        count=lambda _low, _high: band_data.count(subject, low, high),
         total=band_data.total(subject),
         places=scale.places(histogram.edges),
         tick_format=scale.tick_format,
@@ -180,8 +183,9 @@ def draw_strip(
 def numbers(analysis: Analysis, view: View) -> None:
     """The two ends of the band as numbers, in the units of the axis."""
     scale = band_scale.scale(band_data.index(band_state.subject(analysis, view)), view.scale)
-    for end, key, value in (("From", "band_low", view.low), ("To", "band_high", view.high)):
-        st.session_state[key] = float(scale.shown(value))
+    low, high = scale.shown(view.low, view.high)
+    for end, key, value in (("From", "band_low", low), ("To", "band_high", high)):
+        st.session_state[key] = float(value)
         st.number_input(
             end,
             key=key,
@@ -222,12 +226,6 @@ def set_images(analysis: Analysis, **changes: object) -> None:
         _move(analysis, view, preset)
 
 
-def inside(limits: tuple[float, float], low: float, high: float) -> tuple[float, float]:
-    """The part of a band that can be drawn: a typed band may lie beyond every image."""
-    start, end = limits
-    return min(max(low, start), end), min(max(high, start), end)
-
-
 def _direction(analysis: Analysis, view: View) -> None:
     kind = view.direction.partition(":")[0]
     measure = kind if kind in MEASURES else "logit"
@@ -251,7 +249,7 @@ def _direction(analysis: Analysis, view: View) -> None:
     )
 
 
-def _display(analysis: Analysis, view: View) -> None:
+def _display(analysis: Analysis, view: View, *, drawn: bool) -> None:
     subject = band_state.subject(analysis, view)
     with st.popover("Display", icon=":material/tune:", key="band-display", help="Measure, axis, colours, mid band."):
         kind = view.direction.partition(":")[0]
@@ -277,42 +275,57 @@ def _display(analysis: Analysis, view: View) -> None:
                 on_change=problem.kept(partial(_set_images, analysis, "run", "band_run")),
                 help=TERMS["run"],
             )
-        st.session_state["band_scale"] = view.scale
-        st.segmented_control(
-            "Axis",
-            list(band_scale.SCALES),
-            key="band_scale",
-            required=True,
-            format_func=band_scale.SCALES.get,
-            on_change=problem.kept(partial(_set, analysis, "scale", "band_scale")),
-            help=TERMS["axis"],
-        )
-        titles = dict(band_data.facets(subject))
-        st.session_state["band_colour"] = view.colour
-        st.selectbox(
-            "Colours",
-            list(titles),
-            key="band_colour",
-            format_func=titles.get,
-            on_change=problem.kept(partial(_set, analysis, "colour", "band_colour")),
-            help="What the bars of the histogram are split by.",
-        )
         st.session_state["band_rule"] = view.rule
+        rules = band_state.RULES if view.custom is not None else proposals.MID_RULES
+        own = "" if view.custom is None else f"my own: {view.custom[0]:g} to {view.custom[1]:g}"
         st.selectbox(
             "Mid band",
-            band_state.RULES,
+            rules,
             key="band_rule",
-            format_func=RULE_NAMES.get,
+            format_func={**RULE_NAMES, band_state.CUSTOM: own}.get,
             on_change=problem.kept(partial(_set_rule, analysis)),
             help=TERMS["mid rule"],
         )
-        st.session_state["band_log"] = view.log
-        st.toggle(
-            "Logarithmic heights",
-            key="band_log",
-            on_change=problem.kept(partial(_set, analysis, "log", "band_log")),
-            help="Makes small bars visible next to large ones. The parts of a bar still show their shares.",
-        )
+        if view.look == band_state.IMAGES:
+            st.button(
+                "Take the band as the middle",
+                icon=":material/bookmark:",
+                on_click=problem.kept(partial(_keep_band, analysis)),
+                help="From now on, the band you see is the mid band of this direction.",
+            )
+        if drawn:
+            _drawing(analysis, view, subject)
+
+
+def _drawing(analysis: Analysis, view: View, subject: Subject) -> None:
+    """How the histogram looks."""
+    st.session_state["band_scale"] = view.scale
+    st.segmented_control(
+        "Axis",
+        list(band_scale.SCALES),
+        key="band_scale",
+        required=True,
+        format_func=band_scale.SCALES.get,
+        on_change=problem.kept(partial(_set, analysis, "scale", "band_scale")),
+        help=TERMS["axis"],
+    )
+    titles = dict(band_data.facets(subject))
+    st.session_state["band_colour"] = view.colour
+    st.selectbox(
+        "Colours",
+        list(titles),
+        key="band_colour",
+        format_func=titles.get,
+        on_change=problem.kept(partial(_set, analysis, "colour", "band_colour")),
+        help="What the bars of the histogram are split by.",
+    )
+    st.session_state["band_log"] = view.log
+    st.toggle(
+        "Logarithmic heights",
+        key="band_log",
+        on_change=problem.kept(partial(_set, analysis, "log", "band_log")),
+        help="Makes small bars visible next to large ones. The parts of a bar still show their shares.",
+    )
 
 
 def _set(analysis: Analysis, name: str, key: str) -> None:
@@ -334,9 +347,6 @@ def _set_measure(analysis: Analysis) -> None:
 
 def _set_rule(analysis: Analysis) -> None:
     view, rule = band_state.current(analysis), st.session_state["band_rule"]
-    if rule == band_state.CUSTOM:
-        band_state.change(analysis, rule=rule, custom=(view.low, view.high))
-        return
     own = band_data.direction(band_state.subject(analysis, view)).own_class
     where = view.where
     if own is not None:
@@ -346,6 +356,11 @@ def _set_rule(analysis: Analysis) -> None:
         asked_for = rule == "own-low" and not any(facet == "class" for facet, _ in terms)
         where = Filter((*terms, only)) if asked_for else Filter(terms) if view.rule == "own-low" else where
     _move(analysis, band_state.change(analysis, rule=rule, where=where), MID)
+
+
+def _keep_band(analysis: Analysis) -> None:
+    view = band_state.current(analysis)
+    band_state.change(analysis, rule=band_state.CUSTOM, custom=(view.low, view.high))
 
 
 def _set_preset(analysis: Analysis) -> None:

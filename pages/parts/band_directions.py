@@ -13,7 +13,7 @@ from core.activations.scoreboard import SUSPICIOUS, Suspicion, catalogue, scoreb
 from core.activations.vectors import delete_vector, list_vectors, parse_vector, read_vector, save_vector
 from core.concepts.probes import concept_direction
 from core.concepts.tags import tag_version
-from core.errors import BadRequest, NotEnoughTags, NotFound
+from core.errors import BadRequest
 from pages.parts import band_data, band_filters, band_state, concept_tools, notices, problem, state
 from pages.parts.band_state import IMAGES, View
 from pages.parts.direction_board import DirectionCard, direction_board
@@ -59,6 +59,7 @@ def show(analysis: Analysis, view: View) -> None:
             placeholder="neuron 17 …",
             icon=":material/search:",
             width=190,
+            on_change=_first_page,
         )
         there = [kind for kind in KINDS if any(item.kind == kind for item in found)]
         kinds = st.pills(
@@ -90,6 +91,10 @@ def show(analysis: Analysis, view: View) -> None:
         st.pagination(pages, key="board-page")
 
 
+def _first_page() -> None:
+    st.session_state.pop("board-page", None)
+
+
 def _card(item: Suspicion) -> DirectionCard:
     return DirectionCard(
         spec=item.spec,
@@ -108,19 +113,29 @@ def _images(split: str) -> str:
     return "all images" if split == band_data.ALL else f"the {split} images"
 
 
+def title(spec: str) -> str:
+    """A direction's title without computing anything about it."""
+    kind, _, name = spec.partition(":")
+    if kind == "difference":
+        return f"difference {name.replace('-', ' − ', 1)}"
+    words = {"logit": "logit of", "margin": "lead of", "probability": "probability of", "pc": "principal component"}
+    return f"{words.get(kind, kind)} {name}"
+
+
 def _ranked(analysis: Analysis, view: View) -> tuple[Suspicion, ...]:
     subject = band_data.subject(analysis, f"logit:{analysis.classes[0]}", view.split, Filter(), view.run)
     concepts = tuple(concept.name for concept in concept_tools.concepts(analysis))
     specs = catalogue(subject.analysis, kinds=tuple(KINDS), concepts=concepts)
     with st.spinner(f"Looking through {count(len(specs), 'direction')} …", show_time=True):
-        return _scored(subject, specs, tag_version(state.workspace(), analysis.dataset_id))
+        return _scored(subject, specs, _things(analysis, specs))
 
 
 @lru_cache(maxsize=8)
-def _scored(subject: band_data.Subject, specs: tuple[str, ...], tags: int) -> tuple[Suspicion, ...]:
-    """tags: the version of the tags, so that newer ones are looked at."""
+def _scored(subject: band_data.Subject, specs: tuple[str, ...], things: tuple[object, ...]) -> tuple[Suspicion, ...]:
+    """things: the version of tags and vectors, so that newer ones are looked at."""
     workspace, analysis = state.workspace(), subject.analysis
-    usable = tuple(spec for spec in specs if not spec.startswith("concept:") or _has_probe(analysis, spec))
+    # a concept with too few tags is no direction so far
+    usable = tuple(spec for spec in specs if not spec.startswith("concept:") or band_data.has_direction(analysis, spec))
     rows = band_data.rows(subject)
     return scoreboard(
         analysis,
@@ -131,13 +146,12 @@ def _scored(subject: band_data.Subject, specs: tuple[str, ...], tags: int) -> tu
     )
 
 
-def _has_probe(analysis: Analysis, spec: str) -> bool:
-    try:
-        concept_direction(state.workspace(), analysis, spec.partition(":")[2])
-    except (NotEnoughTags, NotFound):
-        # too few tags yet: the concept is no direction so far
-        return False
-    return True
+def _things(analysis: Analysis, specs: tuple[str, ...]) -> tuple[object, ...]:
+    """What the ranking depends on besides the network: tags, concepts, vectors."""
+    concepts = concept_tools.concepts(analysis)
+    vectors = (band_data.version(analysis, spec) for spec in specs if spec.startswith("vector:"))
+    tags = tag_version(state.workspace(), analysis.dataset_id)
+    return (tags, *((concept.id, concept.name) for concept in concepts), *vectors)
 
 
 def _matches(item: Suspicion, text: str | None, kinds: list[str]) -> bool:
@@ -163,6 +177,10 @@ def _natural(title: str) -> tuple[tuple[int, str, int], ...]:
 
 
 def _open(analysis: Analysis, known: dict[str, Suspicion], spec: str) -> None:
+    if spec not in known:
+        # a click that came after the board had changed
+        band_state.open_direction(analysis, spec, look=IMAGES)
+        return
     found = known[spec]
     # what the sentence on the card speaks of: the weak end of one class's own images
     where = band_filters.with_values(band_state.current(analysis).where, "class", (found.class_name,))
@@ -228,7 +246,6 @@ def _save_vector(analysis: Analysis, made: int) -> None:
         vector = parse_vector(text or "")
     name = name or f"vector {len(list_vectors(analysis)) + 1}"
     name = save_vector(analysis, name, vector)
-    band_data.forget()
     st.session_state["vectors_made"] += 1
     band_state.open_direction(analysis, f"vector:{name}", look=IMAGES)
     notices.say(f"{plain(name)} is saved as a direction.", ":material/explore:")
@@ -236,5 +253,4 @@ def _save_vector(analysis: Analysis, made: int) -> None:
 
 def _remove_vector(analysis: Analysis, name: str) -> None:
     delete_vector(analysis, name)
-    band_data.forget()
     notices.say(f"{plain(name)} is removed.", ":material/delete:")

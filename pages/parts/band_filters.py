@@ -19,24 +19,30 @@ if TYPE_CHECKING:
 
 # as many values as pills can show at a glance
 PILLS = 6
+# facets from which on the filters are made only when they are opened
+MANY = 10
 Change = Callable[..., Any]
 
 
 def button(analysis: Analysis, view: View, change: Change) -> None:
     """A button that opens the filters. change: called with `where=` when one changes."""
     chosen = len(view.where.terms)
+    # the split has a control of its own
+    offered = [facet for facet in band_data.facets(band_state.subject(analysis, view)) if facet[0] != "split"]
     popover = st.popover(
         f"Filter · {chosen}" if chosen else "Filter",
         icon=":material/filter_alt:",
         key="band-filter",
+        on_change="rerun" if len(offered) > MANY else "ignore",
         help="Count and show only some of the images.",
     )
+    # many of them are made when somebody wants to see them
+    if len(offered) > MANY and not popover.open:
+        return
     with popover:
         allowed = dict(view.where.terms)
-        for spec, title in band_data.facets(band_state.subject(analysis, view)):
-            # the split has a control of its own
-            if spec != "split":
-                _facet(analysis, spec, title, allowed.get(spec, ()), change)
+        for spec, title in offered:
+            _facet(analysis, spec, title, allowed.get(spec, ()), change)
         if chosen:
             st.button(
                 "Show all images",
@@ -87,9 +93,9 @@ def _facet(analysis: Analysis, spec: str, title: str, allowed: tuple[str, ...], 
     st.session_state[key] = [value for value in allowed if value in values]
     options = {"key": key, "on_change": problem.kept(partial(_changed, analysis, spec, key, change))}
     if len(values) <= PILLS:
-        st.pills(title, values, selection_mode="multi", format_func=lambda v: plain(short(v)), **options)
+        st.pills(plain(short(title)), values, selection_mode="multi", format_func=lambda v: plain(short(v)), **options)
     else:
-        st.multiselect(title, values, placeholder="all", **options)
+        st.multiselect(plain(short(title)), values, placeholder="all", **options)
 
 
 def _changed(analysis: Analysis, spec: str, key: str, change: Change) -> None:

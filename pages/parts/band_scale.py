@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from core.activations.index import BandIndex, moments, quantile_of, value_at
+from core.activations.findings import digits_of
+from core.activations.index import BandIndex, moments, quantile_of, share_below, value_at
 from pages.parts.band_strip import TickFormat
 
 VALUE, QUANTILE, Z_SCORE = "value", "quantile", "z"
@@ -21,13 +21,14 @@ _TICKS: dict[str, TickFormat] = {VALUE: "value", QUANTILE: "percent", Z_SCORE: "
 class Scale:
     """One of `SCALES` over the images at hand.
 
-    shown: from an activation to what people read. meant: the way back. unit: what they read, in words.
-    step: a sensible move of the number inputs. digits: behind the point.
+    shown: from an activation to what people read, low and high end of a band: the one has no image of the band below
+    it, the other none above. meant: the way back. unit: what they read, in words. step: a sensible move of the number
+    inputs. digits: behind the point.
     """
 
     name: str
     unit: str
-    shown: Callable[[float], float]
+    shown: Callable[[float, float], tuple[float, float]]
     meant: Callable[[float], float]
     step: float
     digits: int
@@ -40,14 +41,13 @@ class Scale:
         """(b+1,) where the histogram's edges stand on the axis, rising; None where they stand at their values."""
         if self.name == VALUE:
             return None
-        shown = np.array([self.shown(float(edge)) for edge in edges])
+        shown = np.array([self.shown(float(edge), float(edge))[0] for edge in edges])
         if self.name == QUANTILE:
             # the largest value has all the others below it, and belongs to the axis too
             shown = np.append(shown[:-1], 100.0) / 100
         return shown
 
 
-@lru_cache(maxsize=32)
 def scale(index: BandIndex, name: str) -> Scale:
     span = index.high - index.low or 1.0
     if name == QUANTILE:
@@ -55,7 +55,7 @@ def scale(index: BandIndex, name: str) -> Scale:
         return Scale(
             name,
             "percent of images below",
-            lambda value: 100 * quantile_of(index, value),
+            lambda low, high: (100 * share_below(index, low), 100 * quantile_of(index, high)),
             lambda share: value_at(index, min(max(share / 100, 0.0), 1.0)),
             step=2.0,
             digits=1,
@@ -66,9 +66,9 @@ def scale(index: BandIndex, name: str) -> Scale:
         return Scale(
             name,
             "standard deviations from the mean",
-            lambda value: (value - mean) / width,
+            lambda low, high: ((low - mean) / width, (high - mean) / width),
             lambda z: mean + z * width,
             step=0.1,
             digits=2,
         )
-    return Scale(VALUE, "", float, float, step=span / 50, digits=3)
+    return Scale(VALUE, "", lambda low, high: (low, high), float, step=span / 50, digits=digits_of(span))

@@ -27,7 +27,7 @@ CUTS = {VALUE: "of equal width", QUANTILE: "with equally many images"}
 
 
 def show(analysis: Analysis, view: View) -> None:
-    band_controls.choose(analysis, view, presets=False)
+    band_controls.choose(analysis, view, presets=False, drawn=False)
     subject = band_state.subject(analysis, view)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="sheet-controls"):
         st.session_state["sheet_bands"] = view.bands
@@ -88,7 +88,7 @@ def _lead(subject: Subject) -> str:
     return f"{subject.analysis.model_name} on {subject.analysis.dataset_name}, {images}"
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _sheet(subject: Subject, bands: int, cut: str, seed: int, mid: Range) -> ContactSheet:
     index = band_data.index(subject)
     return contact_sheet(
@@ -109,7 +109,8 @@ def _open_image(image_id: int) -> None:
 
 
 def _open_band(analysis: Analysis, low: float, high: float) -> None:
-    band_state.change(analysis, look=IMAGES, low=low, high=high)
+    # just the images that the heading counted
+    band_state.change(analysis, exact=True, look=IMAGES, low=low, high=high)
 
 
 def _set(analysis: Analysis, name: str, key: str) -> None:

@@ -12,14 +12,16 @@ from core.activations import bands, findings, proposals, sampling
 from core.activations.filters import Filter, parse_filter
 from core.concepts.concept import list_concepts
 from core.datasets import SPLITS
-from pages.parts import band_data, state
+from pages.parts import band_data, notices, state
 from pages.parts.band_data import ALL, EVERY_IMAGE, Subject
 from pages.parts.band_scale import QUANTILE, SCALES, VALUE
+from pages.parts.words import listed, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 VIEWS = "band_views"
+HELD = "band_held"
 TOP, MID, BOTTOM = "Top", "Mid band", "Bottom"
 PRESETS = (TOP, MID, BOTTOM)
 # What the page shows below the strip.
@@ -74,28 +76,52 @@ _SAME_IMAGES = ("page", "look", "scale", "colour", "log", "bands", "cut", "shown
 
 
 def current(analysis: Analysis) -> View:
-    """The view of this investigation: from the address when that is new (a link, the back button), else as it was."""
+    """The view of this investigation: from the address when that is new (a link, the back button), else as it was.
+
+    What it speaks of and is not there (any more) gives way to the usual, and is told.
+    """
     views: dict[str, View] = st.session_state.setdefault(VIEWS, {})
     asked = state.view_link()
     if asked and asked.get("analysis", analysis.id) == analysis.id and (linked := _from_link(analysis, asked)):
         views[analysis.id] = linked
-    view = views.get(analysis.id)
-    if view is None or not band_data.has_direction(subject(analysis, view)):
-        # a concept may have been deleted, a vector removed, since
-        views[analysis.id] = view = start(analysis)
+    if analysis.id not in views:
+        views[analysis.id] = start(analysis)
+    view, gone = _still_there(analysis, views[analysis.id])
+    if view.look == COMPARE and not view.other:
+        view = _with_other_side(analysis, view)
+    if gone:
+        notices.say(f"Not there (any more): {plain(listed(gone))}. You see what there is.", ":material/info:")
+    views[analysis.id] = view
     return view
 
 
-def change(analysis: Analysis, **changes: object) -> View:
-    """Change what is looked at and keep it. The band is rounded outward: what people read is what counts."""
+def kept(analysis: Analysis) -> View:
+    """The view as it was left, without a look at the address."""
+    return st.session_state[VIEWS][analysis.id]
+
+
+def change(analysis: Analysis, *, exact: bool = False, **changes: object) -> View:
+    """Change what is looked at and keep it.
+
+    The band is rounded outward, so that what people read is what counts; exact: not where it must hold just the images
+    that were counted somewhere else.
+    """
     view = current(analysis)
     changed = replace(view, **changes)  # type: ignore[arg-type]
     if replace(changed, **{name: getattr(view, name) for name in _SAME_IMAGES}) != view:
         changed = replace(changed, page=0)
-    low, high = findings.outward(changed.low, changed.high, band_data.span(subject(analysis, changed)))
-    changed = replace(changed, low=low, high=high)
+    if not exact:
+        low, high = findings.outward(changed.low, changed.high, band_data.span(subject(analysis, changed)))
+        changed = replace(changed, low=low, high=high)
     st.session_state.setdefault(VIEWS, {})[analysis.id] = changed
     return changed
+
+
+def turn_to(analysis: Analysis, page: int) -> None:
+    """Note which page is shown, where the one asked for does not exist."""
+    views = st.session_state[VIEWS]
+    views[analysis.id] = replace(views[analysis.id], page=page)
+    hold(analysis, views[analysis.id])
 
 
 def open_direction(analysis: Analysis, spec: str, **changes: object) -> View:
@@ -111,12 +137,44 @@ def open_direction(analysis: Analysis, spec: str, **changes: object) -> View:
 
 
 def subject(analysis: Analysis, view: View) -> Subject:
-    return band_data.subject(analysis, view.direction, view.split, view.where, view.run)
+    return _held(analysis, view, _fresh(analysis, view))
 
 
 def other(analysis: Analysis, view: View) -> Subject:
-    """The other side of a comparison: the same images."""
-    return band_data.subject(analysis, view.other or view.direction, view.split, view.where, view.other_run)
+    """The other side of a comparison, over the same images: the filter speaks of the left model's predictions."""
+    spec = view.other or view.direction
+    found = band_data.subject(analysis, spec, view.split, view.where, view.other_run, judge=view.run)
+    return _held(analysis, view, found) if spec == view.direction else found
+
+
+def hold(analysis: Analysis, view: View) -> None:
+    """Keep the images that are shown while somebody tags them.
+
+    A tag may change what a filter by concepts holds and where a concept's direction points. As long as nothing else
+    changes, the page stays as it is: the next key must not hit other images than those on screen.
+    """
+    holding: dict[str, tuple[View, tuple[object, ...]]] = st.session_state.setdefault(HELD, {})
+    if analysis.id not in holding or holding[analysis.id][0] != view:
+        holding[analysis.id] = (view, _fresh(analysis, view).version)
+
+
+def is_outdated(analysis: Analysis, view: View) -> bool:
+    """Whether tags have changed since what the view would hold."""
+    return subject(analysis, view).version != _fresh(analysis, view).version
+
+
+def let_go(analysis: Analysis) -> None:
+    """Show what the view holds now."""
+    st.session_state.get(HELD, {}).pop(analysis.id, None)
+
+
+def _fresh(analysis: Analysis, view: View) -> Subject:
+    return band_data.subject(analysis, view.direction, view.split, view.where, view.run, judge=view.run)
+
+
+def _held(analysis: Analysis, view: View, found: Subject) -> Subject:
+    held = st.session_state.get(HELD, {}).get(analysis.id)
+    return replace(found, version=held[1]) if held is not None and held[0] == view else found
 
 
 def start(analysis: Analysis, spec: str | None = None, split: str | None = None) -> View:
@@ -149,7 +207,11 @@ def proposed(analysis: Analysis, view: View, preset: str) -> bands.Range:
 
 def mid_rule(view: View) -> str:
     """The rule for a direction that no middle of one's own was kept for."""
-    return proposals.MID_RULES[0] if view.rule == CUSTOM else view.rule
+    return usual_rule() if view.rule == CUSTOM else view.rule
+
+
+def usual_rule() -> str:
+    return proposals.MID_RULES[0]
 
 
 def preset_of(analysis: Analysis, view: View) -> str | None:
@@ -181,26 +243,79 @@ def query(analysis: Analysis, view: View) -> dict[str, str]:
 
 def _from_link(analysis: Analysis, asked: dict[str, str]) -> View | None:
     """What the address asks for; whatever in it makes no sense falls back to the usual."""
-    if "direction" not in asked:
-        return None
     settings = _settings(analysis, asked)
-    split = asked.get("split")
-    blank = View(asked["direction"], split if split in splits(analysis) else splits(analysis)[0], 0.0, 0.0, **settings)
-    if blank.run and blank.run not in runs(analysis):
-        blank = replace(blank, run="")
-    if not band_data.has_direction(subject(analysis, blank)):
+    if "direction" not in asked and not settings:
         return None
-    found = band_data.direction(subject(analysis, blank)).spec
-    blank = replace(blank, direction=found)
-    if blank.other_run not in ("", *runs(analysis)) or not band_data.has_direction(other(analysis, blank)):
-        blank = replace(blank, other="", other_run="")
-    known = {spec for spec, _ in band_data.facets(subject(analysis, blank))}
-    if blank.colour not in known:
-        blank = replace(blank, colour="class")
+    split = asked.get("split")
+    usual = View(
+        f"logit:{analysis.classes[0]}",
+        split if split in splits(analysis) else splits(analysis)[0],
+        0.0,
+        0.0,
+        **settings,
+    )
+    view, gone = _still_there(analysis, replace(usual, direction=asked.get("direction", usual.direction)))
+    if gone:
+        notices.say(f"The link asks for what is not here: {plain(listed(gone))}.", ":material/info:")
     low, high = _number(asked.get("low")), _number(asked.get("high"))
-    if low is not None and high is not None and low <= high:
-        return replace(blank, low=low, high=high)
-    return at(analysis, blank, MID)
+    if low is not None and high is not None and low <= high and "direction" not in " ".join(gone):
+        return replace(view, low=low, high=high)
+    return at(analysis, view, MID)
+
+
+def _still_there(analysis: Analysis, view: View) -> tuple[View, list[str]]:
+    """The view without what is not there, and what that was, in words."""
+    gone = []
+    known = runs(analysis)
+    if view.run and view.run not in known:
+        view = replace(view, run="")
+        gone.append("the repair")
+    if view.other_run and view.other_run not in known:
+        view = replace(view, other_run="")
+        gone.append("the repair it is compared with")
+    if view.where.terms:
+        concepts = [concept.name for concept in list_concepts(state.workspace(), analysis.dataset_id)]
+        where = parse_filter(view.where.to_text(), analysis, concepts)
+        if where != view.where:
+            view = replace(view, where=where)
+            gone.append("a filter")
+    spec = _canonical(analysis, view.direction)
+    if spec != view.direction:
+        view = replace(view, direction=spec)
+    if not band_data.has_direction(analysis, view.direction):
+        gone.append(f"the direction {view.direction}")
+        view = at(
+            analysis, replace(view, direction=f"logit:{analysis.classes[0]}", rule=usual_rule(), custom=None), MID
+        )
+    if view.other and not band_data.has_direction(analysis, view.other):
+        gone.append(f"the direction {view.other}")
+        view = replace(view, other="", other_run="")
+    if view.colour not in dict(band_data.facets(subject(analysis, view))):
+        view = replace(view, colour="class")
+        gone.append("the colours")
+    return view, gone
+
+
+def _with_other_side(analysis: Analysis, view: View) -> View:
+    """What a first visit compares: before and after the newest repair, else two classes."""
+    newest = next(iter(runs(analysis)), None)
+    if newest is not None:
+        # where a repair is looked at already, the model as it is stands beside it
+        return replace(view, other=view.direction, other_run="" if view.run else newest)
+    own = band_data.direction(subject(analysis, view)).own_class
+    others = [name for i, name in enumerate(analysis.classes) if i != own]
+    return replace(view, other=f"logit:{others[0]}" if others else view.direction)
+
+
+def _canonical(analysis: Analysis, spec: str) -> str:
+    """A direction as the rest of the page writes it: concept:water for concept:WATER, logit:a for LOGIT: A."""
+    if spec.partition(":")[0].strip().lower() == "concept":
+        name = spec.partition(":")[2].strip()
+        for concept in list_concepts(state.workspace(), analysis.dataset_id):
+            if concept.name.casefold() == name.casefold():
+                return f"concept:{concept.name}"
+        return spec
+    return band_data.canonical(analysis, spec)
 
 
 def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
@@ -225,14 +340,23 @@ def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
             found[name] = asked[name]
     if asked.get("where"):
         concepts = [concept.name for concept in list_concepts(state.workspace(), analysis.dataset_id)]
-        found["where"] = parse_filter(asked["where"], analysis, concepts)
+        found["where"] = merged(parse_filter(asked["where"], analysis, concepts))
     ends = [_number(end) for end in asked.get("custom", "").split("..")]
     if len(ends) == 2 and None not in ends and ends[0] <= ends[1]:  # type: ignore[operator]
         found["custom"] = tuple(ends)
     elif found.get("rule") == CUSTOM:
         del found["rule"]
-    found["log"] = asked.get("log") == "1"
+    if asked.get("log") == "1":
+        found["log"] = True
     return found
+
+
+def merged(where: Filter) -> Filter:
+    """One term per facet: two of a kind in a link become one that allows both."""
+    terms: dict[str, tuple[str, ...]] = {}
+    for spec, values in where.terms:
+        terms[spec] = tuple(dict.fromkeys((*terms.get(spec, ()), *values)))
+    return Filter(tuple(terms.items()))
 
 
 def runs(analysis: Analysis) -> dict[str, str]:

@@ -10,7 +10,18 @@ import streamlit as st
 
 from core.activations import findings, sampling
 from core.settings import DEFAULTS
-from pages.parts import band_controls, band_data, band_state, concept_tools, gallery, problem, rooms, state, theme
+from pages.parts import (
+    band_controls,
+    band_data,
+    band_state,
+    concept_tools,
+    gallery,
+    notices,
+    problem,
+    rooms,
+    state,
+    theme,
+)
 from pages.parts.band_data import Subject
 from pages.parts.band_state import MID, TOP, View
 from pages.parts.words import plain
@@ -34,7 +45,8 @@ TAG_NEXT = "about sixty answers, on the images where an answer says most."
 @problem.guarded
 def explore(analysis: Analysis) -> None:
     view = band_state.current(analysis)
-    state.write_link(band_state.query(analysis, view))
+    notices.show()
+    band_state.hold(analysis, view)
     # side by side: the images shall begin as high up as they can
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="band-head"
@@ -43,7 +55,40 @@ def explore(analysis: Analysis) -> None:
         band_controls.looks(analysis, view)
     with st.container(key="lead"):
         st.markdown(LEADS[view.look])
-    _LOOKS[view.look](analysis, view)
+    if band_state.is_outdated(analysis, view):
+        _outdated(analysis)
+    if (
+        view.look != band_state.DIRECTIONS
+        and view.where.terms
+        and not band_data.total(band_state.subject(analysis, view))
+    ):
+        _nothing_fits(analysis, view)
+    else:
+        _LOOKS[view.look](analysis, view)
+    # at the end: what was shown is what the address says
+    state.write_link(band_state.query(analysis, band_state.kept(analysis)))
+
+
+def _outdated(analysis: Analysis) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="band-outdated"):
+        st.caption("Your tags change what belongs here. The page waits until you are done.", width="content")
+        st.button(
+            "Update",
+            icon=":material/refresh:",
+            type="tertiary",
+            on_click=problem.kept(partial(band_state.let_go, analysis)),
+        )
+
+
+def _nothing_fits(analysis: Analysis, view: View) -> None:
+    band_controls.choose(analysis, view)
+    with st.container(border=True, key="card-empty"):
+        st.markdown("**No image fits the filter.** Allow more values, choose another split, or show all images.")
+        st.button(
+            "Show all images",
+            icon=":material/filter_alt_off:",
+            on_click=problem.kept(partial(band_controls.set_images, analysis, where=band_data.EVERY_IMAGE)),
+        )
 
 
 def heading() -> None:
@@ -79,6 +124,8 @@ def _finding(analysis: Analysis, view: View) -> None:
 def _grid(analysis: Analysis, view: View) -> None:
     subject = band_state.subject(analysis, view)
     shown = _page(subject, view)
+    if shown.number != view.page:
+        band_state.turn_to(analysis, shown.number)
     if shown.note:
         st.caption(plain(shown.note))
     gallery.show(
@@ -91,7 +138,7 @@ def _grid(analysis: Analysis, view: View) -> None:
         page=shown.number,
         pages=shown.pages,
         # what is selected stays selected through the pages of one band
-        scope=repr((view.direction, view.low, view.high, view.split, view.where, view.run)),
+        scope=repr((analysis.id, view.direction, view.low, view.high, view.split, view.where, view.run)),
         on_page=problem.kept(partial(_set_page, analysis)),
         everything=partial(_everything, subject, view),
         empty="No image lies in this band. Widen it, or count other images with Filter."
@@ -124,7 +171,7 @@ def _set_page(analysis: Analysis, number: int) -> None:
 
 
 def _curve(analysis: Analysis, view: View) -> None:
-    band_controls.choose(analysis, view, presets=False)
+    band_controls.choose(analysis, view, presets=False, drawn=False)
     subject = band_state.subject(analysis, view)
     from pages.parts import band_curve
 
@@ -139,7 +186,7 @@ def _curve(analysis: Analysis, view: View) -> None:
             top=band_state.proposed(analysis, view, TOP),
             facets=band_data.known(subject),
             dark=theme.is_dark(),
-            on_choice=partial(_set_shown, analysis),
+            on_choice=problem.kept(partial(_set_shown, analysis)),
         )
 
 

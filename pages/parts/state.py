@@ -107,7 +107,12 @@ def runs(analysis_id: str) -> list[FinishedRun]:
             .where(RunRecord.analysis_id == analysis_id, RunRecord.finished.is_not(None))
             .order_by(RunRecord.created.desc())
         ).all()
-    return [FinishedRun(record.id, f"after {record.method}, {ago(record.created)}") for record in records]
+    # numbered from the first: two of one minute stay apart
+    return [
+        FinishedRun(record.id, f"after repair {number} ({record.method}, {ago(record.created)})")
+        for number, record in zip(range(len(records), 0, -1), records, strict=True)
+        if (workspace().runs / record.id / "head.safetensors").is_file()
+    ]
 
 
 def last_run(analysis_id: str) -> RunResult | None:

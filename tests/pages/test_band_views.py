@@ -11,11 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
 from core.activations.vectors import list_vectors, save_vector
-from core.concepts.concept import create_concept
-from core.concepts.tags import tag
+from core.concepts.concept import create_concept, delete_concept, get_concept, rename_concept
+from core.concepts.tags import tag, undo
 from core.retraining.runs import retrain
 from core.workspace import Workspace
-from pages.parts import band_state
+from pages.parts import band_state, gallery
 
 from .conftest import Visit, plant, tag_by_truth, texts
 
@@ -114,9 +114,14 @@ def test_a_filter_by_concept_follows_the_tags(visit: Visit, planted: Analysis, w
     tag(workspace, planted, concept, planted.split_rows("val")[:7], True)
     app = visit("bands", direction="logit:landbird", low="-100", high="100", where="concept:water=present")
     assert strip(app)["total"] == 7
+    shown = grid(app)
     tag(workspace, planted, concept, planted.split_rows("val")[7:9], True)
     app.run()
+    # nothing moves under the hand of who tags, until asked for
+    assert grid(app) == shown
+    next(button for button in app.button if button.label == "Update").click().run()
     assert strip(app)["total"] == 9
+    assert not [button for button in app.button if button.label == "Update"]
 
 
 def test_the_classs_own_lowest_shows_its_own_images_and_another_rule_all_again(visit: Visit, planted: Analysis) -> None:
@@ -131,8 +136,9 @@ def test_the_classs_own_lowest_shows_its_own_images_and_another_rule_all_again(v
 
 def test_a_middle_of_ones_own_is_kept_for_its_direction(visit: Visit, planted: Analysis) -> None:
     app = visit("bands", direction="logit:landbird", low="-0.5", high="0.75")
-    app.selectbox(key="band_rule").set_value("custom").run()
+    next(button for button in app.button if button.label == "Take the band as the middle").click().run()
     assert app.session_state["band_preset"] == "Mid band"
+    assert "my own: -0.5 to 0.75" in app.selectbox(key="band_rule").options
     app.segmented_control(key="band_preset").set_value("Top").run()
     link = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}
     again = visit("bands", **link)
@@ -356,3 +362,207 @@ def test_nonsense_in_the_new_parts_of_a_link_falls_back(visit: Visit, planted: A
         "logit:landbird", "val", view_of(app, planted).low, view_of(app, planted).high
     )
     assert len(grid(app))
+
+
+def test_the_whole_band_is_what_lies_in_it_and_counts(
+    visit: Visit, planted: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict = {}
+    shown = gallery.show
+    monkeypatch.setattr(gallery, "show", lambda *args, **named: told.update(named) or shown(*args, **named))
+    visit("bands", direction="logit:landbird", low="-1", high="1", split="val", where="class=waterbird")
+    logits = planted.logits[:, 0]
+    inside = (logits >= -1) & (logits <= 1) & (planted.splits == 1) & (planted.labels == 1)
+    assert sorted(told["everything"]().tolist()) == np.flatnonzero(inside).tolist()
+    assert told["total"] == inside.sum()
+    first = told["scope"]
+    visit("bands", direction="logit:landbird", low="-1", high="1", split="val", where="class=landbird")
+    assert told["scope"] != first
+    assert (told["place"].direction, told["place"].low, told["place"].high) == ("logit:landbird", -1.0, 1.0)
+
+
+def test_a_band_beyond_every_image_holds_none_of_them(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="logit:landbird", low="50", high="100")
+    assert strip(app)["count"] == 0
+    assert (app.number_input(key="band_low").value, app.number_input(key="band_high").value) == (50, 100)
+    assert grid(app) == []
+
+
+def test_a_filter_that_fits_nothing_says_so_everywhere(visit: Visit, planted: Analysis) -> None:
+    where = "class=landbird;prediction=landbird;correctness=wrong"
+    for look in ("images", "sheet", "curve", "compare"):
+        app = visit("bands", direction="logit:landbird", look=look, where=where)
+        assert not app.exception
+        assert "No image fits the filter" in texts(app)
+        next(button for button in app.button if button.label == "Show all images" and not button.key).click().run()
+        assert "No image fits the filter" not in texts(app)
+        assert view_of(app, planted).look == look
+
+
+def test_a_proposed_band_stays_that_band_of_the_images_that_are_left(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    before = view_of(app, planted)
+    app.pills(key="filter-attribute:place").set_value(["water"]).run()
+    assert app.session_state["band_preset"] == "Mid band"
+    after = view_of(app, planted)
+    assert (after.low, after.high) != (before.low, before.high)
+    # a second click on the chosen band changes nothing
+    app.segmented_control(key="band_preset").set_value(None).run()
+    assert view_of(app, planted) == after
+
+
+def test_another_class_keeps_the_top(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_preset").set_value("Top").run()
+    app.segmented_control(key="band_direction").set_value("logit:waterbird").run()
+    assert app.session_state["band_preset"] == "Top"
+
+
+def test_a_page_that_does_not_exist_becomes_the_last_one_in_the_link_too(visit: Visit, workspace: Workspace) -> None:
+    plant(workspace, 1200)
+    app = visit("bands", direction="logit:landbird", low="-100", high="100", split="val", page="99")
+    assert app.query_params["page"] in ("6", ["6"])
+    assert len(grid(app)) == 400 - 6 * 60
+
+
+def test_a_change_of_look_keeps_the_page(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace, 1200)
+    app = visit("bands", direction="logit:landbird", low="-100", high="100", page="2")
+    app.segmented_control(key="band_look").set_value("sheet").run()
+    app.segmented_control(key="band_look").set_value("images").run()
+    assert view_of(app, analysis).page == 2
+
+
+def test_bars_by_concept_follow_the_tags(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    rows = planted.split_rows("val")
+    tag(workspace, planted, concept, rows[:5], True)
+    app = visit("bands", colour="concept:water", direction="logit:landbird", split="val")
+    assert sum(strip(app)["counts"][1]) == 5
+    tag(workspace, planted, concept, rows[5:9], True)
+    app.run()
+    assert sum(strip(app)["counts"][1]) == 9
+
+
+def test_a_new_concept_of_an_old_name_does_not_take_over_its_images(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, planted.split_rows("val")[:7], True)
+    link = {"direction": "logit:landbird", "low": "-100", "high": "100", "where": "concept:water=present"}
+    assert strip(visit("bands", **link))["total"] == 7
+    rename_concept(workspace, concept, "lake")
+    create_concept(workspace, planted.dataset_id, "water")
+    assert "No image fits the filter" in texts(visit("bands", **link))
+
+
+def test_what_is_deleted_while_it_is_looked_at_gives_way(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("bands", direction="concept:water", colour="concept:water", where="concept:water=present")
+    assert view_of(app, planted).direction == "concept:water"
+    delete_concept(workspace, get_concept(workspace, planted.dataset_id, "water"))
+    app.run()
+    assert not app.exception
+    assert not app.error
+    view = view_of(app, planted)
+    assert (view.direction, view.colour, view.where.terms) == ("logit:landbird", "class", ())
+    assert len(grid(app))
+
+
+def test_a_comparison_with_what_is_gone_goes_on_with_something_else(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("bands", direction="logit:landbird", look="compare", other="concept:water")
+    assert view_of(app, planted).other == "concept:water"
+    undo(workspace, planted.dataset_id)
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert view_of(app, planted).other == "logit:waterbird"
+
+
+def test_two_repairs_of_one_minute_are_told_apart(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    first, second = retrain(workspace, planted), retrain(workspace, planted, seed=1)
+    app = visit("bands")
+    options = app.selectbox(key="band_run").options
+    assert len(set(options)) == 3
+    for run in (first.run, second.run):
+        app.selectbox(key="band_run").set_value(run).run()
+        assert view_of(app, planted).run == run
+
+
+def test_the_filter_speaks_of_the_left_model_on_both_sides(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    retrain(workspace, planted)
+    app = visit("bands", direction="logit:waterbird", look="compare", where="correctness=wrong", low="-100", high="100")
+    left, right = sent(app, "edges")
+    assert left["total"] == right["total"] == int((planted.predicted != planted.labels)[planted.splits == 1].sum())
+
+
+def test_the_same_share_is_the_same_share_where_many_are_equal(visit: Visit, planted: Analysis) -> None:
+    # a neuron at rest for most images
+    values = np.array(planted.features)
+    values[:, 7] = np.maximum(values[:, 7] - 0.5, 0)
+    np.save(planted.folder / "features.npy", values, allow_pickle=False)
+    app = visit(
+        "bands", direction="neuron:7", look="compare", other="logit:landbird", link="share", low="0", high="0.0001"
+    )
+    left, right = sent(app, "edges")
+    assert left["count"] > 100
+    assert abs(left["count"] - right["count"]) <= 1
+
+
+def test_shares_give_equal_activations_their_room(visit: Visit, planted: Analysis) -> None:
+    values = np.array(planted.features)
+    values[:, 7] = np.maximum(values[:, 7] - 0.5, 0)
+    np.save(planted.folder / "features.npy", values, allow_pickle=False)
+    app = visit("bands", direction="neuron:7", scale="quantile", low="0", high="0.0001")
+    rest = float((values[planted.splits == 1, 7] == 0).mean())
+    assert app.number_input(key="band_low").value == 0
+    assert app.number_input(key="band_high").value == pytest.approx(100 * rest, abs=0.1)
+    places = strip(app)["places"]
+    assert (places[0], places[-1]) == (0, 1)
+    assert places[1] == pytest.approx(rest, abs=0.02)
+
+
+def test_small_ranges_are_written_with_enough_figures(visit: Visit, planted: Analysis) -> None:
+    save_vector(planted, "tiny", np.eye(8)[0] * 1e-6)
+    app = visit("bands", direction="vector:tiny")
+    low = app.number_input(key="band_low")
+    assert float(low.format % low.value if "%" in low.format else low.value) == pytest.approx(low.value, rel=1e-3)
+    assert low.value != 0
+
+
+@pytest.mark.parametrize("terms", ["class=landbird;class=waterbird", "class=landbird,landbird"])
+def test_a_link_may_say_a_facet_twice(visit: Visit, planted: Analysis, terms: str) -> None:
+    app = visit("bands", direction="logit:landbird", low="-100", high="100", where=terms)
+    assert not app.exception
+    wanted = {"landbird"} if "," in terms else {"landbird", "waterbird"}
+    assert set(dict(view_of(app, planted).where.terms)["class"]) == wanted
+
+
+def test_a_link_to_what_is_gone_says_so_and_keeps_the_rest(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="vector:nope", look="sheet", split="test")
+    view = view_of(app, planted)
+    assert (view.direction, view.look, view.split) == ("logit:landbird", "sheet", "test")
+    assert any("vector:nope" in toast.value.replace("\\", "") for toast in app.toast)
+
+
+def test_a_concept_is_the_same_in_any_case(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("bands", direction="concept:WATER")
+    assert view_of(app, planted).direction == "concept:water"
+
+
+def test_an_attribute_and_a_concept_of_one_name_are_two_choices(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    create_concept(workspace, planted.dataset_id, "place")
+    app = visit("bands")
+    app.selectbox(key="band_colour").set_value("attribute:place").run()
+    assert view_of(app, planted).colour == "attribute:place"
+    assert strip(app)["classes"] == ["land", "water"]

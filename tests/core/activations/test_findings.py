@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.activations.findings import BandSummary, members, outward, sentence, summarise
+from core.activations.findings import BandSummary, digits_of, members, outward, sentence, summarise
 from core.activations.index import BandIndex, make_index
 
 VALUES = np.array([3.0, -1.0, 0.5, 2.0, 0.0, np.nan], dtype=np.float32)
@@ -100,3 +100,12 @@ def test_rounding_outward_never_loses_an_image(low: float, width: float, span: f
 def test_rounding_twice_changes_nothing(low: float, width: float, span: float) -> None:
     once = outward(low, low + width, span)
     assert outward(*once, span) == once
+
+
+@pytest.mark.parametrize(("span", "digits"), [(12.2, 2), (1.0, 4), (3e-5, 8), (1e6, 0), (0.0, 4)])
+def test_digits_show_what_rounding_outward_keeps(span: float, digits: int) -> None:
+    assert digits_of(span) == digits
+    low, high = outward(span / 7, span / 3, span)
+    if digits:
+        assert float(f"{low:.{digits}f}") == low
+        assert float(f"{high:.{digits}f}") == high
