@@ -57,6 +57,32 @@ def test_nearest_is_what_measuring_every_pair_finds(
         np.testing.assert_allclose(distances, exactly, atol=1e-9)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("seed", range(6))
+def test_what_float32_cannot_tell_apart_is_still_ordered_exactly(metric: str, seed: int) -> None:
+    """Images so near to each other that their float32 distances come out in another order than the true ones."""
+    rng = np.random.default_rng(seed)
+    features = (100 + rng.normal(size=64) + 1e-4 * rng.normal(size=(3000, 64))).astype(np.float32)
+    if metric == STANDARDISED:
+        # one far away gives the deviations a size at which all the others are alike
+        features[0] += 1000
+    row, count = 17, 12
+    deviations = deviations_of(features) if metric == STANDARDISED else None
+    query = features[row].astype(np.float64)
+    measure = searching._Cosine(query) if deviations is None else searching._Standardised(query, deviations)
+    exact = measure.exact(features)
+    exact[row] = np.inf
+    rough = measure.rough(features)
+    rough[row] = np.inf
+    expected = np.lexsort((np.arange(len(features)), exact))[:count]
+    if metric == COSINE:
+        limit = exact[expected[-1]]
+        assert (rough[expected] > limit).any(), "without a margin one of them would be passed over"
+    rows, distances = nearest(features, row, count, deviations=deviations)
+    assert rows.tolist() == expected.tolist()
+    assert distances.tolist() == exact[expected].tolist()
+
+
 # few different numbers: ties, zero vectors and constant columns come up all the time
 NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.5, 1e-20, 1e20, np.nan, np.inf])
 MATRICES = arrays.arrays(

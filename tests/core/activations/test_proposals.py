@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from core.activations import proposals
 from core.activations.bands import bounds
 from core.activations.directions import parse_direction, scores
 from core.activations.index import members, open_index
@@ -194,6 +199,78 @@ def test_the_boundary_is_marked_where_the_prediction_turns(analysis: Any, spec: 
     assert found[label] == pytest.approx(value, abs=0.02 if "about" in label else 0)
     values = scores(analysis, direction)
     assert ((values > found[label]) == (analysis.predicted == 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["probability", "logit"])
+def test_of_many_classes_no_probability_is_the_boundary(make_analysis, kind: str) -> None:  # type: ignore[no-untyped-def]
+    """Three equally good classes: the prediction turns at a third, not at one half."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3000, 3)) * 0.05
+    head = Head(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    analysis = make_analysis(features, np.arange(3000) % 3, classes=("a", "b", "c"), head=head)
+    direction = parse_direction(f"{kind}:a", analysis)
+    values = scores(analysis, direction)
+    found = {mark.label: mark.value for mark in landmarks(analysis, direction)}
+    assert "decision boundary" not in found
+    expected = 1 / 3 if kind == "probability" else 0.02
+    assert found["about the decision boundary"] == pytest.approx(expected, abs=0.02)
+    # far more of what lies above is predicted as the class than of what lies below
+    above = values > found["about the decision boundary"]
+    assert (analysis.predicted == 0)[above].mean() > 0.6 > 0.2 > (analysis.predicted == 0)[~above].mean()
+    band = propose(analysis, direction, "boundary")
+    assert band.low < found["about the decision boundary"] < band.high
+    assert ((values >= band.low) & (values <= band.high)).sum() == pytest.approx(300, abs=2)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    arrays(np.float32, st.integers(30, 80), elements=st.floats(-1e7, 1e7, width=32)),
+    st.floats(-1e7, 1e7) | st.sampled_from([0.1, 1 / 3, 1e-9]),
+)
+def test_rounding_pushes_no_image_out_of_the_boundary(values: np.ndarray, boundary: float) -> None:
+    """boundary - reach need not be the number that lies that far away: the farthest image is inside all the same."""
+    found = boundary_range(values, boundary)
+    distance = np.abs(values.astype(np.float64) - boundary)
+    reach = np.sort(distance)[29]
+    start, stop = bounds(np.sort(values), found.low, found.high, closed=found.closed)
+    assert stop - start >= (distance <= reach).sum() >= 30
+
+
+def test_the_last_bit_of_a_boundary_keeps_its_image() -> None:
+    """Far from a boundary, the plain sum misses the farthest image by one bit of float64, on either side."""
+    rng = np.random.default_rng(0)
+    missed = {"low": 0, "high": 0}
+    for _ in range(400):
+        boundary = float(rng.normal())
+        values = np.sort(rng.normal(boundary, 1e3, 30).astype(np.float32)).astype(np.float64)
+        reach = float(np.abs(values - boundary).max())
+        missed["low"] += values[0] < boundary - reach
+        missed["high"] += values[-1] > boundary + reach
+        found = boundary_range(values, boundary)
+        assert found.low <= values[0]
+        assert found.high >= values[-1]
+    assert min(missed.values()) > 0, "the guards are needed"
+
+
+def test_what_was_looked_at_is_kept_for_the_same_images_only(analysis: Any) -> None:
+    direction, other = parse_direction("logit:water", analysis), parse_direction("neuron:0", analysis)
+    rows = np.arange(N) % 3 == 0
+    with patch.object(proposals, "open_index", wraps=open_index) as opened:
+        for _ in range(2):
+            propose(analysis, direction, "top", rows)
+            landmarks(analysis, direction, rows.copy())
+        assert opened.call_count == 1
+        first = propose(analysis, direction, "top", rows)
+        rows[:600] = False
+        assert propose(analysis, direction, "top", rows) != first
+        assert propose(analysis, direction, "top") != propose(analysis, other, "top")
+        assert opened.call_count == 4
+
+
+def test_nothing_left_is_not_called_no_number(analysis: Any) -> None:
+    direction, nothing = parse_direction("logit:water", analysis), np.zeros(N, dtype=bool)
+    for rule in RULES:
+        assert "No image is left" in propose(analysis, direction, rule, nothing).why
 
 
 def test_landmarks_hold_the_class_means_lowest_first(analysis: Any) -> None:

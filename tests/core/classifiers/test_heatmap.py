@@ -173,6 +173,51 @@ def test_grad_cam_is_the_papers_sum_on_a_network_done_by_hand() -> None:
     np.testing.assert_allclose(heat.values, np.maximum(2 / 64 * channel, 0), rtol=1e-4, atol=1e-6)
 
 
+class SeesTwice(Sees):
+    """The same module used twice, the second time on what the first gave: the last map is that of the second call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 3, 1, bias=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.next(self.mix(self.mix(images) ** 2)[:, :2].mean((2, 3)))
+
+
+def test_of_a_module_used_twice_the_last_map_counts() -> None:
+    backbone = SeesTwice()
+    with torch.no_grad():
+        backbone.next.weight.copy_(torch.tensor([[2.0, 0], [0, 1]]))
+        backbone.mix.weight.copy_(torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])[:, :, None, None])
+    classifier = replace(planted(Sees(), squeezed(8)), backbone=backbone.eval())
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+    heat = heat_map(classifier, image, 0)
+    # twice a rotation of the channels, squared between
+    channel = classifier.preprocessing.apply(image)[2].astype(np.float64) ** 2
+    np.testing.assert_allclose(heat.values, 2 / 64 * channel, rtol=1e-4, atol=1e-6)
+
+
+class SeesInPlace(Sees):
+    """What follows the map overwrites it, as ReLU(inplace=True) does in many networks."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.next((self.mix(images).relu_() * 3).mean((2, 3)))
+
+
+def test_what_follows_the_map_may_work_in_place() -> None:
+    backbone = SeesInPlace()
+    with torch.no_grad():
+        backbone.next.weight.copy_(torch.tensor([[2.0, 0], [0, 1]]))
+    classifier = planted(backbone, squeezed(8))
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+    heat = heat_map(classifier, image, 0)
+    channel = classifier.preprocessing.apply(image).sum(axis=0, dtype=np.float64)
+    # the mean gradient: 3 x 2 / 64 where the channel is positive, nothing elsewhere
+    gradient = 6 / 64 * (channel > 0).mean()
+    assert 0 < (channel > 0).mean() < 1
+    np.testing.assert_allclose(heat.values, np.maximum(gradient * channel, 0), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arch", "preprocessing", "said"),
     [("vit_b_16", squeezed(224), "transformer"), ("small", squeezed(16), "single place")],

@@ -100,6 +100,38 @@ def test_every_sampled_image_is_drawn(analysis: Analysis) -> None:
     assert (np.abs(blank - GREEN).max(axis=2) < 40).sum() == 0
 
 
+def test_wrongly_named_images_and_only_those_have_a_cross(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
+    crosses: list[tuple[float, float]] = []
+    pictures: list[bool] = []
+    cross, picture = module._Pen.cross, module._Pen.picture
+
+    def crossing(pen: module._Pen, x: float, y: float, radius: float) -> None:
+        crosses.append((x, y))
+        cross(pen, x, y, radius)
+
+    def placing(pen: module._Pen, *arguments: object, wrong: bool) -> None:
+        pictures.append(wrong)
+        picture(pen, *arguments, wrong=wrong)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module._Pen, "cross", crossing)
+    monkeypatch.setattr(module._Pen, "picture", placing)
+    sheet = make(analysis)
+    png(analysis, sheet)
+    wrong = analysis.predicted != analysis.labels
+    expected = [bool(wrong[row]) for band in sheet.bands for row in band.rows]
+    assert pictures == expected
+    assert 0 < sum(expected) < len(expected)
+    # one more stands in the legend
+    assert len(crosses) == sum(expected) + 1
+    allright = replace(analysis, predicted=analysis.labels)
+    allright.__dict__["thumbnails"] = analysis.thumbnails
+    crosses.clear()
+    red = np.asarray(opened(png(allright, sheet)).convert("RGB")).astype(int)
+    assert len(crosses) == 1
+    # and nowhere else is there ink of its colour
+    assert (np.abs(red[: -module.FOOTER * SCALE] - (0xB3, 0x26, 0x1E)).max(axis=2) < 10).sum() == 0
+
+
 def test_long_sheets_grow_as_a_picture_and_turn_pages_in_print(analysis: Analysis) -> None:
     tall = make(analysis, 14)
     assert opened(png(analysis, tall)).size[1] > 1.5 * HEIGHT * SCALE
