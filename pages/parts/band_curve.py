@@ -276,8 +276,8 @@ def _nothing(facets: Sequence[Facet]) -> None:
             st.markdown("You have named a concept: tag some images with it, at the top and in the middle.")
         else:
             st.markdown(
-                "Name something you see (a background, a caption, a hand) with **New concept** above, and tag some "
-                "images with it, at the top and in the middle. Or bring what you know already: columns beside the "
+                "Name something you see (a background, a caption, a hand) with **New concept** under *Images*, and tag "
+                "some images with it, at the top and in the middle. Or bring what you know already: columns beside the "
                 "labels in the dataset's `metadata.csv` become attributes."
             )
         rooms.link("tag_next", "Tag images")

@@ -39,6 +39,8 @@ BADGES = {
     "concept": "concept",
     "vector": "vector",
 }
+# scores that differ by less are called equal: another sample would swap them
+HAIR = 0.05
 # what the score is made of
 FIGURES = {
     "skew": "other attributes or concepts than at the top",
@@ -58,14 +60,14 @@ def show(analysis: Analysis, view: View) -> None:
             key="board-search",
             placeholder="neuron 17 …",
             icon=":material/search:",
-            width=190,
+            width=180,
             on_change=_first_page,
         )
         there = [kind for kind in KINDS if any(item.kind == kind for item in found)]
         kinds = st.pills(
             "Kind", there, selection_mode="multi", key="board-kinds", format_func=KINDS.get, help=TERMS["direction"]
         )
-        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=200)
+        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=188)
         _add(analysis)
     wanted = _sorted([item for item in found if _matches(item, text, kinds)], by)
     st.caption(
@@ -168,7 +170,7 @@ def _sorted(found: list[Suspicion], by: str) -> list[Suspicion]:
     if by == WRONG:
         return sorted(found, key=lambda item: -item.evidence["mid_error"])
     # of two that are told apart by a hair, the one that is easier to grasp
-    return sorted(found, key=lambda item: (-round(item.score, 2), list(KINDS).index(item.kind), -item.score))
+    return sorted(found, key=lambda item: (-round(item.score / HAIR), list(KINDS).index(item.kind), -item.score))
 
 
 def _natural(title: str) -> tuple[tuple[int, str, int], ...]:

@@ -22,7 +22,7 @@ def test_a_band_follows_itself_to_where_it_is(values: np.ndarray, data: st.DataO
 
 @given(VALUES, st.floats(-3, 8), st.floats(0.1, 4), st.floats(-3, 3))
 def test_a_stretched_copy_holds_the_same_images(values: np.ndarray, low: float, stretch: float, shift: float) -> None:
-    index, other = make_index(values), make_index((values * np.float32(stretch) + np.float32(shift)))
+    index, other = make_index(values), make_index(values * np.float32(stretch) + np.float32(shift))
     start, stop = positions(index, low, max(low, 1.0), closed=True)
     if stop > start:
         assert positions(other, *same_share(index, low, max(low, 1.0), other), closed=True) == (start, stop)
