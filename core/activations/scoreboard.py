@@ -7,7 +7,9 @@ the class but lacks what usually comes along. The *top* is the upper half of the
 
     skew    How differently is a known attribute or tagged concept distributed? The gain of a value's share from top to
             middle, of which the lower confidence bound counts (Newcombe 1998, method 10; 97.5% one-sided, divided by
-            the number of values): 12 images do not win against 1,200.
+            the number of values): 12 images do not win against 1,200. Times the share of middle and top of which it is
+            known (their geometric mean): people tag what is proposed to them, so tags are no random sample, and what
+            is known of every image is believed before what a few tags say.
     harm    How much more often are images of the class with that value taken for another class than those without? The
             same bound on the two error rates.
     clump   Do the images of the middle have something in common that sets them apart from their class? The shift of
@@ -25,7 +27,8 @@ and count: nothing but a look at the band can tell them apart.)
 
     score = 1 - (1 - sqrt(skew * harm)) * (1 - w * sqrt(clump * error))
 
-w is 0.5, for a clump says that something is shared and not what, and 0.9 where no attribute and no concept is known. A
+w is 0.5, for a clump says that something is shared and not what, and 0.9 where no attribute and no concept is known
+(of some of the images: in between). A
 pattern that does no harm is no shortcut, and an error without a pattern is none either (the middle of whatever tells
 classes apart holds more errors), hence the products. From `SUSPICIOUS` on a score is worth a look: classifiers with a
 planted shortcut reach it, clean ones stay well below (tests/core/activations/test_scoreboard.py,
@@ -38,10 +41,10 @@ The rule, its weights and its threshold are ours; no published score was copied.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +52,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.activations.bands import Range, cuts
+from core.activations.catalogue import catalogue as catalogue
 from core.activations.curves import percent
-from core.activations.directions import COMPONENTS, KINDS, Direction, parse_direction, scores
+from core.activations.directions import OF_LOGITS, Direction, leaning_class, of_block, parse_direction
+from core.activations.skew import COMPARED, Known, Shift, known_of, skew_of
 from core.activations.suspicion import (
     CONFIDENCE,
     ClassSpace,
@@ -59,9 +64,9 @@ from core.activations.suspicion import (
     combined,
     reduced,
     share_gain,
-    spans,
 )
-from core.files import digest, read_json, replacing
+from core.errors import MidbandError, NotEnoughTags, NotFound
+from core.files import digest, read_json, release, replacing
 from core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -77,17 +82,18 @@ LEAST = 40
 # share of a class that makes its middle and the fewest images it takes, as `proposals.own_low_range`; of a small class
 # never more than a quarter
 MIDDLE, FEWEST, MOST_OF_CLASS = 0.1, 30, 4
-# images of middle and top each of which an attribute has to be known before its silence says anything
-COMPARED = 5
 # directions judged at once: 256 columns of 8,192 float64 are 16 MiB
 BLOCK = 256
+# bytes of logits read at once
+READ = 16_000_000
 BINS = 24
-# a skew from here on is what the sentence is about
+# a skew from here on, among the images of which it is known, is what the sentence is about
 NAMED = 0.05
 FIGURES = ("skew", "harm", "clump", "error")
+SIZES = ("mid_images", "top_images", "mid_error", "top_error")
 # results kept in an analysis's folder
 KEPT = 20
-VERSION = 1
+VERSION = 2
 
 ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
 
@@ -97,9 +103,9 @@ class Suspicion:
     """How suspicious one direction's middle looks.
 
     kind: as in its spec. class_name: the class whose images are compared. mid, top: bands to open, both closed. why:
-    one plain sentence. evidence: skew, harm, clump, error (0..1) and what they were computed
-    from. counts: images looked at,
-    of all classes, in 24 bins of equal width between the limits.
+    one plain sentence. evidence: skew, harm, clump, error (0..1) and what they were computed from; mid_images,
+    top_images, mid_error, top_error are 0 where nothing could be compared. counts: images looked at, of all classes,
+    in 24 bins of equal width between the limits.
     """
 
     spec: str
@@ -137,24 +143,20 @@ class Suspicion:
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Images looked at, grouped by class. rows: (m,) ascending within a class. starts: (k+1,) where each class
-    begins. features: (m, d) float32. wrong: (m,) bool. axes: (m, p) float32, standardised features reduced to what
-    varies most within the classes. known: the attributes and concepts, codes of these rows."""
+    """Images looked at, grouped by class.
+
+    rows: (m,) ascending within a class. labels: (m,) int64. starts: (k+1,) where each class begins. features: (m, d)
+    float32. wrong: (m,) bool. axes: (m, p) float32, standardised features reduced to what varies most within the
+    classes. known: the attributes and concepts, codes of these rows.
+    """
 
     rows: np.ndarray
+    labels: np.ndarray
     starts: np.ndarray
     features: np.ndarray
     wrong: np.ndarray
     axes: np.ndarray
-    known: tuple[_Known, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Known:
-    spec: str
-    title: str
-    values: tuple[str, ...]
-    codes: np.ndarray
+    known: tuple[Known, ...]
 
 
 def scoreboard(
@@ -164,19 +166,37 @@ def scoreboard(
     rows: np.ndarray | None = None,
     facets: Sequence[Facet] = (),
     concept: ConceptDirection | None = None,
+    strict: bool = False,
     progress: Progress = silent,
 ) -> tuple[Suspicion, ...]:
     """Directions by how suspicious their middle looks, the worst first; ties keep the order of `specs`.
 
     rows: (n,) bool or (m,) int, which images count; val when left out, all where there is no val. facets: attributes
     and tagged concepts are used, the others passed over; images not tagged count as unknown. At most 16,384 images are
-    looked at, evenly over the classes and the same ones each time. Results are kept in the analysis's folder. Raises
-    `NotFound` for a direction that is not there.
+    looked at, evenly over the classes and the same ones each time. Results are kept in the analysis's folder.
+    Directions that are no longer there (a vector removed since the list was made, a concept that lost its tags) are
+    left out; `NotFound` or `NotEnoughTags` is raised where that leaves none, and for each of them when strict.
     """
     sampled = _sampled(analysis, rows)
     usable = (facet for facet in facets if facet.spec.startswith(("attribute:", "concept:")) and len(facet.values) > 1)
-    known = tuple(_known(facet, sampled) for facet in usable)
-    file = analysis.folder / "scoreboard" / f"{_key(analysis, specs, sampled, known, concept)}.json"
+    known = tuple(known_of(facet, sampled) for facet in usable)
+    gone: list[MidbandError] = []
+
+    def found(spec: str) -> Direction | None:
+        try:
+            return parse_direction(spec, analysis, concept=concept)
+        except (NotFound, NotEnoughTags) as error:
+            if strict:
+                raise
+            gone.append(error)
+            return None
+
+    # the weights of these change under the same name: read once, for the key and for the comparison
+    changing = {spec: found(spec) for spec in specs if spec.partition(":")[0] in ("concept", "vector")}
+    specs = [spec for spec in specs if changing.get(spec, True)]
+    if gone and not specs:
+        raise gone[0]
+    file = analysis.folder / "scoreboard" / f"{_key(analysis, specs, sampled, known, changing, strict)}.json"
     try:
         return tuple(_restored(entry) for entry in read_json(file))
     except (OSError, ValueError, KeyError, TypeError):
@@ -188,47 +208,14 @@ def scoreboard(
     judged: list[Suspicion] = []
     for start in range(0, len(specs), BLOCK):
         progress(start, len(specs), "Comparing middle and top")
-        block = [parse_direction(spec, analysis, concept=concept) for spec in specs[start : start + BLOCK]]
-        judged += _judge(analysis, sample, block, spaces)
+        parsed = [changing.get(spec) or found(spec) for spec in specs[start : start + BLOCK]]
+        judged += _judge(analysis, sample, [direction for direction in parsed if direction], spaces)
     progress(len(specs), len(specs), "Comparing middle and top")
+    if gone and not judged:
+        raise gone[0]
     judged.sort(key=lambda one: -one.score)
     _keep(file, judged)
     return tuple(judged)
-
-
-def catalogue(
-    analysis: Analysis, *, kinds: Sequence[str] = ("logit", "neuron"), concepts: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """The specs of all directions of some kinds, as `parse_direction` takes them.
-
-    kinds: of `directions.KINDS`. concepts: names of concepts that have a direction. Differences are listed in both
-    senses for up to 10 classes, beyond that between neighbours in the list.
-    """
-    classes = analysis.classes
-    found: list[str] = []
-    for kind in kinds:
-        if kind in ("logit", "margin", "probability"):
-            found += [f"{kind}:{name}" for name in classes]
-        elif kind == "neuron":
-            found += [f"neuron:{i}" for i in range(analysis.d)]
-        elif kind == "difference":
-            pairs = (
-                [(a, b) for a in classes for b in classes if a != b]
-                if len(classes) <= 10
-                else list(itertools.pairwise(classes))
-            )
-            found += [f"difference:{a}-{b}" for a, b in pairs]
-        elif kind == "pc":
-            found += [f"pc:{i}" for i in range(min(COMPONENTS, analysis.d))]
-        elif kind == "concept":
-            found += [f"concept:{name}" for name in concepts]
-        elif kind == "vector":
-            from core.activations.vectors import list_vectors
-
-            found += [f"vector:{name}" for name in list_vectors(analysis)]
-        else:
-            raise ValueError(f"{kind} is no kind of direction; there are {', '.join(KINDS)}")
-    return tuple(found)
 
 
 def _sampled(analysis: Analysis, rows: np.ndarray | None) -> np.ndarray:
@@ -266,20 +253,7 @@ def _even_share(sizes: np.ndarray, room: int) -> np.ndarray:
     return allowed
 
 
-def _known(facet: Facet, rows: np.ndarray) -> _Known:
-    codes = np.asarray(facet.codes[rows], dtype=np.int64)
-    values = tuple(facet.values)
-    if facet.spec.startswith("concept:"):
-        # "not tagged" is the absence of knowledge, not a way to look
-        values = tuple(value for value in values if value in ("absent", "present"))
-        place = np.full(len(facet.values) + 1, -1)
-        for code, value in enumerate(facet.values):
-            place[code] = values.index(value) if value in values else -1
-        codes = place[codes]
-    return _Known(facet.spec, facet.title, values, codes)
-
-
-def _read(analysis: Analysis, rows: np.ndarray, known: tuple[_Known, ...]) -> _Sample:
+def _read(analysis: Analysis, rows: np.ndarray, known: tuple[Known, ...]) -> _Sample:
     labels = np.asarray(analysis.labels[rows])
     ascending = np.argsort(rows, kind="stable")
     features = np.empty((len(rows), analysis.d), dtype=np.float32)
@@ -288,6 +262,7 @@ def _read(analysis: Analysis, rows: np.ndarray, known: tuple[_Known, ...]) -> _S
     starts = np.searchsorted(labels, np.arange(analysis.k + 1))
     return _Sample(
         rows=rows,
+        labels=labels,
         starts=starts,
         features=features,
         wrong=np.asarray(analysis.predicted[rows]) != labels,
@@ -299,9 +274,16 @@ def _read(analysis: Analysis, rows: np.ndarray, known: tuple[_Known, ...]) -> _S
 def _judge(
     analysis: Analysis, sample: _Sample, block: Sequence[Direction], spaces: dict[int, ClassSpace | None]
 ) -> list[Suspicion]:
+    if not block:
+        return []
     values = _activations(analysis, sample, block)
     finite = np.isfinite(values)
-    leaning = _leaning(block, values, finite, sample.starts)
+    leaning = np.array(
+        [
+            leaning_class(column, sample.labels, analysis.k) if direction.own_class is None else direction.own_class
+            for direction, column in zip(block, np.ascontiguousarray(values.T), strict=True)
+        ]
+    )
     found: list[Suspicion | None] = [None] * len(block)
     # each direction's images in order, not a number last
     ordered = np.sort(np.where(finite, values, np.float32(np.nan)).T, axis=1)
@@ -320,48 +302,28 @@ def _judge(
 def _activations(analysis: Analysis, sample: _Sample, block: Sequence[Direction]) -> np.ndarray:
     """(m, directions) float32."""
     values = np.empty((len(sample.rows), len(block)), dtype=np.float32)
-    dense: list[int] = []
-    for column, direction in enumerate(block):
-        if direction.kind == "neuron":
-            values[:, column] = sample.features[:, int(direction.spec.partition(":")[2])]
-        elif direction.weight is not None:
-            dense.append(column)
-        else:
-            values[:, column] = scores(analysis, direction, sample.rows)
-    if dense:
-        weights = np.array([block[column].weight for column in dense], dtype=np.float32)
-        biases = np.array([block[column].bias for column in dense], dtype=np.float32)
-        with np.errstate(invalid="ignore", over="ignore"):
-            values[:, dense] = sample.features @ weights.T + biases
+    neurons = [column for column, direction in enumerate(block) if direction.kind == "neuron"]
+    of_logits = [column for column, direction in enumerate(block) if direction.kind in OF_LOGITS]
+    others = sorted({*range(len(block))} - {*neurons, *of_logits})
+    values[:, neurons] = sample.features[:, [int(block[column].spec.partition(":")[2]) for column in neurons]]
+    if others:
+        values[:, others] = of_block(sample.features, [block[column] for column in others])
+    if of_logits:
+        # some rows at a time, in the order of the file: with many classes all logits would not fit into memory
+        ascending = np.argsort(sample.rows, kind="stable")
+        step = max(1, READ // (analysis.k * analysis.logits.itemsize))
+        for start in range(0, len(ascending), step):
+            places = ascending[start : start + step]
+            logits = np.asarray(analysis.logits[sample.rows[places]])
+            values[places[:, None], of_logits] = of_block(logits, [block[column] for column in of_logits])
+        release(analysis.logits)
     return values
-
-
-def _leaning(block: Sequence[Direction], values: np.ndarray, finite: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The class each direction is judged by: its own, else the one it leans to, as `directions.leaning_class` says."""
-    counted = np.where(finite, values, 0).astype(np.float64)
-    images = finite.sum(axis=0)
-    counted = np.where(finite, counted - counted.sum(axis=0) / np.maximum(images, 1), 0)
-    sizes, sums, squares = (_sums(part, starts) for part in (finite.astype(np.float64), counted, np.square(counted)))
-    others = images - sizes
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ours, theirs = sums / sizes, (sums.sum(axis=0) - sums) / others
-        inner = squares.sum(axis=0) - sizes * ours**2 - others * theirs**2
-        gap = (ours - theirs) / np.sqrt(np.maximum(inner, 0) / np.maximum(images, 1))
-    gap = np.where(sizes > 0, np.nan_to_num(gap, nan=0.0), -np.inf)
-    leaning = gap.argmax(axis=0)
-    for column, direction in enumerate(block):
-        leaning[column] = leaning[column] if direction.own_class is None else direction.own_class
-    return leaning
-
-
-def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Sums per class: (k, directions)."""
-    return np.array([values[start:stop].sum(axis=0) for start, stop in spans(starts)])
 
 
 @dataclass(frozen=True)
 class _Verdict:
-    """low, middle: the middle is low <= activation <= middle. upper: the top begins. sizes 0: not comparable."""
+    """low, middle: the middle is low <= activation <= middle. upper: where the top begins. Not finite where the class
+    has no finite activation."""
 
     low: float
     middle: float
@@ -397,7 +359,7 @@ def _compare(
     wrong = sample.wrong[own].astype(np.float32)
     errors = np.stack([wrong @ m, wrong @ t]).astype(np.float64)
     error = share_gain(errors[0], sizes[0], errors[1], sizes[1], CONFIDENCE)
-    skews = [_skew(known, own, m, t, sample.wrong[own]) for known in sample.known]
+    skews = [skew_of(known, own, m, t, sample.wrong[own]) for known in sample.known]
     clump = clumping(values, finite, m, t, space) if space is not None else np.zeros(total)
     verdicts = []
     for j in range(total):
@@ -408,7 +370,8 @@ def _compare(
                 if count[j] < LEAST
                 else f"Most images of {name} have the same activation: there is no middle to compare with a top."
             )
-            verdicts.append(_Verdict(*ends, {**dict.fromkeys(FIGURES, 0.0), "images": float(count[j])}, why, 0.0))
+            evidence = {**dict.fromkeys((*FIGURES, *SIZES), 0.0), "images": float(count[j])}
+            verdicts.append(_Verdict(*ends, evidence, why, 0.0))
             continue
         shift = max((one.at(j) for one in skews), key=lambda one: one.rank, default=None)
         figures = (shift.skew, shift.harm) if shift and shift.skew else (0.0, 0.0)
@@ -427,102 +390,29 @@ def _compare(
             harm=figures[1],
             clump=evidence["clump"],
             error=evidence["error"],
-            known=any(one.compared[j] for one in skews),
+            known=max((float(one.coverage[j]) for one in skews if one.compared[j]), default=0.0),
         )
         verdicts.append(_Verdict(*ends, evidence, _why(name, evidence, shift), score))
     return verdicts
 
 
-@dataclass(frozen=True, eq=False)
-class _Skew:
-    """How one attribute's or concept's values shift from top to middle, per direction.
-
-    gain: (directions,) the certain gain of a value's share. value: which. tables: (2, values, directions) images of
-    middle and top. compared: both hold enough images of which the attribute is known. harm, errors: per value, see the
-    head of this file; errors (values, 2) are the two rates.
-    """
-
-    known: _Known
-    gain: np.ndarray
-    value: np.ndarray
-    tables: np.ndarray
-    compared: np.ndarray
-    harm: np.ndarray
-    errors: np.ndarray
-
-    def at(self, column: int) -> _Shift:
-        value = int(self.value[column])
-        shown, of = self.tables[:, value, column], self.tables[:, :, column].sum(axis=1)
-        mid, top = (float(a / b) if b else math.nan for a, b in zip(shown, of, strict=True))
-        skew, harm = float(self.gain[column]), float(self.harm[value])
-        return _Shift(self.known, self.known.values[value], skew, harm, mid, top, *self.errors[value].tolist())
-
-
-@dataclass(frozen=True)
-class _Shift:
-    """A value's share in the middle and at the top, and how often images with and without it are taken for another
-    class, all of images of which it is known."""
-
-    known: _Known
-    value: str
-    skew: float
-    harm: float
-    mid: float
-    top: float
-    error_with: float
-    error_without: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        return self.skew * self.harm, self.skew
-
-    @property
-    def evidence(self) -> dict[str, float]:
-        return {
-            "mid_share": self.mid,
-            "top_share": self.top,
-            "error_with": self.error_with,
-            "error_without": self.error_without,
-        }
-
-
-def _skew(known: _Known, own: slice, middle: np.ndarray, top: np.ndarray, wrong: np.ndarray) -> _Skew:
-    """middle, top: (n, directions) float32 of 0 and 1. wrong: (n,) bool."""
-    codes = known.codes[own]
-    shown = (codes == np.arange(len(known.values))[:, None]).astype(np.float32)
-    tables = np.stack([shown @ middle, shown @ top]).astype(np.float64)
-    sizes = tables.sum(axis=1)
-    level = 1 - (1 - CONFIDENCE) / len(known.values)
-    gains = share_gain(tables[0], sizes[0], tables[1], sizes[1], level)
-    mistaken, images = shown @ wrong.astype(np.float64), shown.sum(axis=1, dtype=np.float64)
-    rest, others = mistaken.sum() - mistaken, images.sum() - images
-    harm = share_gain(mistaken, images, rest, others, level)
-    # what does harm first, then what gains most
-    value = (gains * (harm[:, None] + 1e-6)).argmax(axis=0)
-    return _Skew(
-        known=known,
-        gain=np.take_along_axis(gains, value[None], axis=0)[0],
-        value=value,
-        tables=tables,
-        compared=(sizes >= COMPARED).all(axis=0),
-        harm=harm,
-        errors=np.stack([mistaken / np.maximum(images, 1), rest / np.maximum(others, 1)], axis=1),
-    )
-
-
-def _why(name: str, evidence: dict[str, float], shift: _Shift | None) -> str:
+def _why(name: str, evidence: dict[str, float], shift: Shift | None) -> str:
     errors = (
         f"{percent(evidence['mid_error'])} are taken for another class; at the top {percent(evidence['top_error'])}."
     )
     # what can be named says more than that there is something
-    if shift is not None and evidence["skew"] >= NAMED:
+    if shift is not None and shift.gain >= NAMED:
         kind, _, title = shift.known.spec.partition(":")
         if kind == "attribute":
+            mid, top = map(percent, shift.shares)
             shown = f"of the {name} images in the middle have {shift.known.title} “{shift.value}”"
-        else:
-            verb = "show" if shift.value == "present" else "do not show"
-            shown = f"of the tagged {name} images in the middle {verb} “{title}”"
-        return f"{percent(shift.mid)} {shown}; at the top {percent(shift.top)}."
+            return f"{mid} {shown}; at the top {top}."
+        verb = "show" if shift.value == "present" else "do not show"
+        (mid_shown, top_shown), (mid_known, top_known) = shift.shown, shift.of
+        return (
+            f"{mid_shown:,} of the {mid_known:,} tagged {name} images in the middle {verb} “{title}”; "
+            f"at the top {top_shown:,} of {top_known:,}. Tags are no random sample."
+        )
     if evidence["clump"] > 0:
         apart = f"The {name} images in the middle share something that sets them apart from their class"
         return f"{apart}, and {errors}" if evidence["error"] > 0 else f"{apart}."
@@ -563,11 +453,17 @@ def _key(
     analysis: Analysis,
     specs: Sequence[str],
     rows: np.ndarray,
-    known: Sequence[_Known],
-    concept: ConceptDirection | None,
+    known: Sequence[Known],
+    changing: dict[str, Direction | None],
+    strict: bool,
 ) -> str:
-    """A digest of everything the result depends on."""
-    parts: list[str | bytes] = [f"{VERSION}", *analysis.classes, rows.tobytes(), analysis.labels[rows].tobytes()]
+    """A digest of everything the result depends on. changing: directions whose weights do not follow from the spec."""
+    parts: list[str | bytes] = [
+        f"{VERSION} {strict}",
+        *analysis.classes,
+        rows.tobytes(),
+        analysis.labels[rows].tobytes(),
+    ]
     parts += [np.asarray(analysis.predicted[rows]).tobytes(), analysis.head.weight.tobytes()]
     parts.append(np.asarray(analysis.head.bias).tobytes())
     for one in known:
@@ -575,10 +471,9 @@ def _key(
     parts.append("directions")
     for spec in specs:
         parts.append(spec)
-        if spec.partition(":")[0] in ("concept", "vector"):
-            # their weights change under the same name
-            direction = parse_direction(spec, analysis, concept=concept)
-            parts += [b"" if direction.weight is None else direction.weight.tobytes(), repr(direction.bias)]
+        direction = changing.get(spec)
+        if direction is not None and direction.weight is not None:
+            parts += [direction.weight.tobytes(), repr(direction.bias)]
     return digest(*parts, length=24)
 
 
@@ -586,9 +481,15 @@ def _keep(file: Path, judged: Sequence[Suspicion]) -> None:
     # thousands of entries for programs only: no line breaks, which take ten times as long
     with replacing(file) as beside:
         beside.write_text(json.dumps([one.to_dict() for one in judged], ensure_ascii=False), encoding="utf-8")
-    newest_first = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for old in newest_first[KEPT:]:
-        old.unlink(missing_ok=True)
+    ages = []
+    for kept in file.parent.glob("*.json"):
+        # what begins with a dot is being written by another process
+        if not kept.name.startswith("."):
+            with suppress(OSError):
+                ages.append((kept.stat().st_mtime_ns, kept))
+    for _, old in sorted(ages, reverse=True)[KEPT:]:
+        with suppress(OSError):
+            old.unlink(missing_ok=True)
 
 
 def _restored(entry: dict[str, Any]) -> Suspicion:

@@ -25,10 +25,11 @@ AXES = 8
 BESIDE_KNOWN, ALONE = 0.5, 0.9
 
 
-def combined(*, skew: float, harm: float, clump: float, error: float, known: bool = True) -> float:
-    """The score of a direction, as the head of scoreboard.py says. known: some attribute or concept was compared."""
+def combined(*, skew: float, harm: float, clump: float, error: float, known: float = 1.0) -> float:
+    """The score of a direction, as the head of scoreboard.py says. known: 0..1, of how many images of middle and top an
+    attribute or concept is known."""
     named, shared = math.sqrt(skew * harm), math.sqrt(clump * error)
-    return 1 - (1 - named) * (1 - (BESIDE_KNOWN if known else ALONE) * shared)
+    return 1 - (1 - named) * (1 - (ALONE - known * (ALONE - BESIDE_KNOWN)) * shared)
 
 
 def share_gain(

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.activations.directions import leaning_class, parse_direction, scores
 from core.activations.facets import Facet, parse_facet
+from core.activations.index import members, open_index
 from core.activations.proposals import propose
-from core.activations.scoreboard import KEPT, SUSPICIOUS, Suspicion, catalogue, scoreboard
+from core.activations.scoreboard import BLOCK, KEPT, SUSPICIOUS, Suspicion, catalogue, scoreboard
 from core.activations.store import Analysis
-from core.activations.suspicion import combined, share_gain
+from core.activations.suspicion import class_space, clumping, combined, reduced, share_gain
+from core.activations.vectors import delete_vector, save_vector
 from core.classifiers.head import Head
-from core.errors import Cancelled, NotFound
+from core.errors import Cancelled, NotEnoughTags, NotFound
 from core.files import digest
 from tests.core.conftest import AnalysisMaker
 
@@ -145,6 +149,84 @@ def test_bands_are_those_that_the_presets_propose(make_analysis: AnalysisMaker) 
         assert one.top.low == pytest.approx(propose(analysis, direction, "top").low, abs=0.02)
 
 
+def test_a_few_tags_do_not_outweigh_what_is_known_of_all(make_analysis: AnalysisMaker) -> None:
+    analysis = plant(make_analysis, 0)
+    values, own = analysis.logits[:, 1], analysis.labels == 1
+    place = analysis.attributes[0].codes
+    # tags as people give them: what is proposed, here land in the middle and water at the top
+    middle = np.flatnonzero(own & (place == 0))[np.argsort(values[own & (place == 0)])][:25]
+    top = np.flatnonzero(own & (place == 1))[np.argsort(values[own & (place == 1)])][-5:]
+    states = np.full(analysis.n, 2, dtype=np.int8)
+    states[middle], states[top] = 0, 1
+    concept = Facet("concept:water", "water", ("absent", "present", "not tagged"), states)
+    for facets in ([concept, place_of(analysis)], [place_of(analysis), concept]):
+        one = scoreboard(analysis, ["logit:waterbird"], facets=facets)[0]
+        assert "have place “land”" in one.why
+    alone = scoreboard(analysis, ["logit:waterbird"], facets=[concept])[0]
+    assert re.match(r"(\d+) of the \1 tagged .*; at the top 0 of 5\. Tags are no random sample\.", alone.why)
+    assert 0 < alone.evidence["skew"] < 0.5 * one.evidence["skew"]
+    # the same tags of every image are worth as much as an attribute
+    full = replace(concept, codes=place)
+    everything = scoreboard(analysis, ["logit:waterbird"], facets=[full])[0]
+    assert everything.evidence["skew"] == one.evidence["skew"]
+
+
+@pytest.mark.parametrize("values", [2, 3, 40])
+def test_many_values_have_to_differ_more(make_analysis: AnalysisMaker, values: int) -> None:
+    analysis = plant(make_analysis, 1, n=600)
+    names = tuple(f"value {i}" for i in range(values))
+    facet = Facet("attribute:kind", "kind", names, np.asarray(analysis.attributes[0].codes))
+    one = scoreboard(analysis, ["logit:waterbird"], facets=[facet])[0]
+    e = one.evidence
+    shown, of = [e["mid_share"] * e["mid_known"], e["top_share"] * e["top_known"]], [e["mid_known"], e["top_known"]]
+    expected = share_gain(*(np.array([part[i]]) for i in (0, 1) for part in (shown, of)), 1 - 0.025 / values)
+    assert e["skew"] == pytest.approx(expected[0])
+    assert expected[0] > 0
+
+
+def test_bands_hold_the_images_they_speak_of(make_analysis: AnalysisMaker) -> None:
+    # an odd number of features and of images, and thousands of them: where matrix products round differently
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 4099)
+    features = rng.normal(size=(4099, 65)) * np.exp(rng.normal(size=65)) + 0.5 * rng.normal(size=(3, 65))[labels]
+    analysis = make_analysis(features, labels)
+    save_vector(analysis, "mine", rng.normal(size=65))
+    weight = rng.normal(size=65).astype(np.float32)
+
+    def concept(name: str) -> tuple[np.ndarray, float]:
+        return weight, 0.7
+
+    kinds = ("logit", "margin", "probability", "difference", "neuron", "pc", "concept", "vector")
+    specs = catalogue(analysis, kinds=kinds, concepts=["c"])
+    rows = rng.random(4099) < 0.7
+    for one in scoreboard(analysis, specs, rows=rows, concept=concept):
+        own = labels == analysis.classes.index(one.class_name)
+        index = open_index(analysis, parse_direction(one.spec, analysis, concept=concept), rows & own)
+        for name, band in (("mid", one.mid), ("top", one.top)):
+            assert len(members(index, band.low, band.high, closed=band.closed)) == one.evidence[f"{name}_images"]
+
+
+def test_clump_lies_beside_the_way_to_another_class_not_on_it(make_analysis: AnalysisMaker) -> None:
+    rng = np.random.default_rng(0)
+    n, starts = 1500, np.array([0, 1500, 3000])
+    found = {}
+    for name, axis in (("towards the other class", 1), ("aside", 2)):
+        features = rng.normal(size=(2 * n, 6))
+        features[n:, 1] += 6
+        # the weak end of the first class lies elsewhere
+        values = rng.normal(size=n)
+        weak = values <= np.sort(values)[n // 10]
+        features[:n][weak, axis] += 3
+        features[:n, 0] = values
+        space = class_space(reduced(features.astype(np.float32), starts), starts, 0)
+        assert space is not None
+        middle, top = weak[:, None], (values >= np.median(values))[:, None]
+        columns = values[:, None].astype(np.float32)
+        found[name] = float(clumping(columns, np.ones((n, 1), bool), middle, top, space)[0])
+    assert found["towards the other class"] < 0.1
+    assert found["aside"] > 0.5
+
+
 def test_class_is_the_one_that_the_direction_leans_to(make_analysis: AnalysisMaker) -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 4, 800)
@@ -253,7 +335,12 @@ def test_untagged_images_say_nothing(make_analysis: AnalysisMaker) -> None:
     values = analysis.features[:, SHORTCUT]
     middle = inside & (values <= one.mid.high)
     assert one.evidence["mid_share"] == pytest.approx((place[middle] == 0).mean())
-    assert "of the tagged waterbird images in the middle do not show “water”" in one.why
+    top = inside & (values >= one.top.low)
+    assert one.why == (
+        f"{np.sum(place[middle] == 0)} of the {np.sum(middle)} tagged waterbird images in the middle do not show "
+        f"“water”; at the top {np.sum(place[top] == 0)} of {np.sum(top)}. Tags are no random sample."
+    )
+    assert (one.evidence["mid_known"], one.evidence["top_known"]) == (np.sum(middle), np.sum(top))
     nothing = replace(concept, codes=np.full(analysis.n, 2, dtype=np.int8))
     blank = scoreboard(analysis, [f"neuron:{SHORTCUT}"], facets=[nothing])[0]
     assert blank.evidence["skew"] == 0
@@ -309,6 +396,12 @@ def test_result_is_kept_until_something_it_depends_on_changes(
         lambda: scoreboard(analysis, ["logit:waterbird", "neuron:3"]),
         lambda: scoreboard(analysis, ["logit:waterbird", "neuron:3"], facets=[replace(facet, codes=1 - facet.codes)]),
         lambda: scoreboard(analysis, ["logit:waterbird", "neuron:3"], facets=[facet], rows=np.arange(400) > 5),
+        lambda: scoreboard(
+            # as many of each class, so that only the labels themselves tell
+            replace(analysis, labels=np.sort(analysis.labels)),
+            ["logit:waterbird", "neuron:3"],
+            facets=[facet],
+        ),
         lambda: scoreboard(
             replace(analysis, predicted=1 - analysis.predicted), ["logit:waterbird", "neuron:3"], facets=[facet]
         ),
@@ -373,8 +466,89 @@ def test_catalogue_lists_what_can_be_parsed(make_analysis: AnalysisMaker) -> Non
     assert catalogue(analysis, kinds=("concept",), concepts=["reeds"]) == ("concept:reeds",)
     with pytest.raises(ValueError, match="cheese"):
         catalogue(analysis, kinds=("cheese",))
-    with pytest.raises(NotFound):
+    assert catalogue(analysis, kinds=("logit", "logit")) == catalogue(analysis, kinds=("logit",))
+    with pytest.raises(NotFound, match="24"):
         scoreboard(analysis, ["neuron:24"])
+
+
+def test_directions_that_are_gone_do_not_stop_the_others(make_analysis: AnalysisMaker) -> None:
+    analysis = plant(make_analysis, 16, n=200)
+    for name in ("kept", "removed"):
+        save_vector(analysis, name, np.arange(D))
+
+    def concept(name: str) -> tuple[np.ndarray, float]:
+        raise NotEnoughTags("Too few.", next_step="Tag more.")
+
+    specs = catalogue(analysis, kinds=("vector", "concept", "neuron"), concepts=["untagged"])
+    delete_vector(analysis, "removed")
+    found = by_spec(scoreboard(analysis, specs, concept=concept))
+    assert set(found) == set(specs) - {"vector:removed", "concept:untagged"}
+    for missing, error in (("vector:removed", NotFound), ("concept:untagged", NotEnoughTags), ("neuron:99", NotFound)):
+        with pytest.raises(error):
+            scoreboard(analysis, [missing], concept=concept)
+        assert len(scoreboard(analysis, ["neuron:0", missing], concept=concept)) == 1
+        with pytest.raises(error):
+            scoreboard(analysis, ["neuron:0", missing], concept=concept, strict=True)
+
+
+def test_odd_class_names_are_ranked(make_analysis: AnalysisMaker) -> None:
+    rng = np.random.default_rng(0)
+    classes = ("a", "b-a", "a-b", "b", " cat", "cat", "x: y")
+    analysis = make_analysis(rng.normal(size=(700, 4)), np.arange(700) % 7, classes=classes)
+    specs = catalogue(analysis, kinds=("logit", "margin", "probability", "difference"))
+    assert "difference:a-b-a" not in specs
+    assert {f"difference:{a}-{b}" for a in classes[3:] for b in classes[3:] if a != b} < set(specs)
+    found = scoreboard(analysis, specs, strict=True)
+    assert {one.spec for one in found} == set(specs)
+    assert by_spec(found)["logit: cat"].class_name == " cat"
+
+
+def test_files_that_other_processes_write_and_remove_are_no_problem(
+    make_analysis: AnalysisMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = plant(make_analysis, 17, n=200)
+    scoreboard(analysis, ["neuron:0"])
+    folder = analysis.folder / "scoreboard"
+    being_written = folder / ".other.json.abc.json"
+    being_written.write_text("", encoding="utf-8")
+    os.utime(being_written, (0, 0))
+    # a file that is listed and gone when it is asked for its age
+    (folder / "gone.json").symlink_to(folder / "nowhere")
+    monkeypatch.setattr("core.activations.scoreboard.KEPT", 2)
+    for i in range(4):
+        assert scoreboard(analysis, [f"neuron:{i}"])
+    assert being_written.exists()
+    assert len([file for file in folder.glob("[!.]*.json") if file.exists()]) == 2
+
+
+def test_directions_that_cannot_be_compared_have_the_same_figures(make_analysis: AnalysisMaker) -> None:
+    analysis = plant(make_analysis, 18, n=20)
+    full = plant(make_analysis, 18, n=900)
+    few, many = (scoreboard(one, ["neuron:0"])[0].evidence for one in (analysis, with_features(full, full.features)))
+    assert few.keys() == many.keys()
+
+
+def test_a_thousand_classes_are_ranked_from_one_reading_of_the_logits(make_analysis: AnalysisMaker) -> None:
+    rng = np.random.default_rng(0)
+    k = 400
+    analysis = make_analysis(rng.normal(size=(4000, 5)), np.arange(4000) % k)
+    reads: list[int] = []
+
+    class Counted(np.ndarray):
+        def __getitem__(self, key: Any) -> Any:
+            found = super().__getitem__(key)
+            reads.append(np.size(found))
+            return np.asarray(found)
+
+    counted = replace(analysis, logits=analysis.logits.view(Counted))
+    specs = catalogue(analysis, kinds=("margin", "probability"))
+    found = scoreboard(counted, specs)
+    assert {one.spec for one in found} == set(specs)
+    # once per block of directions, not once per direction
+    assert sum(reads) <= math.ceil(len(specs) / BLOCK) * analysis.logits.size
+    for one in found[:3]:
+        values = scores(analysis, parse_direction(one.spec, analysis))
+        assert one.limits == (float(values.min()), float(values.max()))
 
 
 def test_score_rises_with_each_figure_and_stays_between_0_and_1() -> None:
@@ -384,7 +558,7 @@ def test_score_rises_with_each_figure_and_stays_between_0_and_1() -> None:
     for name in base:
         assert combined(**{**base, name: 0.5}) > combined(**base)
     # alone, a clump counts more than beside an attribute that says nothing
-    assert combined(skew=0, harm=0, clump=0.5, error=0.5, known=False) > combined(skew=0, harm=0, clump=0.5, error=0.5)
+    assert combined(skew=0, harm=0, clump=0.5, error=0.5, known=0) > combined(skew=0, harm=0, clump=0.5, error=0.5)
 
 
 def test_gain_is_newcombes_lower_bound() -> None:
