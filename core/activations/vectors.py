@@ -10,6 +10,7 @@ import io
 import json
 import math
 import re
+import tokenize
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,21 +24,35 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 LONGEST_NAME = 100
-# bytes; a million features written out as text are 20 MB
-LARGEST = 50_000_000
+# features of the widest networks; a vector longer than this is only read where the number is given
+WIDEST = 65_536
+# bytes that a number takes at most, written out, and those of a header
+PER_NUMBER, HEADER = 64, 1024
+# what reading damaged or hostile content raises, deep in numpy, json and tokenize
+BROKEN = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    RecursionError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 TITLE = "This vector cannot be used"
 _FORMATS = "Bring a .npy file, a .json list, or a .csv or .txt file of numbers."
 
 
-def read_vector(content: bytes, name: str) -> np.ndarray:
+def read_vector(content: bytes, name: str, *, d: int = WIDEST) -> np.ndarray:
     """Read a vector from a file's content: (d,) float32.
 
     name: the file's name; its ending says what is in it: .npy (numbers only, never unpickled), .json (a list), .csv or
-    .txt (numbers between commas, semicolons or spaces). Shapes (1, d) and (d, 1) are taken as (d,). Raises
-    `BadRequest`.
+    .txt (numbers between commas, semicolons or spaces). Shapes (1, d) and (d, 1) are taken as (d,). d: how many
+    numbers are wanted; content much larger than that is refused before it is read. Raises `BadRequest`.
     """
-    if len(content) > LARGEST:
-        raise _problem(f"{name} has {len(content) / 1e6:.0f} MB; a vector has one number per feature.", _FORMATS)
+    _check_size(len(content), name, d)
     ending = Path(name).suffix.lower()
     if ending == ".npy":
         return _numbers(_from_npy(content, name), name)
@@ -50,9 +65,10 @@ def read_vector(content: bytes, name: str) -> np.ndarray:
     return _numbers(_from_json(text, name), name) if ending == ".json" else _from_text(text, name)
 
 
-def parse_vector(text: str) -> np.ndarray:
-    """Read a typed vector: (d,) float32. Numbers between commas, semicolons or spaces, in brackets or not. Raises
-    `BadRequest`."""
+def parse_vector(text: str, *, d: int = WIDEST) -> np.ndarray:
+    """Read a typed vector: (d,) float32. Numbers between commas, semicolons or spaces, in brackets or not. d: as for
+    `read_vector`. Raises `BadRequest`."""
+    _check_size(len(text), "The text", d)
     return _from_text(text.strip().removeprefix("[").removesuffix("]"), "The text")
 
 
@@ -80,6 +96,9 @@ def list_vectors(analysis: Analysis) -> tuple[str, ...]:
     """Names of the vectors kept with the analysis, in alphabetical order."""
     names = []
     for file in (analysis.folder / "vectors").glob("*.json"):
+        # what begins with a dot is being written, what has no numbers beside it is being removed
+        if file.name.startswith(".") or not file.with_suffix(".npy").exists():
+            continue
         try:
             names.append(str(read_json(file)["name"]))
         except (OSError, ValueError, KeyError, TypeError):
@@ -90,12 +109,15 @@ def list_vectors(analysis: Analysis) -> tuple[str, ...]:
 
 def load_vector(analysis: Analysis, name: str) -> np.ndarray:
     """The vector of this name: (d,) float32. Raises `NotFound` listing those there are."""
+    file = _file(analysis, name)
     try:
-        vector = read_array(_file(analysis, name), mapped=False)
+        vector = read_array(file, mapped=False)
         if vector.shape == (analysis.d,):
             return vector.astype(np.float32)
-    except (OSError, ValueError):
+    except (OSError, *BROKEN):
         pass
+    if file.exists():
+        raise NotFound(f"The file of the vector “{name}” is damaged.", next_step="Remove it, then bring it again.")
     names = ", ".join(list_vectors(analysis))
     raise NotFound(
         f"There is no vector “{name}”.",
@@ -104,9 +126,10 @@ def load_vector(analysis: Analysis, name: str) -> np.ndarray:
 
 
 def delete_vector(analysis: Analysis, name: str) -> None:
-    """Remove a vector. Raises `NotFound`."""
-    load_vector(analysis, name)
+    """Remove a vector, a damaged one too. Raises `NotFound`."""
     file = _file(analysis, name)
+    if not file.exists():
+        load_vector(analysis, name)
     with storage_problems(file):
         file.with_suffix(".json").unlink(missing_ok=True)
         file.unlink(missing_ok=True)
@@ -123,7 +146,7 @@ def _from_npy(content: bytes, name: str) -> np.ndarray:
             raise ValueError("it holds something other than the numbers it promises")
         source.seek(0)
         return np.load(source, allow_pickle=False)
-    except (ValueError, EOFError, OverflowError) as error:
+    except BROKEN as error:
         raise _problem(f"{name} is not a .npy file of numbers ({str(error)[:200]}).", _FORMATS) from None
 
 
@@ -133,7 +156,7 @@ def _from_json(text: str, name: str) -> np.ndarray:
         if not isinstance(found, list):
             raise ValueError("it is not a list")
         return np.array(found, dtype=np.float64)
-    except (ValueError, TypeError, RecursionError) as error:
+    except BROKEN as error:
         raise _problem(f"{name} is not a JSON list of numbers ({str(error)[:200]}).", _FORMATS) from None
 
 
@@ -151,6 +174,12 @@ def _from_text(text: str, name: str) -> np.ndarray:
     return _numbers(np.array(values), name)
 
 
+def _check_size(size: int, name: str, d: int) -> None:
+    if size > PER_NUMBER * d + HEADER:
+        shown = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} characters"
+        raise _problem(f"{name} has {shown}, far more than {d:,} numbers take.", "Bring one number per feature.")
+
+
 def _numbers(values: np.ndarray, name: str) -> np.ndarray:
     """(d,) float32 of what was read. Raises `BadRequest`."""
     if values.dtype.kind not in "iufb":
@@ -162,6 +191,11 @@ def _numbers(values: np.ndarray, name: str) -> np.ndarray:
         raise _problem(f"{name} holds {shape} numbers, not one row of them.", "Bring one row or column of numbers.")
     with np.errstate(over="ignore"):
         vector = values.astype(np.float32)
+    if values.any() and not vector.any():
+        raise _problem(
+            f"{name}: its largest number is {np.abs(values).max():g}, which float32 rounds to 0.",
+            "Multiply all of them by the same large number: only the direction counts.",
+        )
     wrong = np.flatnonzero(~np.isfinite(vector))
     if len(wrong):
         raise _problem(

@@ -57,6 +57,57 @@ def test_a_typed_vector_is_read(text: str) -> None:
     np.testing.assert_allclose(parse_vector(text), EXPECTED, rtol=1e-6)
 
 
+def header(text: str, data: bytes = bytes(24)) -> bytes:
+    """A .npy file of version 1 with any header."""
+    line = text.encode("latin1").ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line + data
+
+
+ODD_HEADERS = [
+    "{'descr': (",
+    "(" * 110,
+    "{'descr': (), 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': ('<f8',), 'fortran_order': False, 'shape': (3,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (True, 2), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -3), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (3L,), ",
+    "{{}: 1}",
+    "{[]: 1}",
+    "'\\ud800",
+    "[" * 110,
+    "1 +",
+]
+
+
+@pytest.mark.parametrize("text", ODD_HEADERS)
+def test_odd_headers_end_in_a_sentence(text: str) -> None:
+    with pytest.raises(BadRequest, match=r"v\.npy") as caught:
+        read_vector(header(text), "v.npy")
+    assert caught.value.next_step
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="{}()[]<>'descrfotan_hp:,.8TrueL-10 ", max_size=110))
+def test_no_header_escapes_as_another_error(text: str) -> None:
+    with contextlib.suppress(BadRequest):
+        assert read_vector(header(text), "v.npy").ndim == 1
+
+
+def test_content_far_larger_than_a_vector_is_not_read() -> None:
+    numbers = " ".join(["1"] * 1_000)
+    assert len(parse_vector(numbers)) == len(parse_vector(numbers, d=1_000)) == 1_000
+    assert len(read_vector(numbers.encode(), "v.txt", d=100)) == 1_000
+    for name in ("v.txt", "v.json", "v.npy", "v.csv"):
+        with pytest.raises(BadRequest, match="more than 3 numbers take"):
+            read_vector(numbers.encode(), name, d=3)
+    with pytest.raises(BadRequest, match="more than 3 numbers take"):
+        parse_vector(numbers, d=3)
+    with pytest.raises(BadRequest, match=r"49\.0 MB"):
+        read_vector(b"1 " * 24_500_000, "v.txt")
+    # numbers written out in full are read
+    assert parse_vector(" ".join(["-0.12345678901234567890123456789012345678901234567890e-10"] * 3), d=3).shape == (3,)
+
+
 HUGE = npy(np.zeros(3)).replace(b"(3,)", b"(9999999999999,)")
 
 
@@ -81,6 +132,8 @@ HUGE = npy(np.zeros(3)).replace(b"(3,)", b"(9999999999999,)")
         ("v.json", b"[1, [2, 3]]", "JSON list"),
         ("v.json", b"[1, null]", "nan"),
         ("v.json", b'["a"]', "JSON list"),
+        ("v.json", b"[1" + b"0" * 400 + b",2]", "JSON list"),
+        ("v.json", b"[" + b"1" * 5000 + b"]", "JSON list"),
         ("v.json", b"[" * 100_000, "JSON list"),
         ("v.csv", b"1,2,x", "“x”, number 3 of 3"),
         ("v.csv", "1,½".encode(), "½"),
@@ -134,7 +187,7 @@ def test_a_vector_saved_again_replaces_the_first_and_its_order(analysis: Any) ->
     [
         ("v", [1, 2], "2 numbers, but the model has 3"),
         ("v", [0, 0, 0], "points nowhere"),
-        ("v", [1e-60, 0, 0], "points nowhere"),
+        ("v", [1e-60, -1e-50, 0], "largest number is 1e-50, which float32 rounds to 0"),
         ("v", [1, 2, np.nan], "number 3"),
         ("", [1, 2, 3], "empty"),
         ("x" * 101, [1, 2, 3], "101 characters"),
@@ -165,3 +218,25 @@ def test_files_that_are_not_ours_are_passed_over(analysis: Any) -> None:
     (analysis.folder / "vectors" / "other.json").write_text(json.dumps([1]))
     (analysis.folder / "vectors" / "broken.json").write_text("{")
     assert list_vectors(analysis) == ("one",)
+
+
+def test_files_being_written_or_removed_are_not_listed(analysis: Any) -> None:
+    save_vector(analysis, "one", np.array([1, 2, 3]))
+    folder = analysis.folder / "vectors"
+    (folder / ".two-abc.json.x1y2.json").write_text(json.dumps({"name": "two"}))
+    (folder / ".two-abc.json.x1y2.npy").write_bytes(npy(EXPECTED))
+    (folder / "three-abc.json").write_text(json.dumps({"name": "three"}))
+    assert list_vectors(analysis) == ("one",)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", npy([1.0, 2.0]), npy([{}], allow_pickle=True)])
+def test_a_damaged_vector_can_be_removed(analysis: Any, content: bytes) -> None:
+    save_vector(analysis, "one", np.array([1, 2, 3]))
+    next((analysis.folder / "vectors").glob("*.npy")).write_bytes(content)
+    assert list_vectors(analysis) == ("one",)
+    with pytest.raises(NotFound, match="damaged") as caught:
+        load_vector(analysis, "one")
+    assert "Remove" in caught.value.next_step
+    delete_vector(analysis, "one")
+    assert list_vectors(analysis) == ()
+    assert not list((analysis.folder / "vectors").iterdir())
