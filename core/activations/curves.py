@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.activations.bands import Range, assign, bounds, quantile_edges
-from core.errors import NotFound
+from core.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from core.activations.facets import Facet
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # bins of a curve at most, and the images each should hold: 20 give an interval of about plus or minus 20 points
 BINS, LEAST = 16, 20
+# bins that may be asked for
+MOST_BINS = 1000
 # places of equal width at which a bin may end, per bin
 STEPS = 4
 # images below which a share in a sentence comes with its counts
@@ -165,8 +167,11 @@ def confounder_curve(
     there. mid, top: the bands that the sentence compares. own: the class that the direction stands for; the sentence
     looks at its images alone too, and its curve is the only one where there are too many classes for one each.
     estimate: (n,) bool, which images show the value according to a probe; drawn as a line of its own and told apart in
-    the note. Raises `NotFound` for a value that the facet does not have.
+    the note. Raises `NotFound` for a value that the facet does not have, `BadRequest` for a number of bins that cannot
+    be drawn.
     """
+    if not 1 <= bins <= MOST_BINS:
+        raise BadRequest(f"{bins:,} bins cannot be drawn.", next_step=f"Ask for 1 to {MOST_BINS} bins.")
     if value not in facet.values:
         raise NotFound(
             f"{facet.title} has no value “{value}”.", next_step=f"The values are: {', '.join(facet.values)}."
@@ -203,9 +208,10 @@ def confounder_curve(
         own=name,
         own_mid=own_shares[0],
         own_top=own_shares[1],
-        sentence=_sentence(facet, value, mid_share, top_share)
-        + _own_sentence(name, own_shares, (mid_share, top_share)),
-        note=_note(facet, total, len(curves[0].counts), estimate is not None),
+        sentence=_sentence(facet, value, mid_share, top_share) + _own_sentence(name, own_shares, (mid_share, top_share))
+        if len(order)
+        else _nothing(index.m),
+        note=_note(facet, total, len(curves[0].counts), bins, estimate is not None) if len(order) else "",
         known=total,
         unknown=len(order) - total,
         not_a_number=len(index.values) - len(order),
@@ -336,8 +342,8 @@ def _places(values: np.ndarray, bin_of: np.ndarray, edges: np.ndarray) -> list[f
     inside, bins = bin_of >= 0, max(len(edges) - 1, 0)
     counts = np.bincount(bin_of[inside], minlength=bins)
     sums = np.bincount(bin_of[inside], weights=values[inside].astype(np.float64), minlength=bins)
-    # rounding must not put a place outside its bin
-    return np.clip(sums / np.maximum(counts, 1), edges[:-1], edges[1:]).tolist() if bins else []
+    # no bin is empty, and the mean of float32 numbers in float64 lies among them
+    return (sums / counts).tolist() if bins else []
 
 
 def _curve(
@@ -370,6 +376,13 @@ def _band_share(values: np.ndarray, shown: np.ndarray, known: np.ndarray, band: 
     return BandShare(int(np.count_nonzero(shown[inside] & known[inside])), int(np.count_nonzero(known[inside])))
 
 
+def _nothing(images: int) -> str:
+    """images: how many were looked at, none of them with a finite activation."""
+    if not images:
+        return "No image is left to look at: the filter excludes all of them."
+    return f"None of the {images:,} images has a finite activation here, so there is nothing to draw."
+
+
 def _sentence(facet: Facet, value: str, mid: BandShare, top: BandShare) -> str:
     kind, _, name = facet.spec.partition(":")
     subject, among = f"{name} {value}", "the"
@@ -400,7 +413,8 @@ def _told(band: BandShare) -> str:
     return f"{percent(band.share)} ({band.shown:,} of {band.count:,})" if band.count < FEW else percent(band.share)
 
 
-def _note(facet: Facet, known: int, bins: int, estimated: bool) -> str:
+def _note(facet: Facet, known: int, bins: int, asked: int, estimated: bool) -> str:
+    """bins: drawn. asked: those that were asked for at most."""
     parts = []
     if facet.spec.startswith("concept:"):
         parts.append(
@@ -409,7 +423,7 @@ def _note(facet: Facet, known: int, bins: int, estimated: bool) -> str:
         )
     if not known:
         parts = ["Nothing is known of these images."]
-    elif bins < 3:
+    elif bins < min(3, asked):
         few = "is one wide bin" if bins == 1 else f"are {bins} wide bins"
         parts.append(f"With {known:,} images there {few}: more of them would show where the share changes.")
     if estimated:

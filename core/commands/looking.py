@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +52,7 @@ BLOCK = 65_536
 def directions(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
-    kinds = options.kind or USUAL_KINDS
+    kinds = tuple(dict.fromkeys(options.kind)) or USUAL_KINDS
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise BadRequest(
@@ -75,7 +76,7 @@ def directions(options: argparse.Namespace, progress: Progress) -> Answer:
         "total": len(found),
         "suspicious": sum(one.suspicious for one in found),
     }
-    return Answer(result, _directions_text(shown, result))
+    return Answer(result, _directions_text(shown, result, _same_images(options)))
 
 
 def curve(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -145,6 +146,17 @@ def contact_sheet(options: argparse.Namespace, progress: Progress) -> Answer:
     return Answer(result, _sheet_text(sheet, str(file)))
 
 
+def _same_images(options: argparse.Namespace) -> str:
+    """The options that lead the next command to the same images; those left to their usual values are left out."""
+    told = []
+    if options.workspace != (os.environ.get("MIDBAND_WORKSPACE") or "workspace"):
+        told += ["--workspace", str(options.workspace)]
+    for name in ("analysis", "split", "filter"):
+        if getattr(options, name):
+            told += [f"--{name}", getattr(options, name)]
+    return shlex.join(told)
+
+
 def _where(analysis: Analysis, wanted: np.ndarray | None) -> np.ndarray | None:
     """The images that are judged: those asked for, else val as for the proposed bands."""
     return usual_rows(analysis) if wanted is None else wanted
@@ -205,7 +217,8 @@ def _lead(
     return confounder_curve(analysis, index, *found, mid=mid, top=top, own=own).sentence if found else ""
 
 
-def _directions_text(shown: Sequence[Suspicion], result: dict[str, Any]) -> str:
+def _directions_text(shown: Sequence[Suspicion], result: dict[str, Any], same: str) -> str:
+    """same: options for the next command, as `_same_images` gives them."""
     if not shown:
         return "There is no direction of these kinds yet."
     rows = [
@@ -234,7 +247,7 @@ def _directions_text(shown: Sequence[Suspicion], result: dict[str, Any]) -> str:
             *(f"  {line}".rstrip() for line in told),
             "",
             f"{suspicious:,} of {total:,} are worth a look (!){rest}.",
-            f"Next: python -m core sample --direction {shlex.quote(first.spec)} {band}",
+            f"Next: python -m core sample --direction {shlex.quote(first.spec)} {band} {same}".rstrip(),
         ]
     )
 

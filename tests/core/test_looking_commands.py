@@ -99,11 +99,42 @@ def test_directions_tells_people_where_to_look(run: Any, analysis: Analysis) -> 
     assert "3 are shown" in printed.out
     following = shlex.split(printed.out.split("Next: python -m core ")[1])
     assert following[0] == "sample"
+    # as given here
+    assert following[-2] == "--workspace"
     sampled = run(*following, "--split", "val", "--json", "--count", 500).object
     best = run("directions", "--limit", 1, "--json").object["directions"][0]
     # the band in the advice holds the images that the sentence is about
     assert sampled["total"] >= best["evidence"]["mid_images"]
     assert sampled["total"] <= best["evidence"]["mid_images"] + 2
+
+
+def test_the_next_command_looks_at_the_same_images(run: Any, workspace: Workspace, analysis: Analysis) -> None:
+    given = ("--analysis", analysis.id, "--split", "train", "--filter", "attribute:place=land,water")
+    printed = run("directions", "--kind", "neuron", *given)
+    following = shlex.split(printed.out.split("Next: python -m core ")[1])
+    assert following[-8:] == ["--workspace", str(workspace.root), *given]
+    best = run("directions", "--kind", "neuron", "--limit", 1, *given, "--json").object["directions"][0]
+    sampled = run(*following, "--json", "--count", 500).object
+    assert best["evidence"]["mid_images"] <= sampled["total"] <= best["evidence"]["mid_images"] + 2
+
+
+def test_the_usual_workspace_is_not_repeated(
+    run: Any, workspace: Workspace, analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
+    following = run("directions", "--kind", "logit").out.split("Next: ")[1]
+    assert not any(f"--{name}" in following for name in ("workspace", "analysis", "split", "filter"))
+
+
+def test_a_kind_named_twice_is_ranked_once(run: Any) -> None:
+    assert run("directions", "--kind", "logit,logit", "--json").object["total"] == 2
+
+
+def test_a_filter_that_leaves_nobody_is_said_so(run: Any) -> None:
+    printed = run("curve", "--direction", "logit:waterbird", "--split", "test")
+    assert printed.code == 0
+    assert "No image is left to look at" in printed.out
+    assert "nothing is known" not in printed.out.casefold()
 
 
 def test_directions_takes_kinds_splits_concepts_and_vectors(run: Any, workspace: Workspace, analysis: Analysis) -> None:
@@ -198,6 +229,7 @@ MISTAKES = [
     (("curve", "--direction", "neuron:0", "--concept", "fog"), "fog"),
     (("curve", "--direction", "neuron:0", "--attribute", "place", "--concept", "reeds"), "exclude each other"),
     (("curve", "--direction", "neuron:0", "--estimate"), "--concept NAME"),
+    (("curve", "--direction", "neuron:0", "--bins", "300000000"), "1 to 1000 bins"),
     (("curve",), "--direction"),
     (("contact-sheet", "--direction", "neuron:0"), "--out"),
     (("contact-sheet", "--direction", "neuron:0", "--out", "x.gif"), ".png or .pdf"),

@@ -26,7 +26,7 @@ from core.activations.curves import (
 from core.activations.facets import Facet, parse_facet
 from core.activations.index import BandIndex, make_index
 from core.activations.store import Analysis
-from core.errors import NotFound
+from core.errors import BadRequest, NotFound
 from core.retraining.evaluation import wilson as wilson_of_one
 from tests.core.conftest import AnalysisMaker
 
@@ -251,6 +251,48 @@ def test_bins_are_drawn_where_their_images_are(make_analysis: AnalysisMaker) -> 
     for i, place in enumerate(curve.places):
         assert curve.low[i] <= place <= curve.high[i]
         assert place == pytest.approx(values[bin_of == i].mean(dtype=np.float64), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["tied", "huge", "tiny", "constant", "far"])
+def test_places_lie_in_their_bins(make_analysis: AnalysisMaker, kind: str) -> None:
+    analysis, _, values = plant(make_analysis, 12)
+    odd = {
+        "tied": np.round(values),
+        "huge": values * np.float32(1e37),
+        "tiny": values * np.float32(1e-44),
+        "constant": np.full(len(values), 0.1),
+        "far": values + np.float32(1e7),
+    }[kind].astype(np.float32)
+    # known of few, drawn for all
+    codes = np.where(np.arange(analysis.n) % 5 == 0, analysis.attributes[0].codes, -1)
+    facet = Facet("attribute:place", "place", ("land", "water"), codes)
+    for bins in (1, 2, 16, 1000):
+        curve = confounder_curve(analysis, make_index(odd), facet, "water", mid=MID, top=TOP, bins=bins).curves[0]
+        assert len(curve.places) == len(curve.counts) >= 1
+        for low, place, high in zip(curve.low, curve.places, curve.high, strict=True):
+            assert low <= place <= high
+        assert min(curve.counts) > 0
+
+
+def test_bins_that_were_asked_for_are_not_called_few(make_analysis: AnalysisMaker) -> None:
+    analysis, index, _ = plant(make_analysis, 13)
+    for bins in (1, 2, 3):
+        drawn = draw(analysis, index, bins=bins)
+        assert (len(drawn.curves[0].counts), drawn.note) == (bins, "")
+    for bins in (0, 1001, 300_000_000):
+        with pytest.raises(BadRequest, match="bins") as caught:
+            draw(analysis, index, bins=bins)
+        assert "1 to 1000" in caught.value.next_step
+
+
+def test_no_image_at_all_is_said_so(make_analysis: AnalysisMaker) -> None:
+    analysis, _, values = plant(make_analysis, 14, n=100)
+    nobody = draw(analysis, make_index(values, np.zeros(100, dtype=bool)), own=1)
+    assert nobody.sentence == "No image is left to look at: the filter excludes all of them."
+    assert nobody.note == ""
+    assert nobody.known == nobody.unknown == nobody.not_a_number == 0
+    missing = draw(analysis, make_index(np.full(100, np.nan, dtype=np.float32)))
+    assert "None of the 100 images has a finite activation" in missing.sentence
 
 
 def test_what_differs_most_is_found_first(make_analysis: AnalysisMaker) -> None:
