@@ -112,9 +112,11 @@ def shuffled(places: np.ndarray, count: int, seed: int) -> np.ndarray:
     domains"); small counts are shuffled as a whole.
     """
     places = np.asarray(places, dtype=np.int64)
+    # bands that hold each other are shuffled apart
+    rng = np.random.default_rng([seed, count])
     if count <= _SMALL:
-        return np.random.default_rng([seed, count]).permutation(count)[places] if count else places
-    keys = np.random.default_rng([seed, count]).integers(0, 2**64, size=_ROUNDS, dtype=np.uint64)
+        return rng.permutation(count)[places] if count else places
+    keys = rng.integers(0, 2**64, size=_ROUNDS, dtype=np.uint64)
     tall = math.isqrt(count - 1) + 1
     wide = -(-count // tall)
     found = _feistel(places.astype(np.uint64), np.uint64(tall), np.uint64(wide), keys)

@@ -62,12 +62,14 @@ def test_nearest_is_what_measuring_every_pair_finds(
 def test_what_float32_cannot_tell_apart_is_still_ordered_exactly(metric: str, seed: int) -> None:
     """Images so near to each other that their float32 distances come out in another order than the true ones."""
     rng = np.random.default_rng(seed)
-    features = (100 + rng.normal(size=64) + 1e-4 * rng.normal(size=(3000, 64))).astype(np.float32)
-    if metric == STANDARDISED:
-        # one far away gives the deviations a size at which all the others are alike
-        features[0] += 1000
-    row, count = 17, 12
-    deviations = deviations_of(features) if metric == STANDARDISED else None
+    row, count, deviations = 17, 12, None
+    if metric == COSINE:
+        features = (100 + rng.normal(size=64) + 1e-4 * rng.normal(size=(3000, 64))).astype(np.float32)
+    else:
+        # all at a distance of 1 from the first, but for what float32 rounds
+        deviations, steps = rng.uniform(0.5, 2, 64), rng.normal(size=(3000, 64))
+        features = (deviations * steps / np.linalg.norm(steps, axis=1, keepdims=True)).astype(np.float32)
+        features[row] = 0
     query = features[row].astype(np.float64)
     measure = searching._Cosine(query) if deviations is None else searching._Standardised(query, deviations)
     exact = measure.exact(features)
@@ -75,9 +77,7 @@ def test_what_float32_cannot_tell_apart_is_still_ordered_exactly(metric: str, se
     rough = measure.rough(features)
     rough[row] = np.inf
     expected = np.lexsort((np.arange(len(features)), exact))[:count]
-    if metric == COSINE:
-        limit = exact[expected[-1]]
-        assert (rough[expected] > limit).any(), "without a margin one of them would be passed over"
+    assert (rough[expected] > exact[expected[-1]]).any(), "without a margin one of them would be passed over"
     rows, distances = nearest(features, row, count, deviations=deviations)
     assert rows.tolist() == expected.tolist()
     assert distances.tolist() == exact[expected].tolist()

@@ -58,7 +58,8 @@ def test_a_part_of_the_permutation_is_the_part_of_the_whole(count: int, seed: in
     assert np.array_equal(shuffled(places, count, seed), whole[places])
 
 
-@pytest.mark.parametrize("sizes", [(1000, 1010), (5000, 5100)])
+# 5,000 and 5,010 lie on the same 71 x 71 numbers
+@pytest.mark.parametrize("sizes", [(1000, 1010), (5000, 5010)])
 def test_bands_of_other_sizes_are_shuffled_otherwise(sizes: tuple[int, int]) -> None:
     """The same seed on two bands, one within the other, must not show the same places of both."""
     first, second = (shuffled(np.arange(900), count, 3) for count in sizes)
