@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -30,6 +31,11 @@ def shown(page: Page, server: Any) -> Page:
     return page
 
 
+def below(edge: float) -> float:
+    """The last activation of a band whose high end belongs to the next one."""
+    return float(np.nextafter(np.float32(edge), np.float32(-np.inf)))
+
+
 def expect_opened(page: Page, *wanted: list[Any]) -> None:
     expect(page.locator("[data-testid=stCode]")).to_have_text(json.dumps(list(wanted)))
 
@@ -38,9 +44,9 @@ def test_a_click_opens_an_image_or_a_band(sheet: Page) -> None:
     sheet.locator(".image").nth(13).click()
     expect_opened(sheet, ["image", 103])
     sheet.locator(".open-band").nth(2).click()
-    expect_opened(sheet, ["image", 103], ["band", 0.0, 2.0])
+    expect_opened(sheet, ["image", 103], ["band", 0.0, below(2.0)])
     sheet.locator(".image").nth(13).click()
-    expect_opened(sheet, ["image", 103], ["band", 0.0, 2.0], ["image", 103])
+    expect_opened(sheet, ["image", 103], ["band", 0.0, below(2.0)], ["image", 103])
 
 
 def test_keys_move_over_the_sheet_from_a_single_tab_stop(sheet: Page) -> None:
@@ -58,7 +64,7 @@ def test_keys_move_over_the_sheet_from_a_single_tab_stop(sheet: Page) -> None:
     sheet.keyboard.press("ArrowDown")  # an empty band: its heading
     expect(headings.nth(3)).to_be_focused()
     sheet.keyboard.press("Enter")
-    expect_opened(sheet, ["image", 101], ["band", -2.0, 0.0])
+    expect_opened(sheet, ["image", 101], ["band", -2.0, below(0.0)])
     sheet.keyboard.press("Control+Home")
     expect(headings.first).to_be_focused()
     sheet.keyboard.press("End")
@@ -146,5 +152,5 @@ def test_on_a_phone_images_are_swiped_and_nothing_else_moves_sideways(browser: B
     page.locator(".image").first.tap()
     expect_opened(page, ["image", 0])
     page.locator(".open-band").nth(1).tap()
-    expect_opened(page, ["image", 0], ["band", 2.0, 4.0])
+    expect_opened(page, ["image", 0], ["band", 2.0, below(4.0)])
     context.close()
