@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from core.activations import neighbours as searching
 from core.activations.neighbours import COSINE, METRICS, STANDARDISED, deviations_of, nearest, neighbours
 from core.activations.store import Analysis
 from core.errors import BadRequest, Cancelled
+from core.files import read_array, write_array
 
 AnalysisMaker = Callable[..., Analysis]
 
@@ -171,6 +175,24 @@ def test_the_share_of_one_class_and_the_verdict_of_each_neighbour(make_analysis:
     assert [item["id"] for item in told] == found.rows.tolist()
     assert all(item["correct"] == (item["label"] == item["predicted"]) for item in told)
     assert (analysis.folder / "sorted" / "feature-deviations.npy").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_map_of_features_does_not_stay_in_memory(tmp_path: Path, metric: str) -> None:
+    """160 MB are searched, of which no more than some blocks are resident at any time."""
+    write_array(tmp_path / "features.npy", np.random.default_rng(0).random((100_000, 400), dtype=np.float32))
+    features = np.asarray(read_array(tmp_path / "features.npy"))
+    resident: list[int] = []
+
+    def look(done: int, total: int, message: str = "") -> None:
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+
+    look(0, 0)
+    deviations = deviations_of(features, progress=look) if metric == STANDARDISED else None
+    nearest(features, 5, 12, deviations=deviations, progress=look)
+    assert len(resident) > 30
+    assert max(resident) - resident[0] < 60_000_000
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "another length", "another type"])
