@@ -397,18 +397,20 @@ def test_result_is_kept_until_something_it_depends_on_changes(
         lambda: scoreboard(analysis, ["logit:waterbird", "neuron:3"], facets=[replace(facet, codes=1 - facet.codes)]),
         lambda: scoreboard(analysis, ["logit:waterbird", "neuron:3"], facets=[facet], rows=np.arange(400) > 5),
         lambda: scoreboard(
-            # as many of each class, so that only the labels themselves tell
-            replace(analysis, labels=np.sort(analysis.labels)),
-            ["logit:waterbird", "neuron:3"],
-            facets=[facet],
-        ),
-        lambda: scoreboard(
             replace(analysis, predicted=1 - analysis.predicted), ["logit:waterbird", "neuron:3"], facets=[facet]
         ),
     ]
     for change in changes:
         with pytest.raises(AssertionError, match="computed again"):
             change()
+
+
+def test_images_labelled_anew_are_judged_anew(make_analysis: AnalysisMaker) -> None:
+    analysis = plant(make_analysis, 11, n=400)
+    # in the order of their classes, so that moving the border leaves the images in the same order
+    before, after = (replace(analysis, labels=(np.arange(400) >= border).astype(np.int64)) for border in (200, 250))
+    first, second = (scoreboard(one, ["logit:waterbird"])[0] for one in (before, after))
+    assert (first.evidence["images"], second.evidence["images"]) == (200, 150)
 
 
 def test_damaged_results_are_computed_again_and_old_ones_removed(make_analysis: AnalysisMaker) -> None:
