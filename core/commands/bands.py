@@ -37,7 +37,7 @@ def bands(options: argparse.Namespace, progress: Progress) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
     direction = direction_of(workspace, analysis, options.direction)
-    # the activations that `sample` draws from: computed anew, they may differ in the last digit
+    # the very activations that `sample` draws from
     index = open_index(analysis, direction, wanted_images(options, workspace, analysis))
     values, rows = np.asarray(index.values), index.order.astype(np.int64)
     edges = _edges(options, values)

@@ -227,7 +227,7 @@ def test_filter_and_facet_agree_with_the_images(loop: Loop) -> None:
 
 @pytest.mark.parametrize("spec", ["pc:0", "logit:red"])
 def test_bands_of_quantiles_hold_what_is_drawn_from_them(loop: Loop, spec: str) -> None:
-    """Along dense directions too, where the same sums done in other parts differ in the last digit."""
+    """Along dense directions too: their sums are done once, for both commands."""
     bands = loop.json("bands", "--direction", spec, "--quantiles", "--count", 12, "--split", "train")["bands"]
     assert len(bands) == 12
     for band in bands:
