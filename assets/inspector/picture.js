@@ -73,7 +73,7 @@ export function createPicture(root, { onChoice }) {
     legend.hidden = !drawn
     if (asked.on && !here) wait(performance.now())
     else rest()
-    setText(said, here ? (here.problem ?? `${here.sentence} Made in ${here.seconds}.`) : "")
+    setText(said, here ? (here.problem ?? here.sentence) : "")
     said.classList.toggle("problem", Boolean(here?.problem))
     if (!drawn) return
     if (heat.src !== here.url) heat.src = here.url

@@ -75,7 +75,6 @@ class HeatMap:
     bias: float
     box: Box
     features: np.ndarray
-    compares: bool
 
     @property
     def exact(self) -> bool:
@@ -84,9 +83,9 @@ class HeatMap:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """What the ends of the colour ramp stand for: symmetric about 0 where two classes are compared."""
+        """What the ends of the colour ramp stand for: symmetric about 0 where places speak for and against."""
         low, high = float(self.values.min()), float(self.values.max())
-        if self.compares and self.exact:
+        if self.exact:
             furthest = max(abs(low), abs(high))
             return -furthest, furthest
         return low, high
@@ -135,7 +134,6 @@ def heat_map(
         bias=bias,
         box=seen_box(classifier.preprocessing, *image.size),
         features=features.astype(np.float32),
-        compares=minus is not None,
     )
 
 
@@ -153,7 +151,7 @@ def seen_box(preprocessing: Preprocessing, width: int, height: int) -> Box:
 def drawn(heat: HeatMap, *, longest: int = DRAWN) -> Image.Image:
     """The map in colours, RGBA: interpolated between places, so that no edge is shown that the map does not have.
 
-    Where two classes are compared, places that speak for neither let the image through.
+    Places that speak neither for nor against let the image through.
     """
     low, high = heat.limits
     span = high - low
@@ -171,8 +169,8 @@ def drawn(heat: HeatMap, *, longest: int = DRAWN) -> Image.Image:
 
 
 def ramp_of(heat: HeatMap) -> tuple[str, ...]:
-    """Anchors (rrggbb) of the colours a map is drawn in: two-sided where it says which of two classes."""
-    return DIVERGING if heat.compares and heat.exact else SEQUENTIAL
+    """Anchors (rrggbb) of the colours a map is drawn in: two-sided where it has a sign."""
+    return DIVERGING if heat.exact else SEQUENTIAL
 
 
 def png(image: Image.Image) -> bytes:

@@ -195,6 +195,7 @@ def _grid(subject: Subject, view: View, rows: np.ndarray, key: str, low: float, 
         key=key,
         values=_scores(subject)[rows],
         place=gallery.Place(direction=subject.spec, low=low, high=high),
+        direction=band_data.direction(subject),
         empty="No image lies in this band.",
     )
 

@@ -134,6 +134,7 @@ def _grid(analysis: Analysis, view: View) -> None:
         key="band-grid",
         values=shown.values,
         place=gallery.Place(direction=view.direction, low=view.low, high=view.high),
+        direction=band_data.direction(subject),
         total=shown.total,
         page=shown.number,
         pages=shown.pages,

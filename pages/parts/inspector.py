@@ -419,7 +419,6 @@ def heat_message(analysis: Analysis, row: int, choice: str) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _heat(analysis: Analysis, row: int, index: int, minus: int | None, files: tuple[int, int]) -> dict[str, Any]:
     """files: when the image and the model were written, so that newer ones are not taken for older."""
-    started = time.perf_counter()
     # torch takes seconds and 200 MB: only for who asks
     from core.activations.reloading import borrowed_classifier
     from core.classifiers.heatmap import drawn, heat_map, png, ramp_of
@@ -441,7 +440,6 @@ def _heat(analysis: Analysis, row: int, index: int, minus: int | None, files: tu
         "low": format_activation(low),
         "high": format_activation(high),
         "sentence": _heat_sentence(analysis, row, heat, index, minus),
-        "seconds": f"{time.perf_counter() - started:.2f} s",
     }
 
 
@@ -455,9 +453,10 @@ def _heat_sentence(analysis: Analysis, row: int, heat: HeatMap, index: int, minu
         sentence = f"Grad-CAM: bright places speak {sides}; how much cannot be read from it.{nothing}"
     else:
         mean = format_activation(float(heat.values.mean(dtype=np.float64)))
+        other = "against it" if minus is None else f"for {against}"
         sentence = (
-            f"Each place adds its part: their mean, {mean}, plus the bias, {format_activation(heat.bias)}, is the "
-            f"{what}, {format_activation(heat.score)}."
+            f"Orange places speak for {name}, purple ones {other}: their mean, {mean}, and the bias, "
+            f"{format_activation(heat.bias)}, make the {what}, {format_activation(heat.score)}."
         )
     stored = np.asarray(analysis.features[row], dtype=np.float64)
     scale = float(np.abs(stored).max(initial=0.0))

@@ -195,7 +195,7 @@ def test_where_the_model_looks_lies_over_what_it_saw(dialog: Page) -> None:
     expect(dialog.locator(".heat")).to_be_hidden()
     button.click()
     expect(dialog.locator(".heat")).to_be_visible(timeout=60_000)
-    expect(dialog.get_by_text("Each place adds its part")).to_be_visible()
+    expect(dialog.get_by_text("Orange places speak for")).to_be_visible()
     frame, heat = (dialog.locator(name).bounding_box() for name in (".frame", ".heat"))
     assert frame is not None
     assert heat is not None
