@@ -252,9 +252,15 @@ def principal_components(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
     library. Strongest first.
     """
     file = analysis.folder / "sorted" / "principal-components.npy"
-    if not file.is_file():
+    shape = (1 + min(COMPONENTS, analysis.d), analysis.d)
+    try:
+        stored = read_array(file)
+    except (OSError, ValueError):
+        stored = None
+    if stored is None or stored.shape != shape:
+        # not there yet, or damaged
         write_array(file, _components(analysis))
-    stored = read_array(file)
+        stored = read_array(file)
     return stored[0], stored[1:]
 
 

@@ -242,10 +242,10 @@ def _save_vector(analysis: Analysis, made: int) -> None:
     name = (st.session_state[f"vector-name-{made}"] or "").strip()
     text, file = st.session_state[f"vector-text-{made}"], st.session_state[f"vector-file-{made}"]
     if file is not None:
-        vector = read_vector(file.getvalue(), file.name)
+        vector = read_vector(file.getvalue(), file.name, d=analysis.d)
         name = name or file.name.rpartition(".")[0]
     else:
-        vector = parse_vector(text or "")
+        vector = parse_vector(text or "", d=analysis.d)
     name = name or f"vector {len(list_vectors(analysis)) + 1}"
     name = save_vector(analysis, name, vector)
     st.session_state["vectors_made"] += 1

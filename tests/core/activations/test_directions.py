@@ -312,3 +312,13 @@ def test_a_class_name_is_taken_as_it_stands_before_it_is_trimmed(make_analysis) 
         assert parse_direction(direction.spec, odd).spec == direction.spec
     with pytest.raises(NotFound, match="several ways"):
         parse_direction("difference:a-b-a", odd)
+
+
+def test_damaged_components_are_made_again(make_analysis: Any) -> None:
+    rng = np.random.default_rng(2)
+    analysis = make_analysis(rng.normal(size=(80, 4)), rng.integers(0, 2, 80))
+    before = principal_components(analysis)[1].copy()
+    file = analysis.folder / "sorted" / "principal-components.npy"
+    for damage in (b"", b"\x93NUMPY", file.read_bytes()[:-8]):
+        file.write_bytes(damage)
+        np.testing.assert_array_equal(principal_components(analysis)[1], before)
