@@ -39,7 +39,7 @@ SHOWN = {
     "bands": ("/bands?direction=logit:waterbird", 1180),
     "contact-sheet": ("/bands?direction=logit:waterbird&look=sheet", 1100),
     "confounder-curve": ("/bands?direction=logit:waterbird&look=curve", 900),
-    "compare": ("/bands?direction=logit:waterbird&look=compare", 1000),
+    "compare": ("/bands?direction=logit:waterbird&look=compare", 940),
     "directions": ("/bands?direction=logit:waterbird&look=directions", 1000),
     "tag-next": ("/tag_next", 1000),
     "results": ("/results", 1180),

@@ -31,10 +31,13 @@ def show(analysis: Analysis, view: View) -> None:
     here, there = band_state.subject(analysis, view), band_state.other(analysis, view)
     members = band_data.members(here, view.low, view.high)
     _sentence(here, there, view, members)
+    notes = []
     if len(members) > SHOWN:
-        st.caption(f"{SHOWN} of {count(len(members), 'image')} are shown; **Images** pages through all of them.")
+        notes.append(f"{SHOWN} of {count(len(members), 'image')} are shown; **Images** pages through all of them.")
     if here.analysis is not there.analysis and view.split != "test" and "test" in band_state.splits(analysis):
-        st.caption("A repair learns from val images: under **test** are those it has never seen.")
+        notes.append("A repair learns from val images: under **test** are those it has never seen.")
+    if notes:
+        st.caption(" ".join(notes))
     left, right = st.columns(2, gap="medium")
     with left:
         _side(analysis, view, "left")

@@ -301,10 +301,19 @@ def _with_other_side(analysis: Analysis, view: View) -> View:
     newest = next(iter(runs(analysis)), None)
     if newest is not None:
         # where a repair is looked at already, the model as it is stands beside it
-        return replace(view, other=view.direction, other_run="" if view.run else newest)
+        view = replace(view, other=view.direction, other_run="" if view.run else newest)
+        return _on_test(analysis, view) if "test" in splits(analysis) and view.split != "test" else view
     own = band_data.direction(subject(analysis, view)).own_class
     others = [name for i, name in enumerate(analysis.classes) if i != own]
     return replace(view, other=f"logit:{others[0]}" if others else view.direction)
+
+
+def _on_test(analysis: Analysis, view: View) -> View:
+    """Before and after is judged on images that the repair has not learnt from."""
+    preset = preset_of(analysis, view)
+    notices.say("Showing test images: the repair has never seen them.", ":material/info:")
+    moved = replace(view, split="test", page=0)
+    return moved if preset is None else at(analysis, moved, preset)
 
 
 def _canonical(analysis: Analysis, spec: str) -> str:

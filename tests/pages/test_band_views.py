@@ -260,6 +260,13 @@ def test_a_comparison_starts_with_before_and_after_the_newest_repair(
     grids = [data["images"] for data in sent(app, "images") if data["role"] == "grid"]
     assert [image["id"] for image in grids[0]] == [image["id"] for image in grids[1]]
     assert "turned right" in texts(app)
+    # on images that the repair has not learnt from, and the address says so
+    assert view.split == "test"
+    assert app.query_params["split"] in ("test", ["test"])
+    assert app.session_state["band_preset"] == "Mid band"
+    app.segmented_control(key="band_split").set_value("val").run()
+    assert view_of(app, planted).split == "val"
+    assert "it has never seen" in texts(app)
 
 
 def test_without_a_repair_two_classes_are_compared(visit: Visit, planted: Analysis) -> None:
@@ -500,7 +507,7 @@ def test_the_filter_speaks_of_the_left_model_on_both_sides(
     retrain(workspace, planted)
     app = visit("bands", direction="logit:waterbird", look="compare", where="correctness=wrong", low="-100", high="100")
     left, right = sent(app, "edges")
-    assert left["total"] == right["total"] == int((planted.predicted != planted.labels)[planted.splits == 1].sum())
+    assert left["total"] == right["total"] == int((planted.predicted != planted.labels)[planted.splits == 2].sum())
 
 
 def test_the_same_share_is_the_same_share_where_many_are_equal(visit: Visit, planted: Analysis) -> None:
