@@ -43,7 +43,7 @@ RIGHT, WRONG = "#4f6d9a", "#b3261e"
 COLORS = ("#1f7a8c", "#d98324", "#7b5ea7", "#4c8c4a", "#c2567a", "#8a6d3b", "#4f6d9a", "#6b7680")
 # values of attributes: greys and blues, so that they are not taken for classes
 VALUES = ("#9aa7b1", "#35506b", "#c9b27c", "#6f9bb8", "#5e5346", "#b7c7bd", "#8d7a9e", "#404b54")
-LABELS = {"top": ("TOP", TEAL, TEAL_TINT), "mid": ("MIDDLE", AMBER, AMBER_TINT)}
+LABELS = {"top": ("TOP", TEAL, TEAL_TINT), "mid": ("MID BAND", AMBER, AMBER_TINT)}
 
 # regular and bold; the first that has all characters of a text is taken, Pillow's own font where none is installed
 FONTS = (

@@ -2,9 +2,9 @@
 
     show_sheet("sheet", analysis, sheet, on_open_image=look_closer, on_open_band=go_there)
 
-Bars of one facet stand exactly under each other and begin with the same value, the one whose share differs most
-between the top and the middle: so how far its colour reaches is compared at one glance, down the sheet. Images of
-which it is not known (or which nobody tagged) are drawn grey and do not count in the share that is written.
+Bars of one facet stand exactly under each other and begin with the same value, the one that is most common at the top:
+so how it fades is seen at one glance, down the sheet. Images of which it is not known (or which nobody tagged) are
+drawn grey and do not count in the share that is written.
 """
 
 from __future__ import annotations
@@ -221,25 +221,18 @@ def _deliver(
 
 
 def _followed(bands: Sequence[SheetBand], place: int) -> str:
-    """The value of a facet whose share differs most between the top and the middle; "" where nothing is known."""
-    totals: dict[str, int] = {}
+    """The value of a facet that is most common at the top, to see it fade or not; of a concept its presence. "" where
+    nothing is known."""
+    totals: Counter[str] = Counter()
     for band in bands:
-        for value, images in band.facets[place][2]:
-            if value not in SILENT:
-                totals[value] = totals.get(value, 0) + images
+        totals.update({value: images for value, images in band.facets[place][2] if value not in SILENT})
     if not sum(totals.values()):
         return ""
     if "present" in totals and bands[0].facets[place][0].startswith("concept:"):
         return "present"
     top = next((band for band in bands if band.label == "top"), bands[0])
-    mids = [band for band in bands if band.label == "mid"] or [bands[len(bands) // 2]]
-    together: Counter[str] = Counter()
-    for band in mids:
-        together.update(dict(band.facets[place][2]))
-    above, middle = _shares(dict(top.facets[place][2])), _shares(together)
-    grown = {value: round(middle.get(value, 0) - above.get(value, 0), 6) for value in totals}
-    # of two values that differ alike, the one that grows towards the middle is the news
-    return max(totals, key=lambda value: (abs(grown[value]), grown[value], totals[value]))
+    above = _shares(dict(top.facets[place][2]))
+    return max(totals, key=lambda value: (above.get(value, 0), totals[value]))
 
 
 def _shares(counts: Mapping[str, int]) -> dict[str, float]:

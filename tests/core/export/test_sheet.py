@@ -174,7 +174,7 @@ def test_head_ranges_figures_and_legend_are_written(analysis: Analysis, monkeypa
     for band in sheet.bands:
         assert band.range_text in texts
         assert f"{band.count} image{'s' if band.count != 1 else ''}" in texts
-    assert {"TOP", "MIDDLE", "landbird", "waterbird", "place: water", "taken for another class"} <= set(texts)
+    assert {"TOP", "MID BAND", "landbird", "waterbird", "place: water", "taken for another class"} <= set(texts)
 
 
 def test_shares_beside_the_bars_are_the_counted_ones(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
