@@ -42,7 +42,7 @@ FEW = 10
 _component = st.components.v2.component(
     "midband_contact_sheet",
     html=source("contact_sheet", "contact_sheet.html"),
-    css=source("contact_sheet", "contact_sheet.css"),
+    css="\n".join((source("contact_sheet", "contact_sheet.css"), source("image_grid", "tooltip.css"))),
     js="\n".join(
         (
             source("image_grid", "dom.js", "tooltip.js"),

@@ -25,7 +25,7 @@ from pages.parts.component_source import source
 _component = st.components.v2.component(
     "midband_direction_board",
     html=source("direction_board", "direction_board.html"),
-    css=source("direction_board", "direction_board.css"),
+    css="\n".join((source("direction_board", "direction_board.css"), source("image_grid", "tooltip.css"))),
     js="\n".join((source("image_grid", "tooltip.js"), source("direction_board", "spark.js", "direction_board.js"))),
 )
 

@@ -53,7 +53,7 @@ REMEMBERED_SETS = 16
 _component = st.components.v2.component(
     "midband_image_grid",
     html=source("image_grid", "image_grid.html"),
-    css=source("image_grid", "image_grid.css"),
+    css=source("image_grid", "image_grid.css", "tooltip.css"),
     js=source(
         "image_grid",
         "dom.js",
