@@ -103,14 +103,14 @@ def kept(analysis: Analysis) -> View:
 def change(analysis: Analysis, *, exact: bool = False, **changes: object) -> View:
     """Change what is looked at and keep it.
 
-    The band is rounded outward, so that what people read is what counts; exact: not where it must hold just the images
-    that were counted somewhere else.
+    A new band is rounded outward, so that what people read is what counts; exact: not where it must hold just the
+    images that were counted somewhere else.
     """
     view = current(analysis)
     changed = replace(view, **changes)  # type: ignore[arg-type]
     if replace(changed, **{name: getattr(view, name) for name in _SAME_IMAGES}) != view:
         changed = replace(changed, page=0)
-    if not exact:
+    if not exact and changes.keys() & {"low", "high"}:
         low, high = findings.outward(changed.low, changed.high, band_data.span(subject(analysis, changed)))
         changed = replace(changed, low=low, high=high)
     st.session_state.setdefault(VIEWS, {})[analysis.id] = changed
