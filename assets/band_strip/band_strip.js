@@ -94,7 +94,7 @@ function createStrip(parentElement) {
   }
 
   function writeEnd(number, end) {
-    number.textContent = writePlace(band[end])
+    number.textContent = writePlace(placeOf(end))
     if (data.tickFormat === "value" || root.classList.contains("narrow")) return
     const too = document.createElement("span")
     too.className = "value-too"
@@ -102,9 +102,11 @@ function createStrip(parentElement) {
     number.append(too)
   }
 
+  /** Where an end stands; between two edges the axis is only nearly true, so what Python counted goes first. */
+  const placeOf = end => (exact && data.ends ? data.ends[end === "low" ? 0 : 1] : band[end])
   const writePlace = place => formatPlace(place, steps.place, data.tickFormat)
   const writeValue = value => formatValue(value, steps.value)
-  const spoken = end => spokenPlace(band[end], activation(end), steps, data.tickFormat)
+  const spoken = end => spokenPlace(placeOf(end), activation(end), steps, data.tickFormat)
 
   /** Push the two numbers apart where the handles are too near each other, and in from the strip's ends. */
   function spreadValues(left, right) {
@@ -200,7 +202,7 @@ function createStrip(parentElement) {
   /** Tell a screen reader, once Python has counted. */
   function announce() {
     if (!exact || data.count === null) return
-    const range = data.tickFormat === "value" ? "" : ` (${writePlace(band.low)} to ${writePlace(band.high)})`
+    const range = data.tickFormat === "value" ? "" : ` (${writePlace(placeOf("low"))} to ${writePlace(placeOf("high"))})`
     const values = `${writeValue(activation("low"))} to ${writeValue(activation("high"))}${range}`
     const text = `Band ${values}: ${numbers.format(data.count)} of ${numbers.format(data.total)} images`
     if (said && said !== text) announcer.textContent = text

@@ -170,6 +170,7 @@ def draw_strip(
         total=band_data.total(subject),
         places=scale.places(histogram.edges),
         tick_format=scale.tick_format,
+        ends=scale.ends(low, high),
         log=view.log,
         highlight_label=highlight_label,
         height=height,

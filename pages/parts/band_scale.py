@@ -37,6 +37,13 @@ class Scale:
     def tick_format(self) -> TickFormat:
         return _TICKS[self.name]
 
+    def ends(self, low: float, high: float) -> tuple[float, float] | None:
+        """Where the two ends of a band stand on the axis; None where they stand at their values."""
+        if self.name == VALUE:
+            return None
+        first, last = self.shown(low, high)
+        return (first / 100, last / 100) if self.name == QUANTILE else (first, last)
+
     def places(self, edges: np.ndarray) -> np.ndarray | None:
         """(b+1,) where the histogram's edges stand on the axis, rising; None where they stand at their values."""
         if self.name == VALUE:

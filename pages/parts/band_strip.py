@@ -123,6 +123,7 @@ def band_strip(
     presets: Sequence[Preset] = (),
     places: np.ndarray | None = None,
     tick_format: TickFormat = "value",
+    ends: tuple[float, float] | None = None,
     log: bool = False,
     highlight: np.ndarray | None = None,
     highlight_label: str = "",
@@ -138,6 +139,7 @@ def band_strip(
     The browser sends a band when a handle is let go (0.25 s after the last key press), never while it moves.
     places: (m + 1,) finite, increasing: where each edge stands on the axis; None puts it at its activation.
     tick_format: what places are: activations, quantiles in 0..1 (written as percent) or z-scores.
+    ends: the exact places of low and high, to be written; between two edges the axis is straight and nearly true.
     log: the height of a bar is the logarithm of its count; the values share it as they share the count.
     highlight: (m,) integers >= 0, images of a subset drawn over the bars; highlight_label names it in the legend.
     count: exact number of images in (low, high); without it the strip shows what it estimates from the bins, marked
@@ -180,6 +182,8 @@ def band_strip(
         | {
             "count": None if count is None else int(count(*band)),
             "total": histogram.total if total is None else int(total),
+            # of the band that was given, not of one that the person moved since
+            "ends": list(ends) if ends is not None and band == (low, high) else None,
             "height": height,
             "primary": primary,
             "movable": movable,

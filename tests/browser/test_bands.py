@@ -287,6 +287,21 @@ def test_both_sides_of_a_comparison_follow_one_band(bands: Page) -> None:
     assert grid_ids(bands, 1) == after
 
 
+def test_the_right_side_moves_the_left_one(page: Page, server: Any) -> None:
+    link = "/bands?direction=logit:waterbird&look=compare&other=logit:landbird&link=values&low=-1&high=1"
+    page.goto(server.url + link)
+    expect(page.locator(".strip-root .window")).to_have_count(2)
+    expect(page.locator(".frame.loaded").first).to_be_visible()
+    before = band(page)
+    drag(page, page.locator(".window").nth(1), 60)
+    low, high = wait_for_band(page, before)
+    assert low > before[0]
+    assert high - low == pytest.approx(before[1] - before[0], abs=0.02)
+    # what the left strip counts now is the band of the address
+    shown = page.locator(".strip-root").first.locator(".handle .value").all_inner_texts()
+    assert [float(text.replace("\N{MINUS SIGN}", "-")) for text in shown] == pytest.approx([low, high], abs=0.02)
+
+
 def test_a_direction_is_found_and_opened_by_keyboard(bands: Page) -> None:
     look(bands, "Directions")
     search = bands.get_by_role("textbox", name="Search")

@@ -72,6 +72,9 @@ def test_typed_shares_hold_that_share_of_the_images(visit: Visit, planted: Analy
     assert not app.exception
     assert strip(app)["count"] == pytest.approx(strip(app)["total"] / 4, abs=2)
     assert strip(app)["tickFormat"] == "percent"
+    # what stands at the handles is what stands in the fields
+    fields = [app.number_input(key=key).value / 100 for key in ("band_low", "band_high")]
+    assert strip(app)["ends"] == pytest.approx(fields)
 
 
 def test_z_scores_are_standard_deviations(visit: Visit, planted: Analysis) -> None:
