@@ -34,8 +34,9 @@ def show(analysis: Analysis, view: View) -> None:
     notes = []
     if len(members) > SHOWN:
         notes.append(f"{SHOWN} of {count(len(members), 'image')} are shown; **Images** pages through all of them.")
-    if here.analysis is not there.analysis and view.split != "test" and "test" in band_state.splits(analysis):
-        notes.append("A repair learns from val images: under **test** are those it has never seen.")
+    if here.analysis is not there.analysis and "test" in band_state.splits(analysis):
+        seen = "A repair learns from val images: under **test** are those it has never seen."
+        notes.append("These are test images: the repair has never seen them." if view.split == "test" else seen)
     if notes:
         st.caption(" ".join(notes))
     left, right = st.columns(2, gap="medium")

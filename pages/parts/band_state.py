@@ -311,7 +311,6 @@ def _with_other_side(analysis: Analysis, view: View) -> View:
 def _on_test(analysis: Analysis, view: View) -> View:
     """Before and after is judged on images that the repair has not learnt from."""
     preset = preset_of(analysis, view)
-    notices.say("Showing test images: the repair has never seen them.", ":material/info:")
     moved = replace(view, split="test", page=0)
     return moved if preset is None else at(analysis, moved, preset)
 
