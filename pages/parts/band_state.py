@@ -349,9 +349,10 @@ def _settings(analysis: Analysis, asked: dict[str, str]) -> dict[str, object]:
     if asked.get("where"):
         concepts = [concept.name for concept in list_concepts(state.workspace(), analysis.dataset_id)]
         found["where"] = merged(parse_filter(asked["where"], analysis, concepts))
-    ends = [_number(end) for end in asked.get("custom", "").split("..")]
-    if len(ends) == 2 and None not in ends and ends[0] <= ends[1]:  # type: ignore[operator]
-        found["custom"] = tuple(ends)
+    first, _, last = asked.get("custom", "").partition("..")
+    start, end = _number(first), _number(last)
+    if start is not None and end is not None and start <= end:
+        found["custom"] = (start, end)
     elif found.get("rule") == CUSTOM:
         del found["rule"]
     if asked.get("log") == "1":
