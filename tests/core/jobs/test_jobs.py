@@ -60,7 +60,10 @@ def test_job_gives_its_result_and_its_log(workspace: Workspace, rehearsal: Path)
 
 
 def test_job_outlives_the_program_that_started_it(workspace: Workspace, rehearsal: Path) -> None:
+    # a shell starts what runs in its background deaf to Ctrl-C, these tests perhaps among it
     launcher = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from core.jobs import launch
 from core.workspace import open_workspace
 workspace = open_workspace({str(workspace.root)!r})
