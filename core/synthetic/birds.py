@@ -7,30 +7,25 @@ al. 2020, arXiv:1911.08731), drawn from scratch.
 
 from __future__ import annotations
 
-import csv
 import multiprocessing
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from core.errors import BadRequest
-from core.files import storage_problems
 from core.progress import Progress, silent
 from core.synthetic.picture import draw_bird
+from core.synthetic.planting import appearing, check, image_name, make_folders, write_table
 from core.synthetic.scenes import PLACES
 
 CLASSES = ("landbird", "waterbird")
 COLUMNS = ("img_id", "img_filename", "y", "y_name", "split", "place", "place_name")
 
 _CHUNK = 100
-_PER_FOLDER = 500
 
 
 @dataclass(frozen=True)
@@ -79,11 +74,12 @@ def make_birds(
     when it is complete; until then everything lies beside it, and is removed when the work is cancelled.
     Raises `BadRequest`, `DiskFull`, `StorageProblem`, and what `progress` raises.
     """
-    _check(out, n, size, agreement)
+    if n < 16:
+        raise BadRequest(f"{n} birds are too few for three splits.", next_step="Ask for 16 or more.")
+    check(out, size, agreement)
     plan = plan_birds(n, agreement, np.random.default_rng([seed, 0]))
-    with _appearing(out) as beside:
-        for first in range(0, n, _PER_FOLDER):
-            (beside / _image_name(first)).parent.mkdir(parents=True)
+    with appearing(out) as beside:
+        make_folders(beside, n)
         chunks = [
             _Chunk(beside, first, size, seed, plan.kinds[first : first + _CHUNK], plan.places[first : first + _CHUNK])
             for first in range(0, n, _CHUNK)
@@ -93,7 +89,12 @@ def make_birds(
         for drawn in _mapped(chunks, processes or _cores()):
             done += drawn
             progress(done, n, "Drawing birds")
-        _write_table(beside / "metadata.csv", plan)
+        rows = enumerate(zip(plan.kinds.tolist(), plan.places.tolist(), plan.splits.tolist(), strict=True))
+        write_table(
+            beside / "metadata.csv",
+            COLUMNS,
+            ((i, image_name(i, ".jpg"), y, CLASSES[y], split, place, PLACES[place]) for i, (y, place, split) in rows),
+        )
     return out
 
 
@@ -112,7 +113,7 @@ def _draw_chunk(chunk: _Chunk) -> int:
         index = chunk.first + offset
         # one generator per image: what is drawn depends on its number, not on who draws what before
         image = draw_bird(CLASSES[kind], PLACES[place], np.random.default_rng([chunk.seed, 1, index]), chunk.size)
-        image.save(chunk.folder / _image_name(index), quality=92, subsampling=0)
+        image.save(chunk.folder / image_name(index, ".jpg"), quality=92, subsampling=0)
     return len(chunk.kinds)
 
 
@@ -134,41 +135,3 @@ def _mapped(chunks: list[_Chunk], processes: int) -> Iterator[int]:
 def _cores() -> int:
     """Those this process may use, which in a container can be fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _image_name(index: int) -> str:
-    """Folders by number: neither kind, place nor split can be read from a name, because the order is random."""
-    return f"images/{index // _PER_FOLDER:02d}/{index:05d}.jpg"
-
-
-def _write_table(path: Path, plan: Plan) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as target:
-        writer = csv.writer(target)
-        writer.writerow(COLUMNS)
-        for index, (y, place, split) in enumerate(zip(plan.kinds, plan.places, plan.splits, strict=True)):
-            writer.writerow((index, _image_name(index), int(y), CLASSES[y], int(split), int(place), PLACES[place]))
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that is renamed to it at the end, or removed when the work fails."""
-    with storage_problems(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
-            beside.chmod(0o755)
-            yield beside
-            os.replace(beside, out)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-
-
-def _check(out: Path, n: int, size: int, agreement: float) -> None:
-    if n < 16:
-        raise BadRequest(f"{n} birds are too few for three splits.", next_step="Ask for 16 or more.")
-    if not 16 <= size <= 1024:
-        raise BadRequest(f"{size} pixels is no size for these pictures.", next_step="Choose 16 to 1024.")
-    if not 0 <= agreement <= 1:
-        raise BadRequest(f"An agreement of {agreement} is no share.", next_step="Choose a number from 0 to 1.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadRequest(f"{out} already holds something.", next_step="Choose a folder that is new or empty.")
