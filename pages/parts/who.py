@@ -1,12 +1,181 @@
-"""Who is tagging: the name a browser goes by in what it says about images."""
+"""Who is tagging: the name a browser goes by in what it says about images.
+
+The name is chosen for a new browser, kept in its cookie, and changed in the sidebar. It is no account and protects
+nothing: it tells the tags of people who share a workspace apart, and lets each undo what is their own. The command
+line tags as "local".
+"""
 
 from __future__ import annotations
+
+import re
+import secrets
+import threading
+import unicodedata
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import quote, unquote
+
+import streamlit as st
+from sqlalchemy import select
+
+from core.concepts.concept import clean_name, concept_key
+from core.database import TagAction
+from core.errors import BadRequest
+from pages.parts import notices, problem, state
+from pages.parts.component_source import source
+from pages.parts.words import plain, short
+
+COOKIE = "midband-person"
+BROWSER = "who_browser"
+LONGEST = 60
+# what tags that were not made in a browser are signed with
+COMMAND_LINE = "local"
+# names a browser had before that its cookie still knows; what was tagged under them stays undoable
+FORMER = 3
+# browsers a server remembers by more than their cookie
+MOST = 1000
+
+_GIVEN = re.compile(r"Person (\d+)")
+_TURNS = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+_component = st.components.v2.component(
+    "midband_who", html="<span hidden></span>\n", css=":host { display: none }\n", js=source("who", "who.js")
+)
+_lock = threading.RLock()
+
+
+@dataclass
+class Browser:
+    """A browser and the name its sessions tag under. former: names it had before, the latest first."""
+
+    id: str
+    name: str
+    former: list[str] = field(default_factory=list)
 
 
 def author() -> str:
     """The name this session tags under."""
-    return "local"
+    return browser().name
+
+
+def names() -> tuple[str, ...]:
+    """The name this session tags under, then those it had before."""
+    me = browser()
+    return (me.name, *me.former)
+
+
+def browser() -> Browser:
+    """The browser this session runs in; all its tabs share one name."""
+    with _lock:
+        known = _browsers()
+        identity = st.session_state.get(BROWSER)
+        if identity not in known:
+            me = _from_cookie(st.context.cookies.get(COOKIE, "")) or Browser(secrets.token_hex(8), "")
+            me = known.setdefault(me.id, me)
+            others = {other.name for other in known.values() if other.id != me.id}
+            if not me.name or (_GIVEN.fullmatch(me.name) and me.name in others):
+                me.name = _free_name(others)
+            identity = st.session_state[BROWSER] = me.id
+            for old in list(known)[:-MOST]:
+                del known[old]
+        return known[identity]
+
+
+def rename(name: str) -> str:
+    """Tag under another name from now on; returns it as it is written.
+
+    Somebody known under a name equal but for case is the same. Raises `BadRequest` for a name that cannot be used.
+    """
+    try:
+        cleaned = clean_name(name)
+    except BadRequest as error:
+        raise BadRequest("That is no name.", next_step=f"Use 1 to {LONGEST} characters.") from error
+    if len(cleaned) > LONGEST:
+        raise BadRequest(f"The name has {len(cleaned)} characters.", next_step=f"Use 1 to {LONGEST}.")
+    if concept_key(cleaned) == COMMAND_LINE:
+        raise BadRequest("“local” is what the command line tags as.", next_step="Choose another name.")
+    me = browser()
+    with _lock:
+        known = {concept_key(each): each for each in sorted(_authors() | {b.name for b in _browsers().values()})}
+        cleaned = known.get(concept_key(cleaned), cleaned)
+        if cleaned != me.name:
+            me.former = [me.name, *(each for each in me.former if each not in (cleaned, me.name))][:FORMER]
+            me.name = cleaned
+    return cleaned
 
 
 def sidebar() -> None:
-    """The name, and a small form to change it."""
+    """The name, and a small form to change it. To be called once on every run of the page."""
+    me = browser()
+    with st.sidebar, st.container(gap=None, key="who"):
+        _component(key="who-cookie", data={"name": COOKIE, "value": cookie(me)})
+        form = st.popover(
+            f"Tagging as {shown(me.name)}",
+            icon=":material/person:",
+            type="tertiary",
+            # a new key after each change closes the form
+            key=f"who-form-{me.name}",
+            help="Your tags carry this name. Others in the same workspace see it.",
+        )
+        with form, st.form("who-fields", border=False, enter_to_submit=True):
+            st.text_input("Your name", value=me.name, max_chars=LONGEST, key=f"who-name-{me.name}")
+            st.form_submit_button("Save", type="primary", on_click=problem.kept(partial(_rename, me.name)))
+            st.caption("What you tagged so far stays under the name you had then.")
+
+
+def shown(name: str, most: int = 24) -> str:
+    """A person's name in Markdown; a name that writes from right to left leaves the words around it where they are."""
+    text = short(name, most)
+    if any(unicodedata.bidirectional(character) in _TURNS for character in text):
+        text = f"\u2068{text}\u2069"
+    return plain(text)
+
+
+def cookie(me: Browser) -> str:
+    """What the browser keeps: its id and the names, each percent-encoded."""
+    return ".".join((me.id, *(quote(name, safe="").replace(".", "%2E") for name in (me.name, *me.former[:FORMER]))))
+
+
+def _from_cookie(text: str) -> Browser | None:
+    """None for anything but what `cookie` writes: people can put what they like into their browser."""
+    identity, *written = text.split(".")
+    if not re.fullmatch(r"[0-9a-f]{16}", identity) or not 1 <= len(written) <= 1 + FORMER:
+        return None
+    try:
+        read = [clean_name(unquote(each, errors="strict")) for each in written]
+    except (BadRequest, UnicodeDecodeError):
+        return None
+    if any(len(name) > LONGEST or concept_key(name) == COMMAND_LINE for name in read):
+        return None
+    return Browser(identity, read[0], read[1:])
+
+
+def _rename(before: str) -> None:
+    wanted = st.session_state[f"who-name-{before}"]
+    others = {other.name for other in _browsers().values() if other.id != browser().id}
+    name = rename(wanted)
+    if name == before:
+        return
+    if name in others or name in _authors():
+        notices.say(
+            f"You tag as {shown(name)} now, a name that was there already: its tags are yours to undo.",
+            ":material/person:",
+        )
+    else:
+        notices.say(f"You tag as {shown(name)} now.", ":material/person:")
+
+
+def _free_name(others: set[str]) -> str:
+    taken = others | _authors()
+    return next(name for number in range(1, len(taken) + 2) if (name := f"Person {number}") not in taken)
+
+
+def _authors() -> set[str]:
+    """Everybody who tagged in this workspace."""
+    with state.workspace().reading() as session:
+        return set(session.scalars(select(TagAction.author).distinct()))
+
+
+@st.cache_resource(show_spinner=False)
+def _browsers() -> dict[str, Browser]:
+    """Browsers this server has seen, by their id."""
+    return {}
