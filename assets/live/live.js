@@ -1,74 +1,120 @@
-// A heartbeat: asks Python about once a second whether others tagged, and says whether the page may change now.
+// Asks the server about once a second whether others tagged, and has the page run again when they did. The question is
+// a plain request, since a run of the page for every beat would cost the server fifty times as much.
 
 const BEAT_MS = 1000
+/** How long a run of the page that was asked for may take before it is asked for again. */
+const PATIENCE_MS = 6000
+/** After requests that failed: the server may be gone for a while. */
+const PAUSE_MS = 5000
 
 /**
- * Beats while the page can be seen: `beat({number, free})` every `everyMs`, and at once when it is seen again.
+ * Asks while the page can be seen, and at once when it is seen again.
  *
- * free: nothing is open or held that a change of the page would take away from under the hand. page: what is asked
- * about that, {hidden(), busy()}.
+ * ask(): a promise of {news, note}, of {unknown: true} from a server that does not know this page (any more), or of
+ * null where nobody can answer; then it ends. refresh(): run the page. show(note). page: {hidden(), busy()}; busy says
+ * that something is open or held that a run would take away from under the hand.
  */
-export function createPulse({ beat, page, everyMs = BEAT_MS, timers = globalThis }) {
-  let number = 0
+export function createPulse({ ask, refresh, show, page, timers = globalThis, now = () => performance.now() }) {
   let timer = null
+  let asking = false
+  let ended = false
+  let patient = -Infinity // until then, a run that was asked for may still be under way
 
-  function tick() {
+  function soon(ms) {
     timers.clearTimeout(timer)
-    timer = timers.setTimeout(tick, everyMs)
-    if (page.hidden()) return
-    number += 1
-    beat({ number, free: !page.busy() })
+    if (!ended) timer = timers.setTimeout(beat, ms)
+  }
+
+  async function beat() {
+    if (ended || asking) return
+    if (page.hidden()) return // "turned" wakes it
+    asking = true
+    let pause = BEAT_MS
+    try {
+      const answer = await ask()
+      if (answer === null) ended = true
+      else if (answer.unknown || answer.news) renew()
+      if (answer && !answer.unknown) show(answer.note ?? "")
+    } catch {
+      pause = PAUSE_MS
+    }
+    asking = false
+    soon(pause)
+  }
+
+  function renew() {
+    if (page.busy() || now() < patient) return
+    patient = now() + PATIENCE_MS
+    refresh()
   }
 
   return {
-    start() {
-      timer = timers.setTimeout(tick, everyMs)
-    },
-    /** To be called when the page is hidden or seen again. */
-    turned() {
-      if (!page.hidden()) tick()
-    },
+    start: () => soon(BEAT_MS),
+    /** The page was hidden, or can be seen again. */
+    turned: () => void (page.hidden() || beat()),
+    /** The page was run: what it is drawn from is known to the server. */
+    ran: () => (patient = -Infinity),
     stop() {
+      ended = true
       timers.clearTimeout(timer)
-      timer = null
     },
   }
 }
 
-const pulses = new WeakMap()
+/** What a request came back with, as `ask` of a pulse: anything but JSON comes from a server without this question. */
+export async function answerOf(response) {
+  if (!/json/.test(response.headers.get("content-type") ?? "")) return null
+  if (response.status === 404) return { unknown: true }
+  if (!response.ok) throw new Error(`status ${response.status}`)
+  return response.json()
+}
 
-export default function live({ data, parentElement, setStateValue }) {
+const pages = new WeakMap()
+
+export default function live({ data, parentElement, setTriggerValue }) {
   if (!data) return undefined
-  let held = pulses.get(parentElement)
-  if (!held) {
-    held = { send: () => {}, pressed: false }
-    pulses.set(parentElement, held)
-    const pulse = createPulse({
-      beat: value => held.send(value),
-      page: {
-        hidden: () => document.visibilityState === "hidden",
-        // a run of the page would close a dialog, and move what is being dragged
-        busy: () => held.pressed || document.querySelector("[role=dialog][aria-modal=true], [data-testid=stDialog]") !== null,
-      },
-    })
-    const press = () => (held.pressed = true)
-    const release = () => (held.pressed = false)
-    const turned = () => pulse.turned()
-    const listened = [
-      [window, "pointerdown", press],
-      [window, "pointerup", release],
-      [window, "pointercancel", release],
-      [window, "blur", release],
-      [document, "visibilitychange", turned],
-    ]
-    for (const [target, name, act] of listened) target.addEventListener(name, act, true)
-    held.leave = () => {
-      pulse.stop()
-      for (const [target, name, act] of listened) target.removeEventListener(name, act, true)
-      pulses.delete(parentElement)
-    }
-    pulse.start()
+  if (!pages.has(parentElement)) pages.set(parentElement, follow(parentElement))
+  const held = pages.get(parentElement)
+  held.url = data.url
+  held.refresh = () => setTriggerValue("refresh", true)
+  held.open = () => setTriggerValue("open", true)
+  held.pulse.ran()
+  return () => {
+    held.leave()
+    pages.delete(parentElement)
   }
-  held.send = value => setStateValue("beat", value)
-  return () => held.leave()
+}
+
+function follow(parentElement) {
+  const note = parentElement.querySelector(".note")
+  const held = { url: "", refresh: () => {}, open: () => {} }
+  let pressed = false
+  held.pulse = createPulse({
+    ask: async () => answerOf(await fetch(held.url, { cache: "no-store" })),
+    refresh: () => held.refresh(),
+    show(text) {
+      if (note.textContent !== text) note.textContent = text
+      note.hidden = !text
+    },
+    page: {
+      hidden: () => document.visibilityState === "hidden",
+      // a run of the page closes a dialog and moves what is being dragged
+      busy: () => pressed || document.querySelector("[data-testid=stDialog]") !== null,
+    },
+  })
+  note.onclick = () => held.open()
+  const listened = [
+    [window, "pointerdown", () => (pressed = true)],
+    [window, "pointerup", () => (pressed = false)],
+    [window, "pointercancel", () => (pressed = false)],
+    [window, "blur", () => (pressed = false)],
+    [document, "visibilitychange", () => held.pulse.turned()],
+  ]
+  for (const [target, name, act] of listened) target.addEventListener(name, act, true)
+  held.leave = () => {
+    held.pulse.stop()
+    for (const [target, name, act] of listened) target.removeEventListener(name, act, true)
+  }
+  held.pulse.start()
+  return held
 }

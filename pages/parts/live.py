@@ -1,13 +1,17 @@
 """Several people at once: what another session tagged appears here too, about a second later.
 
-The browser beats once a second while its tab can be seen. Each beat runs a fragment that asks the database one
-question: does anything else hold than what this page was drawn from? Only then is the page run again, and only while
-no dialog is open and nothing is dragged. What a person of this session tagged is no news: its grid shows that already.
+While its tab can be seen, the browser asks the server once a second (`live_route`) whether anything else holds than
+what this page was drawn from. Only when it does, the page is run again, and only while no dialog is open and nothing
+is dragged. What a person of this session tagged is no news: its grid shows that already.
+
+The question costs one query; a fragment that Streamlit runs every second was measured at 50 times that, since each run
+ends with a full garbage collection.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,121 +21,153 @@ from sqlalchemy import func, select
 
 from core.concepts.tags import tag_version
 from core.database import TagAction
-from pages.parts import state, who
+from pages.parts import live_route, rooms, state, who
 from pages.parts.component_source import source
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.workspace import Workspace
 
 KEY = "live"
-# seconds after its last beat at which a session counts as gone; a hidden tab does not beat
-GONE = 15.0
+TOKEN = "live_token"
+# seconds after its last question at which a session counts as gone; a hidden tab does not ask
+GONE = 10.0
+# seconds after which it is forgotten; when it comes back its page is run once more
+FORGOTTEN = 600.0
 
 _component = st.components.v2.component(
-    "midband_live", html="<span hidden></span>\n", css=":host { display: none }\n", js=source("live", "live.js")
+    "midband_live",
+    html=source("live", "live.html"),
+    css=source("live", "live.css"),
+    js=source("live", "live.js"),
 )
-
-
-@dataclass
-class Drawn:
-    """What the page was last drawn from: the version of all tags, and a fingerprint of what others did."""
-
-    version: int
-    others: tuple[Any, ...]
+_sessions: dict[str, Session] = {}
+_lock = threading.Lock()
 
 
 @dataclass
 class Session:
-    """A page somebody has open. seen: of `time.monotonic`, when it last beat."""
+    """A page somebody has open, and what it was last drawn from.
 
-    author: str = ""
-    dataset: str = ""
+    names: whose tags are no news to it. version: of all tags. others: a fingerprint of what people of other names did.
+    seen: when it last asked. noted: the version that `note` was made of, and who was here then.
+    """
+
+    workspace: Workspace
+    analysis: Analysis
+    names: tuple[str, ...]
+    version: int
+    others: tuple[Any, ...]
     seen: float = field(default_factory=time.monotonic)
+    noted: object = None
+    note: str = ""
 
 
 def watch(analysis: Analysis | None) -> None:
-    """Look about once a second whether somebody else tagged, and show it. To be called on every run of the page."""
+    """Show what others tag, about a second later. To be called on every run of the page, before it is drawn."""
     if analysis is None:
+        _sessions.pop(st.session_state.get(TOKEN, ""), None)
         return
     drawn(analysis)
     with st.sidebar:
-        _watch(analysis)
+        _watch()
 
 
 def drawn(analysis: Analysis) -> None:
-    """What is drawn from now on in this run shows every tag there is: to be called before tags are read."""
-    version = tag_version(state.workspace(), analysis.dataset_id)
-    kept: dict[str, Drawn] = st.session_state.setdefault("live_drawn", {})
-    if analysis.dataset_id not in kept or kept[analysis.dataset_id].version != version:
-        kept[analysis.dataset_id] = Drawn(version, others(analysis))
+    """Note that what is drawn from now on shows every tag there is: to be called before tags are read."""
+    token = st.session_state.setdefault(TOKEN, secrets.token_urlsafe(18))
+    workspace, names = state.workspace(), who.names()
+    version = tag_version(workspace, analysis.dataset_id)
+    known = _sessions.get(token)
+    if known and (known.analysis, known.names, known.version) == (analysis, names, version):
+        known.seen = time.monotonic()
+        return
+    fresh = Session(workspace, analysis, names, version, others(workspace, analysis.dataset_id, names))
+    with _lock:
+        _sessions[token] = fresh
+        for old in [key for key, each in _sessions.items() if time.monotonic() - each.seen > FORGOTTEN]:
+            del _sessions[old]
 
 
-def is_news(analysis: Analysis) -> bool:
-    """Whether somebody else did something since the page was drawn."""
-    before: Drawn = st.session_state["live_drawn"][analysis.dataset_id]
-    version = tag_version(state.workspace(), analysis.dataset_id)
-    if version == before.version:
+def ask(token: str) -> dict[str, Any] | None:
+    """What the browser is told: {news, note}; None where the session is not known. Runs without Streamlit."""
+    session = _sessions.get(token)
+    if session is None:
+        return None
+    session.seen = time.monotonic()
+    version = tag_version(session.workspace, session.analysis.dataset_id)
+    return {"news": _is_news(token, session, version), "note": _note(session, version)}
+
+
+def others(workspace: Workspace, dataset_id: str, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """A value that differs whenever somebody of another name tagged, undid, or changed a concept."""
+    undone = TagAction.undone.is_not(None)
+    with workspace.reading() as session:
+        found = session.execute(
+            select(
+                func.max(TagAction.id),
+                func.count(TagAction.undone),
+                func.max(TagAction.undone),
+                func.sum(TagAction.id).filter(undone),
+            ).where(TagAction.dataset_id == dataset_id, TagAction.author.not_in(names))
+        ).one()
+    return tuple(found)
+
+
+def people(dataset_id: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Others who have this dataset open now, in the order of the alphabet. names: who is not "others"."""
+    here = {each.names[0] for each in _here(dataset_id)}
+    return tuple(sorted(here.difference(names)))
+
+
+def _here(dataset_id: str) -> list[Session]:
+    now = time.monotonic()
+    with _lock:
+        return [
+            each for each in _sessions.values() if each.analysis.dataset_id == dataset_id and now - each.seen < GONE
+        ]
+
+
+def _is_news(token: str, session: Session, version: int) -> bool:
+    if version == session.version:
         return False
-    if others(analysis) != before.others or _has_twin(analysis):
+    dataset = session.analysis.dataset_id
+    # another page of the same name: what it tags is still news to this one
+    twin = any(each is not session and each.names[0] == session.names[0] for each in _here(dataset))
+    if twin or others(session.workspace, dataset, session.names) != session.others:
         return True
-    before.version = version
+    session.version = version
     return False
 
 
-def others(analysis: Analysis) -> tuple[Any, ...]:
-    """A value that differs whenever somebody of another name tagged, undid or changed a concept."""
-    with state.workspace().reading() as session:
-        return tuple(
-            session.execute(
-                select(
-                    func.max(TagAction.id),
-                    func.count(TagAction.undone),
-                    func.max(TagAction.undone),
-                    func.sum(TagAction.id).filter(TagAction.undone.is_not(None)),
-                ).where(TagAction.dataset_id == analysis.dataset_id, TagAction.author.not_in(who.names()))
-            ).one()
-        )
+def _note(session: Session, version: int) -> str:
+    """Who else is here and how far one agrees with them, a line each; made anew only when either changes."""
+    here = people(session.analysis.dataset_id, session.names)
+    if session.noted != (version, here):
+        session.note = "\n".join(_sentence(session, name) for name in here[:3])
+        if len(here) > 3:
+            session.note += f"\nand {len(here) - 3} more"
+        session.noted = (version, here)
+    return session.note
 
 
-def people(analysis: Analysis) -> tuple[str, ...]:
-    """Names of others who have this dataset open, in the order of the alphabet."""
-    now = time.monotonic()
-    here = {
-        each.author
-        for each in list(_sessions().values())
-        if each.dataset == analysis.dataset_id and now - each.seen < GONE
-    }
-    return tuple(sorted(here - {who.author()}))
+def _sentence(session: Session, name: str) -> str:
+    return f"{who.isolated(name)} is here too."
 
 
 @st.fragment
-def _watch(analysis: Analysis) -> None:
-    _beat(analysis)
+def _watch() -> None:
     told = st.session_state.get(KEY)
-    beat = told.get("beat") if isinstance(told, dict) else None
-    if isinstance(beat, dict) and beat.get("free") is True and is_news(analysis):
+    if isinstance(told, dict) and told.get("refresh"):
         st.rerun()
-    _component(key=KEY, data={"on": True}, on_beat_change=lambda: None)
-
-
-def _beat(analysis: Analysis) -> None:
-    identity = st.session_state.setdefault("live_session", secrets.token_hex(8))
-    sessions = _sessions()
-    sessions[identity] = Session(who.author(), analysis.dataset_id)
-    for old in [key for key, each in list(sessions.items()) if time.monotonic() - each.seen > 10 * GONE]:
-        sessions.pop(old, None)
-
-
-def _has_twin(analysis: Analysis) -> bool:
-    """Whether another page of the same name is open: what it tags has this session's name and is still news."""
-    now, me, mine = time.monotonic(), who.author(), st.session_state.get("live_session")
-    return any(
-        key != mine and each.author == me and each.dataset == analysis.dataset_id and now - each.seen < GONE
-        for key, each in list(_sessions().items())
+    if isinstance(told, dict) and told.get("open"):
+        rooms.go("concepts", look="people")
+    _component(
+        key=KEY,
+        data={
+            "url": live_route.path(st.session_state[TOKEN]),
+            "drawn": str(_sessions[st.session_state[TOKEN]].version),
+        },
+        on_refresh_change=lambda: None,
+        on_open_change=lambda: None,
     )
-
-
-@st.cache_resource(show_spinner=False)
-def _sessions() -> dict[str, Session]:
-    """Pages open now, on all sessions of this server."""
-    return {}

@@ -124,10 +124,14 @@ def sidebar() -> None:
 
 def shown(name: str, most: int = 24) -> str:
     """A person's name in Markdown; a name that writes from right to left leaves the words around it where they are."""
+    return plain(isolated(name, most))
+
+
+def isolated(name: str, most: int = 24) -> str:
+    """The same as text without markup."""
     text = short(name, most)
-    if any(unicodedata.bidirectional(character) in _TURNS for character in text):
-        text = f"\u2068{text}\u2069"
-    return plain(text)
+    # first-strong isolate ... pop: only where needed, so that other names stay what they are when copied
+    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(sign) in _TURNS for sign in text) else text
 
 
 def cookie(me: Browser) -> str:
