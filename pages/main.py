@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import jobs, notices, problem, rooms, state, theme
+from pages.parts import jobs, live, notices, problem, rooms, state, theme, who
 
 theme.apply()
 room = st.navigation(rooms.all_rooms())
@@ -10,7 +10,9 @@ room = st.navigation(rooms.all_rooms())
 with problem.shown():
     state.start()
     state.chooser()
+    who.sidebar()
     jobs.indicator()
+    live.watch(state.analysis())
     problem.remembered()
     notices.show()
     room.run()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SEGMENTS = 5
 LOOK_NAMES = {
     band_state.IMAGES: "Images",
+    band_state.DISCOVER: "Clusters",
     band_state.SHEET: "Contact sheet",
     band_state.CURVE: "Confounder curve",
     band_state.COMPARE: "Compare",
@@ -31,6 +32,7 @@ LOOK_NAMES = {
 }
 LOOK_ICONS = {
     band_state.IMAGES: "grid_view",
+    band_state.DISCOVER: "bubble_chart",
     band_state.SHEET: "view_column",
     band_state.CURVE: "show_chart",
     band_state.COMPARE: "compare",

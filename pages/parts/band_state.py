@@ -25,8 +25,9 @@ HELD = "band_held"
 TOP, MID, BOTTOM = "Top", "Mid band", "Bottom"
 PRESETS = (TOP, MID, BOTTOM)
 # What the page shows below the strip.
-IMAGES, SHEET, CURVE, COMPARE, DIRECTIONS = "images", "sheet", "curve", "compare", "directions"
-LOOKS = (IMAGES, SHEET, CURVE, COMPARE, DIRECTIONS)
+IMAGES, DISCOVER, SHEET, CURVE = "images", "discover", "sheet", "curve"
+COMPARE, DIRECTIONS = "compare", "directions"
+LOOKS = (IMAGES, DISCOVER, SHEET, CURVE, COMPARE, DIRECTIONS)
 # How the other side of a comparison follows the band.
 SAME_IMAGES, SAME_SHARE, SAME_VALUES = "images", "share", "values"
 LINKS = (SAME_IMAGES, SAME_SHARE, SAME_VALUES)

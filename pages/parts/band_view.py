@@ -33,6 +33,7 @@ LEADS = {
     band_state.IMAGES: (
         "Slide along what the model thinks of one class. At the top it is certain; the middle shows what it confuses."
     ),
+    band_state.DISCOVER: "What the images of this band have in common besides the class, found without any tag.",
     band_state.SHEET: "The whole range at one glance: what the model is sure of, and what it confuses, side by side.",
     band_state.CURVE: "How common something is along the range. What the model relies on fades towards the middle.",
     band_state.COMPARE: "Two directions, or the model before and after a repair, over the same images.",
@@ -210,6 +211,12 @@ def _next(analysis: Analysis) -> None:
 # Each is imported when somebody looks: the first view of a session waits for nothing it does not show.
 
 
+def _discover(analysis: Analysis, view: View) -> None:
+    from pages.parts import band_discover
+
+    band_discover.show(analysis, view)
+
+
 def _sheet(analysis: Analysis, view: View) -> None:
     from pages.parts import band_sheet
 
@@ -230,6 +237,7 @@ def _directions(analysis: Analysis, view: View) -> None:
 
 _LOOKS = {
     band_state.IMAGES: _images,
+    band_state.DISCOVER: _discover,
     band_state.SHEET: _sheet,
     band_state.CURVE: _curve,
     band_state.COMPARE: _compare,

@@ -15,6 +15,7 @@ ROOMS = {
     "load": ("Load", ":material/upload_file:", "Bring a dataset and a model, or train a model here."),
     "bands": ("Bands", ":material/bar_chart:", "Look at images band by band, from clearly not to clearly."),
     "tag_next": ("Tag next", ":material/sell:", "Answer a short queue of images that say most."),
+    "concepts": ("Concepts", ":material/palette:", "What you named, how it goes with the classes, who said what."),
     "retrain": ("Retrain", ":material/build:", "Repair the last layer with what you tagged."),
     "results": ("Results", ":material/monitoring:", "What the repair changed, and the model to take away."),
 }

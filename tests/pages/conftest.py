@@ -50,6 +50,14 @@ def visit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vis
     st.cache_resource.clear()
 
 
+@pytest.fixture(autouse=True)
+def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the browser sent: nothing, until a test puts something in. Streamlit's test driver sends mock objects."""
+    sent: dict[str, str] = {}
+    monkeypatch.setattr(type(st.context), "cookies", property(lambda context: sent))
+    return sent
+
+
 @pytest.fixture
 def planted(workspace: Workspace) -> Analysis:
     """600 images, two classes; `place` agrees with the class on 95% of train and val, and the head leans on it."""
