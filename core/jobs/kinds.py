@@ -8,6 +8,7 @@
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
 | `retrain` | `analysis`, `method`, `concepts`, `seed`, `run` | `run` |
 | `export` | `run`, `out` | `files` |
+| `map` | `analysis`, `neighbours`?, `min_dist`? | `analysis`, `images`, `laid_out` |
 """
 
 from __future__ import annotations
@@ -169,6 +170,15 @@ def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -
     return {"files": [str(path) for path in files]}
 
 
+def _map(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.activations.projection import make_umap, map_settings
+    from core.activations.store import open_analysis
+
+    analysis = open_analysis(workspace, request["analysis"])
+    made = make_umap(analysis, map_settings(request), progress=progress)
+    return {"analysis": analysis.id, "images": analysis.n, "laid_out": made.laid_out}
+
+
 _TRAINING = ("arch", "epochs", "seed", "image_size")
 
 KINDS: dict[str, Kind] = {
@@ -190,4 +200,5 @@ KINDS: dict[str, Kind] = {
         depends=_tags_now,
     ),
     "export": Kind(_export, required=("run", "out"), paths=("out",)),
+    "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist")),
 }
