@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from core.activations.store import open_analysis
-from core.concepts.tables import export_csv
+from core.concepts.exchange import export_csv
 from core.errors import BadRequest
 from core.export.page import render
 from core.export.report import make_report

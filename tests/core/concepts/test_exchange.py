@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.concepts.concept import create_concept, list_concepts
-from core.concepts.tables import export_csv, import_csv
+from core.concepts.exchange import export_csv, import_csv
 from core.concepts.tags import tag, tag_states, undo
 from core.errors import BadRequest, PathNotFound
 from core.workspace import Workspace

@@ -1,0 +1,337 @@
+"""What a file of tags holds, whatever its format: statements, the palette, verdicts on labels.
+
+A reader of a format gives `Raw`: cells as they stand in the file. `checked` makes `Contents` of it, or rejects lines
+one by one with a reason. A writer of a format takes `Contents`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.concepts.concept import ROLES, clean_name, concept_key
+from core.concepts.tags import rows_of_images
+from core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+Answer = bool | Literal["unsure"]
+# bytes of a file of tags at most: a million tags in CSV
+LARGEST = 150_000_000
+MOST_TAGS = 2_000_000
+# a path, a name or a direction may be long; what is longer is no such thing
+LONGEST_TEXT = 4000
+# characters of a cell that a reason quotes
+QUOTED = 80
+TITLE = "The file of tags cannot be read"
+VERDICTS = ("wrong", "right")
+
+_YES = {"1", "1.0", "true", "yes", "y", "present"}
+_NO = {"0", "0.0", "false", "no", "n", "absent"}
+_UNSURE = {"unsure", "?"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a statement came from before it was exported; None where the file does not say. time: UTC, naive."""
+
+    author: str | None = None
+    source: str | None = None
+    how: str | None = None
+    time: datetime | None = None
+    direction: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """row: place in the file, counted as the file counts (`Raw.unit`). said: True present, False absent, "unsure"."""
+
+    row: int
+    image: str
+    concept: str
+    said: Answer
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class PaletteEntry:
+    """A concept as files carry it. attribute: (name, value) of the metadata column it was adopted from."""
+
+    name: str
+    color: str | None = None
+    role: str | None = None
+    note: str | None = None
+    shortcut: int | None = None
+    attribute: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class LabelStatement:
+    """label: the class as the dataset gives it. verdict: "wrong" or "right". new_label: the class it should be."""
+
+    row: int
+    image: str
+    label: str | None
+    verdict: str
+    new_label: str | None
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """row: line of a CSV file (the header being 1), number of the tag, row or verdict elsewhere. reason: a sentence."""
+
+    row: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"row": self.row, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Cells as read. unit: what `row` counts, "line", "row" or "tag". tags: (row, column -> cell)."""
+
+    unit: str
+    tags: Sequence[tuple[int, Mapping[str, Any]]]
+    concepts: Sequence[Any] = ()
+    verdicts: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Usable statements, in the order of the file, at most one per image and concept. notes: sentences for a person."""
+
+    statements: tuple[Statement, ...]
+    palette: tuple[PaletteEntry, ...] = ()
+    verdicts: tuple[LabelStatement, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    notes: tuple[str, ...] = ()
+    unit: str = "line"
+
+
+@dataclass
+class _Checking:
+    rejected: list[Rejected] = field(default_factory=list)
+    # of statements that are kept without something of where they came from
+    dropped: set[str] = field(default_factory=set)
+    without: int = 0
+
+
+def checked(raw: Raw, analysis: Analysis) -> Contents:
+    """Keep what can be used and say why the rest cannot."""
+    if len(raw.tags) > MOST_TAGS:
+        raise unreadable(
+            f"The file holds {len(raw.tags):,} tags; at most {MOST_TAGS:,} are read at once.",
+            "Split it into several files.",
+        )
+    checking = _Checking()
+    statements = _statements(raw, analysis, checking)
+    palette = _palette(raw.concepts, checking)
+    verdicts = _verdicts(raw.verdicts, analysis, checking)
+    notes = []
+    if checking.without:
+        plural = "statement is" if checking.without == 1 else "statements are"
+        what = ", ".join(sorted(checking.dropped))
+        notes.append(f"{checking.without:,} {plural} read without its {what}, which cannot be understood.")
+    return Contents(
+        tuple(statements), tuple(palette), tuple(verdicts), tuple(checking.rejected), tuple(notes), raw.unit
+    )
+
+
+def unreadable(detail: str, next_step: str) -> BadRequest:
+    return BadRequest(detail, next_step=next_step, title=TITLE)
+
+
+def shown(value: Any) -> str:
+    """A cell within a sentence: short, and something every terminal can print."""
+    text = value if isinstance(value, str) else f"a {type(value).__name__}"
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
+
+
+def read_answer(value: Any) -> Answer | None:
+    """1, "true", "present", ... -> True; "unsure" -> "unsure"; None where it is no answer."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return bool(value) if value in (0, 1) else None
+    text = value.strip().casefold() if isinstance(value, str) else ""
+    return True if text in _YES else False if text in _NO else "unsure" if text in _UNSURE else None
+
+
+def written_answer(said: Answer) -> str:
+    return "unsure" if said == "unsure" else "1" if said else "0"
+
+
+def written_time(time: datetime | None) -> str | None:
+    return None if time is None else f"{time.isoformat()}Z"
+
+
+def written_number(value: float | None) -> float | str | None:
+    """For standard JSON, which has no infinity."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def _statements(raw: Raw, analysis: Analysis, checking: _Checking) -> list[Statement]:
+    images = [cells.get("image") for _, cells in raw.tags]
+    rows = rows_of_images(analysis, [image if isinstance(image, str) else "" for image in images])
+    found: dict[tuple[str, str], Statement] = {}
+    names: dict[str, str] = {}
+    for (number, cells), row in zip(raw.tags, rows.tolist(), strict=True):
+        problem, image, typed = "", cells.get("image"), cells.get("concept")
+        said = read_answer(cells.get("present"))
+        if row < 0 or not isinstance(image, str):
+            problem = f"The analysis has no image “{shown(image)}”."
+        elif said is None:
+            problem = f"“{shown(cells.get('present'))}” is neither 1 nor 0 nor unsure."
+        elif not isinstance(typed, str):
+            problem = "The concept is not a text."
+        elif typed not in names:
+            try:
+                names[typed] = clean_name(typed)
+            except BadRequest as error:
+                problem = error.detail
+        if not problem:
+            assert isinstance(image, str)
+            assert isinstance(typed, str)
+            assert said is not None
+            key = (image, concept_key(names[typed]))
+            earlier = found.get(key)
+            if earlier is None:
+                found[key] = Statement(number, image, names[typed], said, _origin(cells, checking))
+            else:
+                verb = "repeats" if earlier.said == said else "contradicts"
+                problem = f"This {raw.unit} {verb} {raw.unit} {earlier.row}."
+        if problem:
+            checking.rejected.append(Rejected(number, problem))
+    return list(found.values())
+
+
+def _palette(concepts: Sequence[Any], checking: _Checking) -> list[PaletteEntry]:
+    found: dict[str, PaletteEntry] = {}
+    for number, cells in enumerate(concepts, start=1):
+        try:
+            entry = _entry(cells)
+        except BadRequest as error:
+            checking.rejected.append(Rejected(number, f"Concept {number} of the file: {error.detail}"))
+            continue
+        if concept_key(entry.name) in found:
+            checking.rejected.append(Rejected(number, f"Concept {number} of the file repeats “{shown(entry.name)}”."))
+        else:
+            found[concept_key(entry.name)] = entry
+    return list(found.values())
+
+
+def _entry(cells: Any) -> PaletteEntry:
+    """What a palette entry says that can be used; raises `BadRequest` where even its name cannot."""
+    if not isinstance(cells, Mapping) or not isinstance(cells.get("concept"), str):
+        raise BadRequest("it has no name.", next_step="Give it one.")
+    color, role, note = cells.get("color"), cells.get("role"), cells.get("note")
+    shortcut, attribute = cells.get("shortcut"), cells.get("attribute")
+    column: tuple[str, str] | None = None
+    if isinstance(attribute, Sequence) and len(attribute) == 2 and all(isinstance(part, str) for part in attribute):
+        column = (attribute[0], attribute[1])
+    return PaletteEntry(
+        name=clean_name(cells["concept"]),
+        color=color if isinstance(color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", color) else None,
+        role=role if role in ROLES else None,
+        note=_text(note) if isinstance(note, str) and len(note) <= LONGEST_TEXT else None,
+        shortcut=shortcut
+        if isinstance(shortcut, int) and not isinstance(shortcut, bool) and 1 <= shortcut <= 9
+        else None,
+        attribute=column,
+    )
+
+
+def _verdicts(verdicts: Sequence[Any], analysis: Analysis, checking: _Checking) -> list[LabelStatement]:
+    images = [cells.get("image") if isinstance(cells, Mapping) else None for cells in verdicts]
+    rows = rows_of_images(analysis, [image if isinstance(image, str) else "" for image in images])
+    found: dict[str, LabelStatement] = {}
+    for number, (cells, image, row) in enumerate(zip(verdicts, images, rows.tolist(), strict=True), start=1):
+        problem = ""
+        if not isinstance(cells, Mapping) or not isinstance(image, str) or row < 0:
+            problem = f"The analysis has no image “{shown(image)}”."
+        elif cells.get("verdict") not in VERDICTS:
+            problem = f"“{shown(cells.get('verdict'))}” is neither wrong nor right."
+        elif (new_label := cells.get("new_label")) is not None and new_label not in analysis.classes:
+            problem = f"There is no class “{shown(new_label)}”."
+        elif cells.get("label") is not None and cells["label"] != analysis.classes[analysis.labels[row]]:
+            given = analysis.classes[analysis.labels[row]]
+            problem = f"It is about the label “{shown(cells['label'])}”, but the image's label is “{given}”."
+        elif image in found:
+            problem = f"There is a verdict on “{shown(image)}” already."
+        if problem:
+            checking.rejected.append(Rejected(number, f"Verdict {number} of the file: {problem}"))
+        else:
+            assert isinstance(image, str)
+            found[image] = LabelStatement(
+                number, image, cells.get("label"), cells["verdict"], cells.get("new_label"), _origin(cells, checking)
+            )
+    return list(found.values())
+
+
+def _origin(cells: Mapping[str, Any], checking: _Checking) -> Origin:
+    texts = {name: _short(cells.get(name)) for name in ("author", "source", "how", "direction")}
+    time = _time(cells.get("time"))
+    low, high = _number(cells.get("low")), _number(cells.get("high"))
+    parsed = {**texts, "time": time, "low": low, "high": high}
+    lost = [name for name, value in parsed.items() if value is None and cells.get(name) not in (None, "")]
+    if lost:
+        checking.dropped.update(lost)
+        checking.without += 1
+    return Origin(
+        author=texts["author"],
+        source=texts["source"],
+        how=texts["how"],
+        time=time,
+        direction=texts["direction"],
+        low=low,
+        high=high,
+    )
+
+
+def _short(value: Any) -> str | None:
+    return _text(value) if isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT else None
+
+
+def _text(value: str) -> str:
+    """Halves of characters, which no database holds, become question marks."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _time(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    except (OverflowError, ValueError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return None if math.isnan(number) else number
+
+
+def name_of(path: str) -> str:
+    """A file's own name within a sentence."""
+    return shown(PurePath(path).name or path)
