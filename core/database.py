@@ -1,7 +1,9 @@
 """The tables of a workspace. Large arrays lie in files; what people say and what jobs do lies here.
 
-Times are UTC, naive, as SQLite stores them. Tags are append-only: a correction is a newer row, an undo marks a whole
-action (`TagAction`) as undone, and nothing is ever overwritten.
+Times are UTC, naive, as SQLite stores them. What people say is append-only: a correction is a newer row, an undo marks
+a whole action (`TagAction`) as undone, and nothing is ever overwritten. What holds follows from the actions that stand,
+in their order. Two things are derived from them by triggers, so that no writer can forget it: which tag holds for an
+image (`StandingTag`), and a number that tells one state of the log from another (`LogVersion`).
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Connection, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def now() -> datetime:
@@ -72,28 +74,54 @@ class ConceptRecord(Base):
     # confounder | core | wrong-label | other
     role: Mapped[str] = mapped_column(default="confounder")
     note: Mapped[str] = mapped_column(default="")
+    # the number key, 1 to 9; no two living concepts of a dataset have the same
+    shortcut: Mapped[int | None] = mapped_column(default=None)
+    # a column of the dataset that this concept follows, and the value of it that means present
+    attribute: Mapped[str | None] = mapped_column(default=None)
+    attribute_value: Mapped[str | None] = mapped_column(default=None)
     created: Mapped[datetime] = mapped_column(default=now)
     deleted: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class TagAction(Base):
-    """One thing a person did: the unit of undo. `undone` is set and cleared, its tags stay."""
+    """One thing a person did to tags, palette or labels: the unit of undo. `undone` is set and cleared, rows stay."""
 
     __tablename__ = "tag_actions"
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
-    # person | metadata | import
+    # tag | palette | merge | label
+    kind: Mapped[str] = mapped_column(default="tag", server_default="tag")
+    # person | metadata | import | review | cluster | text
     source: Mapped[str]
     author: Mapped[str]
+    # where on screen or in which command: grid, card, band, map, review ...
+    how: Mapped[str] = mapped_column(default="", server_default="")
+    # for a line of history without reading the rows: names at the time, the one state said (None: several), images
+    subject: Mapped[str] = mapped_column(default="", server_default="")
+    state: Mapped[str | None] = mapped_column(default=None)
+    images: Mapped[int] = mapped_column(default=0, server_default="0")
+    # what was done in words, where it does not follow from the above
+    sentence: Mapped[str] = mapped_column(default="", server_default="")
     direction: Mapped[str | None] = mapped_column(default=None)
     low: Mapped[float | None] = mapped_column(default=None)
     high: Mapped[float | None] = mapped_column(default=None)
     created: Mapped[datetime] = mapped_column(default=now)
     undone: Mapped[datetime | None] = mapped_column(default=None)
+    # the author's newest action at that time: once there is a newer one, this one is past redoing
+    undone_after: Mapped[int | None] = mapped_column(default=None)
+    # random, set by a trigger; the version of the log is the sum of the stamps of what stands
+    stamp: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    __table_args__ = (
+        Index("tag_actions_standing", "dataset_id", "id", sqlite_where=undone.is_(None)),
+        Index("tag_actions_standing_by_author", "dataset_id", "author", "id", sqlite_where=undone.is_(None)),
+        Index("tag_actions_by_author", "dataset_id", "author", "id"),
+        Index("tag_actions_undone", "dataset_id", "undone", sqlite_where=undone.is_not(None)),
+    )
 
 
 class TagRecord(Base):
-    """This image shows (`present`), does not show (`absent`) this concept, or nothing is said any more (`cleared`)."""
+    """This image shows (`present`) or does not show (`absent`) this concept, a person looked and cannot tell
+    (`unsure`), or nothing is said any more (`cleared`)."""
 
     __tablename__ = "tags"
     __table_args__ = (Index("tags_by_concept", "concept_id", "image", "id"),)
@@ -102,6 +130,68 @@ class TagRecord(Base):
     concept_id: Mapped[int] = mapped_column(ForeignKey("concepts.id"))
     image: Mapped[str]
     state: Mapped[str]
+
+
+class StandingTag(Base):
+    """The tag that holds for a concept and an image: the newest whose action stands. Kept by triggers only."""
+
+    __tablename__ = "standing_tags"
+    __table_args__ = (Index("standing_tags_by_image", "image"), {"sqlite_with_rowid": False})
+    concept_id: Mapped[int] = mapped_column(primary_key=True)
+    image: Mapped[str] = mapped_column(primary_key=True)
+    tag_id: Mapped[int]
+    state: Mapped[str]
+
+
+class LogVersion(Base):
+    """A number per dataset that differs whenever other actions stand. Kept by triggers, never by hand."""
+
+    __tablename__ = "log_versions"
+    dataset_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConceptChange(Base):
+    """A statement about a concept itself. Per field the newest whose action stands holds, else the first one made.
+
+    field: exists, name, color, role, note, shortcut or attribute. action_id: None for what was known before changes
+    were kept.
+    """
+
+    __tablename__ = "concept_changes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    action_id: Mapped[int | None] = mapped_column(ForeignKey("tag_actions.id"), index=True)
+    concept_id: Mapped[int] = mapped_column(ForeignKey("concepts.id"), index=True)
+    field: Mapped[str]
+    value: Mapped[Any] = mapped_column(JSON)
+
+
+class LabelVerdict(Base):
+    """What a person says of an image's label: `wrong`, `right`, or nothing any more (`cleared`).
+
+    label: the name of the class it had at that time; a verdict on a label that the dataset has changed since is void.
+    new_label: the name of the class it should have; None leaves it open.
+    """
+
+    __tablename__ = "label_verdicts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    action_id: Mapped[int] = mapped_column(ForeignKey("tag_actions.id"), index=True)
+    image: Mapped[str]
+    label: Mapped[str]
+    verdict: Mapped[str]
+    new_label: Mapped[str | None] = mapped_column(default=None)
+
+
+class SuggestedMember(Base):
+    """An image that may show a concept, says a cluster or a text: a proposal to look at, never a tag."""
+
+    __tablename__ = "suggested_members"
+    concept_id: Mapped[int] = mapped_column(ForeignKey("concepts.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    image: Mapped[str]
+    score: Mapped[float | None] = mapped_column(default=None)
+    # cluster | text | probe ...
+    source: Mapped[str]
 
 
 class RunRecord(Base):
@@ -150,3 +240,56 @@ class JobRecord(Base):
     # what the job gives back ({"analysis": id} ...) or, when it failed, MidbandError.to_dict()
     result: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+
+
+# Stamps and versions have 61 bits (2305843009213693951 has them all set), so that the sum of two still is an integer.
+TRIGGERS = (
+    """
+    CREATE TRIGGER IF NOT EXISTS tag_added AFTER INSERT ON tags
+    WHEN (SELECT undone FROM tag_actions WHERE id = NEW.action_id) IS NULL
+    BEGIN
+        INSERT INTO standing_tags (concept_id, image, tag_id, state)
+        VALUES (NEW.concept_id, NEW.image, NEW.id, NEW.state)
+        ON CONFLICT (concept_id, image) DO UPDATE SET tag_id = excluded.tag_id, state = excluded.state
+        WHERE excluded.tag_id > tag_id;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS action_added AFTER INSERT ON tag_actions
+    BEGIN
+        UPDATE tag_actions SET stamp = random() & 2305843009213693951 WHERE id = NEW.id;
+        INSERT INTO log_versions (dataset_id, version)
+        SELECT dataset_id, stamp FROM tag_actions WHERE id = NEW.id AND undone IS NULL
+        ON CONFLICT (dataset_id) DO UPDATE SET version = (version + excluded.version) & 2305843009213693951;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS action_undone AFTER UPDATE OF undone ON tag_actions
+    WHEN (OLD.undone IS NULL) <> (NEW.undone IS NULL)
+    BEGIN
+        UPDATE log_versions
+        SET version = (version + CASE WHEN NEW.undone IS NULL THEN NEW.stamp ELSE -NEW.stamp END) & 2305843009213693951
+        WHERE dataset_id = NEW.dataset_id;
+        DELETE FROM standing_tags
+        WHERE (concept_id, image) IN (SELECT concept_id, image FROM tags WHERE action_id = NEW.id);
+        INSERT INTO standing_tags (concept_id, image, tag_id, state)
+        SELECT said.concept_id, said.image, max(said.id), said.state
+        FROM (SELECT DISTINCT concept_id, image FROM tags WHERE action_id = NEW.id) AS touched
+        CROSS JOIN tags AS said ON said.concept_id = touched.concept_id AND said.image = touched.image
+        CROSS JOIN tag_actions AS action ON action.id = said.action_id
+        WHERE action.undone IS NULL
+        GROUP BY said.concept_id, said.image;
+    END
+    """,
+)
+
+
+def create_tables(connection: Connection) -> None:
+    """Make every table, index and trigger that is missing; part of the caller's transaction."""
+    Base.metadata.create_all(connection)
+    for table in Base.metadata.sorted_tables:
+        for index in table.indexes:
+            # create_all makes those of new tables only
+            index.create(connection, checkfirst=True)
+    for trigger in TRIGGERS:
+        connection.execute(text(trigger))

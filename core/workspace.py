@@ -19,13 +19,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
-from core.database import SCHEMA_VERSION, Base, Meta, now
+from core.database import SCHEMA_VERSION
 from core.errors import NotFound, StorageProblem
 from core.files import resolved, storage_problems
+from core.migration import migrate, schema_version
 
 DATABASE = "midband.db"
 
@@ -83,7 +84,8 @@ def open_workspace(root: Path | str, *, create: bool = True) -> Workspace:
     """Open a workspace, making the folder and its database where they are missing.
 
     Raises `PathNotFound` for what is no path, `NotFound` when it is missing and `create` is False, `StorageProblem`
-    when the folder cannot be written or its database is not one of ours or newer than this program.
+    when the folder cannot be written or its database is not one of ours or newer than this program. A database of an
+    older version is brought up to date in place, all of it or nothing.
     """
     folder = resolved(root, advice="Name a folder for the workspace.")
     if not create and not (folder / DATABASE).is_file():
@@ -107,18 +109,20 @@ def _engine(root: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         with engine.connect() as connection:
-            fresh = not inspect(connection).has_table(Meta.__tablename__)
-        Base.metadata.create_all(engine)
-        with Session(engine) as session:
-            if fresh and session.get(Meta, "schema") is None:
-                session.merge(Meta(key="schema", value=str(SCHEMA_VERSION)))
-                session.merge(Meta(key="created", value=now().isoformat()))
-                session.commit()
-            record = session.get(Meta, "schema")
-            version = int(record.value) if record else SCHEMA_VERSION
+            version = schema_version(connection)
+        if version < SCHEMA_VERSION:
+            # whoever opens it at the same time waits for the lock, then finds nothing left to do
+            with engine.connect().execution_options(midband_write=True) as connection, connection.begin():
+                version = schema_version(connection)
+                if version < SCHEMA_VERSION:
+                    migrate(connection, version)
+                    version = SCHEMA_VERSION
     except DatabaseError as error:
         engine.dispose()
         raise _as_problem(root, error) from error
+    except BaseException:
+        engine.dispose()
+        raise
     if version > SCHEMA_VERSION:
         engine.dispose()
         raise StorageProblem(

@@ -1,21 +1,30 @@
-"""Concepts: named, coloured things a person sees in the images of a dataset."""
+"""Concepts: named, coloured things a person sees in the images of a dataset.
+
+Making, changing, merging and deleting them are actions of the log (log.py) like tagging, so each is one step to undo.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, insert, literal, select
+from sqlalchemy.orm import Session, aliased
 
-from core.database import ConceptRecord, DatasetRecord, now
+from core.concepts.log import ANYBODY, begin
+from core.database import ConceptChange, ConceptRecord, DatasetRecord, StandingTag, TagAction, TagRecord, now
 from core.errors import BadRequest, NotFound
+from core.migration import SHORTCUTS
 from core.workspace import Workspace
 
 ROLES = ("confounder", "core", "wrong-label", "other")
 LONGEST_NAME = 200
+# parts a key from what makes it unique once another concept has the name; no typed name can hold a NUL
+_ASIDE = "\0"
 # Okabe & Ito, "Color Universal Design" (2008): told apart by people of every type of colour vision. Its black is left
 # out, since it would vanish on a dark page; its yellow comes last, since it is faint on a light one.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
@@ -24,16 +33,28 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F
 @dataclass(frozen=True)
 class Concept:
     """role: "confounder" (the default), "core", "wrong-label" (images that show it are left out of curation) or
-    "other". color: "#RRGGBB". The name is what a person typed: show it as text, never as markup."""
+    "other". color: "#RRGGBB". shortcut: its number key, 1 to 9, of its own among the living concepts of the dataset.
+    attribute: (column, value) when it follows a column of the dataset (adoption.py). The name is what a person typed:
+    show it as text, never as markup."""
 
     id: int
     name: str
     color: str
     role: str
     note: str
+    shortcut: int | None = None
+    attribute: tuple[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"id": self.id, "concept": self.name, "color": self.color, "role": self.role, "note": self.note}
+        return {
+            "id": self.id,
+            "concept": self.name,
+            "color": self.color,
+            "role": self.role,
+            "note": self.note,
+            "shortcut": self.shortcut,
+            "attribute": None if self.attribute is None else list(self.attribute),
+        }
 
 
 def create_concept(
@@ -44,19 +65,20 @@ def create_concept(
     color: str | None = None,
     role: str = "confounder",
     note: str = "",
+    author: str = ANYBODY,
 ) -> Concept:
     """Make a concept, or return the one that has this name already (equal but for case), unchanged.
 
     A name that was deleted comes back with its tags: deleting loses nothing. color: None takes the next of the
-    palette. Raises `BadRequest` for an unusable name, colour or role, `NotFound` for an unknown dataset.
+    palette. It gets the lowest number key that is free. Raises `BadRequest` for an unusable name, colour or role,
+    `NotFound` for an unknown dataset.
     """
     name, role = clean_name(name), _check_role(role)
     if color is not None:
         _check_color(color)
     with workspace.writing() as session:
-        if session.get(DatasetRecord, dataset_id) is None:
-            raise NotFound("This workspace does not know the dataset.", next_step="Analyse the dataset first.")
-        return concept_in(session, dataset_id, name, color=color, role=role, note=note)
+        check_dataset(session, dataset_id)
+        return concept_in(session, dataset_id, name, color=color, role=role, note=note, author=author)
 
 
 def concept_in(
@@ -67,27 +89,50 @@ def concept_in(
     color: str | None = None,
     role: str = "confounder",
     note: str = "",
+    shortcut: int | None = None,
+    attribute: tuple[str, str] | None = None,
+    author: str = ANYBODY,
+    action: TagAction | None = None,
 ) -> Concept:
-    """`create_concept` within a transaction that is open already. The name has to be clean."""
+    """`create_concept` within a transaction that is open already. The name has to be clean.
+
+    shortcut: None takes the lowest that is free, as does one that is taken. action: one that was begun already, for
+    making several things in one step; None makes a step of its own.
+    """
     record = _by_key(session, dataset_id, name)
+    if record is not None and record.deleted is None:
+        return as_concept(record)
+    verb = "Created" if record is None else "Brought back"
+    if action is None:
+        action = begin(session, dataset_id, kind="palette", author=author, subject=name, sentence=f"{verb} “{name}”")
     if record is None:
-        taken = session.scalars(
-            select(ConceptRecord.color).where(ConceptRecord.dataset_id == dataset_id, ConceptRecord.deleted.is_(None))
-        ).all()
         record = ConceptRecord(
             dataset_id=dataset_id,
             name=name,
             key=concept_key(name),
-            # the least used colour, the first of the palette among equals
-            color=color or min(PALETTE, key=taken.count),
+            color=color or _free_color(session, dataset_id),
             role=role,
             note=note,
+            deleted=now(),
         )
         session.add(record)
         session.flush()
-    elif record.deleted is not None:
-        record.deleted = None
-    return _concept(record)
+        facts: dict[str, Any] = {
+            "name": name,
+            "color": record.color,
+            "role": role,
+            "note": note,
+            "shortcut": shortcut,
+            "attribute": None if attribute is None else list(attribute),
+        }
+    else:
+        facts = {"shortcut": record.shortcut if shortcut is None else shortcut}
+        if attribute is not None:
+            facts["attribute"] = list(attribute)
+    facts["shortcut"] = free_shortcut(session, dataset_id, facts["shortcut"])
+    state_facts(session, action, record, exists=True, **facts)
+    settle(session, [record.id])
+    return as_concept(record)
 
 
 def get_concept(workspace: Workspace, dataset_id: str, name: str) -> Concept:
@@ -95,7 +140,7 @@ def get_concept(workspace: Workspace, dataset_id: str, name: str) -> Concept:
     with workspace.reading() as session:
         record = _by_key(session, dataset_id, " ".join(name.split()))
         if record is not None and record.deleted is None:
-            return _concept(record)
+            return as_concept(record)
     existing = ", ".join(concept.name for concept in list_concepts(workspace, dataset_id))
     raise NotFound(
         f"There is no concept “{name}”.",
@@ -111,7 +156,7 @@ def list_concepts(workspace: Workspace, dataset_id: str) -> tuple[Concept, ...]:
             .where(ConceptRecord.dataset_id == dataset_id, ConceptRecord.deleted.is_(None))
             .order_by(ConceptRecord.id)
         )
-        return tuple(_concept(record) for record in records)
+        return tuple(as_concept(record) for record in records)
 
 
 def change_concept(
@@ -122,43 +167,241 @@ def change_concept(
     color: str | None = None,
     role: str | None = None,
     note: str | None = None,
+    shortcut: int | None = None,
+    author: str = ANYBODY,
 ) -> Concept:
-    """Rename a concept or change what is known of it; its tags stay. Returns it as it is now.
+    """Rename a concept or change what is known of it, in one step; its tags stay. Returns it as it is now.
 
-    Raises `BadRequest` when another concept has the name, `NotFound` when the concept is gone.
+    shortcut: 1 to 9, 0 for none; a concept that has this key gets the other's in exchange. What is None, or as it was,
+    is not touched. Raises `BadRequest` when another concept has the name or something is out of its range, `NotFound`
+    when the concept is gone.
     """
     with workspace.writing() as session:
-        record = _live(session, concept)
+        record = live_record(session, concept)
+        facts: dict[str, Any] = {}
         if name is not None:
-            name = clean_name(name)
+            facts["name"] = name = clean_name(name)
             other = _by_key(session, record.dataset_id, name)
-            if other is not None and other.id != record.id:
-                if other.deleted is None:
-                    raise BadRequest(
-                        f"There is a concept “{other.name}” already.", next_step="Choose another name, or use that one."
-                    )
-                # a deleted concept gives up its name to a living one; no typed name can hold a NUL
-                other.key = f"{other.key}\0{other.id}"
-                session.flush()
-            record.name, record.key = name, concept_key(name)
+            if other is not None and other.id != record.id and other.deleted is None:
+                raise BadRequest(
+                    f"There is a concept “{other.name}” already.", next_step="Choose another name, or use that one."
+                )
         if color is not None:
-            record.color = _check_color(color)
+            facts["color"] = _check_color(color)
         if role is not None:
-            record.role = _check_role(role)
+            facts["role"] = _check_role(role)
         if note is not None:
-            record.note = note
-        return _concept(record)
+            facts["note"] = note
+        if shortcut is not None:
+            facts["shortcut"] = _check_shortcut(shortcut) or None
+        facts = {field: value for field, value in facts.items() if getattr(record, field) != value}
+        if not facts:
+            return as_concept(record)
+        action = begin(
+            session,
+            record.dataset_id,
+            kind="palette",
+            author=author,
+            subject=record.name,
+            sentence=_changed(record.name, facts),
+        )
+        touched = [record.id]
+        if facts.get("shortcut") is not None:
+            holder = _holder_of(session, record.dataset_id, facts["shortcut"])
+            if holder is not None:
+                state_facts(session, action, holder, shortcut=record.shortcut)
+                touched.append(holder.id)
+        state_facts(session, action, record, **facts)
+        settle(session, touched)
+        return as_concept(record)
 
 
-def rename_concept(workspace: Workspace, concept: Concept, name: str) -> Concept:
+def rename_concept(workspace: Workspace, concept: Concept, name: str, *, author: str = ANYBODY) -> Concept:
     """See `change_concept`."""
-    return change_concept(workspace, concept, name=name)
+    return change_concept(workspace, concept, name=name, author=author)
 
 
-def delete_concept(workspace: Workspace, concept: Concept) -> None:
-    """Put a concept away. Its tags are kept, and come back with it when the name is created again."""
+def delete_concept(workspace: Workspace, concept: Concept, *, author: str = ANYBODY) -> None:
+    """Put a concept away. Its tags are kept, and come back with undo or when the name is created again."""
     with workspace.writing() as session:
-        _live(session, concept).deleted = now()
+        record = live_record(session, concept)
+        action = begin(
+            session,
+            record.dataset_id,
+            kind="palette",
+            author=author,
+            subject=record.name,
+            sentence=f"Deleted “{record.name}”",
+        )
+        state_facts(session, action, record, exists=False)
+        settle(session, [record.id])
+
+
+def merge_concepts(workspace: Workspace, kept: Concept, merged: Concept, *, author: str = ANYBODY) -> Concept:
+    """Say of `kept` all that was said of `merged`, and put `merged` away, in one step. Returns `kept`.
+
+    Where something was said of both, `kept` wins; nothing is overwritten, and undo brings back both as they were. The
+    column that `merged` follows passes on to a `kept` that follows none. Raises `BadRequest` for the same concept
+    twice, concepts of different datasets or two that follow different columns, `NotFound` when one is gone.
+    """
+    with workspace.writing() as session:
+        target, gone = live_record(session, kept), live_record(session, merged)
+        if target.id == gone.id or target.dataset_id != gone.dataset_id:
+            raise BadRequest(
+                f"“{gone.name}” cannot be merged into “{target.name}”.",
+                next_step="Choose two different concepts of one dataset.",
+            )
+        passed_on = as_concept(gone).attribute
+        if passed_on and as_concept(target).attribute not in (None, passed_on):
+            raise BadRequest(
+                f"“{target.name}” and “{gone.name}” follow different columns of the dataset.",
+                next_step="Delete one of them instead: the columns stay where they are.",
+            )
+        action = begin(
+            session,
+            target.dataset_id,
+            kind="merge",
+            author=author,
+            how="merge",
+            subject=target.name,
+            sentence=f"Merged “{gone.name}” into “{target.name}”",
+        )
+        theirs, own = aliased(StandingTag), aliased(StandingTag)
+        spoken = exists().where(own.concept_id == target.id, own.image == theirs.image, own.state != "cleared")
+        said = select(literal(action.id), literal(target.id), theirs.image, theirs.state).where(
+            theirs.concept_id == gone.id, theirs.state != "cleared", ~spoken
+        )
+        copied = session.execute(insert(TagRecord).from_select(["action_id", "concept_id", "image", "state"], said))
+        action.images = max(copied.rowcount, 0)
+        if passed_on and target.attribute is None:
+            state_facts(session, action, target, attribute=list(passed_on))
+        state_facts(session, action, gone, exists=False)
+        settle(session, [target.id, gone.id])
+        return as_concept(target)
+
+
+def state_facts(session: Session, action: TagAction, record: ConceptRecord, **facts: Any) -> None:
+    """Add statements about a concept to an action. Fields: see `ConceptChange`."""
+    session.add_all(
+        ConceptChange(action_id=action.id, concept_id=record.id, field=field, value=value)
+        for field, value in facts.items()
+    )
+    session.flush()
+
+
+def settle(session: Session, concepts: Sequence[int]) -> list[str]:
+    """Make the records of concepts what the standing actions say, after some were added, undone or done again.
+
+    A concept is there when the newest standing statement says so; once its creation is undone, as long as anything
+    else that stands is said of it, so that nobody's tags vanish. Where a name or a key is taken by another living
+    concept by now, that one keeps it. Returns sentences about what could not be as it was.
+    """
+    records = list(
+        session.scalars(select(ConceptRecord).where(ConceptRecord.id.in_(concepts)).order_by(ConceptRecord.id))
+    )
+    wanted = {record.id: _standing_facts(session, record) for record in records}
+    for record in records:
+        # all let go of what they hold first, so that two can change places
+        record.key, record.shortcut = f"{record.key.split(_ASIDE)[0]}{_ASIDE}{record.id}", None
+    session.flush()
+    notes = []
+    for record in sorted(records, key=lambda record: (not wanted[record.id]["exists"], record.id)):
+        facts = wanted[record.id]
+        alive = bool(facts["exists"])
+        record.color, record.role, record.note = facts["color"], facts["role"], facts["note"]
+        record.attribute, record.attribute_value = facts["attribute"] or (None, None)
+        record.deleted = None if alive else record.deleted or now()
+        notes += _take_name(session, record, facts["name"])
+        record.shortcut = facts["shortcut"]
+        if alive and record.shortcut is not None:
+            # not yet flushed, so the record does not find itself
+            with session.no_autoflush:
+                record.shortcut = free_shortcut(session, record.dataset_id, record.shortcut, besides=record.id)
+        session.flush()
+    return notes
+
+
+def _standing_facts(session: Session, record: ConceptRecord) -> dict[str, Any]:
+    """What holds of a concept, by field."""
+    query = (
+        select(ConceptChange.field, ConceptChange.value, TagAction.undone)
+        .outerjoin(TagAction, TagAction.id == ConceptChange.action_id)
+        .where(ConceptChange.concept_id == record.id)
+        .order_by(ConceptChange.id)
+    )
+    first: dict[str, Any] = {}
+    standing: dict[str, Any] = {}
+    for field, value, undone in session.execute(query):
+        first.setdefault(field, value)
+        if undone is None:
+            standing[field] = value
+    facts = {"attribute": None, "shortcut": None, **first, **standing}
+    if "exists" not in standing:
+        used = select(StandingTag.image).where(StandingTag.concept_id == record.id, StandingTag.state != "cleared")
+        facts["exists"] = bool(standing) or session.scalar(used.limit(1)) is not None
+    return facts
+
+
+def _take_name(session: Session, record: ConceptRecord, name: str) -> list[str]:
+    """Give a record its name, or the nearest one that no living concept has; a deleted one gives up its own."""
+    other = _by_key(session, record.dataset_id, name)
+    if other is None or other.id == record.id:
+        record.name, record.key = name, concept_key(name)
+        return []
+    if record.deleted is not None:
+        # it keeps the key it was put aside with, and gets its name back with its life
+        record.name = name
+        return []
+    if other.deleted is not None:
+        other.key = f"{other.key}{_ASIDE}{other.id}"
+        session.flush()
+        record.name, record.key = name, concept_key(name)
+        return []
+    for number in itertools.count(2):
+        suffix = f" ({number})"
+        free = f"{name[: LONGEST_NAME - len(suffix)]}{suffix}"
+        if _by_key(session, record.dataset_id, free) is None:
+            break
+    record.name, record.key = free, concept_key(free)
+    return [f"Another concept is called “{other.name}” by now, so this one is “{free}”."]
+
+
+def free_shortcut(
+    session: Session, dataset_id: str, wanted: int | None = None, *, besides: int | None = None
+) -> int | None:
+    """The key wanted where it is free, else the lowest that is; None when all nine are taken. besides: a concept."""
+    taken = set(
+        session.scalars(
+            select(ConceptRecord.shortcut).where(
+                ConceptRecord.dataset_id == dataset_id,
+                ConceptRecord.deleted.is_(None),
+                ConceptRecord.shortcut.is_not(None),
+                ConceptRecord.id != (besides or 0),
+            )
+        )
+    )
+    if wanted is not None and wanted not in taken:
+        return wanted
+    return next((key for key in range(1, SHORTCUTS + 1) if key not in taken), None)
+
+
+def check_dataset(session: Session, dataset_id: str) -> None:
+    if session.get(DatasetRecord, dataset_id) is None:
+        raise NotFound("This workspace does not know the dataset.", next_step="Analyse the dataset first.")
+
+
+def live_record(session: Session, concept: Concept) -> ConceptRecord:
+    record = session.get(ConceptRecord, concept.id)
+    if record is None or record.deleted is not None:
+        raise NotFound(f"The concept “{concept.name}” was deleted.", next_step="Create it again to get it back.")
+    return record
+
+
+def as_concept(record: ConceptRecord) -> Concept:
+    attribute = None
+    if record.attribute is not None and record.attribute_value is not None:
+        attribute = record.attribute, record.attribute_value
+    return Concept(record.id, record.name, record.color, record.role, record.note, record.shortcut, attribute)
 
 
 def clean_name(name: str) -> str:
@@ -187,15 +430,40 @@ def _by_key(session: Session, dataset_id: str, name: str) -> ConceptRecord | Non
     ).one_or_none()
 
 
-def _live(session: Session, concept: Concept) -> ConceptRecord:
-    record = session.get(ConceptRecord, concept.id)
-    if record is None or record.deleted is not None:
-        raise NotFound(f"The concept “{concept.name}” was deleted.", next_step="Create it again to get it back.")
-    return record
+def _free_color(session: Session, dataset_id: str) -> str:
+    taken = session.scalars(
+        select(ConceptRecord.color).where(ConceptRecord.dataset_id == dataset_id, ConceptRecord.deleted.is_(None))
+    ).all()
+    # the least used colour, the first of the palette among equals
+    return min(PALETTE, key=taken.count)
 
 
-def _concept(record: ConceptRecord) -> Concept:
-    return Concept(record.id, record.name, record.color, record.role, record.note)
+def _holder_of(session: Session, dataset_id: str, shortcut: int) -> ConceptRecord | None:
+    return session.scalars(
+        select(ConceptRecord).where(
+            ConceptRecord.dataset_id == dataset_id,
+            ConceptRecord.deleted.is_(None),
+            ConceptRecord.shortcut == shortcut,
+        )
+    ).first()
+
+
+def _changed(name: str, facts: dict[str, Any]) -> str:
+    """What `change_concept` did, in words."""
+    if list(facts) == ["name"]:
+        return f"Renamed “{name}” to “{facts['name']}”"
+    if list(facts) == ["color"]:
+        return f"Gave “{name}” another colour"
+    if list(facts) == ["role"]:
+        return f"Set the role of “{name}” to {facts['role']}"
+    if list(facts) == ["note"]:
+        return f"Changed the note of “{name}”"
+    if list(facts) == ["shortcut"]:
+        key = facts["shortcut"]
+        return f"Took the key of “{name}” away" if key is None else f"Gave “{name}” the key {key}"
+    words = {"name": "name", "color": "colour", "role": "role", "note": "note", "shortcut": "key"}
+    *some, last = (words[field] for field in facts)
+    return f"Changed {', '.join(some)} and {last} of “{facts.get('name', name)}”"
 
 
 def _check_role(role: str) -> str:
@@ -208,3 +476,9 @@ def _check_color(color: str) -> str:
     if not re.fullmatch(r"#[0-9A-Fa-f]{6}", color):
         raise BadRequest(f"“{color}” is not a colour.", next_step="Write it like #0072B2.")
     return color
+
+
+def _check_shortcut(shortcut: int) -> int:
+    if isinstance(shortcut, bool) or not 0 <= shortcut <= SHORTCUTS:
+        raise BadRequest(f"{shortcut} is not a number key.", next_step=f"Use 1 to {SHORTCUTS}, or 0 for none.")
+    return shortcut

@@ -2,21 +2,34 @@
 
 Nothing is overwritten: a correction is a newer tag, and undo marks a whole action as undone. What holds is, per image
 and concept, the newest tag whose action is not undone. Tags belong to images of a dataset, by name, so they hold for
-every classifier that is analysed on it.
+every classifier that is analysed on it. A concept that follows a column of the dataset (adoption.py) says what the
+column says wherever no person said anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.concepts.concept import Concept
-from core.database import ConceptRecord, TagAction, TagRecord, now
+from core.concepts.concept import Concept, as_concept, settle
+from core.concepts.log import ANYBODY, clean_author, newest_of, sentence_of
+from core.concepts.log import Said as Said
+from core.concepts.log import record_action as record_action
+from core.database import (
+    ConceptChange,
+    ConceptRecord,
+    LogVersion,
+    StandingTag,
+    SuggestedMember,
+    TagAction,
+    TagRecord,
+    now,
+)
 from core.errors import NotFound
 from core.workspace import Workspace
 
@@ -24,23 +37,37 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 PRESENT, ABSENT, UNTAGGED = 1, 0, -1
-_STATES = {True: "present", False: "absent", None: "cleared"}
-_CODES = {"present": PRESENT, "absent": ABSENT, "cleared": UNTAGGED}
+UNSURE = -2
+"""Somebody looked and could not tell; in `answers` only. Elsewhere it counts as UNTAGGED: nothing to learn from."""
+_CODES = {"present": PRESENT, "absent": ABSENT, "unsure": UNSURE, "cleared": UNTAGGED}
 # names per query: SQLite takes a bounded number of variables
 _CHUNK = 500
 
 
 @dataclass(frozen=True)
 class UndoneAction:
-    """What an undo or redo was about, for a sentence on screen. state: present, absent or cleared; None when mixed."""
+    """What an undo or redo was about. concept: names, as they were. state: present, absent, unsure or cleared; None
+    when mixed, or not about tags. sentence: what had been done: "Tagged 12 images with “water”". notes: sentences about
+    what could not be exactly as it was, since somebody else changed something in between."""
 
     id: int
     concept: str
     state: str | None
     images: int
+    sentence: str = ""
+    author: str = ANYBODY
+    notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        return {"action": self.id, "concept": self.concept, "state": self.state, "images": self.images}
+        return {
+            "action": self.id,
+            "concept": self.concept,
+            "state": self.state,
+            "images": self.images,
+            "sentence": self.sentence,
+            "author": self.author,
+            "notes": list(self.notes),
+        }
 
 
 def tag(
@@ -48,19 +75,22 @@ def tag(
     analysis: Analysis,
     concept: Concept,
     rows: Sequence[int] | np.ndarray,
-    present: bool | None,
+    present: Said,
     *,
-    author: str = "local",
+    author: str = ANYBODY,
     source: str = "person",
     direction: str | None = None,
     low: float | None = None,
     high: float | None = None,
+    how: str = "",
 ) -> int:
-    """Say that images show a concept (True), do not show it (False), or take back what was said (None).
+    """Say that images show a concept (True), do not show it (False), that one cannot tell ("unsure"), or take back
+    what was said (None).
 
-    rows: positions in the analysis; `analysis.rows_of(ids)` turns ids into them. direction, low, high: the band a
-    person was looking at, kept as provenance. One transaction, one undo. Returns the action's id. Raises `NotFound`
-    when the concept was deleted meanwhile, `IndexError` for rows that do not exist.
+    rows: positions in the analysis; `analysis.rows_of(ids)` turns ids into them. source: person, or review for a
+    guess that a person accepted or rejected; metadata, import, cluster, text. direction, low, high: the band a person
+    was looking at; how: where on screen. Both are kept as provenance. One transaction, one undo. Returns the action's
+    id. Raises `NotFound` when the concept was deleted meanwhile, `IndexError` for rows that do not exist.
     """
     images = analysis.image_names(rows)
     with workspace.writing() as session:
@@ -73,73 +103,75 @@ def tag(
             ((concept.id, image, present) for image in dict.fromkeys(images)),
             author=author,
             source=source,
+            how=how,
             direction=direction,
             low=low,
             high=high,
         )
 
 
-def record_action(
-    session: Session,
-    dataset_id: str,
-    statements: Iterable[tuple[int, str, bool | None]],
-    *,
-    author: str,
-    source: str,
-    direction: str | None = None,
-    low: float | None = None,
-    high: float | None = None,
-) -> int:
-    """Add one action with its (concept id, image, present) statements to an open transaction; returns its id."""
-    action = TagAction(
-        dataset_id=dataset_id, source=source, author=author, direction=direction, low=low, high=high, created=now()
-    )
-    session.add(action)
-    session.flush()
-    session.add_all(
-        TagRecord(action_id=action.id, concept_id=concept, image=image, state=_STATES[present])
-        for concept, image, present in statements
-    )
-    session.flush()
-    return action.id
+def undo(workspace: Workspace, dataset_id: str, author: str | None = None) -> UndoneAction | None:
+    """Take back the newest action of an author that stands (None: of anybody); None when there is none.
 
-
-def undo(workspace: Workspace, dataset_id: str) -> UndoneAction | None:
-    """Take back the newest action that stands; None when there is none."""
+    Tags, palette and labels alike. What others said since stays: a later tag on the same image holds on, a name that
+    another concept has by now stays with that one, and a concept that others have used stays; `notes` says so.
+    """
     with workspace.writing() as session:
-        action = session.scalars(
-            select(TagAction)
-            .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
-            .order_by(TagAction.id.desc())
-            .limit(1)
-        ).one_or_none()
-        if action is None:
-            return None
-        action.undone = now()
-        return _described(session, action)
+        action = newest_standing(session, dataset_id, author)
+        return None if action is None else take_back(session, action)
 
 
-def redo(workspace: Workspace, dataset_id: str) -> UndoneAction | None:
-    """Bring back the action undone last; None when there is none, or when something was tagged since."""
+def redo(workspace: Workspace, dataset_id: str, author: str | None = None) -> UndoneAction | None:
+    """Bring back the action of an author that was undone last (None: of anybody).
+
+    None when there is none, or when its author did something since: then what was undone before is history, as in any
+    editor. What others do does not stand in the way.
+    """
     with workspace.writing() as session:
-        action = session.scalars(
-            select(TagAction)
-            .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_not(None))
-            .order_by(TagAction.undone.desc(), TagAction.id)
-            .limit(1)
-        ).one_or_none()
-        if action is None:
-            return None
-        newer = exists().where(
-            TagAction.dataset_id == dataset_id,
-            TagAction.undone.is_(None),
-            TagAction.created > action.undone,
+        query = select(TagAction).where(TagAction.dataset_id == dataset_id, TagAction.undone.is_not(None))
+        if author is not None:
+            query = query.where(TagAction.author == clean_author(author))
+        # undone one after the other from the newest on, so among equals the oldest was last
+        for action in session.scalars(query.order_by(TagAction.undone.desc(), TagAction.id)):
+            if action.undone_after is not None and action.undone_after >= newest_of(session, action):
+                action.undone = action.undone_after = None
+                return _settled(session, action)
+        return None
+
+
+def newest_standing(session: Session, dataset_id: str, author: str | None) -> TagAction | None:
+    """The action that an undo takes back next."""
+    query = select(TagAction).where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
+    if author is not None:
+        query = query.where(TagAction.author == clean_author(author))
+    return session.scalars(query.order_by(TagAction.id.desc()).limit(1)).one_or_none()
+
+
+def take_back(session: Session, action: TagAction) -> UndoneAction:
+    """Undo one action in an open transaction."""
+    action.undone, action.undone_after = now(), newest_of(session, action)
+    return _settled(session, action)
+
+
+def _settled(session: Session, action: TagAction) -> UndoneAction:
+    """Bring the concepts that an action speaks of in line, once it was undone or done again."""
+    session.flush()
+    said = session.execute(
+        select(ConceptChange.concept_id, ConceptChange.field, ConceptChange.value).where(
+            ConceptChange.action_id == action.id
         )
-        # something new was done after the undo: what was undone before it is history now, as in any editor
-        if session.scalar(select(newer)):
-            return None
-        action.undone = None
-        return _described(session, action)
+    ).all()
+    concepts = {concept: None for concept, _, _ in said}
+    tagged = select(TagRecord.concept_id).where(TagRecord.action_id == action.id).distinct()
+    concepts |= dict.fromkeys(session.scalars(tagged))
+    notes = settle(session, list(concepts))
+    made = [concept for concept, what, value in said if what == "exists" and value]
+    if action.undone is not None and made:
+        still = select(ConceptRecord.name).where(ConceptRecord.id.in_(made), ConceptRecord.deleted.is_(None))
+        notes += [f"“{name}” stays, since others have used it by now." for name in session.scalars(still)]
+    return UndoneAction(
+        action.id, action.subject, action.state, action.images, sentence_of(action), action.author, tuple(notes)
+    )
 
 
 def tagging_split(analysis: Analysis) -> str:
@@ -147,56 +179,165 @@ def tagging_split(analysis: Analysis) -> str:
     return "val" if len(analysis.split_rows("val")) else "train"
 
 
+def answers(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
+    """What holds for each image: (n,) int8 of PRESENT, ABSENT, UNSURE, UNTAGGED, in row order."""
+    with workspace.reading() as session:
+        record = session.get(ConceptRecord, concept.id)
+        held = session.execute(
+            select(StandingTag.image, StandingTag.state).where(
+                StandingTag.concept_id == concept.id, StandingTag.state != "cleared"
+            )
+        ).all()
+    attribute = concept.attribute if record is None else as_concept(record).attribute
+    states = column_states(analysis, attribute)
+    _overwrite(states, analysis, held)
+    return states
+
+
 def tag_states(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
     """What holds for each image: (n,) int8 of PRESENT, ABSENT, UNTAGGED, in row order."""
+    states = answers(workspace, analysis, concept)
+    states[states == UNSURE] = UNTAGGED
+    return states
+
+
+def said_states(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
+    """Like `tag_states`, of what people said only: without what a column of the dataset says."""
     states = np.full(analysis.n, UNTAGGED, dtype=np.int8)
     with workspace.reading() as session:
-        held = session.execute(effective_tags(analysis.dataset_id).where(TagRecord.concept_id == concept.id)).all()
-    rows = rows_of_images(analysis, [image for _, image, _ in held])
-    codes = np.array([_CODES[state] for _, _, state in held], dtype=np.int8)
+        held = session.execute(
+            select(StandingTag.image, StandingTag.state).where(
+                StandingTag.concept_id == concept.id, StandingTag.state.in_(("present", "absent"))
+            )
+        ).all()
+    _overwrite(states, analysis, held)
+    return states
+
+
+def _overwrite(states: np.ndarray, analysis: Analysis, held: Sequence[Any]) -> None:
+    """states: (n,) int8, changed in place. held: (image, state) pairs."""
+    rows = rows_of_images(analysis, [image for image, _ in held])
+    codes = np.array([_CODES[state] for _, state in held], dtype=np.int8)
     # tags of images that this analysis skipped stay in the database
     states[rows[rows >= 0]] = codes[rows >= 0]
+
+
+def column_states(analysis: Analysis, attribute: tuple[str, str] | None, rows: np.ndarray | None = None) -> np.ndarray:
+    """What a column of the dataset says of all images, or of some: int8 of PRESENT, ABSENT, UNTAGGED.
+
+    attribute: (column, value that means present); None, or one that the dataset no longer has, says nothing.
+    """
+    states = np.full(analysis.n if rows is None else len(rows), UNTAGGED, dtype=np.int8)
+    for column in analysis.attributes if attribute is not None else ():
+        name, value = attribute or ("", "")
+        if column.name == name and value in column.values:
+            codes = np.asarray(column.codes if rows is None else column.codes[rows])
+            states[codes >= 0] = ABSENT
+            states[codes == column.values.index(value)] = PRESENT
     return states
 
 
 def tags_of(
     workspace: Workspace, analysis: Analysis, rows: Sequence[int] | np.ndarray
-) -> dict[int, list[tuple[str, bool]]]:
-    """The tags that hold for some images: row -> [(concept name, present)], concepts in the order they were made.
-
-    Rows without tags have no entry.
+) -> dict[int, list[tuple[str, bool | Literal["unsure"]]]]:
+    """What holds for some images: row -> [(concept name, True, False or "unsure")], concepts in the order they were
+    made. Rows of which nothing is known have no entry.
     """
-    names = dict(zip(analysis.image_names(rows), map(int, rows), strict=True))
-    found: dict[int, list[tuple[str, bool]]] = {}
+    wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
+    names = dict(zip(analysis.image_names(wanted), wanted.tolist(), strict=True))
     asked = list(names)
     with workspace.reading() as session:
         concepts = {
-            record.id: record.name
+            record.id: as_concept(record)
             for record in session.scalars(
-                select(ConceptRecord).where(
-                    ConceptRecord.dataset_id == analysis.dataset_id, ConceptRecord.deleted.is_(None)
-                )
+                select(ConceptRecord)
+                .where(ConceptRecord.dataset_id == analysis.dataset_id, ConceptRecord.deleted.is_(None))
+                .order_by(ConceptRecord.id)
             )
         }
+        said: dict[int, dict[int, str]] = {concept: {} for concept in concepts}
         for start in range(0, len(asked), _CHUNK):
-            query = effective_tags(analysis.dataset_id, asked[start : start + _CHUNK]).order_by(TagRecord.concept_id)
+            query = select(StandingTag.concept_id, StandingTag.image, StandingTag.state).where(
+                StandingTag.image.in_(asked[start : start + _CHUNK]), StandingTag.state != "cleared"
+            )
             for concept_id, image, state in session.execute(query):
-                if concept_id in concepts and state != "cleared":
-                    found.setdefault(names[image], []).append((concepts[concept_id], state == "present"))
+                # images of another dataset may have the same names, its concepts have not
+                if concept_id in said:
+                    said[concept_id][names[image]] = state
+    found: dict[int, list[tuple[str, bool | Literal["unsure"]]]] = {}
+    for concept_id, concept in concepts.items():
+        codes = column_states(analysis, concept.attribute, wanted).tolist()
+        for row, code in zip(wanted.tolist(), codes, strict=True):
+            code = _CODES[said[concept_id][row]] if row in said[concept_id] else code
+            if code != UNTAGGED:
+                found.setdefault(row, []).append((concept.name, "unsure" if code == UNSURE else code == PRESENT))
     return found
 
 
 def tag_version(workspace: Workspace, dataset_id: str) -> int:
-    """A number that differs whenever other tags hold (and returns with an undo): for caching what is derived."""
+    """A number that differs whenever other tags, concepts or label verdicts hold, and returns with an undo: for caching
+    what is derived. Read from one row, however long the log is.
+    """
     with workspace.reading() as session:
-        newest = session.scalar(select(func.max(TagAction.id)).where(TagAction.dataset_id == dataset_id)) or 0
-        undone = session.scalars(
-            select(TagAction.id)
-            .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_not(None))
-            .order_by(TagAction.id)
+        return session.scalar(select(LogVersion.version).where(LogVersion.dataset_id == dataset_id)) or 0
+
+
+class Suggested(NamedTuple):
+    """rows: (m,) int64, best first. scores: (m,) float64, NaN where none was given. source: cluster, text ..."""
+
+    rows: np.ndarray
+    scores: np.ndarray
+    source: str
+
+
+def suggest_members(
+    workspace: Workspace,
+    analysis: Analysis,
+    concept: Concept,
+    rows: Sequence[int] | np.ndarray,
+    source: str,
+    scores: Sequence[float] | np.ndarray | None = None,
+) -> None:
+    """Keep images that may show a concept, best first, in place of those suggested before; they are no tags.
+
+    source: cluster, text ... scores: (m,), higher is better. Raises `NotFound` when the concept is gone.
+    """
+    images = analysis.image_names(rows)
+    given = [None] * len(images) if scores is None else np.asarray(scores, dtype=np.float64).tolist()
+    with workspace.writing() as session:
+        record = session.get(ConceptRecord, concept.id)
+        if record is None or record.deleted is not None or record.dataset_id != analysis.dataset_id:
+            raise NotFound(f"The concept “{concept.name}” is not there.", next_step="Create it again, then try again.")
+        session.execute(delete(SuggestedMember).where(SuggestedMember.concept_id == concept.id))
+        kept = dict(reversed(list(zip(images, given, strict=True))))
+        members = [
+            {
+                "concept_id": concept.id,
+                "place": place,
+                "image": image,
+                "score": None if kept[image] is None or not np.isfinite(kept[image]) else kept[image],
+                "source": source,
+            }
+            for place, image in enumerate(dict.fromkeys(images))
+        ]
+        if members:
+            session.execute(insert(SuggestedMember), members)
+
+
+def suggested_members(workspace: Workspace, analysis: Analysis, concept: Concept) -> Suggested:
+    """The images suggested for a concept that nobody answered yet, best first."""
+    with workspace.reading() as session:
+        found = session.execute(
+            select(SuggestedMember.image, SuggestedMember.score, SuggestedMember.source)
+            .where(SuggestedMember.concept_id == concept.id)
+            .order_by(SuggestedMember.place)
         ).all()
-    # actions are numbered upwards and never removed: the newest and the undone ones say which stand
-    return hash((newest, *undone))
+    rows = rows_of_images(analysis, [image for image, _, _ in found])
+    scores = np.array([np.nan if score is None else score for _, score, _ in found], dtype=np.float64)
+    open_ones = rows >= 0
+    if len(rows):
+        open_ones[open_ones] = answers(workspace, analysis, concept)[rows[open_ones]] == UNTAGGED
+    return Suggested(rows[open_ones], scores[open_ones], found[0].source if found else "")
 
 
 def rows_of_images(analysis: Analysis, images: Sequence[str]) -> np.ndarray:
@@ -205,26 +346,11 @@ def rows_of_images(analysis: Analysis, images: Sequence[str]) -> np.ndarray:
 
 
 def effective_tags(dataset_id: str, images: Sequence[str] | None = None) -> Select:
-    """Query for (concept id, image, state) of the tags that hold."""
-    newest = (
-        select(func.max(TagRecord.id))
-        .join(TagAction, TagAction.id == TagRecord.action_id)
-        .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
-        .group_by(TagRecord.concept_id, TagRecord.image)
+    """Query for (concept id, image, state) of the tags that hold, `cleared` ones too."""
+    concepts = select(ConceptRecord.id).where(ConceptRecord.dataset_id == dataset_id)
+    query = (
+        select(TagRecord.concept_id, TagRecord.image, TagRecord.state)
+        .join(StandingTag, StandingTag.tag_id == TagRecord.id)
+        .where(StandingTag.concept_id.in_(concepts))
     )
-    if images is not None:
-        newest = newest.where(TagRecord.image.in_(images))
-    return select(TagRecord.concept_id, TagRecord.image, TagRecord.state).where(TagRecord.id.in_(newest))
-
-
-def _described(session: Session, action: TagAction) -> UndoneAction:
-    tags = session.execute(
-        select(ConceptRecord.name, TagRecord.state, TagRecord.image)
-        .join(ConceptRecord, ConceptRecord.id == TagRecord.concept_id)
-        .where(TagRecord.action_id == action.id)
-    ).all()
-    states = {state for _, state, _ in tags}
-    names = ", ".join(dict.fromkeys(name for name, _, _ in tags))
-    return UndoneAction(
-        action.id, names, states.pop() if len(states) == 1 else None, len({image for *_, image in tags})
-    )
+    return query if images is None else query.where(StandingTag.image.in_(images))

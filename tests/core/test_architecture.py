@@ -17,6 +17,7 @@ ROOMS = [
     "progress",
     "files",
     "database",
+    "migration",
     "workspace",
     "datasets",
     "synthetic",

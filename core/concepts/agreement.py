@@ -1,0 +1,149 @@
+"""How far people agree who tagged the same images."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import func, select
+
+from core.activations.curves import wilson
+from core.concepts.concept import Concept, list_concepts
+from core.concepts.tags import rows_of_images
+from core.database import TagAction, TagRecord
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An image of which one said that it shows a concept, and the other that it does not. states: of the first and
+    of the second, True for present."""
+
+    concept: str
+    image: str
+    row: int
+    states: tuple[bool, bool]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"concept": self.concept, "image": self.image, "states": list(self.states)}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two people. both: questions (image x concept) that both answered with present or absent. same: those with the
+    same answer. share: same / both, None without any, with Wilson's 95% interval low to high. kappa: Cohen's (1960),
+    agreement beyond chance: 1 is all of it, 0 no more than two people would have who answer at random as often present
+    as these two do; None where chance alone would have made them agree on everything. Chance is counted within each
+    concept."""
+
+    first: str
+    second: str
+    both: int
+    same: int
+    share: float | None
+    low: float | None
+    high: float | None
+    kappa: float | None
+    differing: tuple[Difference, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "first": self.first,
+            "second": self.second,
+            "both": self.both,
+            "same": self.same,
+            "share": self.share,
+            "low": self.low,
+            "high": self.high,
+            "kappa": self.kappa,
+            "differing": [difference.to_dict() for difference in self.differing],
+        }
+
+
+def agreements(workspace: Workspace, analysis: Analysis, concept: Concept | None = None) -> tuple[Agreement, ...]:
+    """Every pair of people that answered a question both, the pair with most of them first.
+
+    concept: None takes all. What counts is the newest of each one's own statements that stand, whoever's holds. An
+    "unsure" is no answer, nor is what came with a merge or from a column of the dataset.
+    """
+    concepts = list_concepts(workspace, analysis.dataset_id) if concept is None else (concept,)
+    said = _own_statements(workspace, analysis, concepts)
+    names = {one.id: one.name for one in concepts}
+    order = {one.id: place for place, one in enumerate(concepts)}
+    found = []
+    for first, second in itertools.combinations(sorted(said), 2):
+        mine, theirs = said[first], said[second]
+        questions = sorted(mine.keys() & theirs.keys(), key=lambda question: (order[question[0]], question[1]))
+        if questions:
+            found.append(_agreement(first, second, questions, mine, theirs, analysis, names))
+    return tuple(sorted(found, key=lambda agreement: -agreement.both))
+
+
+Statements = dict[tuple[int, int], bool]
+
+
+def _own_statements(workspace: Workspace, analysis: Analysis, concepts: tuple[Concept, ...]) -> dict[str, Statements]:
+    """author -> (concept id, row) -> present."""
+    if not concepts:
+        return {}
+    query = (
+        # of the columns beside max(), SQLite gives those of the row that holds the largest
+        select(TagAction.author, TagRecord.concept_id, TagRecord.image, TagRecord.state, func.max(TagRecord.id))
+        .join(TagAction, TagAction.id == TagRecord.action_id)
+        .where(
+            TagRecord.concept_id.in_([concept.id for concept in concepts]),
+            TagAction.undone.is_(None),
+            TagAction.kind == "tag",
+            TagAction.source != "metadata",
+        )
+        .group_by(TagRecord.concept_id, TagRecord.image, TagAction.author)
+    )
+    with workspace.reading() as session:
+        people = session.scalars(
+            select(TagAction.author.distinct()).where(
+                TagAction.dataset_id == analysis.dataset_id, TagAction.undone.is_(None), TagAction.kind == "tag"
+            )
+        ).all()
+        if len(people) < 2:
+            return {}
+        held = session.execute(query).all()
+    rows = rows_of_images(analysis, [image for _, _, image, _, _ in held]).tolist()
+    said: dict[str, Statements] = defaultdict(dict)
+    for (author, concept, _, state, _), row in zip(held, rows, strict=True):
+        if row >= 0 and state in ("present", "absent"):
+            said[author][concept, row] = state == "present"
+    return said
+
+
+def _agreement(
+    first: str,
+    second: str,
+    questions: list[tuple[int, int]],
+    mine: Statements,
+    theirs: Statements,
+    analysis: Analysis,
+    names: dict[int, str],
+) -> Agreement:
+    answers = np.array([(mine[question], theirs[question]) for question in questions])
+    agreed = answers[:, 0] == answers[:, 1]
+    both, same = len(questions), int(agreed.sum())
+    low, high = wilson(np.array([same]), np.array([both]))
+    concepts = np.array([concept for concept, _ in questions])
+    chance = 0.0
+    for concept in np.unique(concepts):
+        p, q = answers[concepts == concept].mean(axis=0)
+        chance += float((concepts == concept).mean() * (p * q + (1 - p) * (1 - q)))
+    apart = [question for question, equal in zip(questions, agreed, strict=True) if not equal]
+    images = analysis.image_names([row for _, row in apart])
+    differing = tuple(
+        Difference(names[concept], image, row, (mine[concept, row], theirs[concept, row]))
+        for (concept, row), image in zip(apart, images, strict=True)
+    )
+    kappa = None if chance >= 1 - 1e-12 else (same / both - chance) / (1 - chance)
+    return Agreement(first, second, both, same, same / both, float(low[0]), float(high[0]), kappa, differing)

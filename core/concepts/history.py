@@ -1,0 +1,124 @@
+"""What was done in a dataset, by whom, when, how and from which band: the log as people read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from core.concepts.log import clean_author, sentence_of
+from core.concepts.tags import newest_standing, take_back
+from core.database import TagAction
+from core.errors import BadRequest, NotFound
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One action. when: UTC, naive. kind: tag, palette, merge or label. source, how, direction, low, high: see
+    `TagAction`. sentence: what was done. undone: when it was taken back, None while it stands. images: how many it
+    is about. concept: names, as they were then."""
+
+    id: int
+    when: datetime
+    author: str
+    kind: str
+    source: str
+    how: str
+    sentence: str
+    direction: str | None
+    low: float | None
+    high: float | None
+    undone: datetime | None
+    images: int
+    concept: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "action": self.id,
+            "when": self.when.isoformat(sep=" "),
+            "author": self.author,
+            "kind": self.kind,
+            "source": self.source,
+            "how": self.how,
+            "sentence": self.sentence,
+            "direction": self.direction,
+            "low": self.low,
+            "high": self.high,
+            "undone": None if self.undone is None else self.undone.isoformat(sep=" "),
+            "images": self.images,
+            "concept": self.concept,
+        }
+
+
+@dataclass(frozen=True)
+class Author:
+    """tags: images tagged in actions that stand. last: when they last did something, UTC, naive."""
+
+    name: str
+    tags: int
+    last: datetime
+
+    def __iter__(self) -> Any:
+        return iter((self.name, self.tags, self.last))
+
+
+def history(workspace: Workspace, dataset_id: str, *, limit: int = 50, before: int | None = None) -> tuple[Entry, ...]:
+    """The newest actions first, at most `limit`, undone ones too. before: the id that the last page ended with."""
+    query = select(TagAction).where(TagAction.dataset_id == dataset_id)
+    if before is not None:
+        query = query.where(TagAction.id < before)
+    with workspace.reading() as session:
+        actions = session.scalars(query.order_by(TagAction.id.desc()).limit(limit)).all()
+    return tuple(
+        Entry(
+            action.id,
+            action.created,
+            action.author,
+            action.kind,
+            action.source,
+            action.how,
+            sentence_of(action),
+            action.direction,
+            action.low,
+            action.high,
+            action.undone,
+            action.images,
+            action.subject,
+        )
+        for action in actions
+    )
+
+
+def undo_until(workspace: Workspace, dataset_id: str, action_id: int, author: str) -> int:
+    """Go back to where things stood right after an action: take back what its author did since, newest first.
+
+    Only the author's own actions are touched; `redo` brings them back one by one. Returns how many were undone. Raises
+    `NotFound` for an action that is not there, `BadRequest` for somebody else's.
+    """
+    with workspace.writing() as session:
+        goal = session.get(TagAction, action_id)
+        if goal is None or goal.dataset_id != dataset_id:
+            raise NotFound("That step is not in the history.", next_step="Load the history again.")
+        if goal.author != clean_author(author):
+            raise BadRequest(f"That step is one of {goal.author}'s.", next_step="Go back to one of your own steps.")
+        undone = 0
+        while (action := newest_standing(session, dataset_id, author)) is not None and action.id > action_id:
+            take_back(session, action)
+            undone += 1
+        return undone
+
+
+def authors(workspace: Workspace, dataset_id: str) -> tuple[Author, ...]:
+    """Everybody who did something, the one who did most recently first."""
+    standing = func.sum(TagAction.images).filter(TagAction.undone.is_(None), TagAction.kind == "tag")
+    query = (
+        select(TagAction.author, func.coalesce(standing, 0), func.max(TagAction.created))
+        .where(TagAction.dataset_id == dataset_id)
+        .group_by(TagAction.author)
+        .order_by(func.max(TagAction.id).desc())
+    )
+    with workspace.reading() as session:
+        return tuple(Author(*found) for found in session.execute(query))

@@ -1,0 +1,189 @@
+"""Verdicts on labels: this image's class is wrong (leave it out, or it is another one), or it is right after all.
+
+They are statements in the same log as tags: nothing is overwritten, and each is one step to undo. The dataset's own
+files are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from sqlalchemy import insert, select
+
+from core.concepts.concept import check_dataset, list_concepts
+from core.concepts.log import ANYBODY, begin
+from core.concepts.tags import PRESENT, column_states, rows_of_images
+from core.database import LabelVerdict, StandingTag, TagAction, TagRecord
+from core.errors import BadRequest
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+WRONG, RIGHT = "wrong", "right"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelVerdicts:
+    """excluded: (n,) bool, judged wrong without a better label. labels: (n,) int64, the dataset's, corrected where a
+    new one was given. judged: (n,) bool, images with any verdict. count: images whose label was judged wrong."""
+
+    excluded: np.ndarray
+    labels: np.ndarray
+    judged: np.ndarray
+    count: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """image: the dataset's name. label, new_label: names of classes; new_label is None where none was given. when: UTC,
+    naive."""
+
+    image: str
+    label: str
+    verdict: str
+    new_label: str | None
+    author: str
+    when: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "image": self.image,
+            "label": self.label,
+            "verdict": self.verdict,
+            "new_label": self.new_label,
+            "author": self.author,
+            "when": self.when.isoformat(sep=" "),
+        }
+
+
+def judge(
+    workspace: Workspace,
+    analysis: Analysis,
+    rows: Sequence[int] | np.ndarray,
+    verdict: Literal["wrong", "right"] | None,
+    *,
+    relabel_to: str | None = None,
+    author: str = ANYBODY,
+    source: str = "person",
+    how: str = "",
+) -> int:
+    """Say that the labels of images are wrong or right, or take back what was said (None); returns the action's id.
+
+    relabel_to: the class they should have; without it, wrong ones are left out of curation. An image that has this
+    class already counts as right. One transaction, one undo. Raises `BadRequest` for an unknown class or verdict,
+    `IndexError` for rows that do not exist.
+    """
+    if verdict not in (WRONG, RIGHT, None):
+        raise BadRequest(f"“{verdict}” is no verdict.", next_step="Use wrong or right, or None to take one back.")
+    if relabel_to is not None and verdict != WRONG:
+        raise BadRequest("Only a wrong label can be replaced.", next_step="Judge it wrong to give it another class.")
+    if relabel_to is not None and relabel_to not in analysis.classes:
+        raise BadRequest(
+            f"There is no class “{relabel_to}”.", next_step=f"The classes are: {', '.join(analysis.classes)}."
+        )
+    wanted = np.unique(np.asarray(rows, dtype=np.int64).reshape(-1))
+    images = analysis.image_names(wanted)
+    given = [analysis.classes[code] for code in np.asarray(analysis.labels)[wanted].tolist()]
+    with workspace.writing() as session:
+        check_dataset(session, analysis.dataset_id)
+        action = begin(
+            session,
+            analysis.dataset_id,
+            kind="label",
+            author=author,
+            source=source,
+            how=how,
+            images=len(images),
+            sentence=_sentence(len(images), verdict, relabel_to),
+        )
+        if images:
+            session.execute(
+                insert(LabelVerdict),
+                [
+                    {
+                        "action_id": action.id,
+                        "image": image,
+                        "label": label,
+                        "verdict": RIGHT if label == relabel_to else verdict or "cleared",
+                        "new_label": None if label == relabel_to else relabel_to,
+                    }
+                    for image, label in zip(images, given, strict=True)
+                ],
+            )
+        return action.id
+
+
+def label_verdicts(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
+    """What people say of the labels, for every image.
+
+    A concept of the role "wrong-label" counts too: images that show it are excluded. Of a verdict and such a tag on
+    the same image, the newer one holds. A verdict on a label that the dataset has changed since is void, and so is a
+    new label whose class it no longer has.
+    """
+    excluded = np.zeros(analysis.n, dtype=bool)
+    judged = np.zeros(analysis.n, dtype=bool)
+    labels = np.array(analysis.labels, dtype=np.int64)
+    newest = np.full(analysis.n, -1, dtype=np.int64)
+    changed = np.zeros(analysis.n, dtype=bool)
+    for concept in list_concepts(workspace, analysis.dataset_id):
+        if concept.role == "wrong-label":
+            excluded |= column_states(analysis, concept.attribute) == PRESENT
+            with workspace.reading() as session:
+                said = session.execute(
+                    select(StandingTag.image, StandingTag.state, TagRecord.action_id)
+                    .join(TagRecord, TagRecord.id == StandingTag.tag_id)
+                    .where(StandingTag.concept_id == concept.id, StandingTag.state != "cleared")
+                ).all()
+            rows = rows_of_images(analysis, [image for image, _, _ in said])
+            for row, (_, state, action) in zip(rows.tolist(), said, strict=True):
+                if row >= 0:
+                    excluded[row] = state == "present" or (excluded[row] and newest[row] >= 0)
+                    newest[row] = max(newest[row], action if state == "present" else 0)
+    judged |= excluded
+    codes = {name: code for code, name in enumerate(analysis.classes)}
+    found = _standing(workspace, analysis.dataset_id)
+    rows = rows_of_images(analysis, list(found))
+    for row, (verdict, action) in zip(rows.tolist(), found.values(), strict=True):
+        if row < 0 or verdict.label != analysis.classes[labels[row]] or newest[row] > action.id:
+            continue
+        judged[row] = True
+        new = codes.get(verdict.new_label) if verdict.new_label is not None else None
+        excluded[row] = verdict.verdict == WRONG and new is None
+        if new is not None:
+            labels[row], changed[row] = new, True
+    return LabelVerdicts(excluded, labels, judged, int((excluded | changed).sum()))
+
+
+def verdict_list(workspace: Workspace, analysis: Analysis) -> tuple[Verdict, ...]:
+    """Every verdict that holds, by image. Those of images that this analysis lacks are listed too."""
+    return tuple(
+        Verdict(image, found.label, found.verdict, found.new_label, action.author, action.created)
+        for image, (found, action) in sorted(_standing(workspace, analysis.dataset_id).items())
+    )
+
+
+def _standing(workspace: Workspace, dataset_id: str) -> dict[str, tuple[LabelVerdict, TagAction]]:
+    """The newest verdict of each image whose action stands, without those taken back."""
+    query = (
+        select(LabelVerdict, TagAction)
+        .join(TagAction, TagAction.id == LabelVerdict.action_id)
+        .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
+        .order_by(LabelVerdict.id)
+    )
+    with workspace.reading() as session:
+        held = {verdict.image: (verdict, action) for verdict, action in session.execute(query)}
+    return {image: found for image, found in held.items() if found[0].verdict != "cleared"}
+
+
+def _sentence(images: int, verdict: str | None, new_label: str | None) -> str:
+    number = "1 label" if images == 1 else f"{images:,} labels"
+    if verdict is None:
+        return f"Took back what was said of {number}"
+    if new_label is not None:
+        return f"Relabelled {'1 image' if images == 1 else f'{images:,} images'} as {new_label}"
+    return f"Marked {number} as {verdict}"

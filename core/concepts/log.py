@@ -1,0 +1,152 @@
+"""The log of what people do: actions are appended, undone and done again, and what holds follows from those that stand.
+
+An action is about tags, about the palette (the concepts themselves), or about labels. What holds depends only on which
+actions stand and on their order, not on when they were undone: so undoing one never destroys what others said, and
+doing it again gives back exactly what was.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from core.database import ConceptRecord, TagAction, TagRecord, now
+
+Said = bool | None | Literal["unsure"]
+"""True: shows it. False: does not. "unsure": looked at, but cannot tell. None: takes back what was said."""
+
+ANYBODY = "local"
+LONGEST_AUTHOR = 200
+STATES: dict[Said, str] = {True: "present", False: "absent", "unsure": "unsure", None: "cleared"}
+
+
+def clean_author(name: str) -> str:
+    """The name as it is kept: one line, at most 200 characters, no control characters; "local" for an empty one."""
+    spaced = re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip()
+    kept = "".join(character for character in spaced if unicodedata.category(character) not in ("Cc", "Cs"))
+    return kept[:LONGEST_AUTHOR].strip() or ANYBODY
+
+
+def begin(
+    session: Session,
+    dataset_id: str,
+    *,
+    kind: str,
+    author: str,
+    source: str = "person",
+    how: str = "",
+    direction: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    subject: str = "",
+    sentence: str = "",
+    state: str | None = None,
+    images: int = 0,
+) -> TagAction:
+    """Append an action to an open transaction; what it says is added to it afterwards."""
+    action = TagAction(
+        dataset_id=dataset_id,
+        kind=kind,
+        author=clean_author(author),
+        source=source,
+        how=how,
+        direction=direction,
+        low=low,
+        high=high,
+        subject=subject,
+        sentence=sentence,
+        state=state,
+        images=images,
+        created=now(),
+    )
+    session.add(action)
+    session.flush()
+    return action
+
+
+def record_action(
+    session: Session,
+    dataset_id: str,
+    statements: Iterable[tuple[int, str, Said]],
+    *,
+    author: str,
+    source: str,
+    how: str = "",
+    direction: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    action: TagAction | None = None,
+) -> int:
+    """Add one action with its (concept id, image, said) statements to an open transaction; returns its id.
+
+    action: one that was begun already, to which the statements belong; the facts about it are its own then.
+    """
+    said = [(concept, image, STATES[answer]) for concept, image, answer in statements]
+    concepts = dict.fromkeys(concept for concept, _, _ in said)
+    named = {
+        record.id: record.name
+        for record in session.scalars(select(ConceptRecord).where(ConceptRecord.id.in_(list(concepts))))
+    }
+    states = {state for *_, state in said}
+    if action is None:
+        action = begin(
+            session,
+            dataset_id,
+            kind="tag",
+            author=author,
+            source=source,
+            how=how,
+            direction=direction,
+            low=low,
+            high=high,
+        )
+    action.subject = ", ".join(named[concept] for concept in concepts if concept in named)
+    action.state = states.pop() if len(states) == 1 else None
+    action.images = len({image for _, image, _ in said})
+    session.flush()
+    if said:
+        number = action.id
+        session.execute(
+            insert(TagRecord),
+            [
+                {"action_id": number, "concept_id": concept, "image": image, "state": state}
+                for concept, image, state in said
+            ],
+        )
+    return action.id
+
+
+def newest_of(session: Session, action: TagAction) -> int:
+    """Number of the newest action of the same author, standing or not."""
+    return (
+        session.scalar(
+            select(func.max(TagAction.id)).where(
+                TagAction.dataset_id == action.dataset_id, TagAction.author == action.author
+            )
+        )
+        or action.id
+    )
+
+
+def sentence_of(action: TagAction) -> str:
+    """What was done, in words: "Tagged 12 images with “water”"."""
+    if action.sentence:
+        return action.sentence
+    images = "1 image" if action.images == 1 else f"{action.images:,} images"
+    name = f"“{action.subject}”"
+    if action.source == "import":
+        return f"Imported tags of {images}: {action.subject}" if action.subject else "Imported tags"
+    if action.state == "present":
+        return f"Tagged {images} with {name}"
+    if action.state == "absent":
+        return f"Tagged {images} as without {name}"
+    if action.state == "unsure":
+        return f"Marked {images} as unsure for {name}"
+    if action.state == "cleared":
+        return f"Took back the tags of {images} for {name}"
+    return f"Tagged {images}: {action.subject}" if action.subject else "Did nothing that was kept"
