@@ -1,9 +1,5 @@
-"""Tag next: a short queue of the images whose answers say most."""
+"""Tag next: a short queue of the images whose answers say most, and a look at what they lead to."""
 
-from pages.parts import state, tag_queue, theme
+from pages.parts import state, tag_room
 
-theme.heading(
-    "Tag next",
-    "A few dozen answers about the right images are worth more than thousands about any. They come in batches.",
-)
-tag_queue.work_through(state.analysis_or_invite())
+tag_room.enter(state.analysis_or_invite(tag_room.heading))

@@ -1,4 +1,4 @@
-"""The queue of Tag next: one batch at a time, the next one when it is answered."""
+"""The queue of Tag next: the images whose answers say most, one at a time or in batches."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import streamlit as st
 
 from core.concepts.concept import Concept
-from core.concepts.suggestions import Suggestion, suggest_next, tagging_split
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states
+from core.concepts.suggestions import Suggestion, suggest_next
+from core.concepts.tags import UNTAGGED, answers, tagging_split
 from core.settings import DEFAULTS
-from pages.parts import concept_tools, gallery, problem, rooms, state
+from pages.parts import gallery, problem, state, tag_card, tag_ring
 from pages.parts.words import TERMS, count, plain, short
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 BATCHES = "tag_batches"
 SKIPPED = "tag_skipped"
 BATCH = 24
-# answers after which retraining is worth a try; the full budget does better
-ENOUGH = 20
+CARDS, GRID = "cards", "grid"
+MODES = {CARDS: "Cards", GRID: "Grid"}
 
 TITLES = {
     "top": "Confirm the usual look",
@@ -36,68 +36,53 @@ WHY = {
     "doubt": "From your tags so far the rest can be guessed; here the guess is least certain.",
 }
 NOTES = {"top": "typical", "own-low": "least like its class", "boundary": "on the fence", "doubt": "hard to guess"}
+EVERYTHING = "Every image that can be asked about is answered."
 
 
 @st.fragment
 @problem.guarded
-def work_through(analysis: Analysis) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        concept = concept_tools.choose(analysis)
-        concept_tools.create(analysis, "queue", prominent=concept is None)
-    if concept is None:
-        st.info(
-            "Look at the **Bands** first: what sits in the mid band that does not belong to the class? "
-            "Then make a concept of it here, such as “water background”.",
-            icon=":material/lightbulb:",
-        )
+def work_through(analysis: Analysis, concept: Concept, mode: str) -> None:
+    """A fragment of its own: an answer runs this and nothing around it. What takes computing comes last."""
+    if mode == CARDS:
+        asking, aside = st.columns([3, 1], gap="large")
+        with asking:
+            _cards(analysis, concept)
+        with aside:
+            tag_ring.show(analysis, concept)
         return
-    states = tag_states(state.workspace(), analysis, concept)
-    split = tagging_split(analysis)
-    tagged = int((states[analysis.split_rows(split)] != UNTAGGED).sum())
-    _progress(concept, states, tagged, split)
-    batch = _batch(analysis, concept, states, tagged)
+    above = st.container(horizontal=True, vertical_alignment="center", gap="large", key="tag-progress")
+    with st.container():
+        _batches(analysis, concept)
+    with above:
+        tag_ring.show(analysis, concept)
+
+
+def _cards(analysis: Analysis, concept: Concept) -> None:
+    deck = tag_card.prepare(analysis, concept)
+    if not deck.images and not deck.trail:
+        st.success(EVERYTHING, icon=":material/check_circle:")
+        return
+    tag_card.show(analysis, concept, deck)
+
+
+def _batches(analysis: Analysis, concept: Concept) -> None:
+    states = answers(state.workspace(), analysis, concept)
+    batch = _batch(analysis, concept, states)
     if not batch:
-        st.success("Every image that can be asked about is tagged.", icon=":material/check_circle:")
+        st.success(EVERYTHING, icon=":material/check_circle:")
         return
     _ask(analysis, concept, batch, states)
 
 
-def _progress(concept: Concept, states: np.ndarray, tagged: int, split: str) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="center", gap="medium")
-    with left:
-        shown = f"{tagged} of about {DEFAULTS.tag_budget} tags"
-        st.progress(min(tagged / DEFAULTS.tag_budget, 1.0), text=f"{shown} for {plain(short(concept.name))}")
-        present, absent = int((states == PRESENT).sum()), int((states == ABSENT).sum())
-        place = "" if split == "val" else " The dataset has no val split, so training images are asked about."
-        st.caption(f"{present} show it, {absent} do not. Every tag is saved as you make it.{place}")
-        if tagged >= DEFAULTS.tag_budget:
-            st.markdown(
-                ":material/check_circle: Enough for a good repair: **Retrain** comes next. "
-                "More answers make it a little surer."
-            )
-    with right:
-        ready = tagged >= ENOUGH
-        if st.button(
-            "Retrain",
-            type="primary" if tagged >= DEFAULTS.tag_budget else "secondary",
-            icon=":material/build:",
-            width="stretch",
-            disabled=not ready,
-            help="Enough to try. More tags make the repair surer."
-            if ready
-            else f"Tag {count(ENOUGH - tagged, 'more image')} first.",
-        ):
-            rooms.go("retrain")
-
-
-def _batch(analysis: Analysis, concept: Concept, states: np.ndarray, tagged: int) -> tuple[Suggestion, ...]:
+def _batch(analysis: Analysis, concept: Concept, states: np.ndarray) -> tuple[Suggestion, ...]:
     """The batch at hand, kept until each of its images is answered: nothing moves while somebody is at it."""
     kept: dict[tuple[str, int], tuple[Suggestion, ...]] = st.session_state.setdefault(BATCHES, {})
     key = (analysis.id, concept.id)
     batch = kept.get(key, ())
     if all(states[suggestion.row] != UNTAGGED for suggestion in batch):
+        answered = int((states[analysis.split_rows(tagging_split(analysis))] != UNTAGGED).sum())
         skipped = st.session_state.get(SKIPPED, {}).get(key, set())
-        budget = max(DEFAULTS.tag_budget - tagged, BATCH) + len(skipped)
+        budget = max(DEFAULTS.tag_budget - answered, BATCH) + len(skipped)
         proposed = suggest_next(state.workspace(), analysis, concept, budget=budget)
         proposed = tuple(item for item in proposed if item.row not in skipped)
         # what usually comes with each class is asked first: it is what all else is compared with
@@ -126,7 +111,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
             type="tertiary",
             on_click=_skip,
             args=(analysis, concept),
-            help="For images where you cannot tell.",
+            help="They are not asked about again in this session.",
         )
     gallery.show(
         analysis,
@@ -136,6 +121,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
         notes=[NOTES[suggestion.why] for suggestion in batch] if len(reasons) > 1 else None,
         rest_absent=True,
         active=concept.id,
+        how="queue",
     )
 
 

@@ -1,0 +1,250 @@
+"""Review: what a concept's probe, a cluster or a text search takes for its members, to be accepted or rejected.
+
+What is shown here are guesses. They become tags only by what a person presses, and then say that they were reviewed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from core.concepts.concept import Concept
+from core.concepts.spread import Candidate, Spread, review_list, spread
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, Suggested, answers, suggested_members, tag
+from core.errors import NotEnoughTags
+from pages.parts import gallery, inspector, problem, rooms, state, who
+from pages.parts.words import count, interval, percent, plain, short
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+BATCHES = "review_batches"
+PUT_OFF = "review_put_off"
+BATCH = 24
+HOW = "review"
+
+PRESENT_SIDE, ABSENT_SIDE, BOTH = "present", "absent", "both"
+SIDES = {PRESENT_SIDE: "Probably present", ABSENT_SIDE: "Probably absent", BOTH: "Both"}
+ORDERS = {"doubt": "Doubtful first", "sure": "Surest first"}
+SOURCES = {"cluster": "from a cluster", "text": "fits the text"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which guesses are looked at."""
+
+    side: str = PRESENT_SIDE
+    order: str = "doubt"
+
+
+@st.fragment
+@problem.guarded
+def show(analysis: Analysis, concept: Concept) -> None:
+    workspace = state.workspace()
+    said = answers(workspace, analysis, concept)
+    suggested = suggested_members(workspace, analysis, concept)
+    spreading: Spread | None = None
+    try:
+        spreading = spread(workspace, analysis, concept)
+    except NotEnoughTags:
+        if not len(suggested[0]):
+            _too_few(concept, said)
+            return
+    _trust(spreading, said)
+    choice = _choose(spreading, said)
+    batch = _batch(analysis, concept, spreading, said, suggested, choice)
+    if not batch:
+        _nothing_left(choice)
+        return
+    _ask(analysis, concept, batch, said, choice)
+
+
+def _too_few(concept: Concept, said: np.ndarray) -> None:
+    present, absent = int((said == PRESENT).sum()), int((said == ABSENT).sum())
+    missing = [word for number, word in ((present, "present"), (absent, "absent")) if number == 0]
+    with st.container(border=True, key="card-empty"):
+        st.markdown(
+            f"**Nothing can be guessed yet.** {count(present, 'image')} tagged as present, {absent} as absent: at "
+            f"least one more as **{' and one as '.join(missing) or 'present'}** is missing. "
+            f"The queue asks about those that tell most about **{plain(short(concept.name))}**."
+        )
+        rooms.link("tag_next", "Go to the queue", look="queue")
+
+
+def _trust(spreading: Spread | None, said: np.ndarray) -> None:
+    """How far the guesses can be trusted, before any of them is seen."""
+    if spreading is None:
+        st.markdown("Suggested members only: tag one image as present and one as absent, and all others are guessed.")
+        return
+    held = spreading.held_out
+    if held.share is None:
+        st.markdown(
+            f"**Not checked yet.** {count(spreading.present, 'tag')} present and {spreading.absent} absent are too few "
+            "to hold some out: take these guesses as a first hint."
+        )
+    else:
+        st.markdown(
+            f"The guesses agree with held-out tags **{percent(held.share)}** "
+            f"({interval(held.low, held.high)} with 95% confidence, {count(held.tags, 'tag')}; 50% is chance)."
+        )
+    for warning in spreading.warnings:
+        st.caption(f":material/warning: {plain(warning)}")
+
+
+def _choose(spreading: Spread | None, said: np.ndarray) -> Choice:
+    waiting = waiting_guesses(spreading, said)
+    choice: Choice = st.session_state.setdefault("review_choice", Choice())
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="review-controls"):
+        st.session_state["review_side"] = choice.side
+        st.segmented_control(
+            "Guesses",
+            list(SIDES),
+            key="review_side",
+            format_func=lambda side: f"{SIDES[side]} ({waiting[side]:,})",
+            required=True,
+            on_change=_keep,
+            help="Images that nobody has answered, by what the probe takes them for.",
+        )
+        st.session_state["review_order"] = choice.order
+        st.segmented_control(
+            "Order",
+            list(ORDERS),
+            key="review_order",
+            format_func=ORDERS.get,
+            required=True,
+            on_change=_keep,
+            help="**Doubtful first** teaches the probe most; **surest first** is quick to accept.",
+        )
+    return choice
+
+
+def waiting_guesses(spreading: Spread | None, said: np.ndarray) -> dict[str, int]:
+    """How many images nobody has answered, by side."""
+    if spreading is None:
+        return dict.fromkeys(SIDES, 0)
+    free = said[spreading.rows] == UNTAGGED
+    present = int((free & (spreading.probability > 0.5)).sum())
+    return {PRESENT_SIDE: present, ABSENT_SIDE: int(free.sum()) - present, BOTH: int(free.sum())}
+
+
+def _keep() -> None:
+    st.session_state["review_choice"] = Choice(st.session_state["review_side"], st.session_state["review_order"])
+
+
+def _batch(
+    analysis: Analysis,
+    concept: Concept,
+    spreading: Spread | None,
+    said: np.ndarray,
+    suggested: Suggested,
+    choice: Choice,
+) -> tuple[Candidate, ...]:
+    """The guesses at hand, kept until each is answered: what is shown neither moves nor changes meanwhile."""
+    kept: dict[tuple[Any, ...], tuple[Candidate, ...]] = st.session_state.setdefault(BATCHES, {})
+    key = (analysis.id, concept.id, choice)
+    batch = kept.get(key, ())
+    if all(said[item.row] != UNTAGGED for item in batch):
+        put_off: set[int] = st.session_state.get(PUT_OFF, {}).get(key, set())
+        found = review_list(
+            spreading, said, suggested, side=choice.side, order=choice.order, limit=BATCH + len(put_off)
+        )
+        fresh = tuple(item for item in found if item.row not in put_off)[:BATCH]
+        if batch and fresh:
+            st.toast("Reviewed. Here are the next ones.", icon=":material/check_circle:")
+        kept[key] = batch = fresh
+    return batch
+
+
+def _nothing_left(choice: Choice) -> None:
+    st.success(
+        "Nothing left to review here: every such guess is answered or was put off."
+        if choice.side == BOTH
+        else f"Nothing is {SIDES[choice.side].lower()} and still unanswered.",
+        icon=":material/check_circle:",
+    )
+
+
+def _ask(analysis: Analysis, concept: Concept, batch: tuple[Candidate, ...], said: np.ndarray, choice: Choice) -> None:
+    rows = np.array([item.row for item in batch])
+    left = [item for item in batch if said[item.row] == UNTAGGED]
+    name = plain(short(concept.name))
+    st.markdown(
+        f"Guesses for **{name}**, no tags yet. Select what is guessed wrongly and press "
+        f"**{'Present' if choice.side == ABSENT_SIDE else 'Absent'}**, then accept the rest."
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="review-actions"):
+        words = {PRESENT_SIDE: "as present", ABSENT_SIDE: "as absent", BOTH: "as guessed"}[choice.side]
+        st.button(
+            f"Accept all {len(left)} shown {words}" if len(left) != 1 else f"Accept the one left {words}",
+            icon=":material/done_all:",
+            type="primary",
+            on_click=problem.kept(partial(accept, analysis, concept, tuple(left), choice)),
+            help="Tags the images shown that have no answer yet. They are kept as reviewed guesses.",
+        )
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            type="tertiary",
+            on_click=problem.kept(partial(inspector.take_back, analysis, "undo")),
+        )
+        st.button(
+            "Show others",
+            icon=":material/skip_next:",
+            type="tertiary",
+            on_click=_put_off,
+            args=(analysis, concept, choice),
+            help="These are not proposed again in this session.",
+        )
+    gallery.show(
+        analysis,
+        rows,
+        key=f"review-{concept.id}",
+        notes=[note(item) for item in batch],
+        active=concept.id,
+        # what the model predicts of the class is no matter here, and would take the place of the guess
+        predicted=analysis.labels[rows],
+        how=HOW,
+    )
+
+
+def note(item: Candidate) -> str:
+    """What is written under a guess."""
+    told = [] if math.isnan(item.probability) else [f"guess {percent(item.probability)}"]
+    return ", ".join([*told, *([SOURCES[item.source]] if item.source in SOURCES else [])]) or "suggested"
+
+
+def accept(analysis: Analysis, concept: Concept, items: tuple[Candidate, ...], choice: Choice) -> None:
+    """Tag each image as it was guessed; a suggested member without a guess counts as guessed present."""
+    sides = {
+        True: [item.row for item in items if _guessed(item, choice)],
+        False: [item.row for item in items if not _guessed(item, choice)],
+    }
+    for present, rows in sides.items():
+        if rows:
+            tag(
+                state.workspace(),
+                analysis,
+                concept,
+                rows,
+                present,
+                author=who.author(),
+                source="review",
+                how=HOW,
+            )
+
+
+def _guessed(item: Candidate, choice: Choice) -> bool:
+    if choice.side != BOTH:
+        return choice.side == PRESENT_SIDE
+    return math.isnan(item.probability) or item.probability > 0.5
+
+
+def _put_off(analysis: Analysis, concept: Concept, choice: Choice) -> None:
+    key = (analysis.id, concept.id, choice)
+    batch = st.session_state[BATCHES].pop(key, ())
+    st.session_state.setdefault(PUT_OFF, {}).setdefault(key, set()).update(item.row for item in batch)

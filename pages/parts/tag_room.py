@@ -1,0 +1,163 @@
+"""The Tag next page itself, one fragment: the ways of looking, the concept, and what is asked about it.
+
+What is looked at is kept for the session and written into the address, so that it can be linked to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.concepts.concept import Concept
+from pages.parts import concept_tools, notices, problem, review, rooms, state, tag_queue, theme
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+VIEW = "tag_view"
+QUEUE, REVIEW, WRONG = "queue", "review", "wrong"
+LOOKS = {
+    QUEUE: "Queue",
+    REVIEW: "Review",
+    WRONG: "Wrong labels",
+}
+LEADS = {
+    QUEUE: "A few dozen answers about the right images are worth more than thousands about any.",
+    REVIEW: "What your answers suggest about all other images. Guesses are no tags until you accept them.",
+    WRONG: "Images that look mislabelled: they gather where the model is unsure, and teach it the wrong thing.",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """look: queue, review or wrong. mode: of the queue, cards or grid."""
+
+    look: str = QUEUE
+    mode: str = tag_queue.CARDS
+
+
+def heading() -> None:
+    """What stands above an invitation to begin."""
+    theme.heading("Tag next", LEADS[QUEUE])
+
+
+@st.fragment
+@problem.guarded
+def enter(analysis: Analysis) -> None:
+    view = current(analysis)
+    # side by side: the images shall begin as high up as they can
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="tag-head"
+    ):
+        st.title("Tag next", anchor=False, width="content")
+        _looks(view)
+    # who answers cards has read it, and the image needs the room
+    if view.look != QUEUE or view.mode != tag_queue.CARDS or not concept_tools.concepts(analysis):
+        with st.container(key="lead"):
+            st.markdown(LEADS[view.look])
+    concept: Concept | None = None
+    if view.look == WRONG:
+        wrong_labels = import_module("pages.parts.wrong_labels")
+        wrong_labels.show(analysis)
+    else:
+        concept = _concept(analysis, view)
+        if concept is None:
+            _name_one()
+        elif view.look == REVIEW:
+            review.show(analysis, concept)
+        else:
+            tag_queue.work_through(analysis, concept, view.mode)
+    # at the end: what was shown is what the address says
+    state.write_link(query(analysis, current(analysis), concept))
+
+
+def current(analysis: Analysis) -> View:
+    """The view of this session; from the address when that is new (a link, the back button)."""
+    view: View = st.session_state.setdefault(VIEW, View())
+    asked = state.view_link()
+    if asked and asked.get("analysis", analysis.id) == analysis.id:
+        look, mode = asked.get("look", QUEUE), asked.get("mode", view.mode)
+        view = View(look if look in looks() else QUEUE, mode if mode in tag_queue.MODES else view.mode)
+        _choose(analysis, asked.get("concept"))
+    st.session_state[VIEW] = view
+    return view
+
+
+def query(analysis: Analysis, view: View, concept: Concept | None) -> dict[str, str]:
+    """What a link to this view carries."""
+    link = {"analysis": analysis.id, "look": view.look}
+    if view.look == QUEUE:
+        link["mode"] = view.mode
+    if concept is not None:
+        link["concept"] = str(concept.id)
+    return link
+
+
+def looks() -> tuple[str, ...]:
+    """What there is to look at in this installation."""
+    there = find_spec("pages.parts.wrong_labels") is not None
+    return tuple(look for look in LOOKS if look != WRONG or there)
+
+
+def _choose(analysis: Analysis, asked: str | None) -> None:
+    """A link names its concept by number, or by name."""
+    if asked is None:
+        return
+    known = concept_tools.concepts(analysis)
+    found = [one.id for one in known if str(one.id) == asked]
+    found += [one.id for one in known if one.name.casefold() == asked.casefold()]
+    if found:
+        st.session_state[concept_tools.CHOSEN] = found[0]
+    else:
+        notices.say("The concept of that link is not there (any more).", ":material/info:")
+
+
+def _looks(view: View) -> None:
+    st.session_state["tag_look"] = view.look
+    st.segmented_control(
+        "What to do",
+        looks(),
+        key="tag_look",
+        format_func=LOOKS.get,
+        required=True,
+        label_visibility="collapsed",
+        on_change=_change,
+        args=("look", "tag_look"),
+    )
+
+
+def _concept(analysis: Analysis, view: View) -> Concept | None:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        concept = concept_tools.choose(analysis)
+        concept_tools.create(analysis, "queue", prominent=concept is None)
+        if concept is not None and view.look == QUEUE:
+            st.session_state["tag_mode"] = view.mode
+            st.segmented_control(
+                "Show",
+                list(tag_queue.MODES),
+                key="tag_mode",
+                format_func=tag_queue.MODES.get,
+                required=True,
+                on_change=_change,
+                args=("mode", "tag_mode"),
+                help="**Cards**: one large image, answered with a key. **Grid**: many at once, for what is seen at a "
+                "glance.",
+            )
+    return concept
+
+
+def _change(name: str, key: str) -> None:
+    st.session_state[VIEW] = replace(st.session_state[VIEW], **{name: st.session_state[key]})
+
+
+def _name_one() -> None:
+    with st.container(border=True, key="card-empty"):
+        st.markdown(
+            "**First name what you suspect.** Look at the **Bands**: what sits in the mid band that does not belong "
+            "to the class? Then make a concept of it here, such as “water background”."
+        )
+        rooms.link("bands", "Look at the bands")
