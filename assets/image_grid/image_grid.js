@@ -172,8 +172,7 @@ function createGrid(parentElement, store) {
     spent = true
     base = null
     saved = { count, present }
-    const what = present === null ? "tag taken off" : present ? "present" : "absent"
-    announce(`${concept.name}: ${what}, ${imagesText(count)}`)
+    announce(`${concept.name}: ${stateWord(present, "tag taken off")}, ${imagesText(count)}`)
     draw()
   }
 
@@ -232,6 +231,7 @@ function createGrid(parentElement, store) {
     if (name === "none") return select(nothing()), announceCount()
     if (name === "present") return tagSelected(memory.active, true)
     if (name === "absent") return tagSelected(memory.active, false)
+    if (name === "unsure") return tagSelected(memory.active, UNSURE)
     if (name === "clear") return tagSelected(memory.active, null)
     if (name === "rest") return tag(untaggedIds(), memory.active, false)
     if (name === "keys") return showKeys(keysPanel.hidden)
@@ -247,7 +247,7 @@ function createGrid(parentElement, store) {
     const selected = sizeOf(memory.selection, total())
     return {
       concept,
-      number: data.concepts.indexOf(concept) + 1,
+      number: concept?.key ?? 0,
       selected,
       elsewhere: selected - order.filter(id => holds(memory.selection, id)).length,
       everything: memory.selection.everything,
@@ -304,6 +304,7 @@ function createGrid(parentElement, store) {
     bar.classList.toggle("always", data.restAbsent)
     action("undo").classList.toggle("offered", spent && saved !== null)
     drawConcepts(part("concepts"), data.concepts, memory.active)
+    for (const [name, text] of Object.entries(buttonKeys(now.concept))) setText(action(name).querySelector("kbd"), text)
     action("rest").hidden = !data.restAbsent
     setText(action("all"), now.pages > 1 ? "Select page" : "Select all")
     action("everything").hidden = now.pages < 2 || !(data.everything || data.reason)
@@ -460,10 +461,12 @@ function createGrid(parentElement, store) {
     const to = { PageDown: "next", ".": "next", PageUp: "previous", ",": "previous" }[key]
     if (to && data.paging && data.paging.pages > 1) return perform(to), true
     const subject = onTile ? [order[focused]] : []
-    if (digit && data.toolbar && data.concepts[digit - 1]) {
-      choose(data.concepts[digit - 1].id)
+    const meant = digit && data.concepts.find(concept => concept.key === digit)
+    if (meant && data.toolbar) {
+      choose(meant.id)
       return tagSelected(memory.active, !event.shiftKey, subject), true
     }
+    if (data.toolbar && letter === "u") return tagSelected(memory.active, UNSURE, subject), true
     if (data.toolbar && /^(Digit|Numpad)0$/.test(event.code)) return tagSelected(memory.active, null, subject), true
     if (!onTile) return false
 

@@ -82,17 +82,19 @@ export function sentences(image, chips) {
   if (image.label) lines.push(`labelled ${image.label}`)
   if (image.predicted) lines.push(`predicted ${image.predicted}${image.correct === false ? " (wrong)" : ""}`)
   if (image.value) lines.push(`activation ${image.value}`)
-  for (const [name, present] of chips) lines.push(`${name}: ${present ? "present" : "absent"}`)
+  for (const [name, present] of chips) lines.push(`${name}: ${stateWord(present)}`)
   if (image.note) lines.push(image.note)
   return lines
 }
 
 function chip(name, present, color) {
-  const mark = element("span", present ? "chip" : "chip absent")
+  const mark = element("span", present === UNSURE ? "chip unsure" : present ? "chip" : "chip absent")
   const dot = element("span", "dot")
   dot.style.setProperty("--concept", color)
+  if (present === UNSURE) dot.textContent = "?"
   const text = element("span", "chip-name")
   text.textContent = name
+  text.dir = "auto"
   mark.append(dot, text)
   return mark
 }

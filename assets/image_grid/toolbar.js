@@ -3,8 +3,7 @@
 /** What the selection is, as in "60 shown · 3 selected"; right after tagging, what was saved. */
 export function countText({ shown, selected, elsewhere, everything, total, paged, within }, saved = null) {
   if (saved) {
-    const state = saved.present === null ? "untagged" : saved.present ? "present" : "absent"
-    return `${grouped(saved.count)} saved as ${state}`
+    return `${grouped(saved.count)} saved as ${stateWord(saved.present, "untagged")}`
   }
   if (everything) {
     const left = total - selected
@@ -39,6 +38,7 @@ export function explanation(action, { concept, selected, elsewhere, untagged, nu
   const lines = {
     present: [`${name} is in the ${images}`, `${unseen}Tags the selection.${key}`],
     absent: [`${name} is not in the ${images}`, `${unseen}Tags the selection.${key ? ` Key Shift+${number}.` : ""}`],
+    unsure: [`Cannot tell whether ${name} is in the ${images}`, `${unseen}Such images teach nothing and are not asked about again. Key U.`],
     clear: [`Take the tag ${name} off`, `${unseen}From the ${images} selected. Key 0.`],
     rest: [`${name} is not in the rest`, `Tags ${imagesText(untagged)} shown and not tagged yet as absent.`],
     undo: ["Undo", "Key Z"],
@@ -64,7 +64,7 @@ export function question({ selected, total, within, name, present }) {
     : `all ${imagesText(selected)} ${within}`
   return present === null
     ? { text: `Take the tag “${name}” off ${which}?`, yes: `Untag ${imagesText(selected)}` }
-    : { text: `Tag ${which}, with “${name}” ${present ? "present" : "absent"}?`, yes: `Tag ${imagesText(selected)}` }
+    : { text: `Tag ${which}, with “${name}” ${stateWord(present)}?`, yes: `Tag ${imagesText(selected)}` }
 }
 
 /** Draw the concepts as a row of choices; rebuilt only when they change. */
@@ -72,25 +72,39 @@ export function drawConcepts(holder, concepts, active) {
   const wanted = JSON.stringify(concepts)
   if (holder.dataset.shown !== wanted) {
     holder.dataset.shown = wanted
-    holder.replaceChildren(...concepts.map((concept, position) => pill(concept, position)))
+    holder.replaceChildren(...concepts.map(pill))
   }
   for (const button of holder.children) {
     button.setAttribute("aria-checked", String(Number(button.dataset.concept) === active))
   }
 }
 
-function pill(concept, position) {
+/** What is known of a concept and which keys tag with it, as lines for its tooltip. */
+export function pillText({ name, about, key }) {
+  const keys = key ? `Key ${key} tags as present, Shift+${key} as absent.` : "It has no number key: choose it here, then press a button."
+  return [name, ...(about ? [about] : []), keys]
+}
+
+/** The keys that stand on the buttons while a concept is chosen: {action: text}. */
+export function buttonKeys(concept) {
+  const digit = concept?.key
+  return { present: digit ? `${digit}` : "", absent: digit ? `⇧ ${digit}` : "", unsure: "U", clear: "0" }
+}
+
+function pill(concept) {
   const button = element("button", "pill", { type: "button", role: "radio", tabindex: "-1" })
   button.dataset.concept = concept.id
   button.style.setProperty("--concept", concept.color)
   const name = element("span", "pill-name")
   name.textContent = concept.name
+  name.dir = "auto"
   button.append(element("span", "dot"), name)
-  if (position < 9) {
+  if (concept.key) {
     const key = element("kbd", "key", { "aria-hidden": "true" })
-    key.textContent = String(position + 1)
+    key.textContent = String(concept.key)
     button.append(key)
   }
+  describe(button, () => pillText(concept))
   return button
 }
 

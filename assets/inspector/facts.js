@@ -16,18 +16,17 @@ export function drawFacts(list, pairs) {
 /** One row per concept; rows stay when tags change, so that the focus does. */
 export function drawTags(rows, concepts) {
   const known = new Map([...rows.children].map(row => [Number(row.dataset.concept), row]))
-  const wanted = concepts.map((concept, place) => {
+  const wanted = concepts.map(concept => {
     const row = known.get(concept.id) ?? tagRow(concept)
     row.style.setProperty("--concept", concept.color)
     setText(row.querySelector(".tag-name"), concept.name)
-    setText(row.querySelector("kbd"), place < 9 ? String(place + 1) : "")
+    setText(row.querySelector("kbd"), concept.key ? String(concept.key) : "")
     for (const button of row.querySelectorAll("button")) {
       const says = JSON.parse(button.dataset.present)
       const pressed = concept.present === says
       if (says === null) button.disabled = concept.present === null
       else button.setAttribute("aria-pressed", String(pressed))
-      const word = says === null ? "no tag" : says ? "present" : "absent"
-      button.setAttribute("aria-label", `${concept.name}: ${word}`)
+      button.setAttribute("aria-label", `${concept.name}: ${stateWord(says)}`)
     }
     return row
   })
@@ -40,11 +39,12 @@ function tagRow(concept) {
   const row = element("div", "tag-row", { role: "group", "aria-label": concept.name })
   row.dataset.concept = concept.id
   const name = element("span", "tag-title")
-  name.append(element("span", "dot"), element("span", "tag-name"), element("kbd", ""))
+  name.append(element("span", "dot"), element("span", "tag-name", { dir: "auto" }), element("kbd", ""))
   const buttons = [
     [null, "Clear"],
     [true, "Present"],
     [false, "Absent"],
+    [UNSURE, "Can’t tell"],
   ].map(([says, text]) => {
     const button = element("button", "tag-button", { type: "button" })
     button.dataset.present = JSON.stringify(says)

@@ -168,9 +168,10 @@ function createInspector(parentElement, store) {
     store.lastConcept = concept.id
     outbox.push({ kind: "tag", concept: concept.id, present, ids: [target.image] })
     drawKnown()
-    const word = present === null ? "no tag" : present ? "present" : "absent"
-    setText(part("announcer"), `${concept.name}: ${word}`)
+    setText(part("announcer"), `${concept.name}: ${stateWord(present)}`)
   }
+
+  const lastConcept = () => data.concepts.find(concept => concept.id === store.lastConcept)
 
   function perform(wish) {
     const steps = stepsFrom({ ...data, ...target })
@@ -178,8 +179,9 @@ function createInspector(parentElement, store) {
     else if (wish.kind === "next") go(steps.next)
     else if (wish.kind === "heat") send("heat", !asked("heat", data.heat.on))
     else if (wish.kind === "every") send("every", !data.every_class)
-    else if (wish.kind === "tag") tag(data.concepts[wish.place], wish.present)
-    else if (wish.kind === "clear") tag(data.concepts.find(concept => concept.id === store.lastConcept), null)
+    else if (wish.kind === "tag") tag(data.concepts.find(concept => concept.key === wish.key), wish.present)
+    else if (wish.kind === "clear") tag(lastConcept(), null)
+    else if (wish.kind === "unsure") tag(lastConcept() ?? data.concepts[0], UNSURE)
     else send(wish.kind)
   }
 

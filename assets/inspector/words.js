@@ -32,9 +32,10 @@ export function meaning(event) {
   if (letter === "h") return { kind: "heat" }
   if (key === "ArrowLeft") return { kind: "previous" }
   if (key === "ArrowRight") return { kind: "next" }
+  if (letter === "u") return { kind: "unsure" }
   if (/^(Digit|Numpad)0$/.test(code)) return { kind: "clear" }
   const digit = digitOf(event)
-  return digit ? { kind: "tag", place: digit - 1, present: !shiftKey } : null
+  return digit ? { kind: "tag", key: digit, present: !shiftKey } : null
 }
 
 /** The path of a histogram's area in a box 0..width, 0..height; counts may be empty or all zero. */

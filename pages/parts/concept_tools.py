@@ -7,24 +7,42 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.concepts.concept import PALETTE, Concept, create_concept, list_concepts
-from pages.parts import notices, problem, state
+from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, change_concept, create_concept, list_concepts
+from pages.parts import notices, problem, state, who
 from pages.parts.words import TERMS, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 CHOSEN = "concept_chosen"
+LONGEST_NOTE = 500
 ROLES = {
     "confounder": "Only comes along with it",
     "core": "Part of it",
     "wrong-label": "A wrong label: leave such images out",
     "other": "Something else",
 }
+# the same in a word, where there is room for no more
+ROLE_NAMES = {"confounder": "confounder", "core": "core feature", "wrong-label": "wrong label", "other": "other"}
+HELP = {
+    "role": (
+        "**Only comes along with it** (a confounder): the model should not need it, such as the water behind a "
+        "waterbird. **Part of it** (a core feature): the model may use it, such as webbed feet. **A wrong label**: "
+        "retraining leaves such images out. **Something else**: to find images again; retraining ignores it."
+    ),
+    "key": "Press this number to tag the selected images with it, with Shift for absent. Another concept gives it up.",
+    "note": "For you and others: what counts as present, and what does not.",
+}
 
 
 def concepts(analysis: Analysis) -> tuple[Concept, ...]:
     return list_concepts(state.workspace(), analysis.dataset_id)
+
+
+def about(concept: Concept) -> str:
+    """Role and note in a line, as text."""
+    role = ROLE_NAMES[concept.role]
+    return f"{role[0].upper()}{role[1:]}. {concept.note}".strip()
 
 
 def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
@@ -46,18 +64,48 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
             "What do you see?",
             key=f"concept-name-{suffix}",
             placeholder="water background",
+            max_chars=LONGEST_NAME,
             help="Name what can be seen in the image, not the class.",
         )
-        taken = [concept.color for concept in existing]
-        st.color_picker("Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}")
         st.selectbox(
             "What it is to the class",
             list(ROLES),
             format_func=ROLES.get,
             key=f"concept-role-{suffix}",
-            help=TERMS["confounder"],
+            help=HELP["role"],
         )
-        st.form_submit_button("Create", type="primary", on_click=problem.kept(partial(_create, analysis, suffix)))
+        color, key = st.columns(2)
+        taken = [concept.color for concept in existing]
+        color.color_picker("Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}")
+        key.selectbox(
+            "Number key",
+            keys := free_keys(existing),
+            index=0,
+            format_func=key_title,
+            key=f"concept-key-{suffix}-{keys[0]}",
+            help=HELP["key"],
+        )
+        st.text_area(
+            "Note",
+            key=f"concept-note-{suffix}",
+            max_chars=LONGEST_NOTE,
+            height=68,
+            placeholder="Counts when more than half of the background is water",
+            help=HELP["note"],
+        )
+        st.form_submit_button(
+            "Create", type="primary", on_click=problem.kept(partial(_create, analysis, suffix, keys[0]))
+        )
+
+
+def free_keys(existing: tuple[Concept, ...]) -> list[int]:
+    """The number keys that no concept has, the lowest first; then 0, which stands for none."""
+    taken = {concept.shortcut for concept in existing}
+    return [*(number for number in range(1, 10) if number not in taken), 0]
+
+
+def key_title(number: int) -> str:
+    return str(number) if number else "none"
 
 
 def choose(analysis: Analysis) -> Concept | None:
@@ -88,13 +136,29 @@ def _remember_pick() -> None:
     st.session_state[CHOSEN] = st.session_state["concept_pick"]
 
 
-def _create(analysis: Analysis, suffix: str) -> None:
-    name, color, role = (st.session_state[f"concept-{field}-{suffix}"] for field in ("name", "color", "role"))
-    before = {concept.id for concept in concepts(analysis)}
-    concept = create_concept(state.workspace(), analysis.dataset_id, name, color=color, role=role)
+def _create(analysis: Analysis, suffix: str, first_key: int) -> None:
+    name, color, role, note = (
+        st.session_state[f"concept-{field}-{suffix}"] for field in ("name", "color", "role", "note")
+    )
+    shortcut = st.session_state[f"concept-key-{suffix}-{first_key}"]
+    before = {concept.id: concept for concept in concepts(analysis)}
+    workspace, author = state.workspace(), who.author()
+    concept = create_concept(
+        workspace, analysis.dataset_id, name, color=color, role=role, note=note.strip(), author=author
+    )
     st.session_state[CHOSEN] = concept.id
     st.session_state["concepts_made"] += 1
-    known = concept.id in before
-    notices.say(
-        f"{plain(short(concept.name))} {'was there already' if known else 'is ready to tag with'}.", ":material/sell:"
-    )
+    if concept.id in before:
+        # equal but for case, or typed with other spaces
+        notices.say(
+            f"{plain(short(concept.name))} was there already: it is chosen now, and as it was.", ":material/sell:"
+        )
+        return
+    _give_key(concept, shortcut)
+    notices.say(f"{plain(short(concept.name))} is ready to tag with.", ":material/sell:")
+
+
+def _give_key(concept: Concept, shortcut: int) -> None:
+    """A new concept has the lowest free key; this gives it the one that was chosen."""
+    if (concept.shortcut or 0) != shortcut:
+        change_concept(state.workspace(), concept, shortcut=shortcut, author=who.author())

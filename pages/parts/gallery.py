@@ -17,7 +17,7 @@ from core.concepts.probes import concept_direction
 from core.concepts.tags import tag, tags_of
 from core.datasets.dataset import SPLITS
 from core.errors import MidbandError
-from pages.parts import inspector, notices, problem, state
+from pages.parts import concept_tools, inspector, live, notices, problem, state, who
 from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid
 from pages.parts.words import count, percent, plain
 
@@ -44,10 +44,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Shown:
-    """What an event of the grid may refer to. ids: the images of this page, in their order. key: the grid's."""
+    """What an event of the grid may refer to. ids: the images of this page, in their order. key: the grid's.
+
+    how: where on screen this is, kept with the tags.
+    """
 
     place: Place
     key: str = ""
+    how: str = "grid"
     ids: tuple[int, ...] = ()
     on_page: Callable[[int], None] | None = None
     everything: Callable[[], np.ndarray] | None = None
@@ -74,6 +78,7 @@ def show(
     within: str = "in this band",
     on_page: Callable[[int], None] | None = None,
     everything: Callable[[], np.ndarray] | None = None,
+    how: str = "grid",
 ) -> None:
     """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
 
@@ -82,12 +87,15 @@ def show(
     total, page, pages, scope, within: where these images stand among all, as `image_grid` takes them.
     on_page: called with the number, from 0, of the page asked for; a callback, like `on_event` of the grid.
     everything: returns the rows of all `total` images; with it all of them can be tagged at once, in one action.
+    how: kept with what is tagged here: "grid", "map", "review" ...
     """
+    live.drawn(analysis)
     concepts = list_concepts(state.workspace(), analysis.dataset_id)
     few = (len(rows) if total is None else total) <= MOST_AT_ONCE
     shown = Shown(
         place or Place(),
         key=key,
+        how=how,
         ids=tuple(int(i) for i in analysis.ids[rows]),
         on_page=on_page,
         everything=everything,
@@ -95,7 +103,10 @@ def show(
     image_grid(
         key,
         grid_images(analysis, rows, values=values, notes=notes, predicted=predicted),
-        [GridConcept(concept.id, concept.name, concept.color) for concept in concepts],
+        [
+            GridConcept(concept.id, concept.name, concept.color, concept.shortcut, concept_tools.about(concept))
+            for concept in concepts
+        ],
         on_event=problem.kept(partial(_on_event, analysis, shown)),
         empty=empty,
         toolbar=toolbar and bool(concepts),
@@ -184,6 +195,8 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
         known[event.concept],
         rows,
         event.present,
+        author=who.author(),
+        how=shown.how,
         direction=place.direction,
         low=place.low,
         high=place.high,

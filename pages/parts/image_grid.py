@@ -37,7 +37,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import streamlit as st
 
@@ -46,6 +46,8 @@ from pages.parts.component_source import source
 log = logging.getLogger(__name__)
 
 EventKind = Literal["tag", "undo", "redo", "open", "page", "late"]
+# what can be said of an image: it shows the concept, it does not, a person looked and cannot tell; None takes it back
+Said = bool | Literal["unsure"] | None
 
 # Events may arrive after the page has moved on to other images; so many earlier sets are still recognised.
 REMEMBERED_SETS = 16
@@ -58,6 +60,7 @@ _component = st.components.v2.component(
         "image_grid",
         "dom.js",
         "keys.js",
+        "states.js",
         "selection.js",
         "paging.js",
         "outbox.js",
@@ -77,8 +80,8 @@ class GridImage:
 
     id: unique among those shown. thumbnail: WebP bytes. title: the image's name, shown on hover. activation: the
     direction's value, no unit; None or a non-finite number is left out. correct: None where there is no prediction to
-    judge. chips: what is tagged, (concept name, present). note: a few words on why the image is here ("boundary").
-    details: further lines, shown on hover and read by screen readers after the rest.
+    judge. chips: what is tagged, (concept name, True, False or "unsure"). note: a few words on why the image is here
+    ("boundary"). details: further lines, shown on hover and read by screen readers after the rest.
     """
 
     id: int
@@ -88,35 +91,37 @@ class GridImage:
     label: str = ""
     predicted: str = ""
     correct: bool | None = None
-    chips: tuple[tuple[str, bool], ...] = ()
+    chips: tuple[tuple[str, bool | Literal["unsure"]], ...] = ()
     note: str = ""
     details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class GridConcept:
-    """One concept to tag with: the first nine have the number keys, in the order given."""
+    """One concept to tag with. shortcut: its number key, 1..9; None for none. about: a line on it, shown on hover."""
 
     id: int
     name: str
     color: str
+    shortcut: int | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True)
 class GridEvent:
     """What a person did.
 
-    tag: `ids` show (present True), do not show (False) or are no longer tagged with (None) the concept of id
-    `concept`. With `everything` it is all images of the scope but those in `left_out`, `total` of them in all, and
-    `ids` is empty. open: look closer at the one image in `ids`. undo, redo: the last action; `ids` is empty.
-    page: show page number `page`, from 0. late: a tag of everything came when something else was shown already; it
-    must not be carried out, only told.
+    tag: `ids` show (present True) or do not show (False) the concept of id `concept`, or cannot be told ("unsure"), or
+    are no longer tagged with it (None). With `everything` it is all images of the scope but those in `left_out`,
+    `total` of them in all, and `ids` is empty. open: look closer at the one image in `ids`. undo, redo: the last
+    action; `ids` is empty. page: show page number `page`, from 0. late: a tag of everything came when something else
+    was shown already; it must not be carried out, only told.
     """
 
     kind: EventKind
     ids: tuple[int, ...] = ()
     concept: int | None = None
-    present: bool | None = None
+    present: Said = None
     everything: bool = False
     left_out: tuple[int, ...] = ()
     total: int = 0
@@ -214,7 +219,7 @@ class Inbox:
         if kind == "open":
             return GridEvent(kind="open", ids=ids[:1]) if ids else None
         known = _is_int(concept) and any(concept in some for some in self.concepts)
-        if kind != "tag" or not known or not (present is None or isinstance(present, bool)):
+        if kind != "tag" or not known or not is_said(present):
             return None
         if entry.get("everything") is not True:
             return GridEvent(kind="tag", ids=ids, concept=concept, present=present) if ids else None
@@ -339,7 +344,16 @@ def paging_data(paging: Paging, shown: int, within: str) -> dict[str, Any]:
 def grid_data(images: Sequence[GridImage], concepts: Sequence[GridConcept]) -> dict[str, Any]:
     """The message that changes with every tag: everything about the images but their pictures."""
     return {
-        "concepts": [{"id": concept.id, "name": concept.name, "color": concept.color} for concept in concepts],
+        "concepts": [
+            {
+                "id": concept.id,
+                "name": concept.name,
+                "color": concept.color,
+                "key": concept.shortcut,
+                "about": concept.about,
+            }
+            for concept in concepts
+        ],
         "images": [
             {
                 "id": image.id,
@@ -383,6 +397,11 @@ def format_activation(value: float | None) -> str:
     else:
         text = f"{value:.{2 if magnitude < 10 else 1 if magnitude < 100 else 0}f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def is_said(value: object) -> TypeGuard[Said]:
+    """Whether a browser's value says something of an image and a concept."""
+    return value is None or isinstance(value, bool) or value == "unsure"
 
 
 def _message(state: object) -> object:

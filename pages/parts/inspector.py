@@ -45,10 +45,10 @@ from core.datasets.dataset import SPLITS
 from core.datasets.images import UnreadableImage, decode
 from core.errors import MidbandError, NotFound
 from core.settings import DEFAULTS
-from pages.parts import notices, problem, state
+from pages.parts import live, notices, problem, state, who
 from pages.parts.component_source import source
-from pages.parts.image_grid import format_activation
-from pages.parts.words import count, percent, plain
+from pages.parts.image_grid import format_activation, is_said
+from pages.parts.words import percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -80,7 +80,7 @@ _component = st.components.v2.component(
     css=source("inspector", "inspector.css"),
     js="\n".join(
         [
-            source("image_grid", "dom.js", "keys.js", "outbox.js"),
+            source("image_grid", "dom.js", "keys.js", "states.js", "outbox.js"),
             source("inspector", "words.js", "picture.js", "facts.js", "around.js", "inspector.js"),
         ]
     ),
@@ -198,7 +198,13 @@ def facts(analysis: Analysis, row: int, looking: Looking, taste: Taste, ids: tup
         "split": SPLITS[analysis.splits[row]] if len(analysis.split_names) > 1 else "",
         "attributes": [[a.name, a.values[a.codes[row]]] for a in analysis.attributes if a.codes[row] >= 0],
         "concepts": [
-            {"id": concept.id, "name": concept.name, "color": concept.color, "present": tags.get(concept.name)}
+            {
+                "id": concept.id,
+                "name": concept.name,
+                "color": concept.color,
+                "key": concept.shortcut,
+                "present": tags.get(concept.name),
+            }
             for concept in list_concepts(state.workspace(), analysis.dataset_id)
         ],
         **_classes(analysis, row, every=taste.every_class),
@@ -506,18 +512,24 @@ def _tag(analysis: Analysis, event: dict[str, Any]) -> None:
     concepts = {concept.id: concept for concept in list_concepts(state.workspace(), analysis.dataset_id)}
     images, present = event.get("ids"), event.get("present")
     known = isinstance(images, list) and all(map(_is_int, images)) and event.get("concept") in concepts
-    if known and (present is None or isinstance(present, bool)):
-        tag(state.workspace(), analysis, concepts[event["concept"]], analysis.rows_of(images), present)
+    if known and is_said(present):
+        concept, rows = concepts[event["concept"]], analysis.rows_of(images)
+        tag(state.workspace(), analysis, concept, rows, present, author=who.author(), how="inspector")
 
 
 def take_back(analysis: Analysis, kind: str) -> None:
-    """Undo or redo the last tagging of the dataset, as `kind` says, and tell what it was."""
-    action = (undo if kind == "undo" else redo)(state.workspace(), analysis.dataset_id)
-    if action is None:
-        notices.say(f"Nothing to {kind}.", ":material/info:")
-        return
-    verb = "Took back" if kind == "undo" else "Brought back"
-    notices.say(f"{verb}: {plain(action.concept)} on {count(action.images, 'image')}.", f":material/{kind}:")
+    """Undo or redo what this person did last to the tags of the dataset, as `kind` says, and tell what it was."""
+    step = undo if kind == "undo" else redo
+    # somebody who has just given another name still means what was done under the one before
+    for name in who.names():
+        if action := step(state.workspace(), analysis.dataset_id, name):
+            verb = "Took back" if kind == "undo" else "Brought back"
+            sentence = action.sentence[:1].lower() + action.sentence[1:]
+            notes = "".join(f" {plain(note)}" for note in action.notes)
+            notices.say(f"{verb}: {plain(sentence)}.{notes}", f":material/{kind}:")
+            return
+    others = ", though others did something" if kind == "undo" and live.has_others(analysis) else ""
+    notices.say(f"Nothing of yours to {kind}{others}.", ":material/info:")
 
 
 def _changed(file: Path) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from core.concepts.tags import tag_version
 from core.database import TagAction
@@ -112,6 +112,14 @@ def others(workspace: Workspace, dataset_id: str, names: tuple[str, ...]) -> tup
             ).where(TagAction.dataset_id == dataset_id, TagAction.author.not_in(names))
         ).one()
     return tuple(found)
+
+
+def has_others(analysis: Analysis) -> bool:
+    """Whether something stands that somebody of another name did."""
+    theirs = TagAction.author.not_in(who.names())
+    with state.workspace().reading() as session:
+        standing = exists().where(TagAction.dataset_id == analysis.dataset_id, TagAction.undone.is_(None), theirs)
+        return bool(session.scalar(select(standing)))
 
 
 def people(dataset_id: str, names: tuple[str, ...]) -> tuple[str, ...]:

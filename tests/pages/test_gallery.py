@@ -11,11 +11,11 @@ import streamlit as st
 
 from core.activations.directions import Direction, parse_direction
 from core.activations.store import Analysis
-from core.concepts.concept import Concept, create_concept
-from core.concepts.tags import PRESENT, UNTAGGED, tag_states, undo
+from core.concepts.concept import Concept, change_concept, create_concept
+from core.concepts.tags import PRESENT, UNTAGGED, tag, tag_states, undo
 from core.database import TagAction
 from core.workspace import Workspace
-from pages.parts import gallery, inspector, notices
+from pages.parts import gallery, inspector, notices, who
 from pages.parts.gallery import Place, Shown
 from pages.parts.image_grid import GridEvent
 
@@ -26,6 +26,8 @@ BAND = np.arange(100, 180)
 def water(workspace: Workspace, planted: Analysis, monkeypatch: pytest.MonkeyPatch) -> Concept:
     monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
     st.session_state.pop(notices.KEPT, None)
+    st.session_state.pop(who.BROWSER, None)
+    who._browsers.clear()
     return create_concept(workspace, planted.dataset_id, "water")
 
 
@@ -169,7 +171,7 @@ def test_a_direction_at_hand_is_not_made_again(
 
 def actions(workspace: Workspace) -> list[TagAction]:
     with workspace.reading() as session:
-        return list(session.query(TagAction).order_by(TagAction.id))
+        return list(session.query(TagAction).where(TagAction.kind == "tag").order_by(TagAction.id))
 
 
 def test_a_tag_remembers_the_band_that_was_looked_at(workspace: Workspace, planted: Analysis, water: Concept) -> None:
@@ -221,4 +223,44 @@ def test_what_is_taken_back_is_told(planted: Analysis, water: Concept, event: An
     if event == "redo":
         gallery._on_event(planted, shown(), GridEvent("redo"))
     said = [told[0] for told in st.session_state[notices.KEPT]]
-    assert said[-1] == f"{'Took back' if event == 'undo' else 'Brought back'}: water on 80 images."
+    assert said[-1] == f"{'Took back' if event == 'undo' else 'Brought back'}: tagged 80 images with “water”."
+
+
+def test_a_tag_is_signed_with_the_name_of_the_session_and_the_place_on_screen(
+    workspace: Workspace, planted: Analysis, water: Concept
+) -> None:
+    who.rename("Ada")
+    gallery._on_event(planted, shown(how="map"), whole_band(water, "unsure"))
+    [action] = actions(workspace)
+    assert (action.author, action.how, action.state) == ("Ada", "map", "unsure")
+
+
+def test_undo_takes_back_what_is_ones_own_and_nothing_of_others(
+    workspace: Workspace, planted: Analysis, water: Concept
+) -> None:
+    who.rename("Ada")
+    gallery._on_event(planted, shown(), GridEvent("tag", (int(planted.ids[3]),), water.id, True))
+    tag(workspace, planted, water, [7], True, author="Bo")
+    for _ in range(2):
+        gallery._on_event(planted, shown(), GridEvent("undo"))
+    assert np.flatnonzero(tag_states(workspace, planted, water) == PRESENT).tolist() == [7]
+    assert st.session_state[notices.KEPT][-1][0] == "Nothing of yours to undo, though others did something."
+
+
+def test_what_was_tagged_under_the_name_before_is_still_ones_own(
+    workspace: Workspace, planted: Analysis, water: Concept
+) -> None:
+    gallery._on_event(planted, shown(), GridEvent("tag", (int(planted.ids[3]),), water.id, True))
+    who.rename("Ada")
+    gallery._on_event(planted, shown(), GridEvent("undo"))
+    assert (tag_states(workspace, planted, water) == UNTAGGED).all()
+
+
+def test_number_keys_are_those_of_the_concepts(
+    workspace: Workspace, planted: Analysis, water: Concept, drawn: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_concept(workspace, water, shortcut=7, note="more than half of it")
+    given: list[Any] = []
+    monkeypatch.setattr(gallery, "image_grid", lambda key, images, concepts, **rest: given.extend(concepts))
+    gallery.show(planted, np.arange(3), key="grid")
+    assert [(each.shortcut, each.about) for each in given] == [(7, "Confounder. more than half of it")]

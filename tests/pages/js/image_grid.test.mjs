@@ -10,7 +10,9 @@ const {
 const { digitOf, letterOf, zoomOf } = await load("image_grid/keys.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
 const { grouped, rangeText, typedPage, turned, awaitedPage, zoomed, leastColumns, SIZES } = await load("image_grid/paging.js")
-const { countText, refusal, explanation, question } = await load("image_grid/paging.js", "image_grid/toolbar.js")
+const { countText, refusal, explanation, question, pillText, buttonKeys, stateWord, sentences } = await load(
+  ...["paging", "states", "toolbar", "tiles"].map(name => `image_grid/${name}.js`),
+)
 
 const selectionOf = (...ids) => ({ everything: false, ids: new Set(ids) })
 const allBut = (...ids) => ({ everything: true, ids: new Set(ids) })
@@ -280,6 +282,30 @@ test("a tag of everything reaches every image of its own scope but those left ou
   assert.deepEqual(effectiveTags([tag], "mid"), [tag])
   assert.deepEqual(effectiveTags([tag], "top"), [])
   assert.deepEqual(effectiveTags([tag, { kind: "undo" }], "mid"), [])
+})
+
+test("what cannot be told is a state of its own, on chips that wait and in every word", () => {
+  const tag = { kind: "tag", ids: [5], concept: 1, present: "unsure" }
+  assert.deepEqual(chipsAfter([["water", true]], 5, [tag], () => "water"), [["water", "unsure"]])
+  assert.deepEqual([true, false, "unsure", null].map(said => stateWord(said)), ["present", "absent", "unsure", "no tag"])
+  assert.deepEqual(sentences({ title: "a.jpg" }, [["water", "unsure"]]), ["a.jpg", "water: unsure"])
+  assert.equal(countText(NOW, { count: 2, present: "unsure" }), "2 saved as unsure")
+  assert.match(question({ selected: 3, total: 3, within: "in this band", name: "water", present: "unsure" }).text, /“water” unsure\?$/)
+  const now = { ...NOW, concept: { name: "water" }, selected: 2 }
+  assert.match(explanation("unsure", now)[1], /Key U/)
+  assert.equal(refusal("unsure", now), null)
+  assert.match(refusal("unsure", { ...now, selected: 0 }), /Select images first/)
+})
+
+test("a concept says which keys tag with it, or that none does", () => {
+  assert.deepEqual(pillText({ name: "water", about: "Confounder.", key: 3 }), [
+    "water",
+    "Confounder.",
+    "Key 3 tags as present, Shift+3 as absent.",
+  ])
+  assert.match(pillText({ name: "water", about: "", key: null }).at(-1), /no number key/)
+  assert.deepEqual(buttonKeys({ key: 3 }), { present: "3", absent: "⇧ 3", unsure: "U", clear: "0" })
+  assert.equal(buttonKeys(undefined).present, "")
 })
 
 test("an undo that waits takes back the tag that waits before it", () => {

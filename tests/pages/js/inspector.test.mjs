@@ -28,10 +28,12 @@ test("the position counts from the first image, not from the first whose id is h
 })
 
 test("digits tag, with Shift as absent, whatever the keyboard makes of Shift and a digit", () => {
-  assert.deepEqual(key("3", { code: "Digit3" }), { kind: "tag", place: 2, present: true })
-  assert.deepEqual(key("#", { code: "Digit3", shiftKey: true }), { kind: "tag", place: 2, present: false })
+  assert.deepEqual(key("3", { code: "Digit3" }), { kind: "tag", key: 3, present: true })
+  assert.deepEqual(key("#", { code: "Digit3", shiftKey: true }), { kind: "tag", key: 3, present: false })
   assert.deepEqual(key("0", { code: "Digit0" }), { kind: "clear" })
-  assert.deepEqual(key("5", { code: "Numpad5" }), { kind: "tag", place: 4, present: true })
+  assert.deepEqual(key("u"), { kind: "unsure" })
+  assert.equal(key("u", { ctrlKey: true }), null, "the browser shows the page's source")
+  assert.deepEqual(key("5", { code: "Numpad5" }), { kind: "tag", key: 5, present: true })
 })
 
 test("undo and redo go by the usual keys, and browser shortcuts are left alone", () => {
