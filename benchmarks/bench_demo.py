@@ -5,11 +5,11 @@
     python -m benchmarks.bench_demo --data DIR         other data with a known attribute of two values
     python -m benchmarks.bench_demo --models A B C     classifiers that are trained already
 
-A simulated person answers the questions of `suggest_next` from the dataset's own attribute, nothing else; the methods
-never see the attribute, `dfr` excepted. All figures are on test, worst-group accuracy / average in percent. "regained"
-is the share of the way from ERM to oracle DFR in worst-group accuracy, mean over the networks; DFR takes as many images
-of each group as the smallest has, so `mid` with every image tagged, which uses all, can pass it. Wrong answers and
-random images are drawn anew `--draws` times per network, and averaged.
+A simulated person (simulated_person.py) answers the questions of `suggest_next`, all at once, from the dataset's own
+attribute, nothing else; the methods never see the attribute, `dfr` excepted. All figures are on test, worst-group
+accuracy / average in percent. "regained" is the share of the way from ERM to oracle DFR in worst-group accuracy, mean
+over the networks; DFR takes as many images of each group as the smallest has, so `mid` with every image tagged, which
+uses all, can pass it. Wrong answers and random images are drawn anew `--draws` times per network, and averaged.
 """
 
 from __future__ import annotations
@@ -19,40 +19,20 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.simulated_person import Condition, answer
 from core.activations.extraction import analyse
 from core.activations.store import Analysis
 from core.classifiers.classifier import load_classifier
 from core.classifiers.training import train_erm
-from core.concepts.concept import create_concept
-from core.concepts.suggestions import suggest_next
-from core.concepts.tags import tag, tagging_split
 from core.datasets import open_dataset
 from core.errors import NotEnoughTags
 from core.retraining.runs import RunResult, retrain
 from core.synthetic.birds import make_birds
 from core.workspace import Workspace, open_workspace
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One line of the table. demand: what has to be regained, None where nothing is demanded."""
-
-    title: str
-    budget: int
-    wrong: float = 0.0
-    random: bool = False
-    method: str = "mid"
-    demand: float | None = None
-
-    @property
-    def is_drawn(self) -> bool:
-        return self.random or self.wrong > 0
-
 
 CONDITIONS = (
     # what the recipe could reach at most: unlike DFR, it uses every image of the large groups too
@@ -65,22 +45,6 @@ CONDITIONS = (
     Condition("mid, 60 random tags", 60, random=True),
     Condition("mid-tags, 60 tags", 60, method="mid-tags"),
 )
-
-
-def answer(workspace: Workspace, analysis: Analysis, condition: Condition, name: str, rng: np.random.Generator) -> None:
-    """Tag as a person would who knows the attribute, and errs as often as the condition says."""
-    concept = create_concept(workspace, analysis.dataset_id, name)
-    shows = analysis.attributes[0].codes == 1
-    if condition.random:
-        rows = rng.choice(analysis.split_rows(tagging_split(analysis)), condition.budget, replace=False)
-    else:
-        rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=condition.budget)])
-    said = shows[rows]
-    slips = rng.choice(len(rows), round(condition.wrong * len(rows)), replace=False)
-    said[slips] = ~said[slips]
-    for present in (True, False):
-        if (said == present).any():
-            tag(workspace, analysis, concept, rows[said == present], present)
 
 
 def measure(workspace: Workspace, analysis: Analysis, draws: int) -> dict[str, list[tuple[float, float, float]]]:
@@ -100,9 +64,9 @@ def measure(workspace: Workspace, analysis: Analysis, draws: int) -> dict[str, l
     for condition in CONDITIONS:
         for draw in range(draws if condition.is_drawn else 1):
             name = f"{condition.title} {analysis.id} {draw}"
-            answer(workspace, analysis, condition, name, np.random.default_rng(draw))
+            names = answer(workspace, analysis, condition, name, np.random.default_rng(draw))
             try:
-                keep(condition.title, retrain(workspace, analysis, method=condition.method, concepts=(name,)))
+                keep(condition.title, retrain(workspace, analysis, method=condition.method, concepts=names))
             except NotEnoughTags as error:
                 print(f"  {condition.title}, draw {draw}: {error.detail} Counted as ERM.")
                 found.setdefault(condition.title, []).append((*found["ERM"][0][:2], 0.0))

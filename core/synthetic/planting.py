@@ -27,7 +27,7 @@ PER_FOLDER = 500
 
 @dataclass(frozen=True)
 class Plan:
-    """What each image shows; each (n,) int8. labels: class. values: of the confounder. splits: 0 train, 1 val, 2 test."""
+    """What each image shows; each (n,) int8. labels: class. values: confounder. splits: 0 train, 1 val, 2 test."""
 
     labels: np.ndarray
     values: np.ndarray

@@ -1,8 +1,8 @@
 """Simple shapes with a planted confounder: squares, ellipses and hearts that mostly come in a colour of their own.
 
-In train and val nearly every square is red, every ellipse green and every heart blue; in test any shape has any colour.
-Position, size, turn, stretch, shade and background say nothing. The shapes are those of dSprites (Matthey et al. 2017),
-drawn from scratch.
+In train and val nearly every square is red, every ellipse green and every heart blue; in test any shape has any
+colour. Position, size, turn, stretch, paleness and background say nothing. The shapes are those of dSprites (Matthey et
+al. 2017), drawn from scratch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from core.progress import Progress, silent
-from core.synthetic.canvas import Canvas, Color, darker, ellipse_points, varied
+from core.synthetic.canvas import Canvas, Color, ellipse_points, mix, varied
 from core.synthetic.planting import appearing, check, image_name, make_folders, plan_groups, write_table
 
 CLASSES = ("square", "ellipse", "heart")
@@ -22,6 +22,11 @@ COLORS = ("red", "green", "blue")
 COLUMNS = ("img_id", "img_filename", "y", "y_name", "split", "color", "color_name")
 
 _PAINTS: dict[str, Color] = {"red": (196, 78, 72), "green": (84, 158, 88), "blue": (82, 106, 196)}
+# half the side of a shape, as a share of the picture's; how much of its paint is grey; its turn, in radians. Smaller,
+# brighter or freely turned shapes leave a small network no reason to learn any shape: its features hold the colour only
+HALF = (0.24, 0.38)
+PALE = (0.6, 0.9)
+TURN = 0.15
 _EVERY = 100
 
 
@@ -65,20 +70,25 @@ def make_shapes(
 def draw_shape(shape: str, color: str, rng: np.random.Generator, size: int = 32) -> Image.Image:
     """shape: one of `CLASSES`. color: one of `COLORS`. size: pixels. Returns an RGB image, size x size."""
     canvas = Canvas(size)
-    grey = rng.uniform(70, 190)
-    top, bottom = (
-        tuple(round(float(np.clip(grey + shift, 0, 255))) for _ in range(3)) for shift in rng.normal(0, 25, 2)
-    )
-    canvas.gradient(0, 1, [(0.0, (top[0], top[1], top[2])), (1.0, (bottom[0], bottom[1], bottom[2]))])
-    half, stretch, turn = rng.uniform(0.13, 0.26), rng.uniform(0.72, 1.0), rng.uniform(0, 2 * math.pi)
-    x, y = rng.uniform(0.3, 0.7, 2)
+    level = rng.uniform(70, 190)
+    top, bottom = (_grey(level + shift) for shift in rng.normal(0, 25, 2))
+    canvas.gradient(0, 1, [(0.0, top), (1.0, bottom)])
+    half, stretch, turn = rng.uniform(*HALF), rng.uniform(0.8, 1.0), rng.normal(0, TURN)
+    x, y = rng.uniform(0.38, 0.62, 2)
     outline = _outline(shape) * (half, half * stretch)
     turned = outline @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    paint = darker(varied(_PAINTS[color], rng, by=14), rng.uniform(0, 0.35))
-    canvas.polygon(turned + (x, y), paint)
+    # lighter than a dark ground, darker than a light one
+    pale = _grey(level + (60 if level < 130 else -60))
+    paint = mix(varied(_PAINTS[color], rng, by=14), pale, rng.uniform(*PALE))
+    canvas.polygon(turned + np.array([x, y]), paint)
     pixels = np.asarray(canvas.finish(), dtype=np.float64)
-    noisy = pixels + rng.normal(0, 9, pixels.shape)
+    noisy = pixels + rng.normal(0, 6, pixels.shape)
     return Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+
+
+def _grey(level: float) -> Color:
+    value = min(255, max(0, round(level)))
+    return value, value, value
 
 
 def _outline(shape: str) -> np.ndarray:
