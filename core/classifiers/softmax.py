@@ -52,8 +52,11 @@ def standardise(features: np.ndarray) -> Scaling:
     features: (n, d). The little is 1e-3 of the features' typical (root mean square) deviation, so that features in
     other units give the same fit.
     """
-    mean = features.mean(axis=0, dtype=np.float64)
-    deviation = features.std(axis=0, dtype=np.float64)
+    return scaling_of(features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64))
+
+
+def scaling_of(mean: np.ndarray, deviation: np.ndarray) -> Scaling:
+    """`standardise` from the mean and the standard deviation of each feature, (d,) float64 each."""
     typical = float(np.sqrt(np.mean(deviation**2))) or 1.0
     return Scaling(mean, deviation + 1e-3 * typical)
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.classifiers.softmax import Scaling, softmax_regression, standardise
+from core.classifiers.logistic import logistic_regression
+from core.classifiers.softmax import Scaling, standardise
 from core.concepts.concept import Concept, get_concept
-from core.concepts.majority import top_half, usual_values
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states, tagging_split
-from core.errors import NotEnoughTags
+from core.concepts.evidence import check_both_values, design, evidence, ground
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -71,12 +70,14 @@ def fit_probe(
     is for; None means of these.
     """
     scaling = scaling or standardise(features)
-    head = softmax_regression(
-        scaling.apply(features), values.astype(np.int64), cell_weights(labels * 2 + values), classes=2, l2=l2
-    )
-    folded = scaling.fold(head)
-    weight = folded.weight[1].astype(np.float64) - folded.weight[0]
-    return Probe(weight, float(folded.bias[1]) - float(folded.bias[0]))
+    fit = logistic_regression(scaling.apply(features), values, cell_weights(labels * 2 + values), l2=l2)
+    return folded(scaling, fit.weight[:, 0], float(fit.bias[0]))
+
+
+def folded(scaling: Scaling, weight: np.ndarray, bias: float) -> Probe:
+    """A fit on scaled features as a probe of plain ones. weight: (d,)."""
+    plain = weight / scaling.scale
+    return Probe(plain, bias - float(plain @ scaling.mean))
 
 
 def held_out_probabilities(
@@ -148,26 +149,12 @@ def doubtful_tags(
 def concept_probe(workspace: Workspace, analysis: Analysis, concept: Concept) -> Probe:
     """Fit a concept's probe on its tags and the assumed majority, all outside test.
 
-    Raises `NotEnoughTags` unless both values are tagged.
+    The same tags give the same probe in every process. Raises `NotEnoughTags` unless both values are tagged.
     """
-    states = tag_states(workspace, analysis, concept)
-    states[analysis.split_rows("test")] = UNTAGGED
-    split = np.zeros(analysis.n, dtype=bool)
-    split[analysis.split_rows(tagging_split(analysis))] = True
-    rows = np.flatnonzero(split | (states != UNTAGGED))
-    states, labels, held_out = states[rows], analysis.labels[rows], split[rows]
-    for value, word in ((PRESENT, "present"), (ABSENT, "absent")):
-        if not (states == value).any():
-            raise NotEnoughTags(
-                f"No image outside test is tagged {word} for {concept.name}, so nothing can be told apart.",
-                next_step=f"Tag a few images as {word}; “tag next” proposes some.",
-            )
-    top = top_half(analysis.logits[rows], labels, held_out)
-    usual = usual_values(states, labels, top, analysis.classes, concept.name).values[labels]
-    known = np.where(states != UNTAGGED, states, np.where(top & held_out, usual, UNTAGGED))
-    training = np.flatnonzero(known != UNTAGGED)
-    features = np.asarray(analysis.features[rows], dtype=np.float32)
-    return fit_probe(features[training], labels[training], known[training], scaling=standardise(features[held_out]))
+    known = evidence(workspace, analysis, concept)
+    check_both_values(known, concept)
+    fit = logistic_regression(*design(analysis, known, cell_weights(known.cells)), l2=L2)
+    return folded(ground(analysis).scaling, fit.weight[:, 0], float(fit.bias[0]))
 
 
 def concept_direction(workspace: Workspace, analysis: Analysis, name: str) -> tuple[np.ndarray, float]:

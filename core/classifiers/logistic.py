@@ -1,0 +1,231 @@
+"""Two-class softmax regression by Newton's method: fast enough to refit a probe at every tag, several probes at once.
+
+With two classes and nothing to stay close to, the two rows of softmax regression are opposite, -v/2 and v/2, so one row
+of log-odds is all there is to find. For each column of values y and weights w this minimises
+
+    sum_i w_i log(1 + exp(-s_i (x_i v + b))) / sum_i w_i  +  l2/4 |v|^2,        s = 2 y - 1
+
+which is the objective of softmax.py in half the unknowns, and scikit-learn's with C = 2/(l2 n). It is (l2/2)-strongly
+convex in v, so a gradient of length g is at most about g^2/l2 above the minimum.
+
+Newton's equations are solved by conjugate gradients, as exactly as the distance to the minimum deserves (Dembo,
+Eisenstat & Steihaug 1982); directions of the last steps precondition the next ones (Morales & Nocedal 2000); and a step
+is as long as is best. Each product with the Hessian reads the features once: a block of rows goes there and back while
+it is in the processor's cache, and serves all columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.classifiers.softmax import _DOUBLE
+
+# entries of a block that goes there and back at once: it stays in the cache, and OpenBLAS does not wake its threads for
+# it, which would cost more than they bring, and far more on a busy machine
+_BLOCK = 262_144
+# with several columns it wakes them for nearly any size, so that fewer and larger blocks are better
+_BLOCK_OF_SEVERAL = 4_194_304
+# directions that are kept to precondition with
+_KEPT = 24
+# of the gradient, the part that a step may leave at first; later steps leave its square root
+_FORCING = 0.25
+_MOST_STEPS, _MOST_PRODUCTS = 40, 80
+
+
+@dataclass(frozen=True, eq=False)
+class _Direction:
+    """p: (d + 1, K) with the bias below. h: the Hessian times p. rho: (K,) 1 / p.h, 0 where there is nothing to use."""
+
+    p: np.ndarray
+    h: np.ndarray
+    rho: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LogOdds:
+    """K fits. weight: (d, K), bias: (K,): the log-odds of value 1 are x @ weight + bias. gradient: (K,) its length at
+    the solution. passes: how often the features were read."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    gradient: np.ndarray
+    passes: int
+    directions: tuple[_Direction, ...] = ()
+
+
+def logistic_regression(
+    features: np.ndarray | Sequence[np.ndarray],
+    values: np.ndarray,
+    weights: np.ndarray,
+    *,
+    l2: float,
+    after: LogOdds | None = None,
+    tolerance: float = 1e-4,
+) -> LogOdds:
+    """Minimise the objective above for every column.
+
+    features: (n, d) float, scaled by the caller, or several of them that together have n rows. values: (n,) or (n, K)
+    of 0 and 1. weights: (n,) or (n, K) >= 0, each column with some on either value. after: the fit of nearly the same
+    problem to start from; the result depends on it within the tolerance only. tolerance: length of the gradient at the
+    solution. Deterministic.
+    """
+    blocks = [features] if isinstance(features, np.ndarray) else [block for block in features if len(block)]
+    n, d = sum(len(block) for block in blocks), blocks[0].shape[1]
+    precision = np.float64 if n * d <= _DOUBLE else np.float32
+    blocks = [np.ascontiguousarray(block, dtype=precision) for block in blocks]
+    w = np.asarray(weights, dtype=np.float64).reshape(n, -1)
+    w = (w / w.sum(axis=0)).astype(precision)
+    columns = w.shape[1]
+    rows_at_once = max(16, (_BLOCK if columns == 1 else _BLOCK_OF_SEVERAL) // d)
+    sign = np.broadcast_to(2 * np.asarray(values).reshape(n, -1) - 1, (n, columns)).astype(precision)
+    penalty = np.full((d + 1, 1), l2 / 2, dtype=precision)
+    penalty[d] = 0
+    at = np.zeros((d + 1, columns), dtype=precision)
+    directions: list[_Direction] = []
+    if after is not None:
+        at[:d], at[d] = after.weight, after.bias
+        directions = list(after.directions)
+    passes = 0
+
+    def there_and_back(
+        along: np.ndarray, change: Callable[[np.ndarray, slice], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """z = x along, and x^T change(z)."""
+        nonlocal passes
+        passes += 1
+        z = np.empty((n, columns), dtype=precision)
+        back = np.zeros((d + 1, columns), dtype=precision)
+        inner, done = np.ascontiguousarray(along[:d]), 0
+        for block in blocks:
+            for start in range(0, len(block), rows_at_once):
+                x = block[start : start + rows_at_once]
+                rows = slice(done, done + len(x))
+                z[rows] = x @ inner + along[d]
+                changed = change(z[rows], rows)
+                back[:d] += x.T @ changed
+                back[d] += changed.sum(axis=0)
+                done += len(x)
+        return z, back
+
+    length = np.full(columns, np.inf)
+    best, best_length, fruitless = at, length, 0
+    for _ in range(_MOST_STEPS):
+        z, gradient = there_and_back(at, lambda z, rows: -sign[rows] * w[rows] * _sigmoid(-sign[rows] * z))
+        gradient += penalty * at
+        length = _lengths(gradient)
+        fruitless = 0 if length.max() < best_length.max() else fruitless + 1
+        if length.max() < best_length.max():
+            best, best_length = at, length
+        # rounding sets a floor that no step gets below
+        if (length <= tolerance).all() or fruitless == 2:
+            break
+        chance = _sigmoid(z)
+        curvature = w * chance * (1 - chance)
+
+        def hessian(p: np.ndarray, curvature: np.ndarray = curvature) -> tuple[np.ndarray, np.ndarray]:
+            z, back = there_and_back(p, lambda z, rows: curvature[rows] * z)
+            return z, back + penalty * p
+
+        goal = np.maximum(np.minimum(_FORCING, np.sqrt(length)) * length, tolerance / 2)
+        step, moved, new = _solve(hessian, np.negative(gradient), goal, directions)
+        directions = [*directions, *new][-_KEPT:]
+        at = at + step * _step_length(z, moved, sign, w, l2 / 2, at[:d], step[:d]).astype(precision)
+    return LogOdds(
+        best[:d].astype(np.float64), best[d].astype(np.float64), best_length, passes, tuple(directions[-_KEPT:])
+    )
+
+
+def _solve(
+    hessian: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    target: np.ndarray,
+    goal: np.ndarray,
+    directions: Sequence[_Direction],
+) -> tuple[np.ndarray, np.ndarray, list[_Direction]]:
+    """Conjugate gradients for hessian step = target until what is left is shorter than goal: the step, x times it, and
+    the directions that were gone."""
+    step, left = np.zeros_like(target), target.copy()
+    moved: np.ndarray | float = 0.0
+    new: list[_Direction] = []
+    turned = _precondition(left, directions)
+    p, size = turned, _dot(left, turned)
+    for _ in range(_MOST_PRODUCTS):
+        along, h = hessian(p)
+        bend = _dot(p, h)
+        usable = (bend > 0) & (size > 0)
+        pace = np.where(usable, size / np.where(usable, bend, 1), 0).astype(p.dtype)
+        step += pace * p
+        moved = moved + pace * along
+        left -= pace * h
+        new.append(_Direction(p, h, np.where(usable, 1 / np.where(usable, bend, 1), 0).astype(p.dtype)))
+        if (~usable | (_lengths(left) <= goal)).all():
+            break
+        turned = _precondition(left, directions)
+        before, size = size, _dot(left, turned)
+        p = turned + np.where(usable, size / np.where(usable, before, 1), 0).astype(p.dtype) * p
+    return step, np.asarray(moved), new
+
+
+def _precondition(vector: np.ndarray, directions: Sequence[_Direction]) -> np.ndarray:
+    """About the inverse Hessian times a vector, from products with the Hessian so far (the two loops of L-BFGS)."""
+    if not directions:
+        return vector.copy()
+    result, shares = vector.copy(), []
+    for one in reversed(directions):
+        share = one.rho * (one.p * result).sum(axis=0)
+        result -= share * one.h
+        shares.append(share)
+    last = directions[-1]
+    steep = (last.rho * (last.h * last.h).sum(axis=0)).astype(vector.dtype)
+    result /= np.where(steep > 0, steep, 1)
+    for one, share in zip(directions, reversed(shares), strict=True):
+        result += (share - one.rho * (one.h * result).sum(axis=0)) * one.p
+    return result
+
+
+def _step_length(
+    z: np.ndarray,
+    moved: np.ndarray,
+    sign: np.ndarray,
+    w: np.ndarray,
+    penalty: float,
+    weight: np.ndarray,
+    step: np.ndarray,
+) -> np.ndarray:
+    """How far to go along a step, per column: where the objective stops falling, within a tenth of its first slope."""
+    lean, square = penalty * _dot(weight, step), penalty * _dot(step, step)
+    low, high, t = np.zeros(z.shape[1]), np.full(z.shape[1], np.inf), np.ones(z.shape[1])
+
+    def slope(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chance = _sigmoid(z + t.astype(z.dtype) * moved)
+        first = (w * (chance - (sign > 0)) * moved).sum(axis=0, dtype=np.float64) + lean + t * square
+        second = (w * chance * (1 - chance) * moved * moved).sum(axis=0, dtype=np.float64) + square
+        return first, second
+
+    start, _ = slope(low)
+    for _ in range(12):
+        first, second = slope(t)
+        # nothing is left to gain where the step is rounding
+        if (np.abs(first) <= 0.1 * np.abs(start)).all() or (start >= 0).all():
+            break
+        low, high = np.where(first < 0, t, low), np.where(first >= 0, t, high)
+        newton = t - first / np.where(second > 0, second, 1)
+        inside = (newton > low) & (newton < np.minimum(high, 4 * np.maximum(t, low)))
+        middle = np.where(np.isinf(high), 2 * t, (low + np.where(np.isinf(high), low, high)) / 2)
+        t = np.where(np.abs(first) <= 0.1 * np.abs(start), t, np.where(inside, newton, middle))
+    return t
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(axis=0, dtype=np.float64)
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    return np.sqrt(_dot(vectors, vectors))
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    # beyond 80 a float32 exponential overflows, and nothing changes any more
+    return 1 / (1 + np.exp(-np.clip(z, -80, 80)))

@@ -1,0 +1,227 @@
+"""What a probe learns from: the tagged images and the assumed majority, and their features, ready to fit on.
+
+What does not depend on tags is worked out once per analysis and kept (`Ground`): the scaling, the top halves and their
+standardised features. A tag more then costs one row of features, whatever the number of images.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.classifiers.softmax import Scaling, scaling_of
+from core.concepts.concept import Concept
+from core.concepts.labels import label_verdicts
+from core.concepts.majority import top_half, usual_values
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tagging_split
+from core.errors import NotEnoughTags
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+# Assumed images that are used, and tagged ones: of more, small cells give all and large ones the same number each. Cells
+# weigh the same anyway, so what is lost is precision where there is plenty (figures: benchmarks/bench_probe.py).
+MOST = 10_000
+# images the scaling is taken from: the mean of as many is within a hundredth of a standard deviation
+_SCALED = 20_000
+# entries of features that are gathered at once
+_BLOCK = 262_144
+# analyses whose ground is kept: at most 80 MB each for 2,048 features
+_GROUNDS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What all probes of an analysis stand on. pool: (m,) int64 rows that may be tagged for curation. scaling: over
+    them. top: (n,) bool, the top half of each class by its own logit. rows: (a,) int64, increasing: the pool's top
+    halves, at most `MOST`. features: (a, d) float32, standardised."""
+
+    pool: np.ndarray
+    scaling: Scaling
+    top: np.ndarray
+    rows: np.ndarray
+    features: np.ndarray
+    # what it was made of: arrays are compared by identity, and must not be freed while they are
+    made_of: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """rows: (t,) int64, increasing. values: (t,) of 0 and 1. labels: (t,), corrected where a person did. tagged: (t,)
+    bool, False for the assumed majority. usual: (k,) int8, see `usual_values`. warnings: one sentence each."""
+
+    rows: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray
+    tagged: np.ndarray
+    usual: np.ndarray
+    warnings: tuple[str, ...]
+
+    @property
+    def cells(self) -> np.ndarray:
+        """Class x value of each image: (t,) int64."""
+        return self.labels * 2 + self.values
+
+    def count(self, value: int) -> int:
+        """Tags of one value."""
+        return int((self.tagged & (self.values == value)).sum())
+
+
+_grounds: OrderedDict[Hashable, Ground] = OrderedDict()
+_lock = Lock()
+
+
+def ground(analysis: Analysis) -> Ground:
+    """The ground of an analysis, made when first asked for. Two threads that ask at once wait for one."""
+    made_of = (analysis.features, analysis.logits, analysis.labels, analysis.splits)
+    key = tuple(map(id, made_of))
+    with _lock:
+        found = _grounds.get(key)
+        if found is None:
+            found = _ground(analysis, made_of)
+            _grounds[key] = found
+            while len(_grounds) > _GROUNDS:
+                _grounds.popitem(last=False)
+        _grounds.move_to_end(key)
+        return found
+
+
+def _ground(analysis: Analysis, made_of: tuple[np.ndarray, ...]) -> Ground:
+    pool = analysis.split_rows(tagging_split(analysis))
+    held_out = np.zeros(analysis.n, dtype=bool)
+    held_out[pool] = True
+    labels = np.asarray(analysis.labels)
+    top = top_half(np.asarray(analysis.logits), labels, held_out)
+    candidates = np.flatnonzero(top & held_out)
+    rows = candidates[spread_evenly(labels[candidates], MOST)]
+    scaling = _scaling(analysis.features, pool)
+    return Ground(pool, scaling, top, rows, scaled(analysis.features, rows, scaling), made_of)
+
+
+def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evidence:
+    """The tags of a concept outside test, and the assumed majority of the pool.
+
+    Images whose label was judged wrong are left out, or count in the class a person gave them; neither they nor images
+    somebody was unsure about are assumed to show what is usual.
+    """
+    base = ground(analysis)
+    states = answers(workspace, analysis, concept)
+    verdicts = label_verdicts(workspace, analysis)
+    states[analysis.split_rows("test")] = UNTAGGED
+    usable = ~verdicts.excluded
+    tagged = (states >= 0) & usable
+    usual = usual_values(
+        np.where(tagged, states, UNTAGGED).astype(np.int8), verdicts.labels, base.top, analysis.classes, concept.name
+    )
+    assumable = np.zeros(analysis.n, dtype=bool)
+    assumable[base.rows] = True
+    assumable &= usable & (states == UNTAGGED) & (verdicts.labels == analysis.labels)
+    assumable &= usual.values[verdicts.labels] != UNTAGGED
+    said = np.flatnonzero(tagged)
+    if len(said) > MOST:
+        said = said[spread_evenly(verdicts.labels[said] * 2 + states[said], MOST)]
+    rows = np.union1d(said, np.flatnonzero(assumable))
+    labels = verdicts.labels[rows]
+    values = np.where(tagged[rows], states[rows], usual.values[labels]).astype(np.int64)
+    return Evidence(rows, values, labels, tagged[rows], usual.values, usual.warnings)
+
+
+def design(analysis: Analysis, known: Evidence, weights: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Evidence as `logistic_regression` takes it: features, values (r,), weights (r,) or (r, K).
+
+    The ground's features are used where they lie; those of images that are no evidence weigh nothing. weights: (t,) or
+    (t, K).
+    """
+    base = ground(analysis)
+    place = np.searchsorted(base.rows, known.rows)
+    there = place < len(base.rows)
+    there[there] = base.rows[place[there]] == known.rows[there]
+    values = np.zeros(len(base.rows), dtype=np.int64)
+    shares = np.zeros((len(base.rows), *weights.shape[1:]))
+    values[place[there]], shares[place[there]] = known.values[there], weights[there]
+    return (
+        [base.features, scaled(analysis.features, known.rows[~there], base.scaling)],
+        np.concatenate([values, known.values[~there]]),
+        np.concatenate([shares, weights[~there]]),
+    )
+
+
+def check_both_values(found: Evidence, concept: Concept) -> None:
+    """Raise `NotEnoughTags` unless images are tagged present and others absent."""
+    for value, word in ((PRESENT, "present"), (ABSENT, "absent")):
+        if not found.count(value):
+            raise NotEnoughTags(
+                f"No image outside test is tagged {word} for {concept.name}, so nothing can be told apart.",
+                next_step=f"Tag a few images as {word}; “tag next” proposes some.",
+            )
+
+
+def spread_evenly(cells: np.ndarray, most: int) -> np.ndarray:
+    """At most about `most` positions (p,) int64, increasing: small cells whole, large ones in equal numbers, taken
+    evenly from their first to their last. cells: (m,) int."""
+    _, position, sizes = np.unique(cells, return_inverse=True, return_counts=True)
+    if len(cells) <= most:
+        return np.arange(len(cells))
+    share, left, open_cells = 0, most, len(sizes)
+    for size in np.sort(sizes):
+        share = left // open_cells
+        if size > share:
+            break
+        left, open_cells = left - int(size), open_cells - 1
+    chosen = []
+    for cell, size in enumerate(sizes):
+        members = np.flatnonzero(position == cell)
+        kept = min(int(size), max(share, 1))
+        chosen.append(members[((np.arange(kept) + 0.5) * size / kept).astype(np.int64)])
+    return np.sort(np.concatenate(chosen))
+
+
+def scaled(features: np.ndarray, rows: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Standardised features of some rows, (r, d) float32, read a block at a time."""
+    result = np.empty((len(rows), features.shape[1]), dtype=np.float32)
+    mean, scale = scaling.mean.astype(np.float32), scaling.scale.astype(np.float32)
+    for part, block in _blocks(features, rows):
+        np.subtract(block, mean, out=result[part])
+        result[part] /= scale
+    return result
+
+
+def log_odds(features: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarray | float) -> np.ndarray:
+    """features @ weight + bias of some rows, read a block at a time: (r,) float64, or (r, K) for weight (d, K)."""
+    single = weight.astype(np.float32)
+    result = np.empty((len(rows), *weight.shape[1:]))
+    for part, block in _blocks(features, rows):
+        result[part] = block @ single + np.asarray(bias, dtype=np.float32)
+    return result
+
+
+def _scaling(features: np.ndarray, rows: np.ndarray) -> Scaling:
+    """`standardise` of some rows, of `_SCALED` evenly spaced ones where there are more."""
+    if len(rows) > _SCALED:
+        rows = rows[np.linspace(0, len(rows) - 1, _SCALED).astype(np.int64)]
+    # sums are taken around a value that is near, or they would swallow the deviation of a feature far from 0
+    near = np.asarray(features[rows[: max(1, min(len(rows), 64))]], dtype=np.float32).mean(axis=0)
+    total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+    for _, block in _blocks(features, rows):
+        away = np.subtract(block, near, dtype=np.float32)
+        total += np.ones(len(away), dtype=np.float32) @ away
+        squares += np.einsum("ij,ij->j", away, away)
+    mean = total / max(len(rows), 1)
+    variance = np.maximum(squares / max(len(rows), 1) - mean**2, 0)
+    return scaling_of(mean + near, np.sqrt(variance))
+
+
+def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    size = max(16, _BLOCK // features.shape[1])
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        first, last = int(chosen[0]), int(chosen[-1])
+        # neighbours are read where they lie
+        together = last - first == len(chosen) - 1 and bool((np.diff(chosen) == 1).all())
+        yield slice(start, start + len(chosen)), features[first : last + 1] if together else features[chosen]
