@@ -93,7 +93,7 @@ function createCards(parentElement, store) {
     setText(part("question"), questionOf(data.concept.name))
     root.style.setProperty("--concept", data.concept.color)
     stage.setAttribute("aria-label", id === null ? "No image" : `${questionOf(data.concept.name)} ${card()?.why ?? ""}`)
-    setText(part("why"), card()?.why ?? "")
+    drawWhy()
     part("waiting").hidden = id !== null
     setText(part("waiting"), outbox.waiting.length ? "Looking for the next images …" : data.empty)
     drawPictures()
@@ -102,6 +102,8 @@ function createCards(parentElement, store) {
     drawOpinion()
     for (const name of ["skip", "open"]) setOff(root.querySelector(`[data-action=${name}]`), id === null)
   }
+
+  const drawWhy = () => setText(part("why"), [card()?.why, store.pictures.of(current())?.note].filter(Boolean).join(" "))
 
   /** The picture in full where it is decoded, else the thumbnail at the same place. */
   function drawPictures() {
@@ -117,6 +119,7 @@ function createCards(parentElement, store) {
     if (shown) shown.classList.toggle("tiny", Math.max(shown.naturalWidth, shown.naturalHeight) <= 48)
     stage.dataset.image = id ?? ""
     stage.dataset.painted = shown ? "large" : thumbnail ? "small" : "none"
+    drawWhy()
     drawFilm()
   }
 
@@ -154,7 +157,8 @@ function createCards(parentElement, store) {
   function drawOthers(id) {
     const holder = part("others")
     const others = data.concepts.filter(one => one.id !== data.concept.id)
-    holder.hidden = !others.length || id === null
+    holder.hidden = !others.length
+    root.classList.toggle("several", others.length > 0)
     const wanted = JSON.stringify(others)
     if (holder.dataset.shown !== wanted) {
       holder.dataset.shown = wanted
@@ -162,6 +166,7 @@ function createCards(parentElement, store) {
     }
     for (const button of holder.children) {
       const mark = id === null ? "" : markOf(said(id, Number(button.dataset.concept)))
+      setOff(button, id === null)
       button.dataset.state = mark
       button.setAttribute("aria-pressed", String(mark === "yes"))
       const name = conceptOf(Number(button.dataset.concept))?.name ?? ""

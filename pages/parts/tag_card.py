@@ -31,6 +31,7 @@ from pages.parts.words import plain
 if TYPE_CHECKING:
     from core.activations.store import Analysis
     from core.concepts.suggestions import Suggestion
+    from core.concepts.tags import UndoneAction
 
 log = logging.getLogger(__name__)
 
@@ -263,16 +264,16 @@ def take_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:
         return
     workspace = state.workspace()
     before = answers(workspace, analysis, concept)
-    action = undo(workspace, analysis.dataset_id, who.author())
+    action = _step(undo, analysis)
     if action is None:
-        notices.say("Nothing to undo.", ":material/info:")
+        notices.say("Nothing of yours to undo.", ":material/info:")
         return
     if last is not None and action.id == last.action:
         deck.took_back()
         return
     # it was done elsewhere, so the trail is no longer what happened last; what is open again is asked about next
     deck.trail.clear()
-    notices.say(f"Took back: {plain(action.sentence)}.", ":material/undo:")
+    notices.say(f"Took back: {_told(action)}", ":material/undo:")
     now = answers(workspace, analysis, concept)
     open_again = np.flatnonzero((before != UNTAGGED) & (now == UNTAGGED))
     if len(open_again) <= MOST_BACK:
@@ -283,9 +284,9 @@ def bring_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:
     """Redo this person's last undone action."""
     workspace = state.workspace()
     before = answers(workspace, analysis, concept)
-    action = redo(workspace, analysis.dataset_id, who.author())
+    action = _step(redo, analysis)
     if action is None:
-        notices.say("Nothing to redo.", ":material/info:")
+        notices.say("Nothing of yours to redo.", ":material/info:")
         return
     now = answers(workspace, analysis, concept)
     answered = [int(image) for image in analysis.ids[np.flatnonzero((before == UNTAGGED) & (now != UNTAGGED))]]
@@ -294,7 +295,18 @@ def bring_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:
         said: Said = _said(int(now[analysis.rows_of(answered)[0]]))
         deck.note(Step("tag", answered[0], concept.id, None, said, True, action.id))
     else:
-        notices.say(f"Brought back: {plain(action.sentence)}.", ":material/redo:")
+        notices.say(f"Brought back: {_told(action)}", ":material/redo:")
+
+
+def _step(step: Callable[..., UndoneAction | None], analysis: Analysis) -> UndoneAction | None:
+    """Somebody who has just given another name still means what was done under the one before."""
+    taken = (step(state.workspace(), analysis.dataset_id, name) for name in who.names())
+    return next((action for action in taken if action is not None), None)
+
+
+def _told(action: UndoneAction) -> str:
+    sentence = action.sentence[:1].lower() + action.sentence[1:]
+    return f"{plain(sentence)}." + "".join(f" {plain(note)}" for note in action.notes)
 
 
 def _said(state_: int) -> Said:

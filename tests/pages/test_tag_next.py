@@ -1,4 +1,4 @@
-"""Tag next: the usual look is asked about first, a batch stays until it is answered, and the next one follows."""
+"""Tag next in batches: the usual look first, a batch stays until it is answered, and the next one follows."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
 def test_without_a_concept_one_can_be_made(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     app = visit("tag_next")
     assert "make a concept" in texts(app)
+    assert "Look at the bands" in [link.proto.label for link in app.get("page_link")]
     name = next(box for box in app.text_input if box.label == "What do you see?")
     name.set_value("water background")
     next(button for button in app.button if button.label == "Create").click().run()
     assert not app.exception
     assert get_concept(workspace, planted.dataset_id, "water background")
-    assert "0 of about 60 tags" in app.get("progress")[0].proto.text
+    assert "First name what you suspect" not in texts(app)
 
 
 def test_the_usual_look_comes_first_and_from_val(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     create_concept(workspace, planted.dataset_id, "water")
-    app = visit("tag_next")
+    app = visit("tag_next", mode="grid")
     assert "Confirm the usual look" in texts(app)
     ids = [image["id"] for image in _grid(app)["images"]]
     rows = planted.rows_of(ids)
@@ -49,7 +50,7 @@ def test_the_usual_look_comes_first_and_from_val(visit: Visit, planted: Analysis
 
 def test_a_batch_stays_while_it_is_being_answered(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     concept = create_concept(workspace, planted.dataset_id, "water")
-    app = visit("tag_next")
+    app = visit("tag_next", mode="grid")
     before = [image["id"] for image in _grid(app)["images"]]
     tag(workspace, planted, concept, planted.rows_of(before[:3]), True)
     app.run()
@@ -59,7 +60,7 @@ def test_a_batch_stays_while_it_is_being_answered(visit: Visit, planted: Analysi
 
 def test_when_all_are_answered_the_next_batch_comes(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     concept = create_concept(workspace, planted.dataset_id, "water")
-    app = visit("tag_next")
+    app = visit("tag_next", mode="grid")
     before = {image["id"] for image in _grid(app)["images"]}
     tag(workspace, planted, concept, planted.rows_of(sorted(before)), True)
     app.run()
@@ -71,7 +72,7 @@ def test_when_all_are_answered_the_next_batch_comes(visit: Visit, planted: Analy
 
 def test_what_is_skipped_is_not_asked_again(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     create_concept(workspace, planted.dataset_id, "water")
-    app = visit("tag_next")
+    app = visit("tag_next", mode="grid")
     before = {image["id"] for image in _grid(app)["images"]}
     next(button for button in app.button if button.label == "Skip the rest").click().run()
     assert not {image["id"] for image in _grid(app)["images"]} & before
