@@ -14,8 +14,8 @@ from core.activations.store import Analysis, open_analysis
 from core.commands.output import Answer, ProgressLine, percent, table
 from core.concepts.associations import ConceptSummary, by_band, summarise
 from core.concepts.concept import get_concept
-from core.concepts.suggestions import suggest_next, tagging_split
 from core.concepts.exchange import import_csv
+from core.concepts.suggestions import suggest_next, tagging_split
 from core.concepts.tags import tag_states
 from core.settings import DEFAULTS
 from core.workspace import Workspace, open_workspace

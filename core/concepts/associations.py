@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from core.datasets.dataset import Attribute
 
 # 97.5% quantile of the normal distribution
-_Z = 1.959964
+Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def _lift(a: int, b: int, c: int, d: int) -> tuple[float | None, float | None, f
     half = 0.5 if 0 in (a, b, c, d) else 0.0
     yes, no, other_yes, other_no = a + half, b + half, c + half, d + half
     ratio = (yes / (yes + no)) / (other_yes / (other_yes + other_no))
-    error = _Z * math.sqrt(1 / yes - 1 / (yes + no) + 1 / other_yes - 1 / (other_yes + other_no))
+    error = Z * math.sqrt(1 / yes - 1 / (yes + no) + 1 / other_yes - 1 / (other_yes + other_no))
     low, high = (
         scaled / (weight * scaled + 1 - weight) for scaled in (ratio * math.exp(-error), ratio * math.exp(error))
     )
@@ -297,5 +297,5 @@ def _odds_ratio(a: int, b: int, c: int, d: int) -> tuple[float | None, float | N
         return None, None, None
     yes, no, other_yes, other_no = a + 0.5, b + 0.5, c + 0.5, d + 0.5
     ratio = yes * other_no / (no * other_yes)
-    error = _Z * math.sqrt(1 / yes + 1 / no + 1 / other_yes + 1 / other_no)
+    error = Z * math.sqrt(1 / yes + 1 / no + 1 / other_yes + 1 / other_no)
     return ratio, ratio * math.exp(-error), ratio * math.exp(error)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.concepts.concept import ROLES, clean_name, concept_key
 from core.concepts.tags import rows_of_images
 from core.errors import BadRequest
+from core.migration import SHORTCUTS
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -63,7 +64,8 @@ class Statement:
 
 @dataclass(frozen=True)
 class PaletteEntry:
-    """A concept as files carry it. attribute: (name, value) of the metadata column it was adopted from."""
+    """A concept as files carry it; None where a file does not say. shortcut: 1 to 9, 0 for none. attribute: the
+    dataset's column that it follows and the value that means present."""
 
     name: str
     color: str | None = None
@@ -79,7 +81,7 @@ class LabelStatement:
 
     row: int
     image: str
-    label: str | None
+    label: str
     verdict: str
     new_label: str | None
     origin: Origin
@@ -235,8 +237,7 @@ def _entry(cells: Any) -> PaletteEntry:
     """What a palette entry says that can be used; raises `BadRequest` where even its name cannot."""
     if not isinstance(cells, Mapping) or not isinstance(cells.get("concept"), str):
         raise BadRequest("it has no name.", next_step="Give it one.")
-    color, role, note = cells.get("color"), cells.get("role"), cells.get("note")
-    shortcut, attribute = cells.get("shortcut"), cells.get("attribute")
+    color, role, note, attribute = (cells.get(name) for name in ("color", "role", "note", "attribute"))
     column: tuple[str, str] | None = None
     if isinstance(attribute, Sequence) and len(attribute) == 2 and all(isinstance(part, str) for part in attribute):
         column = (attribute[0], attribute[1])
@@ -245,11 +246,16 @@ def _entry(cells: Any) -> PaletteEntry:
         color=color if isinstance(color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", color) else None,
         role=role if role in ROLES else None,
         note=_text(note) if isinstance(note, str) and len(note) <= LONGEST_TEXT else None,
-        shortcut=shortcut
-        if isinstance(shortcut, int) and not isinstance(shortcut, bool) and 1 <= shortcut <= 9
-        else None,
+        shortcut=_key(cells),
         attribute=column,
     )
+
+
+def _key(cells: Mapping[str, Any]) -> int | None:
+    key = cells.get("shortcut")
+    if "shortcut" in cells and key is None:
+        return 0
+    return key if isinstance(key, int) and not isinstance(key, bool) and 1 <= key <= SHORTCUTS else None
 
 
 def _verdicts(verdicts: Sequence[Any], analysis: Analysis, checking: _Checking) -> list[LabelStatement]:
@@ -273,9 +279,11 @@ def _verdicts(verdicts: Sequence[Any], analysis: Analysis, checking: _Checking) 
             checking.rejected.append(Rejected(number, f"Verdict {number} of the file: {problem}"))
         else:
             assert isinstance(image, str)
-            found[image] = LabelStatement(
-                number, image, cells.get("label"), cells["verdict"], cells.get("new_label"), _origin(cells, checking)
-            )
+            label, verdict = analysis.classes[analysis.labels[row]], cells["verdict"]
+            # an image that is to have the class it has is right, as when a person says so
+            better = None if cells.get("new_label") == label or verdict == "right" else cells.get("new_label")
+            verdict = "right" if cells.get("new_label") == label else verdict
+            found[image] = LabelStatement(number, image, label, verdict, better, _origin(cells, checking))
     return list(found.values())
 
 

@@ -1,9 +1,10 @@
 """Tags as FiftyOne's own image classification format, several labels per image.
 
-Read by FiftyOne's importer `FiftyOneImageClassificationDatasetImporter` (tried with fiftyone 1.22.1), either from a
-folder that Midband wrote, which holds `labels.json` and a list of where the images lie, `data.json`:
+Read by FiftyOne's importer `FiftyOneImageClassificationDatasetImporter` (tried: fiftyone 1.22.1, importer and exporter),
+from a folder that Midband wrote, which holds `labels.json` and a list of where the images lie, `data.json`:
 
-    fo.Dataset.from_dir(dataset_dir=FOLDER, dataset_type=fo.types.FiftyOneImageClassificationDataset)
+    fo.Dataset.from_dir(dataset_dir=FOLDER, data_path="data.json",
+                        dataset_type=fo.types.FiftyOneImageClassificationDataset)
 
 or from `labels.json` alone, with `data_path=` the dataset's root and `labels_path=` the file.
 
@@ -15,7 +16,8 @@ That importer knows images by their path without the extension; where two of the
 else, their absolute path is given. A label is a concept's name where it was seen; "NAME (absent)" and "NAME (unsure)"
 where somebody said so, for FiftyOne has no word for either, and the attributes say it plainly. It ignores `midband`,
 which carries the palette and the verdicts. Of files that FiftyOne itself wrote, every label is read as a concept that
-is present, whether as a name or as a place in `classes`, one per image or several.
+is present, whether as a name or as a place in `classes`, one per image or several; "NAME (absent)" and "NAME (unsure)"
+as what they say.
 """
 
 from __future__ import annotations
@@ -100,6 +102,9 @@ def _cells(image: str, entry: Any, classes: list[Any]) -> dict[str, Any]:
         return {**attributes, "image": attributes.get("image", image), "present": attributes["answer"]}
     if isinstance(entry, int) and not isinstance(entry, bool) and 0 <= entry < len(classes):
         entry = classes[entry]
+    for answer in ("absent", "unsure"):
+        if isinstance(entry, str) and entry.endswith(f" ({answer})"):
+            return {"image": image, "concept": entry.removesuffix(f" ({answer})"), "present": answer}
     return {"image": image, "concept": entry, "present": True}
 
 

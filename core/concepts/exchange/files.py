@@ -129,7 +129,7 @@ def load_tags(
 ) -> Imported:
     """`import_tags` of bytes, such as an upload. name: what the file is called."""
     contents = _parse(analysis, content, name, format)
-    return applying.apply(workspace, analysis, contents, author=author, how=name_of(name))
+    return applying.apply(workspace, analysis, contents, author=author, name=name_of(name))
 
 
 def export_csv(workspace: Workspace, analysis: Analysis, path: Path | str) -> int:
@@ -155,8 +155,11 @@ def _parse(analysis: Analysis, content: bytes, name: str, format: str | None) ->
     if chosen in ("json", "fiftyone"):
         value = json_file.parse(content, name)
         # the format that was asked for counts; without one, what the file holds
-        ours = chosen == "fiftyone" if format is not None else fiftyone.is_ours(value)
-        return checked(fiftyone.raw_of(value, name, analysis) if ours else json_file.raw_of(value, name), analysis)
+        if format is None:
+            chosen = "fiftyone" if fiftyone.is_ours(value) else "json" if json_file.is_ours(value) else chosen
+        if chosen == "fiftyone":
+            return checked(fiftyone.raw_of(value, name, analysis), analysis)
+        return checked(json_file.raw_of(value, name), analysis)
     return checked({"csv": csv_table.read, "parquet": parquet.read}[chosen](content, name), analysis)
 
 

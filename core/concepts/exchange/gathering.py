@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core.concepts.concept import list_concepts
-from core.concepts.exchange.contents import Answer, Contents, Origin, PaletteEntry, Statement
+from core.concepts.exchange.contents import Answer, Contents, LabelStatement, Origin, PaletteEntry, Statement
 from core.concepts.exchange.origin import origins
-from core.database import ConceptRecord, StandingTag, TagAction, TagRecord
+from core.database import ConceptRecord, LabelVerdict, StandingTag, TagAction, TagRecord
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -54,17 +55,52 @@ def gather(workspace: Workspace, analysis: Analysis) -> Contents:
             Statement(number, image, concept, _SAID[state], _origin(kept.get(tag), *of_action))
             for number, (tag, image, state, concept, *of_action) in enumerate(session.execute(query), start=1)
         )
+        judged = origins(session, "label")
+        verdicts = tuple(
+            LabelStatement(
+                number,
+                image,
+                found.label,
+                found.verdict,
+                found.new_label,
+                _origin(judged.get(found.id), action.author, action.source, action.how, action.created),
+            )
+            for number, (image, (found, action)) in enumerate(
+                sorted(standing_verdicts(session, analysis.dataset_id).items()), start=1
+            )
+        )
     palette = tuple(
         PaletteEntry(one.name, one.color, one.role, one.note, one.shortcut, one.attribute)
         for one in list_concepts(workspace, analysis.dataset_id)
     )
-    return Contents(statements, palette, ())
+    return Contents(statements, palette, verdicts)
 
 
-def _origin(kept: Origin | None, author: str, source: str, how: str, time: datetime, *band: Any) -> Origin:
+def standing_verdicts(session: Session, dataset_id: str) -> dict[str, tuple[LabelVerdict, TagAction]]:
+    """The verdict that holds for each image, without those taken back."""
+    query = (
+        select(LabelVerdict, TagAction)
+        .join(TagAction, TagAction.id == LabelVerdict.action_id)
+        .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
+        .order_by(LabelVerdict.id)
+    )
+    newest = {found.image: (found, action) for found, action in session.execute(query)}
+    return {image: found for image, found in newest.items() if found[0].verdict != "cleared"}
+
+
+def _origin(
+    kept: Origin | None,
+    author: str,
+    source: str,
+    how: str,
+    time: datetime,
+    direction: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Origin:
     """What is exported: what a file said where the statement came from one, else what its action says."""
     if kept is None:
-        return Origin(author, source, how or None, time, *band)
+        return Origin(author, source, how or None, time, direction or None, low, high)
     return Origin(
         kept.author or author,
         kept.source or source,

@@ -4,7 +4,8 @@
      "concepts": [{"concept", "color", "role", "note", "shortcut", "attribute": [name, value] or null}],
      "tags": [{"image", "concept", "present": true, false or "unsure", "author", "source", "how", "time", "direction",
                "low", "high"}],
-     "verdicts": [{"image", "label", "verdict": "wrong" or "right", "new_label", "author", "time"}]}
+     "verdicts": [{"image", "label", "verdict": "wrong" or "right", "new_label", "author", "source", "how",
+                   "time"}]}
 
 Times are UTC in ISO 8601. Only `tags` with image, concept and present have to be there; a list of such tags alone is
 read as well.
@@ -52,6 +53,11 @@ def read(content: bytes, name: str) -> Raw:
     return raw_of(parse(content, name), name)
 
 
+def is_ours(value: Any) -> bool:
+    """Whether a parsed JSON value says that it is such a file."""
+    return isinstance(value, dict) and "tags" in value
+
+
 def raw_of(value: Any, name: str) -> Raw:
     """The cells of a JSON value that was parsed already."""
     if isinstance(value, list):
@@ -91,13 +97,14 @@ def palette_entry(entry: PaletteEntry) -> dict[str, Any]:
         "color": entry.color,
         "role": entry.role,
         "note": entry.note,
-        "shortcut": entry.shortcut,
+        "shortcut": entry.shortcut or None,
         "attribute": None if entry.attribute is None else list(entry.attribute),
     }
 
 
 def verdict(one: LabelStatement) -> dict[str, Any]:
-    origin = {name: value for name, value in origin_cells(one.origin).items() if name in ("author", "source", "time")}
+    kept = ("author", "source", "how", "time")
+    origin = {name: value for name, value in origin_cells(one.origin).items() if name in kept}
     return {"image": one.image, "label": one.label, "verdict": one.verdict, "new_label": one.new_label, **origin}
 
 

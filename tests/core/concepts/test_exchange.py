@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.concepts.concept import create_concept, list_concepts
-from core.concepts.exchange import export_csv, import_csv
+from core.concepts.concept import create_concept, delete_concept, list_concepts
+from core.concepts.exchange import export_csv, import_csv, load_tags, preview_tags
+from core.concepts.labels import label_verdicts
 from core.concepts.tags import tag, tag_states, undo
 from core.errors import BadRequest, PathNotFound
 from core.workspace import Workspace
@@ -72,8 +74,8 @@ def test_what_was_exported_is_imported_exactly(workspace: Workspace, analysis: A
     assert export_csv(workspace, analysis, file) == 10
     for cells in file.read_text(encoding="utf-8").splitlines()[1:]:
         assert cells[0] not in "=+-@", "a spreadsheet would run this"
-    for _ in names:
-        undo(workspace, analysis.dataset_id)
+    while undo(workspace, analysis.dataset_id):
+        pass
     imported = import_csv(workspace, analysis, file)
     assert (imported.added, imported.rejected) == (10, ())
     after = {c.name: tag_states(workspace, analysis, c).tolist() for c in list_concepts(workspace, analysis.dataset_id)}
@@ -85,6 +87,65 @@ def test_cleared_tags_are_not_exported(workspace: Workspace, analysis: Any, tmp_
     tag(workspace, analysis, water, [0, 1], True)
     tag(workspace, analysis, water, [0], None)
     assert export_csv(workspace, analysis, tmp_path / "out.csv") == 1
+
+
+def test_the_same_file_again_is_nothing_new(workspace: Workspace, analysis: Any, tmp_path: Path) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text("image,concept,present\nimages/000000.png,water,1\nimages/000001.png,snow,unsure\n")
+    first = import_csv(workspace, analysis, table)
+    again = import_csv(workspace, analysis, table)
+    assert (first.added, first.made, first.nothing_new) == (2, ("water", "snow"), False)
+    assert (again.added, again.unchanged, again.made, again.action, again.nothing_new) == (0, 2, (), None, True)
+    assert undo(workspace, analysis.dataset_id).sentence == "Imported 2 tags and 2 concepts from “tags.csv”"
+    assert undo(workspace, analysis.dataset_id) is None
+
+
+def test_the_file_wins_and_undo_brings_the_answer_back(workspace: Workspace, analysis: Any, tmp_path: Path) -> None:
+    water = create_concept(workspace, analysis.dataset_id, "water", color="#123456", note="mine")
+    tag(workspace, analysis, water, [0, 1], True)
+    content = b"image,concept,present\nimages/000000.png,WATER,0\nimages/000001.png,water,1\n"
+    seen = preview_tags(workspace, analysis, content, "tags.csv")
+    assert (seen.added, seen.changed, seen.unchanged) == (1, 1, 1)
+    assert [one.to_dict()["new"] for one in seen.details] == [False]
+    assert tag_states(workspace, analysis, water)[0] == 1, "a preview writes nothing"
+    done = load_tags(workspace, analysis, content, "tags.csv", author="Ada")
+    assert (done.added, done.changed, done.concepts) == (1, 1, ("water",))
+    assert tag_states(workspace, analysis, water)[:2].tolist() == [0, 1]
+    assert list_concepts(workspace, analysis.dataset_id) == (water,)
+    undo(workspace, analysis.dataset_id, "Ada")
+    assert tag_states(workspace, analysis, water)[:2].tolist() == [1, 1]
+
+
+def test_one_undo_takes_concepts_tags_and_verdicts_back(workspace: Workspace, analysis: Any) -> None:
+    create_concept(workspace, analysis.dataset_id, "old")
+    content = json.dumps(
+        {
+            "concepts": [{"concept": "reeds", "shortcut": 5}, {"concept": "empty"}],
+            "tags": [{"image": "images/000002.png", "concept": "reeds", "present": True}],
+            "verdicts": [{"image": "images/000003.png", "verdict": "wrong"}],
+        }
+    ).encode()
+    done = load_tags(workspace, analysis, content, "mine.json")
+    assert (done.added, done.made, done.verdicts) == (1, ("reeds", "empty"), 1)
+    assert [one.name for one in list_concepts(workspace, analysis.dataset_id)] == ["old", "reeds", "empty"]
+    assert label_verdicts(workspace, analysis).excluded.tolist() == [False] * 3 + [True] + [False] * 2
+    undone = undo(workspace, analysis.dataset_id)
+    assert undone.sentence == "Imported 1 tag, 2 concepts and 1 verdict on labels from “mine.json”"
+    assert [one.name for one in list_concepts(workspace, analysis.dataset_id)] == ["old"]
+    assert not label_verdicts(workspace, analysis).judged.any()
+    again = load_tags(workspace, analysis, content, "mine.json")
+    assert (again.added, again.made, again.verdicts) == (1, ("reeds", "empty"), 1)
+    assert list_concepts(workspace, analysis.dataset_id)[1].shortcut == 5
+
+
+def test_a_deleted_concept_comes_back_with_its_tags(workspace: Workspace, analysis: Any) -> None:
+    water = create_concept(workspace, analysis.dataset_id, "water")
+    tag(workspace, analysis, water, [0], True)
+    delete_concept(workspace, water)
+    content = b"image,concept,present\nimages/000000.png,water,1\nimages/000001.png,water,0\n"
+    done = load_tags(workspace, analysis, content, "tags.csv")
+    assert (done.added, done.unchanged, done.made) == (1, 1, ("water",))
+    assert tag_states(workspace, analysis, water)[:2].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"picture,concept\na,b\n", b"image,concept,present\n\xff\xfe,\x00,1\n"])
