@@ -118,13 +118,13 @@ class MapPoints:
 
 def pca_map(analysis: Analysis) -> np.ndarray:
     """(n, 2) float32 along the two leading principal components; kept in `map/`. NaN for features not finite."""
-    return _pca_points(analysis).xy
+    return pca_points(analysis).xy
 
 
 def map_points(analysis: Analysis, settings: MapSettings = USUAL) -> MapPoints:
     """The UMAP with these settings where a job has made it, else the principal components. Raises `BadRequest` for
     fewer than three images."""
-    return read_umap(analysis, settings) or _pca_points(analysis)
+    return read_umap(analysis, settings) or pca_points(analysis)
 
 
 def read_umap(analysis: Analysis, settings: MapSettings = USUAL) -> MapPoints | None:
@@ -189,7 +189,8 @@ def inside_polygon(xy: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 # --- principal components --------------------------------------------------------------------------------------------
 
 
-def _pca_points(analysis: Analysis) -> MapPoints:
+def pca_points(analysis: Analysis) -> MapPoints:
+    """`pca_map` with what there is to say about it. Raises `BadRequest` for fewer than three images."""
     _require_images(analysis.n)
     if (made := _read(analysis, "pca", "pca")) is not None:
         return made

@@ -1,0 +1,73 @@
+// What somebody drew around points: plain functions over corners [x0, y0, x1, y1, ...].
+
+/** Corners far enough apart to matter, at most `most` of them: a hand moves in more points than its curve needs. */
+export function simplified(corners, least, most = 400) {
+  let apart = least
+  for (;;) {
+    const kept = thinned(corners, apart)
+    if (kept.length / 2 <= most) return kept
+    apart *= 1.5
+  }
+}
+
+function thinned(corners, apart) {
+  const kept = corners.slice(0, 2)
+  for (let i = 2; i < corners.length; i += 2) {
+    if (Math.hypot(corners[i] - kept.at(-2), corners[i + 1] - kept.at(-1)) >= apart) kept.push(corners[i], corners[i + 1])
+  }
+  return kept
+}
+
+/** The corners of a box between two opposite ones. */
+export function boxCorners(x0, y0, x1, y1) {
+  return [x0, y0, x1, y0, x1, y1, x0, y1]
+}
+
+/**
+ * How often the corners go around a point; not 0 is inside. The same rule as in Python: half-open edges, so that a
+ * point on the line between two areas is in one of them.
+ */
+export function winding(corners, x, y) {
+  let around = 0
+  const last = corners.length
+  for (let i = 0; i < last; i += 2) {
+    const [y0, y1] = [corners[i + 1], corners[(i + 3) % last]]
+    if (y0 <= y === y1 <= y) continue
+    const [x0, x1] = [corners[i], corners[(i + 2) % last]]
+    if (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0))) around += y1 > y0 ? 1 : -1
+  }
+  return around
+}
+
+/** Positions of the points inside; allowed(i) says whether a point may be taken at all. */
+export function inside(corners, xs, ys, allowed) {
+  if (corners.length < 6) return []
+  let [left, right, bottom, top] = [Infinity, -Infinity, Infinity, -Infinity]
+  for (let i = 0; i < corners.length; i += 2) {
+    left = Math.min(left, corners[i])
+    right = Math.max(right, corners[i])
+    bottom = Math.min(bottom, corners[i + 1])
+    top = Math.max(top, corners[i + 1])
+  }
+  const found = []
+  for (let i = 0; i < xs.length; i += 1) {
+    const [x, y] = [xs[i], ys[i]]
+    if (x >= left && x <= right && y >= bottom && y <= top && allowed(i) && winding(corners, x, y) !== 0) found.push(i)
+  }
+  return found
+}
+
+/** What the modifier keys make of a new area: it replaces what was selected, adds to it or takes away from it. */
+export function modeOf({ shiftKey, altKey }) {
+  if (altKey) return "remove"
+  return shiftKey ? "add" : "replace"
+}
+
+/** Mark points as selected: marks' bit 1, changed in place. */
+export function marked(marks, positions, mode) {
+  if (mode === "replace") for (let i = 0; i < marks.length; i += 1) marks[i] &= ~1
+  for (const i of positions) {
+    if (mode === "remove") marks[i] &= ~1
+    else marks[i] |= 1
+  }
+}

@@ -1,0 +1,86 @@
+"""What a handful of chosen images have in common, compared with all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.activations.facets import facet_specs, parse_facet
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+# a difference in shares below this is not worth a sentence
+TELLING = 0.1
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A value that is commoner among the chosen images. share: among them, overall: among all images, both fractions
+    of those whose value is known."""
+
+    title: str
+    value: str
+    share: float
+    overall: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """count: images chosen. wrong, wrong_overall: shares the model gets wrong among them and among all. traits: what
+    sets them apart most, of each facet at most one value, the largest difference first."""
+
+    count: int
+    wrong: float
+    wrong_overall: float
+    traits: tuple[Trait, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "count": self.count,
+            "wrong": self.wrong,
+            "wrong_overall": self.wrong_overall,
+            "traits": [vars(trait) for trait in self.traits],
+        }
+
+    def sentence(self) -> str:
+        """For a person: "96% waterbird (of all images 24%), 80% place: land (52%). The model is wrong on 61% (6%)."."""
+        parts = [
+            f"{_percent(trait.share)} {trait.value if trait.title == 'class' else f'{trait.title}: {trait.value}'} "
+            f"({'of all images ' if place == 0 else ''}{_percent(trait.overall)})"
+            for place, trait in enumerate(self.traits)
+        ]
+        told = f"{', '.join(parts)}. " if parts else ""
+        of_all = "" if parts else "of all images "
+        return f"{told}The model is wrong on {_percent(self.wrong)} ({of_all}{_percent(self.wrong_overall)})."
+
+
+def describe(analysis: Analysis, rows: np.ndarray, most: int = 2) -> Selection:
+    """rows: (m,) int, m > 0. most: traits at most; class and known attributes are looked at."""
+    right = analysis.predicted == analysis.labels
+    traits = []
+    for spec, _ in facet_specs(analysis):
+        if spec != "class" and not spec.startswith("attribute:"):
+            continue
+        facet = parse_facet(spec, analysis)
+        among, everywhere = _shares(facet.codes[rows], len(facet.values)), _shares(facet.codes, len(facet.values))
+        if among is None or everywhere is None:
+            continue
+        best = int(np.argmax(among - everywhere))
+        if among[best] - everywhere[best] >= TELLING:
+            traits.append(Trait(facet.title, facet.values[best], float(among[best]), float(everywhere[best])))
+    traits.sort(key=lambda trait: trait.overall - trait.share)
+    return Selection(len(rows), float(1 - right[rows].mean()), float(1 - right.mean()), tuple(traits[:most]))
+
+
+def _shares(codes: np.ndarray, values: int) -> np.ndarray | None:
+    """(values,) fractions of the codes that are known; None where none is."""
+    known = codes[codes >= 0]
+    return np.bincount(known, minlength=values) / len(known) if len(known) else None
+
+
+def _percent(fraction: float) -> str:
+    # nearly all must not read as all, nor next to nothing as nothing
+    return f"{100 * fraction:.1f}%" if 0 < fraction < 0.01 or 0.99 < fraction < 1 else f"{100 * fraction:.0f}%"
