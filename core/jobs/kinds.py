@@ -8,6 +8,7 @@
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
 | `retrain` | `analysis`, `method`, `concepts`, `seed`, `run` | `run` |
 | `export` | `run`, `out` | `files` |
+| `embed` | `analysis` | `images` |
 | `map` | `analysis`, `neighbours`?, `min_dist`? | `analysis`, `images`, `laid_out` |
 """
 
@@ -179,6 +180,13 @@ def _map(workspace: Workspace, request: dict[str, Any], progress: Progress) -> d
     return {"analysis": analysis.id, "images": analysis.n, "laid_out": made.laid_out}
 
 
+def _embed(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.activations.store import open_analysis
+    from core.concepts.text_search import embed
+
+    return {"images": embed(workspace, open_analysis(workspace, request["analysis"]), progress=progress)}
+
+
 _TRAINING = ("arch", "epochs", "seed", "image_size")
 
 KINDS: dict[str, Kind] = {
@@ -200,5 +208,6 @@ KINDS: dict[str, Kind] = {
         depends=_tags_now,
     ),
     "export": Kind(_export, required=("run", "out"), paths=("out",)),
+    "embed": Kind(_embed, required=("analysis",), resumes=True),
     "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist")),
 }
