@@ -23,6 +23,7 @@ from core.concepts.tags import tag_version
 from core.database import TagAction
 from pages.parts import live_route, rooms, state, who
 from pages.parts.component_source import source
+from pages.parts.words import count
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 KEY = "live"
 TOKEN = "live_token"
 # seconds after its last question at which a session counts as gone; a hidden tab does not ask
-GONE = 10.0
+GONE = 5.0
 # seconds after which it is forgotten; when it comes back its page is run once more
 FORGOTTEN = 600.0
 
@@ -55,6 +56,7 @@ class Session:
 
     workspace: Workspace
     analysis: Analysis
+    browser: who.Browser
     names: tuple[str, ...]
     version: int
     others: tuple[Any, ...]
@@ -82,7 +84,8 @@ def drawn(analysis: Analysis) -> None:
     if known and (known.analysis, known.names, known.version) == (analysis, names, version):
         known.seen = time.monotonic()
         return
-    fresh = Session(workspace, analysis, names, version, others(workspace, analysis.dataset_id, names))
+    fingerprint = others(workspace, analysis.dataset_id, names)
+    fresh = Session(workspace, analysis, who.browser(), names, version, fingerprint)
     with _lock:
         _sessions[token] = fresh
         for old in [key for key, each in _sessions.items() if time.monotonic() - each.seen > FORGOTTEN]:
@@ -94,7 +97,7 @@ def ask(token: str) -> dict[str, Any] | None:
     session = _sessions.get(token)
     if session is None:
         return None
-    session.seen = time.monotonic()
+    session.seen = session.browser.seen = time.monotonic()
     version = tag_version(session.workspace, session.analysis.dataset_id)
     return {"news": _is_news(token, session, version), "note": _note(session, version)}
 
@@ -160,7 +163,20 @@ def _note(session: Session, version: int) -> str:
 
 
 def _sentence(session: Session, name: str) -> str:
-    return f"{who.isolated(name)} is here too."
+    """Ada tagged 12 images; you agree on 9 of 10."""
+    # few sessions ever need it: others start without
+    from core.concepts.agreement import agreements
+    from core.concepts.history import authors
+
+    shown, dataset = who.isolated(name), session.analysis.dataset_id
+    tags = next((each.tags for each in authors(session.workspace, dataset) if each.name == name), 0)
+    if not tags:
+        return f"{shown} is here too."
+    me = session.names[0]
+    pairs = agreements(session.workspace, session.analysis)
+    both = next((pair for pair in pairs if {pair.first, pair.second} == {me, name}), None)
+    agreed = f"; you agree on {both.same:,} of {both.both:,}" if both else ""
+    return f"{shown} is here, tagged {count(tags, 'image')}{agreed}."
 
 
 @st.fragment

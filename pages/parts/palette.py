@@ -1,21 +1,330 @@
-"""The Concepts page."""
+"""The Concepts page, one fragment: the palette of concepts, and the ways to look at what was said with them."""
 
 from __future__ import annotations
 
+import html
+from functools import lru_cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pages.parts import theme
+import numpy as np
+import streamlit as st
+
+from core.concepts.concept import (
+    LONGEST_NAME,
+    Concept,
+    change_concept,
+    delete_concept,
+    merge_concepts,
+)
+from core.concepts.tags import ABSENT, PRESENT, UNSURE, answers, tag_version
+from pages.parts import concept_tools, inspector, live, notices, problem, rooms, state, theme, who
+from pages.parts.component_source import source
+from pages.parts.words import interval, percent, plain, short
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from core.activations.store import Analysis
 
-LEAD = "What you named in the images, how it goes with the classes and the errors, and who said what."
+LOOK = "concepts_look"
+OPENED = "palette_opened"
+PALETTE, ASSOCIATIONS, HISTORY, PEOPLE, FILES = "palette", "associations", "history", "people", "files"
+LOOKS = {
+    PALETTE: "Palette",
+    ASSOCIATIONS: "Associations",
+    HISTORY: "History",
+    PEOPLE: "People",
+    FILES: "Files",
+}
+LEADS = {
+    PALETTE: "What you named in the images. Every change is one step to undo, and no tag is ever lost.",
+    ASSOCIATIONS: "What goes with the model's errors, and with the classes: concepts you tagged, and known columns.",
+    HISTORY: "Who did what, when, and from which band. Nothing is overwritten: go back as far as you like.",
+    PEOPLE: "Who tagged, how far they agree, and the images they see differently.",
+    FILES: "Take the tags with you, or bring those made elsewhere. What comes in is shown before it is taken.",
+}
+TERMS = {
+    "agreement": (
+        "How often a probe fitted on some of the tags gives the answer of the others, which it has not seen: the mean "
+        "over present and absent, so that 50% is guessing. In brackets the 95% interval."
+    ),
+    "undo": "Takes back what you did last, here or while tagging: key Z. What others did stays.",
+    "merge": "All that was said of one is said of the other too. Where both have an answer, the one kept holds.",
+}
+MERGE, DELETE = "Merge into …", "Delete"
 
 
 def heading() -> None:
     """What stands above an invitation to begin."""
-    theme.heading("Concepts", LEAD)
+    theme.heading("Concepts", LEADS[PALETTE])
 
 
+@st.fragment
+@problem.guarded
 def show(analysis: Analysis) -> None:
-    heading()
+    look = _current(analysis)
+    st.html(f"<style>:root {{ --cx-wrong: {theme.wrong_color()}; }}\n{source('concepts', 'concepts.css')}</style>")
+    live.drawn(analysis)
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="concepts-head"
+    ):
+        st.title("Concepts", anchor=False, width="content")
+        st.session_state["concepts_pick"] = look
+        st.segmented_control(
+            "Show",
+            list(LOOKS),
+            key="concepts_pick",
+            format_func=LOOKS.get,
+            required=True,
+            label_visibility="collapsed",
+            on_change=lambda: st.session_state.update({LOOK: st.session_state["concepts_pick"]}),
+        )
+    with st.container(key="lead"):
+        st.markdown(LEADS[look])
+    if look == PALETTE:
+        _palette(analysis)
+    else:
+        # each is imported when somebody looks
+        import_module(f"pages.parts.{_MODULES[look]}").show(analysis)
+    state.write_link({"analysis": analysis.id, "look": look})
+
+
+_MODULES = {
+    ASSOCIATIONS: "associations_view",
+    HISTORY: "history_view",
+    PEOPLE: "people_view",
+    FILES: "tag_files",
+}
+
+
+def _current(analysis: Analysis) -> str:
+    """What is looked at; from the address when that is new (a link, the back button)."""
+    asked = state.view_link()
+    if asked.get("look") in LOOKS and asked.get("analysis", analysis.id) == analysis.id:
+        st.session_state[LOOK] = asked["look"]
+    return st.session_state.setdefault(LOOK, PALETTE)
+
+
+# --- the palette -----------------------------------------------------------------------------------------------------
+
+
+def _palette(analysis: Analysis) -> None:
+    concepts = concept_tools.concepts(analysis)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        concept_tools.create(analysis, "palette", prominent=not concepts)
+        undo_buttons(analysis)
+    if not concepts:
+        with st.container(border=True, key="card-empty"):
+            st.markdown(
+                "**No concept yet.** Look at the bands: what sits in the middle that does not belong to the class? "
+                "Name it here. Columns that the dataset has can be adopted under **Associations**."
+            )
+            rooms.link("bands", "Look at the bands")
+    counted = _counted(analysis, concepts, tag_version(state.workspace(), analysis.dataset_id))
+    slots = []
+    for concept in concepts:
+        with st.container(border=True, key=f"card-concept-{concept.id}", gap="xxsmall"):
+            st.html(_about(concept, counted[concept.id]))
+            slots.append(st.empty())
+            _links(analysis, concept, alone=len(concepts) == 1)
+    _open_dialog(analysis)
+    # what takes computing comes last: the list can be used meanwhile
+    for concept, slot in zip(concepts, slots, strict=True):
+        _agreement(analysis, concept, slot)
+
+
+def undo_buttons(analysis: Analysis) -> None:
+    """Undo and redo of what this person did, with the keys the grid has."""
+    with st.container(horizontal=True, gap="small", width="content"):
+        for kind, key in (("undo", "z"), ("redo", "y")):
+            st.button(
+                kind.capitalize(),
+                icon=f":material/{kind}:",
+                type="tertiary",
+                shortcut=key,
+                help=TERMS["undo"] if kind == "undo" else "Brings back what you undid last: key Y.",
+                on_click=problem.kept(partial(inspector.take_back, analysis, kind)),
+                key=f"concepts-{kind}",
+            )
+
+
+def name_html(name: str) -> str:
+    return f'<bdi dir="auto">{html.escape(name)}</bdi>'
+
+
+def swatch_html(color: str) -> str:
+    return f'<span class="swatch" style="background:{html.escape(color)}" aria-hidden="true"></span>'
+
+
+def _about(concept: Concept, counted: tuple[int, int, int]) -> str:
+    present, absent, unsure = counted
+    key = f'<kbd title="Number key">{concept.shortcut}</kbd>' if concept.shortcut else ""
+    role = concept_tools.ROLE_NAMES[concept.role]
+    parts = [f"{present:,} present", f"{absent:,} absent", *([f"{unsure:,} unsure"] if unsure else [])]
+    if concept.attribute is not None:
+        column, value = map(name_html, concept.attribute)
+        parts.append(f"follows the column {column} = {value}")
+    note = f'<p class="note" dir="auto">{html.escape(concept.note)}</p>' if concept.note else ""
+    return (
+        f'<div class="cx"><div class="title">{swatch_html(concept.color)}'
+        f'<span class="name" dir="auto">{html.escape(concept.name)}</span>{key}<span class="muted">{role}</span></div>'
+        f'<p class="counts muted">{" · ".join(parts)}</p>{note}</div>'
+    )
+
+
+def _links(analysis: Analysis, concept: Concept, *, alone: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"concept-links-{concept.id}"):
+        for label, icon, room, query, purpose in (
+            ("Tag next", "sell", "tag_next", {"look": "queue"}, "Answer the images that say most about it."),
+            ("Review guesses", "fact_check", "tag_next", {"look": "review"}, "What your tags suggest for the rest."),
+            (
+                "Along its direction",
+                "bar_chart",
+                "bands",
+                {"direction": f"concept:{concept.name}"},
+                "All images from least to most like it.",
+            ),
+        ):
+            key = f"concept-go-{icon}-{concept.id}"
+            if st.button(label, icon=f":material/{icon}:", type="tertiary", help=purpose, key=key):
+                st.session_state[concept_tools.CHOSEN] = concept.id
+                named = {"concept": str(concept.id)} if room == "tag_next" else {}
+                rooms.go(room, analysis=analysis.id, **query, **named)
+        st.button(
+            "Edit",
+            icon=":material/edit:",
+            type="tertiary",
+            help="Name, colour, number key, role and note.",
+            key=f"concept-edit-{concept.id}",
+            on_click=_ask,
+            args=("edit", concept.id),
+        )
+        key = f"concept-more-{concept.id}"
+        st.menu_button(
+            "More",
+            [DELETE] if alone else [MERGE, DELETE],
+            type="tertiary",
+            key=key,
+            on_click=problem.kept(partial(_more, analysis, concept, key)),
+        )
+
+
+def _agreement(analysis: Analysis, concept: Concept, slot: DeltaGenerator) -> None:
+    from core.concepts.enough import readiness
+
+    told = readiness(state.workspace(), analysis, concept)
+    if told.share is None:
+        slot.caption(plain(". ".join(part.rstrip(".") for part in (told.sentence, told.next_step) if part)))
+        return
+    slot.caption(
+        f"A probe agrees with held-out tags {percent(told.share)} ({interval(told.low, told.high)}).",
+        help=TERMS["agreement"],
+    )
+
+
+@lru_cache(maxsize=8)
+def _counted(analysis: Analysis, concepts: tuple[Concept, ...], version: int) -> dict[int, tuple[int, int, int]]:
+    """concept id -> images present, absent, unsure. version: of the tags."""
+    found = {}
+    for concept in concepts:
+        said = answers(state.workspace(), analysis, concept)
+        found[concept.id] = tuple(int(np.count_nonzero(said == code)) for code in (PRESENT, ABSENT, UNSURE))
+    return found  # type: ignore[return-value]
+
+
+# --- changing it -----------------------------------------------------------------------------------------------------
+
+
+def _ask(what: str, concept: int) -> None:
+    st.session_state[OPENED] = (what, concept)
+
+
+def _more(analysis: Analysis, concept: Concept, key: str) -> None:
+    choice = st.session_state.get(key)
+    if choice == MERGE:
+        _ask("merge", concept.id)
+    elif choice == DELETE:
+        delete_concept(state.workspace(), concept, author=who.author())
+        notices.say(
+            f"Deleted {plain(short(concept.name))}. Its tags are kept: **Undo** (key Z) brings both back.",
+            ":material/delete:",
+        )
+
+
+def _open_dialog(analysis: Analysis) -> None:
+    what, asked = st.session_state.pop(OPENED, ("", 0))
+    concepts = {concept.id: concept for concept in concept_tools.concepts(analysis)}
+    if asked not in concepts:
+        return
+    title = {"edit": "Edit concept", "merge": "Merge"}[what]
+    st.dialog(title, on_dismiss="rerun")({"edit": _edit, "merge": _merge}[what])(analysis, concepts[asked])
+
+
+def _edit(analysis: Analysis, concept: Concept) -> None:
+    others = [each for each in concept_tools.concepts(analysis) if each.id != concept.id]
+    holders = {each.shortcut: each.name for each in others if each.shortcut}
+    with st.form(f"concept-edit-{concept.id}-form", border=False, enter_to_submit=True):
+        name = st.text_input("Name", value=concept.name, max_chars=LONGEST_NAME)
+        roles = list(concept_tools.ROLES)
+        role = st.selectbox(
+            "What it is to the class",
+            roles,
+            index=roles.index(concept.role),
+            format_func=concept_tools.ROLES.get,
+            help=concept_tools.HELP["role"],
+        )
+        left, right = st.columns([1, 3])
+        color = left.color_picker("Colour", value=concept.color)
+        key = right.selectbox(
+            "Number key",
+            range(10),
+            index=concept.shortcut or 0,
+            format_func=lambda number: (
+                f"{concept_tools.key_title(number)} (in exchange with {short(holders[number], 24)})"
+                if number in holders
+                else concept_tools.key_title(number)
+            ),
+            help=concept_tools.HELP["key"],
+        )
+        note = st.text_area(
+            "Note", value=concept.note, max_chars=concept_tools.LONGEST_NOTE, help=concept_tools.HELP["note"]
+        )
+        saved = st.form_submit_button("Save", type="primary")
+    if saved:
+        with problem.shown():
+            changed = change_concept(
+                state.workspace(),
+                concept,
+                name=name,
+                color=color,
+                role=role,
+                note=note.strip(),
+                shortcut=key,
+                author=who.author(),
+            )
+            if changed != concept:
+                notices.say(f"Saved {plain(short(changed.name))}. **Undo** (key Z) takes it back.", ":material/check:")
+            st.rerun()
+
+
+def _merge(analysis: Analysis, concept: Concept) -> None:
+    others = {each.id: each for each in concept_tools.concepts(analysis) if each.id != concept.id}
+    st.markdown(f"All that was said of **{plain(short(concept.name))}** is said of the other one, too.")
+    kept = st.selectbox(
+        "Merge into",
+        list(others),
+        format_func=lambda each: others[each].name,
+        help=TERMS["merge"],
+        key=f"concept-merge-{concept.id}",
+    )
+    st.caption("Where both have an answer, that of the one kept holds. One step to undo.")
+    if st.button("Merge", type="primary", icon=":material/merge:"):
+        with problem.shown():
+            merged = merge_concepts(state.workspace(), others[kept], concept, author=who.author())
+            st.session_state[concept_tools.CHOSEN] = merged.id
+            notices.say(
+                f"Merged {plain(short(concept.name))} into {plain(short(merged.name))}. **Undo** (key Z) parts them.",
+                ":material/merge:",
+            )
+            st.rerun()

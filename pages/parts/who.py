@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+import time
 import unicodedata
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,8 @@ COMMAND_LINE = "local"
 FORMER = 3
 # browsers a server remembers by more than their cookie
 MOST = 1000
+# seconds after which a name that was given, and that nobody tagged under, may be given to somebody else
+UNUSED = 60.0
 
 _GIVEN = re.compile(r"Person (\d+)")
 _TURNS = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -45,11 +48,16 @@ _lock = threading.RLock()
 
 @dataclass
 class Browser:
-    """A browser and the name its sessions tag under. former: names it had before, the latest first."""
+    """A browser and the name its sessions tag under.
+
+    name: "" until one is needed. former: names it had before, the latest first. seen: of `time.monotonic`, when one of
+    its pages was last looked at.
+    """
 
     id: str
     name: str
     former: list[str] = field(default_factory=list)
+    seen: float = field(default_factory=time.monotonic)
 
 
 def author() -> str:
@@ -70,14 +78,18 @@ def browser() -> Browser:
         identity = st.session_state.get(BROWSER)
         if identity not in known:
             me = _from_cookie(st.context.cookies.get(COOKIE, "")) or Browser(secrets.token_hex(8), "")
-            me = known.setdefault(me.id, me)
-            others = {other.name for other in known.values() if other.id != me.id}
-            if not me.name or (_GIVEN.fullmatch(me.name) and me.name in others):
-                me.name = _free_name(others)
+            # a browser that kept a name nobody had used may find it given away
+            if _GIVEN.fullmatch(me.name) and me.id not in known and me.name in _held(known):
+                me.name = ""
             identity = st.session_state[BROWSER] = me.id
+            known.setdefault(me.id, me)
             for old in list(known)[:-MOST]:
                 del known[old]
-        return known[identity]
+        me = known[identity]
+        me.seen = time.monotonic()
+        if not me.name:
+            me.name = _free_name(known)
+        return me
 
 
 def rename(name: str) -> str:
@@ -168,9 +180,20 @@ def _rename(before: str) -> None:
         notices.say(f"You tag as {shown(name)} now.", ":material/person:")
 
 
-def _free_name(others: set[str]) -> str:
-    taken = others | _authors()
-    return next(name for number in range(1, len(taken) + 2) if (name := f"Person {number}") not in taken)
+def _free_name(known: dict[str, Browser]) -> str:
+    """The first "Person N" that nobody tagged under and nobody goes by now."""
+    taken = _held(known) | _authors()
+    name = next(name for number in range(1, len(taken) + 2) if (name := f"Person {number}") not in taken)
+    for other in known.values():
+        if other.name == name:
+            other.name = ""
+    return name
+
+
+def _held(known: dict[str, Browser]) -> set[str]:
+    """Names of the browsers that are here; one that somebody chose stays theirs."""
+    now = time.monotonic()
+    return {each.name for each in known.values() if now - each.seen < UNUSED or not _GIVEN.fullmatch(each.name)}
 
 
 def _authors() -> set[str]:
