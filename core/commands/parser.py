@@ -19,6 +19,8 @@ DIRECTIONS = (
     "logit:CLASS, margin:CLASS, probability:CLASS, difference:A-B, neuron:INDEX, pc:INDEX, concept:NAME or vector:NAME"
 )
 FILTER = "only images for which this holds, such as 'class=A,B;correctness=wrong'"
+# `core.concepts.exchange.FORMATS`, which would be imported for every command
+TAG_FORMATS = ("csv", "json", "parquet", "fiftyone")
 MID_RULE = "how the mid band is proposed: %(choices)s (%(default)s)"
 
 
@@ -58,7 +60,7 @@ def make_parser() -> Parser:
         prog="python -m core",
         description="Midband without a browser: see what an image classifier confuses in the middle of its "
         "activation range, name it, retrain the last layer, compare, export.",
-        epilog="The loop: train, analyse, bands, sample, suggest, tag, concepts, retrain, compare, export. "
+        epilog="The loop: train, analyse, bands, sample, suggest, tag, concepts, explain, retrain, compare, export. "
         "`demo` makes a workspace to try it on.",
         parents=[common],
         allow_abbrev=False,
@@ -166,10 +168,28 @@ def make_parser() -> Parser:
     suggest.add_argument("--budget", type=_positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
     suggest.add_argument("--concept", metavar="NAME", help="skip images tagged with it already, and use those tags")
 
-    tag = verb("tag", "Import tags from a table with the columns image, concept, present (1 or 0)")
-    tag.add_argument("--csv", required=True, type=Path, metavar="FILE", help="new concepts in it are made")
+    tag = verb("tag", "Import tags from a file: a table with the columns image, concept, present, or what `tags` wrote")
+    source = tag.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--csv", type=Path, metavar="FILE", help="a table; present: 1, 0 or unsure. New concepts are made"
+    )
+    source.add_argument("--file", type=Path, metavar="FILE", help="of any format: csv, json, parquet, or FiftyOne's")
+    tag.add_argument("--format", choices=TAG_FORMATS, help="the format of --file (by its name and content)")
+    tag.add_argument("--author", default="local", metavar="NAME", help="whose action it is (%(default)s)")
+    tag.add_argument("--preview", action="store_true", help="say what would be taken, and write nothing")
 
-    verb("concepts", "List concepts, their tags, and how they go with classes and bands")
+    tags = verb("tags", "Write the tags, the concepts and what was said of labels to a file")
+    tags.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help=".csv (tags only), .json, .parquet, a folder: FiftyOne"
+    )
+    tags.add_argument("--format", choices=TAG_FORMATS, help="the format, whatever the file is called")
+
+    concepts = verb("concepts", "List concepts and known attributes, tags, and how they go with classes and bands")
+    concepts.add_argument("--direction", metavar="D", help=f"also by class and band of one: {DIRECTIONS}")
+    concepts.add_argument("--count", type=_positive, default=6, metavar="K", help="bands of equal width for it (6)")
+
+    explain = verb("explain", "Say which concept or attribute best explains the model's errors")
+    explain.add_argument("--limit", type=_positive, default=10, metavar="K", help="how many are shown (10)")
 
     retrain = verb("retrain", "Fit a new last layer, as a job in the background")
     retrain.add_argument(

@@ -13,7 +13,7 @@ _ROOMS = {
     "bands": ("bands", "sample"),
     "closer": ("closer",),
     "looking": ("directions", "curve", "contact-sheet"),
-    "tags": ("suggest", "tag", "concepts"),
+    "tags": ("suggest", "tag", "tags", "concepts", "explain"),
     "runs": ("retrain", "compare", "export"),
 }
 

@@ -9,6 +9,7 @@ from core.concepts.exchange.applying import Imported, ImportedConcept
 from core.concepts.exchange.contents import Rejected
 from core.concepts.exchange.files import (
     FORMATS,
+    Exported,
     dump_tags,
     export_csv,
     export_tags,
@@ -16,11 +17,13 @@ from core.concepts.exchange.files import (
     import_csv,
     import_tags,
     load_tags,
+    preview_file,
     preview_tags,
 )
 
 __all__ = [
     "FORMATS",
+    "Exported",
     "Imported",
     "ImportedConcept",
     "Rejected",
@@ -31,5 +34,6 @@ __all__ = [
     "import_csv",
     "import_tags",
     "load_tags",
+    "preview_file",
     "preview_tags",
 ]

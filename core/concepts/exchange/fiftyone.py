@@ -1,6 +1,6 @@
 """Tags as FiftyOne's own image classification format, several labels per image.
 
-Read by FiftyOne's importer `FiftyOneImageClassificationDatasetImporter` (tried: fiftyone 1.22.1, importer and exporter),
+Read by FiftyOne's importer `FiftyOneImageClassificationDatasetImporter` (tried with fiftyone 1.22.1, as its exporter),
 from a folder that Midband wrote, which holds `labels.json` and a list of where the images lie, `data.json`:
 
     fo.Dataset.from_dir(dataset_dir=FOLDER, data_path="data.json",

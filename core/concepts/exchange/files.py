@@ -118,6 +118,12 @@ def preview_tags(
     return applying.preview(workspace, analysis, _parse(analysis, content, name, format))
 
 
+def preview_file(workspace: Workspace, analysis: Analysis, path: Path | str, format: str | None = None) -> Imported:
+    """What `import_tags` would do; nothing is written. Raises as it does."""
+    name, content = _content(path)
+    return preview_tags(workspace, analysis, content, name, format=format)
+
+
 def load_tags(
     workspace: Workspace,
     analysis: Analysis,
