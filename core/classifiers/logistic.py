@@ -80,7 +80,7 @@ def logistic_regression(
     w = (w / w.sum(axis=0)).astype(precision)
     columns = w.shape[1]
     rows_at_once = max(16, (_BLOCK if columns == 1 else _BLOCK_OF_SEVERAL) // d)
-    sign = np.broadcast_to(2 * np.asarray(values).reshape(n, -1) - 1, (n, columns)).astype(precision)
+    shows = np.broadcast_to(np.asarray(values).reshape(n, -1), (n, columns)).astype(precision)
     penalty = np.full((d + 1, 1), l2 / 2, dtype=precision)
     penalty[d] = 0
     at = np.zeros((d + 1, columns), dtype=precision)
@@ -113,7 +113,7 @@ def logistic_regression(
     length = np.full(columns, np.inf)
     best, best_length, fruitless = at, length, 0
     for _ in range(_MOST_STEPS):
-        z, gradient = there_and_back(at, lambda z, rows: -sign[rows] * w[rows] * _sigmoid(-sign[rows] * z))
+        z, gradient = there_and_back(at, lambda z, rows: w[rows] * (_sigmoid(z) - shows[rows]))
         gradient += penalty * at
         length = _lengths(gradient)
         fruitless = 0 if length.max() < best_length.max() else fruitless + 1
@@ -132,7 +132,7 @@ def logistic_regression(
         goal = np.maximum(np.minimum(_FORCING, np.sqrt(length)) * length, tolerance / 2)
         step, moved, new = _solve(hessian, np.negative(gradient), goal, directions)
         directions = [*directions, *new][-_KEPT:]
-        at = at + step * _step_length(z, moved, sign, w, l2 / 2, at[:d], step[:d]).astype(precision)
+        at = at + step * _step_length(z, moved, shows, w, l2 / 2, at[:d], step[:d]).astype(precision)
     return LogOdds(
         best[:d].astype(np.float64), best[d].astype(np.float64), best_length, passes, tuple(directions[-_KEPT:])
     )
@@ -188,19 +188,19 @@ def _precondition(vector: np.ndarray, directions: Sequence[_Direction]) -> np.nd
 def _step_length(
     z: np.ndarray,
     moved: np.ndarray,
-    sign: np.ndarray,
+    shows: np.ndarray,
     w: np.ndarray,
     penalty: float,
     weight: np.ndarray,
     step: np.ndarray,
 ) -> np.ndarray:
-    """How far to go along a step, per column: where the objective stops falling, within a tenth of its first slope."""
+    """How far to go along a step, per column: to where the objective falls a tenth as steeply as at first, or less."""
     lean, square = penalty * _dot(weight, step), penalty * _dot(step, step)
     low, high, t = np.zeros(z.shape[1]), np.full(z.shape[1], np.inf), np.ones(z.shape[1])
 
     def slope(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chance = _sigmoid(z + t.astype(z.dtype) * moved)
-        first = (w * (chance - (sign > 0)) * moved).sum(axis=0, dtype=np.float64) + lean + t * square
+        first = (w * (chance - shows) * moved).sum(axis=0, dtype=np.float64) + lean + t * square
         second = (w * chance * (1 - chance) * moved * moved).sum(axis=0, dtype=np.float64) + square
         return first, second
 

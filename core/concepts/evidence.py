@@ -25,7 +25,7 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-# Assumed images that are used, and tagged ones: of more, small cells give all and large ones the same number each. Cells
+# Assumed images that are used, and tagged ones: of more, small cells give all and large ones a number each. Cells
 # weigh the same anyway, so what is lost is precision where there is plenty (figures: benchmarks/bench_probe.py).
 MOST = 10_000
 # images the scaling is taken from: the mean of as many is within a hundredth of a standard deviation
@@ -67,6 +67,15 @@ class Evidence:
     def cells(self) -> np.ndarray:
         """Class x value of each image: (t,) int64."""
         return self.labels * 2 + self.values
+
+    def says_the_same(self, other: Evidence) -> bool:
+        """Whether a probe learns the same from the other."""
+        pairs = zip(
+            (self.rows, self.values, self.labels, self.tagged),
+            (other.rows, other.values, other.labels, other.tagged),
+            strict=True,
+        )
+        return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
     def count(self, value: int) -> int:
         """Tags of one value."""

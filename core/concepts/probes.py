@@ -28,6 +28,8 @@ FOLDS = 5
 # a tag is doubtful when the other tags give it less than this chance: smaller values miss slips, larger ones take right
 # answers with them
 DOUBT = 0.1
+# agreement with held-out tags below which a probe does not see the concept (0.5 is guessing)
+PROBE_WARNING = 0.65
 # tags below which single true exceptions are too few to be told from slips
 DOUBT_FROM = 40
 

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.concepts.concept import Concept, list_concepts
+from core.concepts.concept import Concept
+from core.concepts.labels import label_verdicts
 from core.concepts.majority import own_logits, top_half
 from core.concepts.probes import concept_probe, confidence
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states, tagging_split
+from core.concepts.spread import probabilities
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tagging_split
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,40 +65,42 @@ def suggest(
     """Up to `budget` different untagged images, in an order whose beginning holds some of everything.
 
     logits: (m, k) and labels: (m,) of the images to choose from; rows of the answer are positions in them. states:
-    (m,) int8 tags so far, None for none. sureness: (m,) in 0.5..1, how sure the concept's probe is; None when there
-    is no probe yet. Deterministic.
+    (m,) int8 answers so far, None for none; what somebody was unsure about is not asked again. sureness: (m,) in
+    0.5..1, how sure the concept's probe is; None when there is no probe yet. Deterministic.
     """
     k = logits.shape[1]
     own, top = own_logits(logits, labels), top_half(logits, labels)
-    free = np.ones(len(labels), dtype=bool) if states is None else states < 0
+    free = np.ones(len(labels), dtype=bool) if states is None else states == UNTAGGED
     budget = min(budget, int(free.sum()))
+    answered = np.zeros(len(labels), dtype=bool) if states is None else states >= 0
     # the plan is for all answers, those given and those asked for: 60 in five batches are the same as 60 at once
-    planned = budget + int((~free).sum())
+    planned = budget + int(answered.sum())
+    members = _by_class(labels, k)
 
-    tagged_top = np.bincount(labels[top & ~free], minlength=k)
+    tagged_top = np.bincount(labels[top & answered], minlength=k)
     wanted_top = max(1, min(TOP_PER_CLASS, int(planned * TOP_SHARE / k)))
     spread = []
     for c in range(k):
         # the places do not depend on the answers, so that later batches go on where earlier ones stopped
-        places = _spread(_sorted(np.flatnonzero(top & (labels == c)), own), wanted_top)
+        places = _spread(_sorted(members[c][top[members[c]]], own), wanted_top)
         spread.append([row for row in places if free[row]][: max(0, wanted_top - int(tagged_top[c]))])
     chosen = {"top": _round_robin(spread)[:budget]}
     left = budget - len(chosen["top"])
     if sureness is not None:
         unsure = np.flatnonzero(free & ~_mask(chosen["top"], len(labels)))
-        chosen["doubt"] = _sorted(unsure, sureness)[: round(left * DOUBT_SHARE)].tolist()
+        chosen["doubt"] = _lowest(unsure, sureness, round(left * DOUBT_SHARE)).tolist()
         left -= len(chosen["doubt"])
     if planned < FULL_BUDGET:
         rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
-        lead = _lead(logits)
-        nearest = [_sorted(np.flatnonzero(rest & (labels == c)), lead).tolist() for c in range(k)]
-        chosen["boundary"] = _round_robin(nearest)[: round(left * BOUNDARY_SHARE)]
+        lead, count = _lead(logits), round(left * BOUNDARY_SHARE)
+        nearest = [_lowest(members[c][rest[members[c]]], lead, count).tolist() for c in range(k)]
+        chosen["boundary"] = _round_robin(nearest)[:count]
         left -= len(chosen["boundary"])
     rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
     # the class whose turn it is next, so that all classes get the same number as far as it divides
     turn = len(chosen.get("boundary", ())) % k
     classes = [*range(turn, k), *range(turn)]
-    lowest = [_sorted(np.flatnonzero(rest & (labels == c)), own).tolist() for c in classes]
+    lowest = [_lowest(members[c][rest[members[c]]], own, left).tolist() for c in classes]
     chosen["own-low"] = _round_robin(lowest)[:left]
     return _interleaved(chosen)
 
@@ -106,39 +110,50 @@ def suggest_next(
 ) -> tuple[Suggestion, ...]:
     """`suggest` for the images of an analysis that may be tagged for curation; rows are rows of the analysis.
 
-    concept: skips what is tagged with it; None skips nothing. Images tagged as wrongly labelled are never proposed.
+    concept: skips what is answered for it, images that somebody was unsure about included; None skips nothing. Images
+    whose label was judged wrong are never proposed; with a corrected label they count in that class.
     """
+    verdicts = label_verdicts(workspace, analysis)
     rows = analysis.split_rows(tagging_split(analysis))
-    states = None if concept is None else tag_states(workspace, analysis, concept)[rows].copy()
-    usable = np.ones(len(rows), dtype=bool)
-    for other in list_concepts(workspace, analysis.dataset_id):
-        if other.role == "wrong-label":
-            usable &= tag_states(workspace, analysis, other)[rows] != PRESENT
-    rows = rows[usable]
-    states = None if states is None else states[usable]
+    rows = rows[~verdicts.excluded[rows]]
+    states = None if concept is None else answers(workspace, analysis, concept)[rows]
     sureness = None
     if concept is not None and states is not None and _ready_for_doubt(states):
-        probe = concept_probe(workspace, analysis, concept)
-        sureness = confidence(probe.probability(analysis.features[rows]))
-    proposed = suggest(analysis.logits[rows], analysis.labels[rows], budget=budget, states=states, sureness=sureness)
+        sureness = confidence(probabilities(analysis, concept_probe(workspace, analysis, concept), rows))
+    proposed = suggest(
+        np.asarray(analysis.logits[rows]), verdicts.labels[rows], budget=budget, states=states, sureness=sureness
+    )
     return tuple(Suggestion(int(rows[item.row]), item.why) for item in proposed)
 
 
 def _ready_for_doubt(states: np.ndarray) -> bool:
     """Whether the first round is over and a probe can be fitted: before, own-low teaches more than its doubts do."""
-    return int((states != UNTAGGED).sum()) >= FULL_BUDGET and bool(
-        (states == PRESENT).any() and (states == ABSENT).any()
-    )
+    present, absent = int((states == PRESENT).sum()), int((states == ABSENT).sum())
+    return present + absent >= FULL_BUDGET and min(present, absent) > 0
 
 
 def _lead(logits: np.ndarray) -> np.ndarray:
     """How far the largest logit leads the next: (n,)."""
-    ordered = np.sort(logits, axis=1)
+    ordered = np.partition(logits, -2, axis=1)
     return ordered[:, -1] - ordered[:, -2]
+
+
+def _by_class(labels: np.ndarray, k: int) -> list[np.ndarray]:
+    """Positions of each class's images, increasing."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.searchsorted(labels[order], np.arange(1, k)))
 
 
 def _sorted(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     return rows[np.argsort(values[rows], kind="stable")]
+
+
+def _lowest(rows: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` of `_sorted`, without sorting the others."""
+    if 0 < count < len(rows):
+        found = values[rows]
+        rows = rows[found <= np.partition(found, count)[count]]
+    return _sorted(rows, values)[: max(count, 0)]
 
 
 def _spread(rows: np.ndarray, count: int) -> list[int]:
