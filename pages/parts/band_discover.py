@@ -16,6 +16,7 @@ import streamlit as st
 from core.activations.bands import Range
 from core.concepts.concept import LONGEST_NAME, Concept, clean_name, concept_key, create_concept, list_concepts
 from core.concepts.tags import suggest_members, suggested_members
+from core.files import digest
 from core.settings import DEFAULTS
 from pages.parts import band_controls, band_data, band_state, gallery, notices, problem, rooms, state, text_results, who
 from pages.parts.band_data import Subject
@@ -31,7 +32,7 @@ SEEN = "discover_seen"
 ORDER, NUMBER = "discover_order", "discover_number"
 AUTOMATIC = "auto"
 # images of a cluster shown in its row: what a laptop shows side by side
-IN_A_ROW = 9
+IN_A_ROW = 7
 SUSPICIOUS, BY_LIFT, BY_ERRORS, BY_SIZE = "suspicious", "lift", "errors", "size"
 ORDERS = {
     SUSPICIOUS: "not at the top, often wrong",
@@ -71,10 +72,10 @@ class Seen:
 
 
 def show(analysis: Analysis, view: View) -> None:
-    band_controls.choose(analysis, view, drawn=False, more=_controls)
+    band_controls.choose(analysis, view, drawn=False)
     subject = band_state.subject(analysis, view)
     top = band_state.proposed(analysis, view, TOP)
-    chosen = st.session_state.get(NUMBER, AUTOMATIC)
+    chosen = st.session_state.setdefault(NUMBER, AUTOMATIC)
     asked = None if chosen == AUTOMATIC else int(chosen)
     if not band_data.count(subject, view.low, view.high):
         st.info("No image lies in this band. Choose another band, or other images.", icon=":material/info:")
@@ -86,7 +87,13 @@ def show(analysis: Analysis, view: View) -> None:
     if seen.opened is not None and seen.opened < len(found.clusters):
         _in_full(subject, view, found, seen)
         return
-    _about(subject, view, found)
+    with st.container(
+        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="cluster-controls"
+    ):
+        _about(subject, view, found)
+        _controls()
+    if found.note and found.clusters:
+        st.caption(f":material/info: {plain(found.note)}")
     for place, number in enumerate(number for number in _ordered(found) if number not in seen.skipped):
         _cluster(subject, view, found, number, place, seen)
     _skipped(found, seen)
@@ -94,17 +101,17 @@ def show(analysis: Analysis, view: View) -> None:
 
 
 def _controls() -> None:
-    st.session_state.setdefault(NUMBER, AUTOMATIC)
-    st.selectbox(
-        "Clusters",
-        [AUTOMATIC, *range(2, 13)],
-        key=NUMBER,
-        format_func=lambda value: "automatic" if value == AUTOMATIC else str(value),
-        width=130,
-        help=HELP["clusters"],
-    )
-    st.session_state.setdefault(ORDER, SUSPICIOUS)
-    st.selectbox("Order", list(ORDERS), key=ORDER, format_func=ORDERS.get, width=230, help=HELP["order"])
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content"):
+        st.selectbox(
+            "Clusters",
+            [AUTOMATIC, *range(2, 13)],
+            key=NUMBER,
+            format_func=lambda value: "automatic" if value == AUTOMATIC else str(value),
+            width=130,
+            help=HELP["clusters"],
+        )
+        st.session_state.setdefault(ORDER, SUSPICIOUS)
+        st.selectbox("Order", list(ORDERS), key=ORDER, format_func=ORDERS.get, width=240, help=HELP["order"])
 
 
 @lru_cache(maxsize=16)
@@ -148,9 +155,8 @@ def _about(subject: Subject, view: View, found: Discovery) -> None:
         f"against {count(found.top_total, 'image')} at the top. The model is wrong about "
         f"**{percent(found.error_rate)}** of the band.",
         help=HELP["band errors"],
+        width="content",
     )
-    if found.note:
-        st.caption(f":material/info: {plain(found.note)}")
 
 
 def _cluster(subject: Subject, view: View, found: Discovery, number: int, place: int, seen: Seen) -> None:
@@ -159,6 +165,7 @@ def _cluster(subject: Subject, view: View, found: Discovery, number: int, place:
     with st.container(border=True, gap="small", key=f"card-cluster-{suffix}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="medium", key=f"cluster-head-{suffix}"):
             _facts(cluster, found)
+        _traits(cluster)
         gallery.show(
             subject.analysis,
             cluster.rows[:IN_A_ROW],
@@ -199,13 +206,16 @@ def _facts(cluster: Cluster, found: Discovery) -> None:
     st.markdown(wrong, help=HELP["errors"], width="content")
     classes = [f"{number:,} {plain(short(name))}" for name, number in cluster.classes]
     st.markdown(listed(classes, most=3), width="content")
+
+
+def _traits(cluster: Cluster) -> None:
     if cluster.traits:
         traits = [
             f"{plain(short(trait.name))} {plain(short(trait.value))} {percent(trait.share)} (else "
             f"{percent(trait.elsewhere)})"
             for trait in cluster.traits
         ]
-        st.markdown(f"stands out: {listed(traits)}", help=HELP["stands out"], width="content")
+        st.caption(f"Stands out: {listed(traits)}", help=HELP["stands out"])
 
 
 def times(value: float) -> str:
@@ -232,9 +242,10 @@ def _name(analysis: Analysis, cluster: Cluster, number: int, suffix: str, seen: 
         )
         rooms.link("tag_next", "Review them", look="review", concept=str(concept.id))
         return
-    field = f"cluster-name-{suffix}"
+    # another band's clusters have other fields: what was typed for one must not name another
+    field = f"cluster-name-{suffix}-{digest(*map(str, cluster.rows[:IN_A_ROW]))}"
     with (
-        st.form(f"cluster-form-{suffix}", border=False, enter_to_submit=True, width=420),
+        st.form(f"cluster-form-{field}", border=False, enter_to_submit=True, width=420),
         st.container(horizontal=True, vertical_alignment="bottom", gap="small"),
     ):
         st.text_input(

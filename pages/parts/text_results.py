@@ -101,7 +101,7 @@ def _found(analysis: Analysis, subject: Subject, view: View, asked: str) -> None
         rooms.link("tag_next", "Review them", look="review", concept=str(concept))
         return
     st.button(
-        f"Name it “{short(asked, 30)}”",
+        f"Name it “{plain(short(asked, 30))}”",
         icon=":material/sell:",
         key="describe-name",
         on_click=problem.kept(partial(_name, analysis, asked, rows, cosines)),
