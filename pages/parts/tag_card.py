@@ -47,7 +47,7 @@ WHY = {
     "boundary": "Asked because two classes are nearly level here.",
     "doubt": "Asked because your answers so far leave this one most open.",
 }
-LATER = "You put this one off before."
+LATER = "Put off before."
 EMPTY = "Every image that can be asked about is answered."
 
 _component = st.components.v2.component(

@@ -54,7 +54,7 @@ def work_through(analysis: Analysis, concept: Concept, mode: str) -> None:
     with st.container():
         _batches(analysis, concept)
     with above:
-        tag_ring.show(analysis, concept)
+        tag_ring.show(analysis, concept, beside=False)
 
 
 def _cards(analysis: Analysis, concept: Concept) -> None:

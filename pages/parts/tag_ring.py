@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -37,8 +37,11 @@ _component = st.components.v2.component(
 )
 
 
-def show(analysis: Analysis, concept: Concept) -> None:
-    """To be called at the end of a run: the count is drawn at once, what takes computing follows when it is there."""
+def show(analysis: Analysis, concept: Concept, *, beside: bool = True) -> None:
+    """To be called at the end of a run: the count is drawn at once, what takes computing follows when it is there.
+
+    beside: it has a narrow column to itself.
+    """
     split = tagging_split(analysis)
     states = tag_states(state.workspace(), analysis, concept)[analysis.split_rows(split)]
     tags = int((states != UNTAGGED).sum())
@@ -49,7 +52,7 @@ def show(analysis: Analysis, concept: Concept) -> None:
         _component(key=store, data=counted(store, concept, tags, kept.get(about), split))
         kept[about] = told = readiness(state.workspace(), analysis, concept)
         _component(key=f"{store}-verdict", data=verdict(store, concept, told))
-    _retrain(tags, state_of(tags, told))
+    _retrain(tags, state_of(tags, told), width="stretch" if beside else "content")
 
 
 def state_of(tags: int, told: Readiness | None) -> str:
@@ -86,13 +89,13 @@ def verdict(store: str, concept: Concept, told: Readiness) -> dict[str, Any]:
     }
 
 
-def _retrain(tags: int, now: str) -> None:
+def _retrain(tags: int, now: str, *, width: Literal["stretch", "content"]) -> None:
     missing = ENOUGH - tags
     if st.button(
         "Retrain",
         type="primary" if now in (GOOD, DONE) else "secondary",
         icon=":material/build:",
-        width="stretch",
+        width=width,
         disabled=now == COLLECTING,
         help=f"Tag {count(missing, 'more image')} first."
         if now == COLLECTING
