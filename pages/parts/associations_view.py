@@ -235,7 +235,8 @@ def by_class(found: tuple[Association, ...]) -> pd.DataFrame:
 def table_html(analysis: Analysis, table: ConceptTable) -> str:
     """Classes down, bands across; the darker, the larger the share."""
     accent = theme.accent_color()
-    head = "".join(f"<th>{html.escape(band.name)}</th>" for band in table.bands)
+    names = (band.name.replace("-", "\N{MINUS SIGN}") for band in table.bands)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     said = [sum(cell.present + cell.absent for cell in row) for row in table.cells]
     order = sorted(range(len(said)), key=lambda label: -said[label])
     rows = [_row_html(analysis.classes[label], table.cells[label], accent) for label in order[:CLASSES]]

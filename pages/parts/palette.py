@@ -215,7 +215,7 @@ def _agreement(analysis: Analysis, concept: Concept, slot: DeltaGenerator) -> No
 
     told = readiness(state.workspace(), analysis, concept)
     if told.share is None:
-        slot.caption(plain(". ".join(part.rstrip(".") for part in (told.sentence, told.next_step) if part)))
+        slot.caption(plain(" ".join(f"{part.rstrip('.')}." for part in (told.sentence, told.next_step) if part)))
         return
     slot.caption(
         f"A probe agrees with held-out tags {percent(told.share)} ({interval(told.low, told.high)}).",
