@@ -18,11 +18,20 @@ PLACES = {
     "home": "/",
     "load": "/load",
     "images": BANDS,
+    "clusters": f"{BANDS}&look=discover",
     "contact sheet": f"{BANDS}&look=sheet",
     "curve": f"{BANDS}&look=curve",
     "compare": f"{BANDS}&look=compare",
     "directions": f"{BANDS}&look=directions",
+    "map": "/map",
     "tag next": "/tag_next",
+    "review": "/tag_next?look=review",
+    "wrong labels": "/tag_next?look=wrong",
+    "palette": "/concepts",
+    "associations": "/concepts?look=associations",
+    "history": "/concepts?look=history",
+    "people": "/concepts?look=people",
+    "files": "/concepts?look=files",
     "retrain": "/retrain",
     "results": "/results",
 }
@@ -34,10 +43,19 @@ def server(serve: Any, demo: Workspace) -> Any:
     return serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
 
 
+# Streamlit's own, and not ours to change: (rule, where). A drop zone that is presentational and focusable.
+STREAMLITS = (("presentation-role-conflict", "stFileUploaderDropzone"),)
+
+
 def problems(page: Page) -> list[str]:
-    """What axe finds, a line each."""
+    """What axe finds in what is ours, a line each."""
     found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:160]}" for one in found for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['html'][:160]}"
+        for one in found
+        for node in one["nodes"]
+        if not any(one["id"] == rule and where in node["html"] for rule, where in STREAMLITS)
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
