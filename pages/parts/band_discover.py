@@ -163,7 +163,7 @@ def _cluster(subject: Subject, view: View, found: Discovery, number: int, place:
     cluster = found.clusters[number]
     suffix = f"{number}-{len(found.clusters)}"
     with st.container(border=True, gap="small", key=f"card-cluster-{suffix}"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="medium", key=f"cluster-head-{suffix}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"cluster-head-{suffix}"):
             _facts(cluster, found)
         _traits(cluster)
         gallery.show(
