@@ -3,11 +3,18 @@
 /** Corners far enough apart to matter, at most `most` of them: a hand moves in more points than its curve needs. */
 export function simplified(corners, least, most = 400) {
   let apart = least
-  for (;;) {
-    const kept = thinned(corners, apart)
-    if (kept.length / 2 <= most) return kept
-    apart *= 1.5
+  let kept = thinned(corners, apart)
+  while (kept.length / 2 > most) {
+    // a start of nothing would stay nothing
+    apart = apart > 0 ? apart * 1.5 : spanOf(corners) / 1000
+    kept = thinned(corners, apart)
   }
+  return kept
+}
+
+function spanOf(corners) {
+  const [xs, ys] = [0, 1].map(side => corners.filter((_, i) => i % 2 === side))
+  return Math.max(Math.max(...xs) - Math.min(...xs), Math.max(...ys) - Math.min(...ys))
 }
 
 function thinned(corners, apart) {

@@ -73,6 +73,7 @@ export default function featureMap({ data, parentElement, setStateValue, setTrig
 }
 
 function createMap(parentElement, store) {
+  parentElement.append(parentElement.querySelector(".markup").content.cloneNode(true))
   const root = parentElement.querySelector(".map-root")
   const part = name => root.querySelector(`.${name}`)
   const [stage, canvas, legend, countLine, card, announcer] = ["stage", "picture", "legend", "count", "card", "announcer"].map(part)
@@ -495,6 +496,7 @@ function createMap(parentElement, store) {
     drag = { id: event.pointerId, how, from: spot, last: spot, moved: false, mode: modeOf(event), corners: null }
     // no text is selected, and the focus stays where keys belong
     event.preventDefault()
+    stage.classList.add("by-hand")
     stage.focus({ preventScroll: true })
   }
 
@@ -692,6 +694,7 @@ function createMap(parentElement, store) {
 
   root.onkeydown = event => {
     event.stopPropagation() // Streamlit's own shortcuts (r, c) must not fire from here
+    stage.classList.remove("by-hand")
     if (!frame) return
     const onStage = event.target === stage
     const meaning = keyMeaning(event)
@@ -722,6 +725,7 @@ function createMap(parentElement, store) {
   }
 
   stage.onblur = () => {
+    stage.classList.remove("by-hand")
     if (drag?.byKeys) drag = null
     cross = null
     hideCard()
@@ -751,6 +755,7 @@ function createMap(parentElement, store) {
       watcher.disconnect()
       cancelAnimationFrame(paintFrame)
       for (const timer of [restTimer, viewTimer, settleTimer]) clearTimeout(timer)
+      root.remove()
     },
   }
 }

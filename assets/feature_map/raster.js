@@ -75,9 +75,9 @@ export function stamp(picture, width, height, shape, x, y, color) {
 
 /**
  * Draw points into a picture. points: {xs, ys, codes, marks, count}; marks: bit 1 selected, bit 2 in the band. frame:
- * in device pixels. look: {background, strong, pale: 256 colours each, ring: a colour, radius, ringWidth in device
- * pixels, onlySelected: whether what is not selected is pale, shown: (256,) 1 where a code is not pale, ringed: whether
- * the band has rings}. Pale points lie below the strong ones.
+ * in device pixels. look: {background, strong, pale: 256 colours each, ring, paleRing: a colour each, radius, ringWidth in
+ * device pixels, onlySelected: whether what is not selected is pale, shown: (256,) 1 where a code is not pale, ringed:
+ * whether the band has rings}. From below: pale points, strong ones, strong ones with a ring.
  */
 export function paint(picture, width, height, points, frame, look) {
   const { xs, ys, codes, marks, count } = points
@@ -87,18 +87,17 @@ export function paint(picture, width, height, points, frame, look) {
   picture.fill(look.background)
   const { scale } = frame
   const [addX, addY] = [width / 2 - frame.x * scale, height / 2 + frame.y * scale]
-  for (const wanted of [false, true]) {
+  for (let layer = 0; layer < (look.ringed ? 3 : 2); layer += 1) {
     for (let i = 0; i < count; i += 1) {
       const strong = look.shown[codes[i]] === 1 && (!look.onlySelected || (marks[i] & 1) === 1)
-      if (strong !== wanted) continue
+      const ring = look.ringed && (marks[i] & 2) === 2
+      if (layer !== (strong ? (ring ? 2 : 1) : 0)) continue
       // NaN compares false: points without a place are not drawn
       const left = xs[i] * scale + addX
       const top = addY - ys[i] * scale
       if (!(left > -beyond && top > -beyond && left < width + beyond && top < height + beyond)) continue
       const [x, y] = [Math.floor(left), Math.floor(top)]
-      if (look.ringed && (marks[i] & 2) === 2) {
-        stamp(picture, width, height, halo, x, y, strong ? look.ring : look.paleRing)
-      }
+      if (ring) stamp(picture, width, height, halo, x, y, strong ? look.ring : look.paleRing)
       stamp(picture, width, height, dot, x, y, (strong ? look.strong : look.pale)[codes[i]])
     }
   }

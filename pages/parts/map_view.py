@@ -216,7 +216,7 @@ def _controls(analysis: Analysis, view: MapView) -> None:
         st.selectbox(
             "Colour by",
             list(choices),
-            format_func=lambda spec: plain(choices.get(spec, spec)),
+            format_func=lambda spec: f"Colour: {plain(choices.get(spec, spec))}",
             key="map-colour",
             label_visibility="collapsed",
             width=260,
@@ -266,20 +266,18 @@ def _umap(analysis: Analysis, view: MapView) -> None:
             st.caption("Principal components are shown until the UMAP is there.")
         jobs.panel(job, on_done=lambda _: None, noun="step")
         return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="medium", key="card-umap"):
-        laid_out = min(analysis.n, SAMPLE)
-        placed = (
-            f" {count(laid_out, 'image')} are laid out, the others placed among them." if analysis.n > SAMPLE else ""
-        )
-        st.markdown(
-            "**You see the principal components.** A UMAP shows groups of alike images better; it is made once, in the "
-            f"background, in about {duration(_estimate(analysis))}.{placed}"
-        )
+    placed = f" {count(SAMPLE, 'image')} are laid out, the others placed among them." if analysis.n > SAMPLE else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="map-umap"):
         st.button(
             "Make the UMAP",
             type="primary",
             icon=":material/scatter_plot:",
             on_click=problem.kept(partial(_begin, analysis)),
+        )
+        st.caption(
+            "You see the principal components. A UMAP parts groups of alike images better; it is made once, in the "
+            f"background, in about {duration(_estimate(analysis))}.{placed}",
+            width="stretch",
         )
 
 
@@ -524,7 +522,7 @@ def _selected(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> No
         page=number,
         pages=pages,
         scope=repr((analysis.id, hash(rows.tobytes()))),
-        within="on the map",
+        within="in your selection",
         on_page=problem.kept(partial(_set_page, analysis)),
         everything=partial(selected_rows, analysis),
         how="map",
