@@ -11,13 +11,15 @@ convex in v, so a gradient of length g is at most about g^2/l2 above the minimum
 Newton's equations are solved by conjugate gradients, as exactly as the distance to the minimum deserves (Dembo,
 Eisenstat & Steihaug 1982); directions of the last steps precondition the next ones (Morales & Nocedal 2000); and a step
 is as long as is best. Each product with the Hessian reads the features once: a block of rows goes there and back while
-it is in the processor's cache, and serves all columns.
+it is in the processor's cache, and serves all columns; a second thread takes every other block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +32,8 @@ _BLOCK = 262_144
 _BLOCK_OF_SEVERAL = 4_194_304
 # directions that are kept to precondition with
 _KEPT = 24
+# entries below which a second thread is not worth waking
+_ALONE = 2_000_000
 # of the gradient, the part that a step may leave at first; later steps leave its square root
 _FORCING = 0.25
 _MOST_STEPS, _MOST_PRODUCTS = 40, 80
@@ -90,6 +94,9 @@ def logistic_regression(
         directions = list(after.directions)
     passes = 0
 
+    # the same two parts whatever the machine, so that sums are the same
+    parts = _parts([len(block) for block in blocks], rows_at_once)
+
     def there_and_back(
         along: np.ndarray, change: Callable[[np.ndarray, slice], np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -97,18 +104,22 @@ def logistic_regression(
         nonlocal passes
         passes += 1
         z = np.empty((n, columns), dtype=precision)
-        back = np.zeros((d + 1, columns), dtype=precision)
-        inner, done = np.ascontiguousarray(along[:d]), 0
-        for block in blocks:
-            for start in range(0, len(block), rows_at_once):
-                x = block[start : start + rows_at_once]
-                rows = slice(done, done + len(x))
+        inner = np.ascontiguousarray(along[:d])
+
+        def one(part: list[_Piece]) -> np.ndarray:
+            back = np.zeros((d + 1, columns), dtype=precision)
+            for number, within, rows in part:
+                x = blocks[number][within]
                 z[rows] = x @ inner + along[d]
                 changed = change(z[rows], rows)
                 back[:d] += x.T @ changed
                 back[d] += changed.sum(axis=0)
-                done += len(x)
-        return z, back
+            return back
+
+        if n * d < _ALONE:
+            return z, one(parts[0]) + one(parts[1])
+        other = _other_thread().submit(one, parts[1])
+        return z, one(parts[0]) + other.result()
 
     length = np.full(columns, np.inf)
     best, best_length, fruitless = at, length, 0
@@ -136,6 +147,26 @@ def logistic_regression(
     return LogOdds(
         best[:d].astype(np.float64), best[d].astype(np.float64), best_length, passes, tuple(directions[-_KEPT:])
     )
+
+
+_Piece = tuple[int, slice, slice]
+
+
+def _parts(lengths: Sequence[int], size: int) -> tuple[list[_Piece], list[_Piece]]:
+    """All rows in pieces, in two halves: number of the block, rows within it, rows within all."""
+    pieces: list[_Piece] = []
+    done = 0
+    for number, length in enumerate(lengths):
+        for start in range(0, length, size):
+            stop = min(start + size, length)
+            pieces.append((number, slice(start, stop), slice(done + start, done + stop)))
+        done += length
+    return pieces[::2], pieces[1::2]
+
+
+@lru_cache(maxsize=1)
+def _other_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="logistic")
 
 
 def _solve(

@@ -35,8 +35,7 @@ FEWEST = 40
 FEWEST_PER_VALUE = 5
 # share of the pool's guesses, every class x guess weighing the same, that twice the tags may still change
 CHANGE = 0.02
-# share, weighed likewise, of untagged images that the probe may be unsure of, and how sure it has to be (curation leaves
-# the others out)
+# share, weighed likewise, of untagged images that the probe may be unsure of; and how sure is sure, as in curation
 UNSURE, SURE = 0.05, 0.8
 # tags from which a probe that is guessing shows that the features do not hold the concept
 FEWEST_TO_GIVE_UP = 60

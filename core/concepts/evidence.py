@@ -39,14 +39,17 @@ _GROUNDS = 2
 @dataclass(frozen=True, eq=False)
 class Ground:
     """What all probes of an analysis stand on. pool: (m,) int64 rows that may be tagged for curation. scaling: over
-    them. top: (n,) bool, the top half of each class by its own logit. rows: (a,) int64, increasing: the pool's top
-    halves, at most `MOST`. features: (a, d) float32, standardised."""
+    them. top: (n,) bool, the top half of each class by its own logit. rows: (r,) int64, first the `assumable` ones,
+    which are the pool's top halves, at most `MOST`; then the rest of the pool where all of it is that small. features:
+    (r, d) float32, standardised. place: (n,) int32, where each row is among `rows`, -1 where it is not."""
 
     pool: np.ndarray
     scaling: Scaling
     top: np.ndarray
     rows: np.ndarray
+    assumable: int
     features: np.ndarray
+    place: np.ndarray
     # what it was made of: arrays are compared by identity, and must not be freed while they are
     made_of: tuple[np.ndarray, ...]
 
@@ -109,8 +112,13 @@ def _ground(analysis: Analysis, made_of: tuple[np.ndarray, ...]) -> Ground:
     top = top_half(np.asarray(analysis.logits), labels, held_out)
     candidates = np.flatnonzero(top & held_out)
     rows = candidates[spread_evenly(labels[candidates], MOST)]
+    assumable = len(rows)
+    if len(pool) <= MOST:
+        rows = np.concatenate([rows, np.flatnonzero(held_out & ~top)])
+    place = np.full(analysis.n, -1, dtype=np.int32)
+    place[rows] = np.arange(len(rows))
     scaling = _scaling(analysis.features, pool)
-    return Ground(pool, scaling, top, rows, scaled(analysis.features, rows, scaling), made_of)
+    return Ground(pool, scaling, top, rows, assumable, scaled(analysis.features, rows, scaling), place, made_of)
 
 
 def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evidence:
@@ -129,7 +137,7 @@ def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evid
         np.where(tagged, states, UNTAGGED).astype(np.int8), verdicts.labels, base.top, analysis.classes, concept.name
     )
     assumable = np.zeros(analysis.n, dtype=bool)
-    assumable[base.rows] = True
+    assumable[base.rows[: base.assumable]] = True
     assumable &= usable & (states == UNTAGGED) & (verdicts.labels == analysis.labels)
     assumable &= usual.values[verdicts.labels] != UNTAGGED
     said = np.flatnonzero(tagged)
@@ -148,14 +156,16 @@ def design(analysis: Analysis, known: Evidence, weights: np.ndarray) -> tuple[li
     (t, K).
     """
     base = ground(analysis)
-    place = np.searchsorted(base.rows, known.rows)
-    there = place < len(base.rows)
-    there[there] = base.rows[place[there]] == known.rows[there]
-    values = np.zeros(len(base.rows), dtype=np.int64)
-    shares = np.zeros((len(base.rows), *weights.shape[1:]))
+    place = base.place[known.rows]
+    later = place >= base.assumable
+    # where most of the pool is tagged it is used as it lies, too; a few images are copied behind the others
+    end = len(base.rows) if 2 * later.sum() > len(base.rows) - base.assumable else base.assumable
+    there = (place >= 0) & (place < end)
+    values = np.zeros(end, dtype=np.int64)
+    shares = np.zeros((end, *weights.shape[1:]))
     values[place[there]], shares[place[there]] = known.values[there], weights[there]
     return (
-        [base.features, scaled(analysis.features, known.rows[~there], base.scaling)],
+        [base.features[:end], scaled(analysis.features, known.rows[~there], base.scaling)],
         np.concatenate([values, known.values[~there]]),
         np.concatenate([shares, weights[~there]]),
     )

@@ -30,6 +30,8 @@ Side = Literal["present", "absent", "both"]
 Order = Literal["doubt", "sure"]
 Split = Literal["tagging", "all"]
 
+# length of the gradient at a refitted probe: its objective is within 3e-6 of the minimum (see logistic.py)
+TOLERANCE = 5e-4
 # concepts whose probe is kept, those used last
 _KEPT = 16
 
@@ -133,7 +135,9 @@ def spread(workspace: Workspace, analysis: Analysis, concept: Concept, *, split:
         tried = _tried(state, analysis, fitted)
         rows = np.arange(analysis.n) if split == "all" else ground(analysis).pool
         if split not in state.probability:
-            state.probability[split] = probabilities(analysis, fitted.probe, rows)
+            state.probability[split] = (
+                probabilities(analysis, fitted.probe, rows) if split == "all" else pool_probabilities(analysis, fitted)
+            )
         probability = state.probability[split]
     held_out = held_out_agreement(tried)
     doubtful = _doubtful(analysis, fitted.known, tried, held_out)
@@ -176,8 +180,16 @@ def tried_probes(workspace: Workspace, analysis: Analysis, concept: Concept) -> 
 
 def probabilities(analysis: Analysis, probe: Probe, rows: np.ndarray) -> np.ndarray:
     """A probe's guess for some rows: (r,) float64 in 0..1. Features are read a block at a time."""
-    odds = log_odds(analysis.features, rows, probe.weight, probe.bias)
-    return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+    return _chance(log_odds(analysis.features, rows, probe.weight, probe.bias))
+
+
+def pool_probabilities(analysis: Analysis, fitted: Fitted) -> np.ndarray:
+    """A probe's guess for the images that may be tagged: (m,) float64, in the order of the ground's pool."""
+    base = ground(analysis)
+    if len(base.rows) < len(base.pool):
+        return probabilities(analysis, fitted.probe, base.pool)
+    odds = base.features @ fitted.fit.weight[:, 0].astype(np.float32) + np.float32(fitted.fit.bias[0])
+    return _chance(odds[base.place[base.pool]].astype(np.float64))
 
 
 def held_out_agreement(tried: Trials) -> HeldOut:
@@ -265,6 +277,10 @@ def _chances(spread: Spread | None, rows: Sequence[int]) -> np.ndarray:
     return result
 
 
+def _chance(odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+
+
 def _keys(probability: np.ndarray, order: Order) -> np.ndarray:
     sureness = np.abs(probability - 0.5)
     return sureness if order == "doubt" else -sureness
@@ -301,7 +317,9 @@ def _refresh(state: _State, workspace: Workspace, analysis: Analysis, concept: C
     if state.fitted is None or not known.says_the_same(state.fitted.known):
         check_both_values(known, concept)
         before = None if state.fitted is None else state.fitted.fit
-        fit = logistic_regression(*design(analysis, known, cell_weights(known.cells)), l2=L2, after=before)
+        fit = logistic_regression(
+            *design(analysis, known, cell_weights(known.cells)), l2=L2, after=before, tolerance=TOLERANCE
+        )
         probe = folded(base.scaling, fit.weight[:, 0], float(fit.bias[0]))
         state.trials, state.probability = None, {}
     else:
