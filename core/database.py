@@ -2,8 +2,8 @@
 
 Times are UTC, naive, as SQLite stores them. What people say is append-only: a correction is a newer row, an undo marks
 a whole action (`TagAction`) as undone, and nothing is ever overwritten. What holds follows from the actions that stand,
-in their order. Two things are derived from them by triggers, so that no writer can forget it: which tag holds for an
-image (`StandingTag`), and a number that tells one state of the log from another (`LogVersion`).
+in their order. Two things are derived from them so that reading does not slow down as the log grows: which tag holds
+for an image (`StandingTag`), and a number that tells one state of the log from another (`LogVersion`).
 """
 
 from __future__ import annotations
@@ -109,13 +109,16 @@ class TagAction(Base):
     undone: Mapped[datetime | None] = mapped_column(default=None)
     # the author's newest action at that time: once there is a newer one, this one is past redoing
     undone_after: Mapped[int | None] = mapped_column(default=None)
+    # whether its tags were added to `standing_tags`
+    settled: Mapped[bool] = mapped_column(default=False, server_default="0")
     # random, set by a trigger; the version of the log is the sum of the stamps of what stands
     stamp: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     __table_args__ = (
         Index("tag_actions_standing", "dataset_id", "id", sqlite_where=undone.is_(None)),
         Index("tag_actions_standing_by_author", "dataset_id", "author", "id", sqlite_where=undone.is_(None)),
+        Index("tag_actions_unsettled", "id", sqlite_where=text("settled = 0")),
         Index("tag_actions_by_author", "dataset_id", "author", "id"),
-        Index("tag_actions_undone", "dataset_id", "undone", sqlite_where=undone.is_not(None)),
+        Index("tag_actions_undone", "dataset_id", "author", "undone_after", sqlite_where=undone.is_not(None)),
     )
 
 
@@ -133,7 +136,10 @@ class TagRecord(Base):
 
 
 class StandingTag(Base):
-    """The tag that holds for a concept and an image: the newest whose action stands. Kept by triggers only."""
+    """The tag that holds for a concept and an image: the newest whose action stands.
+
+    Derived: new tags are added by `core.concepts.log`, undo and redo are followed by a trigger.
+    """
 
     __tablename__ = "standing_tags"
     __table_args__ = (Index("standing_tags_by_image", "image"), {"sqlite_with_rowid": False})
@@ -144,7 +150,7 @@ class StandingTag(Base):
 
 
 class LogVersion(Base):
-    """A number per dataset that differs whenever other actions stand. Kept by triggers, never by hand."""
+    """A number per dataset that differs whenever other actions stand. Derived: kept by triggers, never by hand."""
 
     __tablename__ = "log_versions"
     dataset_id: Mapped[str] = mapped_column(primary_key=True)
@@ -244,16 +250,6 @@ class JobRecord(Base):
 
 # Stamps and versions have 61 bits (2305843009213693951 has them all set), so that the sum of two still is an integer.
 TRIGGERS = (
-    """
-    CREATE TRIGGER IF NOT EXISTS tag_added AFTER INSERT ON tags
-    WHEN (SELECT undone FROM tag_actions WHERE id = NEW.action_id) IS NULL
-    BEGIN
-        INSERT INTO standing_tags (concept_id, image, tag_id, state)
-        VALUES (NEW.concept_id, NEW.image, NEW.id, NEW.state)
-        ON CONFLICT (concept_id, image) DO UPDATE SET tag_id = excluded.tag_id, state = excluded.state
-        WHERE excluded.tag_id > tag_id;
-    END
-    """,
     """
     CREATE TRIGGER IF NOT EXISTS action_added AFTER INSERT ON tag_actions
     BEGIN

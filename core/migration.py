@@ -35,6 +35,7 @@ _NEW_COLUMNS = {
         "images INTEGER NOT NULL DEFAULT 0",
         "sentence VARCHAR NOT NULL DEFAULT ''",
         "undone_after INTEGER",
+        "settled BOOLEAN NOT NULL DEFAULT 0",
         "stamp BIGINT NOT NULL DEFAULT 0",
     ),
 }
@@ -74,8 +75,8 @@ def migrate(connection: Connection, version: int) -> None:
 def _widen(connection: Connection) -> None:
     tables = inspect(connection)
     for table, columns in _NEW_COLUMNS.items():
-        known = {column["name"] for column in tables.get_columns(table)} if tables.has_table(table) else None
-        for column in columns if known is not None else ():
+        known = {column["name"] for column in tables.get_columns(table)}
+        for column in columns:
             if column.split()[0] not in known:
                 connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
 
@@ -162,6 +163,7 @@ def _keep_standing_tags(connection: Connection) -> None:
             "GROUP BY tags.concept_id, tags.image"
         )
     )
+    connection.execute(update(TagAction).values(settled=True))
 
 
 def _keep_concepts(connection: Connection) -> None:

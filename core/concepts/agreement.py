@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from core.activations.curves import wilson
 from core.concepts.concept import Concept, list_concepts
+from core.concepts.log import author_names
 from core.concepts.tags import rows_of_images
 from core.database import TagAction, TagRecord
 from core.workspace import Workspace
@@ -90,35 +90,38 @@ Statements = dict[tuple[int, int], bool]
 
 def _own_statements(workspace: Workspace, analysis: Analysis, concepts: tuple[Concept, ...]) -> dict[str, Statements]:
     """author -> (concept id, row) -> present."""
-    if not concepts:
-        return {}
-    query = (
-        # of the columns beside max(), SQLite gives those of the row that holds the largest
-        select(TagAction.author, TagRecord.concept_id, TagRecord.image, TagRecord.state, func.max(TagRecord.id))
-        .join(TagAction, TagAction.id == TagRecord.action_id)
-        .where(
-            TagRecord.concept_id.in_([concept.id for concept in concepts]),
+    wanted = [concept.id for concept in concepts]
+    with workspace.reading() as session:
+        if not wanted or len(author_names(session, analysis.dataset_id)) < 2:
+            return {}
+        # beside the session: its bookkeeping would take longer than the query
+        read = session.connection().execute
+        stands = select(TagAction.id, TagAction.author).where(
+            TagAction.dataset_id == analysis.dataset_id,
             TagAction.undone.is_(None),
             TagAction.kind == "tag",
             TagAction.source != "metadata",
         )
-        .group_by(TagRecord.concept_id, TagRecord.image, TagAction.author)
-    )
-    with workspace.reading() as session:
-        people = session.scalars(
-            select(TagAction.author.distinct()).where(
-                TagAction.dataset_id == analysis.dataset_id, TagAction.undone.is_(None), TagAction.kind == "tag"
-            )
-        ).all()
-        if len(people) < 2:
-            return {}
-        held = session.execute(query).all()
-    rows = rows_of_images(analysis, [image for _, _, image, _, _ in held]).tolist()
-    said: dict[str, Statements] = defaultdict(dict)
-    for (author, concept, _, state, _), row in zip(held, rows, strict=True):
-        if row >= 0 and state in ("present", "absent"):
-            said[author][concept, row] = state == "present"
-    return said
+        authors = {action: author for action, author in read(stands)}
+        statements = (
+            select(TagRecord.action_id, TagRecord.concept_id, TagRecord.image, TagRecord.state)
+            .where(TagRecord.concept_id.in_(wanted))
+            .order_by(TagRecord.id)
+        )
+        newest: dict[str, dict[tuple[int, str], str]] = {author: {} for author in set(authors.values())}
+        for action, concept, image, state in read(statements):
+            if action in authors:
+                newest[authors[action]][concept, image] = state
+    names = list(dict.fromkeys(image for held in newest.values() for _, image in held))
+    rows = dict(zip(names, rows_of_images(analysis, names).tolist(), strict=True))
+    return {
+        author: {
+            (concept, rows[image]): state == "present"
+            for (concept, image), state in held.items()
+            if state in ("present", "absent") and rows[image] >= 0
+        }
+        for author, held in newest.items()
+    }
 
 
 def _agreement(

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, insert, literal, select
+from sqlalchemy import exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from core.concepts.log import ANYBODY, begin
+from core.concepts.log import ANYBODY, begin, settle_tags
 from core.database import ConceptChange, ConceptRecord, DatasetRecord, StandingTag, TagAction, TagRecord, now
 from core.errors import BadRequest, NotFound
 from core.migration import SHORTCUTS
@@ -271,8 +271,10 @@ def merge_concepts(workspace: Workspace, kept: Concept, merged: Concept, *, auth
         said = select(literal(action.id), literal(target.id), theirs.image, theirs.state).where(
             theirs.concept_id == gone.id, theirs.state != "cleared", ~spoken
         )
-        copied = session.execute(insert(TagRecord).from_select(["action_id", "concept_id", "image", "state"], said))
-        action.images = max(copied.rowcount, 0)
+        session.execute(insert(TagRecord).from_select(["action_id", "concept_id", "image", "state"], said))
+        copied = select(func.count()).select_from(TagRecord).where(TagRecord.action_id == action.id)
+        action.images = session.scalar(copied) or 0
+        settle_tags(session)
         if passed_on and target.attribute is None:
             state_facts(session, action, target, attribute=list(passed_on))
         state_facts(session, action, gone, exists=False)

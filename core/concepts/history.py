@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
@@ -53,16 +53,12 @@ class Entry:
         }
 
 
-@dataclass(frozen=True)
-class Author:
-    """tags: images tagged in actions that stand. last: when they last did something, UTC, naive."""
+class Author(NamedTuple):
+    """tags: images tagged, over all actions that stand. last: when they last did something, UTC, naive."""
 
     name: str
     tags: int
     last: datetime
-
-    def __iter__(self) -> Any:
-        return iter((self.name, self.tags, self.last))
 
 
 def history(workspace: Workspace, dataset_id: str, *, limit: int = 50, before: int | None = None) -> tuple[Entry, ...]:

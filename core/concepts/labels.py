@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sqlalchemy import insert, select
 
-from core.concepts.concept import check_dataset, list_concepts
+from core.concepts.concept import Concept, check_dataset, list_concepts
 from core.concepts.log import ANYBODY, begin
-from core.concepts.tags import PRESENT, column_states, rows_of_images
+from core.concepts.tags import PRESENT, rows_of_images, tag_states
 from core.database import LabelVerdict, StandingTag, TagAction, TagRecord
 from core.errors import BadRequest
 from core.workspace import Workspace
@@ -126,37 +126,28 @@ def label_verdicts(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
     new label whose class it no longer has.
     """
     excluded = np.zeros(analysis.n, dtype=bool)
-    judged = np.zeros(analysis.n, dtype=bool)
     labels = np.array(analysis.labels, dtype=np.int64)
-    newest = np.full(analysis.n, -1, dtype=np.int64)
-    changed = np.zeros(analysis.n, dtype=bool)
+    # number of the action that says so; a column of the dataset is older than anything a person says
+    since = np.zeros(analysis.n, dtype=np.int64)
     for concept in list_concepts(workspace, analysis.dataset_id):
         if concept.role == "wrong-label":
-            excluded |= column_states(analysis, concept.attribute) == PRESENT
-            with workspace.reading() as session:
-                said = session.execute(
-                    select(StandingTag.image, StandingTag.state, TagRecord.action_id)
-                    .join(TagRecord, TagRecord.id == StandingTag.tag_id)
-                    .where(StandingTag.concept_id == concept.id, StandingTag.state != "cleared")
-                ).all()
-            rows = rows_of_images(analysis, [image for image, _, _ in said])
-            for row, (_, state, action) in zip(rows.tolist(), said, strict=True):
-                if row >= 0:
-                    excluded[row] = state == "present" or (excluded[row] and newest[row] >= 0)
-                    newest[row] = max(newest[row], action if state == "present" else 0)
-    judged |= excluded
+            excluded |= tag_states(workspace, analysis, concept) == PRESENT
+            rows, actions = _present(workspace, analysis, concept)
+            np.maximum.at(since, rows, actions)
+    judged = excluded.copy()
+    corrected = np.zeros(analysis.n, dtype=bool)
     codes = {name: code for code, name in enumerate(analysis.classes)}
-    found = _standing(workspace, analysis.dataset_id)
-    rows = rows_of_images(analysis, list(found))
-    for row, (verdict, action) in zip(rows.tolist(), found.values(), strict=True):
-        if row < 0 or verdict.label != analysis.classes[labels[row]] or newest[row] > action.id:
+    held = _standing(workspace, analysis.dataset_id)
+    places = rows_of_images(analysis, list(held))
+    for row, (verdict, action) in zip(places.tolist(), held.values(), strict=True):
+        if row < 0 or verdict.label != analysis.classes[labels[row]] or since[row] > action.id:
             continue
         judged[row] = True
-        new = codes.get(verdict.new_label) if verdict.new_label is not None else None
+        new = codes.get(verdict.new_label or "")
         excluded[row] = verdict.verdict == WRONG and new is None
         if new is not None:
-            labels[row], changed[row] = new, True
-    return LabelVerdicts(excluded, labels, judged, int((excluded | changed).sum()))
+            labels[row], corrected[row] = new, True
+    return LabelVerdicts(excluded, labels, judged, int((excluded | corrected).sum()))
 
 
 def verdict_list(workspace: Workspace, analysis: Analysis) -> tuple[Verdict, ...]:
@@ -165,6 +156,20 @@ def verdict_list(workspace: Workspace, analysis: Analysis) -> tuple[Verdict, ...
         Verdict(image, found.label, found.verdict, found.new_label, action.author, action.created)
         for image, (found, action) in sorted(_standing(workspace, analysis.dataset_id).items())
     )
+
+
+def _present(workspace: Workspace, analysis: Analysis, concept: Concept) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (m,) that people tagged with a concept, and the numbers of the actions (m,) that did."""
+    query = (
+        select(StandingTag.image, TagRecord.action_id)
+        .join(TagRecord, TagRecord.id == StandingTag.tag_id)
+        .where(StandingTag.concept_id == concept.id, StandingTag.state == "present")
+    )
+    with workspace.reading() as session:
+        said = session.execute(query).all()
+    rows = rows_of_images(analysis, [image for image, _ in said])
+    actions = np.array([action for _, action in said], dtype=np.int64)
+    return rows[rows >= 0], actions[rows >= 0]
 
 
 def _standing(workspace: Workspace, dataset_id: str) -> dict[str, tuple[LabelVerdict, TagAction]]:

@@ -12,10 +12,10 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from core.database import ConceptRecord, TagAction, TagRecord, now
+from core.database import ConceptRecord, TagAction, now
 
 Said = bool | None | Literal["unsure"]
 """True: shows it. False: does not. "unsure": looked at, but cannot tell. None: takes back what was said."""
@@ -110,27 +110,47 @@ def record_action(
     action.images = len({image for _, image, _ in said})
     session.flush()
     if said:
-        number = action.id
-        session.execute(
-            insert(TagRecord),
-            [
-                {"action_id": number, "concept_id": concept, "image": image, "state": state}
-                for concept, image, state in said
-            ],
+        # as plain rows: a whole band is tens of thousands of them
+        session.connection().exec_driver_sql(
+            "INSERT INTO tags (action_id, concept_id, image, state) VALUES (?, ?, ?, ?)",
+            [(action.id, *statement) for statement in said],
         )
+    settle_tags(session)
     return action.id
 
 
-def newest_of(session: Session, action: TagAction) -> int:
-    """Number of the newest action of the same author, standing or not."""
-    return (
-        session.scalar(
-            select(func.max(TagAction.id)).where(
-                TagAction.dataset_id == action.dataset_id, TagAction.author == action.author
-            )
+def settle_tags(session: Session) -> None:
+    """Add the tags that were appended to those that hold; also those of a program that knows nothing of it."""
+    session.execute(
+        text(
+            "INSERT INTO standing_tags (concept_id, image, tag_id, state) "
+            "SELECT tags.concept_id, tags.image, tags.id, tags.state FROM tag_actions "
+            "CROSS JOIN tags ON tags.action_id = tag_actions.id "
+            "WHERE tag_actions.settled = 0 AND tag_actions.undone IS NULL ORDER BY tags.id "
+            "ON CONFLICT (concept_id, image) DO UPDATE SET tag_id = excluded.tag_id, state = excluded.state "
+            "WHERE excluded.tag_id > tag_id"
         )
-        or action.id
     )
+    # one that is undone already gets there with its redo
+    session.execute(text("UPDATE tag_actions SET settled = 1 WHERE settled = 0"))
+
+
+def newest_of(session: Session, dataset_id: str, author: str) -> int:
+    """Number of the newest action of an author, standing or not; 0 without any."""
+    newest = select(func.max(TagAction.id)).where(TagAction.dataset_id == dataset_id, TagAction.author == author)
+    return session.scalar(newest) or 0
+
+
+def author_names(session: Session, dataset_id: str) -> list[str]:
+    """Everybody who did something, by name."""
+    names: list[str] = []
+    while True:
+        # one look into the index per author: the log may be long, the authors are few
+        after = TagAction.author > names[-1] if names else TagAction.author.is_not(None)
+        name = session.scalar(select(func.min(TagAction.author)).where(TagAction.dataset_id == dataset_id, after))
+        if name is None:
+            return names
+        names.append(name)
 
 
 def sentence_of(action: TagAction) -> str:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.orm import Session
 
 from core.concepts.concept import Concept, as_concept, settle
-from core.concepts.log import ANYBODY, clean_author, newest_of, sentence_of
+from core.concepts.log import ANYBODY, author_names, clean_author, newest_of, sentence_of
 from core.concepts.log import Said as Said
 from core.concepts.log import record_action as record_action
 from core.database import (
@@ -42,6 +44,8 @@ UNSURE = -2
 _CODES = {"present": PRESENT, "absent": ABSENT, "unsure": UNSURE, "cleared": UNTAGGED}
 # names per query: SQLite takes a bounded number of variables
 _CHUNK = 500
+# per analysis and concept what people said, and the version of the log it was read at: a page asks again and again
+_KEPT: WeakKeyDictionary[Analysis, dict[tuple[Path, int], tuple[int, np.ndarray]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -128,15 +132,28 @@ def redo(workspace: Workspace, dataset_id: str, author: str | None = None) -> Un
     editor. What others do does not stand in the way.
     """
     with workspace.writing() as session:
-        query = select(TagAction).where(TagAction.dataset_id == dataset_id, TagAction.undone.is_not(None))
-        if author is not None:
-            query = query.where(TagAction.author == clean_author(author))
-        # undone one after the other from the newest on, so among equals the oldest was last
-        for action in session.scalars(query.order_by(TagAction.undone.desc(), TagAction.id)):
-            if action.undone_after is not None and action.undone_after >= newest_of(session, action):
-                action.undone = action.undone_after = None
-                return _settled(session, action)
-        return None
+        people = author_names(session, dataset_id) if author is None else [clean_author(author)]
+        found = [action for name in people if (action := _undone_last(session, dataset_id, name)) is not None]
+        if not found:
+            return None
+        action = max(found, key=lambda action: (action.undone, -action.id))
+        action.undone = action.undone_after = None
+        return _settled(session, action)
+
+
+def _undone_last(session: Session, dataset_id: str, author: str) -> TagAction | None:
+    # undone one after the other from the newest on, so the oldest was last
+    return session.scalars(
+        select(TagAction)
+        .where(
+            TagAction.dataset_id == dataset_id,
+            TagAction.author == author,
+            TagAction.undone.is_not(None),
+            TagAction.undone_after >= newest_of(session, dataset_id, author),
+        )
+        .order_by(TagAction.id)
+        .limit(1)
+    ).one_or_none()
 
 
 def newest_standing(session: Session, dataset_id: str, author: str | None) -> TagAction | None:
@@ -149,7 +166,7 @@ def newest_standing(session: Session, dataset_id: str, author: str | None) -> Ta
 
 def take_back(session: Session, action: TagAction) -> UndoneAction:
     """Undo one action in an open transaction."""
-    action.undone, action.undone_after = now(), newest_of(session, action)
+    action.undone, action.undone_after = now(), newest_of(session, action.dataset_id, action.author)
     return _settled(session, action)
 
 
@@ -183,15 +200,10 @@ def answers(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.nd
     """What holds for each image: (n,) int8 of PRESENT, ABSENT, UNSURE, UNTAGGED, in row order."""
     with workspace.reading() as session:
         record = session.get(ConceptRecord, concept.id)
-        held = session.execute(
-            select(StandingTag.image, StandingTag.state).where(
-                StandingTag.concept_id == concept.id, StandingTag.state != "cleared"
-            )
-        ).all()
-    attribute = concept.attribute if record is None else as_concept(record).attribute
+        attribute = concept.attribute if record is None else as_concept(record).attribute
+        said = _said(session, workspace, analysis, concept)
     states = column_states(analysis, attribute)
-    _overwrite(states, analysis, held)
-    return states
+    return np.where(said == UNTAGGED, states, said)
 
 
 def tag_states(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
@@ -203,23 +215,36 @@ def tag_states(workspace: Workspace, analysis: Analysis, concept: Concept) -> np
 
 def said_states(workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
     """Like `tag_states`, of what people said only: without what a column of the dataset says."""
-    states = np.full(analysis.n, UNTAGGED, dtype=np.int8)
     with workspace.reading() as session:
-        held = session.execute(
+        said = _said(session, workspace, analysis, concept)
+    return np.where(said == UNSURE, np.int8(UNTAGGED), said)
+
+
+def _said(session: Session, workspace: Workspace, analysis: Analysis, concept: Concept) -> np.ndarray:
+    """What people said of each image: (n,) int8 as in `answers`, read-only."""
+    version = session.scalar(select(LogVersion.version).where(LogVersion.dataset_id == analysis.dataset_id)) or 0
+    kept = _KEPT.setdefault(analysis, {})
+    known = kept.get((workspace.root, concept.id))
+    if known is not None and known[0] == version:
+        return known[1]
+    # beside the session: its bookkeeping would take longer than the query
+    held = (
+        session.connection()
+        .execute(
             select(StandingTag.image, StandingTag.state).where(
-                StandingTag.concept_id == concept.id, StandingTag.state.in_(("present", "absent"))
+                StandingTag.concept_id == concept.id, StandingTag.state != "cleared"
             )
-        ).all()
-    _overwrite(states, analysis, held)
-    return states
-
-
-def _overwrite(states: np.ndarray, analysis: Analysis, held: Sequence[Any]) -> None:
-    """states: (n,) int8, changed in place. held: (image, state) pairs."""
+        )
+        .all()
+    )
+    states = np.full(analysis.n, UNTAGGED, dtype=np.int8)
     rows = rows_of_images(analysis, [image for image, _ in held])
     codes = np.array([_CODES[state] for _, state in held], dtype=np.int8)
     # tags of images that this analysis skipped stay in the database
     states[rows[rows >= 0]] = codes[rows >= 0]
+    states.flags.writeable = False
+    kept[workspace.root, concept.id] = version, states
+    return states
 
 
 def column_states(analysis: Analysis, attribute: tuple[str, str] | None, rows: np.ndarray | None = None) -> np.ndarray:

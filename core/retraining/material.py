@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.concepts.concept import Concept, get_concept, list_concepts
-from core.concepts.tags import PRESENT, UNTAGGED, tag_states, tagging_split
+from core.concepts.labels import label_verdicts
+from core.concepts.tags import UNTAGGED, said_states, tag_states, tagging_split
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags
 from core.files import digest
 from core.retraining.curation import FEWEST_TAGS
@@ -33,7 +34,7 @@ MOST_CONCEPTS = 6
 class Gathered:
     """material: what methods get. states: (n, m) int8, tags of the chosen concepts on every image. groups: of every
     image, by the dataset's first attribute; None where it has none. notes: sentences about what was left out.
-    tags: hash of all tags used."""
+    tags: hash of all tags and verdicts on labels used."""
 
     material: Material
     concepts: tuple[Concept, ...]
@@ -71,16 +72,25 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
             "of the repair than with images set aside."
         )
     held_out = analysis.split_rows(split)
-    wrong = np.zeros(analysis.n, dtype=bool)
-    for concept in list_concepts(workspace, analysis.dataset_id):
-        if concept.role == "wrong-label":
-            wrong |= tag_states(workspace, analysis, concept) == PRESENT
+    verdicts = label_verdicts(workspace, analysis)
+    wrong, labels = verdicts.excluded, verdicts.labels
+    relabelled = labels != analysis.labels
     if wrong[held_out].any():
         notes.append(f"{int(wrong[held_out].sum())} images tagged as wrongly labelled were left out.")
+    if relabelled[held_out].any():
+        notes.append(f"{int(relabelled[held_out].sum())} images were used with the label that a person gave them.")
+    doubted = int((wrong | relabelled)[analysis.split_rows("test")].sum())
+    if doubted:
+        notes.append(
+            f"{doubted} test images were judged wrongly labelled. Test is measured on the labels as the dataset gives "
+            "them, so that figures stay comparable."
+        )
     states = np.full((analysis.n, len(concepts)), UNTAGGED, dtype=np.int8)
+    # by people: what a column of the dataset says is known of all images, and those for fitting are enough
+    tagged = np.zeros(analysis.n, dtype=bool)
     for i, concept in enumerate(concepts):
         states[:, i] = tag_states(workspace, analysis, concept)
-    tagged = (states != UNTAGGED).any(axis=1)
+        tagged |= said_states(workspace, analysis, concept) != UNTAGGED
     on_test = int(tagged[analysis.split_rows("test")].sum())
     if on_test:
         notes.append(f"{on_test} tagged test images were not used for training: test is for measuring only.")
@@ -93,7 +103,7 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
         rows=rows,
         features=np.asarray(analysis.features[rows], dtype=np.float32),
         logits=np.asarray(analysis.logits[rows], dtype=np.float32),
-        labels=np.asarray(analysis.labels[rows]),
+        labels=labels[rows],
         classes=analysis.classes,
         head=analysis.head,
         split=split,
@@ -103,13 +113,17 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
     groups = known_groups(analysis)
     known = None
     if groups is not None:
-        known = Grouping(groups.codes[rows], groups.classes, groups.patterns, groups.source)
+        corrected = _by_first_attribute(analysis, labels)
+        known = Grouping(corrected.codes[rows], corrected.classes, corrected.patterns, corrected.source)
     tags = tuple(ConceptTags(concept.name, states[rows, i]) for i, concept in enumerate(concepts))
     used = []
     for i, concept in enumerate(concepts):
-        tagged = np.flatnonzero(states[:, i] != UNTAGGED)
-        names = analysis.image_names(tagged)
-        used += [f"{concept.name}\0{name}\0{states[row, i]}" for row, name in zip(tagged, names, strict=True)]
+        known_ones = np.flatnonzero(states[:, i] != UNTAGGED)
+        names = analysis.image_names(known_ones)
+        used += [f"{concept.name}\0{name}\0{states[row, i]}" for row, name in zip(known_ones, names, strict=True)]
+    for row in np.flatnonzero((wrong | relabelled) & (is_eligible | is_train)).tolist():
+        label = "" if wrong[row] else analysis.classes[labels[row]]
+        used.append(f"label\0{analysis.image_names([row])[0]}\0{label}")
     return Gathered(Material(pool, tags, known), tuple(concepts), states, groups, tuple(notes), digest(*used))
 
 
@@ -117,8 +131,12 @@ def known_groups(analysis: Analysis) -> Grouping | None:
     """Class x first attribute for every image; None where the dataset has no attribute."""
     if not analysis.attributes:
         return None
+    return _by_first_attribute(analysis, analysis.labels)
+
+
+def _by_first_attribute(analysis: Analysis, labels: np.ndarray) -> Grouping:
     attribute = analysis.attributes[0]
-    return by_attribute(analysis.labels, analysis.classes, attribute.name, attribute.values, attribute.codes)
+    return by_attribute(labels, analysis.classes, attribute.name, attribute.values, attribute.codes)
 
 
 def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> None:
