@@ -1,7 +1,7 @@
 // Asks the server about once a second whether others tagged, and has the page run again when they did. The question is
 // a plain request, since a run of the page for every beat would cost the server fifty times as much.
 
-const BEAT_MS = 1000
+const BEAT_MS = 800
 /** How long a run of the page that was asked for may take before it is asked for again. */
 const PATIENCE_MS = 6000
 /** After requests that failed: the server may be gone for a while. */

@@ -152,6 +152,9 @@ def test_without_a_selection_the_image_in_focus_is_tagged(grid: Page) -> None:
     tile(grid, 7).focus()
     grid.keyboard.press("3")
     wait_for(grid, tags=[[7, 3, True]])
+    grid.keyboard.press("u")
+    wait_for(grid, tags=[[7, 3, "unsure"]])
+    expect(tile(grid, 7).locator(".chip.unsure")).to_have_text("?person in picture")
     grid.keyboard.press("0")
     wait_for(grid, tags=[])
 

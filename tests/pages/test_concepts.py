@@ -126,6 +126,41 @@ def test_editing_is_one_step_and_undo_takes_it_back(visit: Visit, planted: Analy
     assert list_concepts(workspace, planted.dataset_id) == (changed, other)
 
 
+def test_deleting_keeps_the_tags_for_undo(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 12)
+    before = get_concept(workspace, planted.dataset_id, "water")
+    said = tag_states(workspace, planted, before)
+    app = visit("concepts")
+    assert app.menu_button[0].options == ["Delete"], "nothing to merge it into"
+    app.menu_button[0].set_value("Delete").run()
+    assert not app.exception
+    assert not list_concepts(workspace, planted.dataset_id)
+    assert "Undo" in app.toast[0].value
+    button(app, "Undo").click().run()
+    assert list_concepts(workspace, planted.dataset_id) == (before,)
+    assert (tag_states(workspace, planted, before) == said).all()
+
+
+def test_merging_says_of_the_one_kept_what_was_said_of_the_other(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water")
+    lake = create_concept(workspace, planted.dataset_id, "lake")
+    tag(workspace, planted, water, [1, 2], True)
+    tag(workspace, planted, lake, [2, 3], False)
+    app = visit("concepts")
+    app.menu_button[1].set_value("Merge into …").run()
+    assert "All that was said of **lake** is said of the other one" in texts(app)
+    app.session_state[palette.OPENED] = ("merge", lake.id)
+    button(app, "Merge").click().run()
+    assert not app.exception
+    assert list_concepts(workspace, planted.dataset_id) == (water,)
+    assert tag_states(workspace, planted, water)[:5].tolist() == [-1, 1, 1, 0, -1]
+    button(app, "Undo").click().run()
+    assert list_concepts(workspace, planted.dataset_id) == (water, lake)
+    assert tag_states(workspace, planted, water)[:5].tolist() == [-1, 1, 1, -1, -1]
+
+
 def test_a_name_that_is_taken_is_told_in_the_dialog(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     create_concept(workspace, planted.dataset_id, "water")
     create_concept(workspace, planted.dataset_id, "reeds")

@@ -13,9 +13,9 @@ from tests.browser.apps.pictures import thumbnail
 
 st.set_page_config(layout="wide")
 CONCEPTS = [
-    GridConcept(1, "water background", "#1f7a8c"),
-    GridConcept(2, "<b>bird feeder</b>", "#d98324"),
-    GridConcept(3, "person in picture", "#7b5ea7"),
+    GridConcept(1, "water background", "#1f7a8c", 1, "Confounder."),
+    GridConcept(2, "<b>bird feeder</b>", "#d98324", 2),
+    GridConcept(3, "person in picture", "#7b5ea7", 3),
 ]
 PIXELS = int(os.environ.get("GRID_PIXELS", "120"))
 PAUSE = float(os.environ.get("GRID_PAUSE", "0"))
@@ -24,7 +24,7 @@ TOTAL = int(os.environ.get("GRID_TOTAL", "0"))
 
 
 state = st.session_state
-state.setdefault("tags", {})  # (image, concept) -> bool
+state.setdefault("tags", {})  # (image, concept) -> True, False or "unsure"
 state.setdefault("history", [])
 state.setdefault("events", [])
 state.setdefault("page", 0)

@@ -39,13 +39,13 @@ function pulse(answers = []) {
 const QUIET = { news: false, note: "" }
 const NEWS = { news: true, note: "Ada is here too." }
 
-test("it asks once a second, shows the note and leaves the page alone without news", async () => {
+test("it asks about once a second, shows the note and leaves the page alone without news", async () => {
   const made = pulse([QUIET, { news: false, note: "Ada is here too." }])
-  assert.equal(made.waits(), 1000)
+  assert.equal(made.waits(), 800)
   await made.beat()
   await made.beat()
   assert.deepEqual([made.asked, made.refreshed, made.notes], [2, 0, ["", "Ada is here too."]])
-  assert.equal(made.waits(), 1000)
+  assert.equal(made.waits(), 800)
 })
 
 test("news run the page once, not again while that run is under way", async () => {
@@ -59,7 +59,7 @@ test("news run the page once, not again while that run is under way", async () =
 
 test("a run that never came is asked for again", async () => {
   const made = pulse([NEWS])
-  for (let i = 0; i < 8; i++) await made.beat()
+  for (let i = 0; i < 10; i++) await made.beat()
   assert.equal(made.refreshed, 2)
 })
 
@@ -84,7 +84,7 @@ test("a hidden page asks nothing, and at once when it is seen again", async () =
   made.pulse.turned()
   assert.equal(made.asked, 1)
   for (let i = 0; i < 8; i++) await null
-  assert.equal(made.waits(), 1000)
+  assert.equal(made.waits(), 800)
 })
 
 test("a server that forgot the page has it run again; one that is gone is asked more rarely", async () => {
@@ -94,7 +94,7 @@ test("a server that forgot the page has it run again; one that is gone is asked 
   await made.beat()
   assert.equal(made.waits(), 5000)
   await made.beat()
-  assert.equal(made.waits(), 1000)
+  assert.equal(made.waits(), 800)
 })
 
 test("where nobody answers such questions it ends, as it does when the page is left", async () => {
