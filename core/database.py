@@ -142,7 +142,11 @@ class StandingTag(Base):
     """
 
     __tablename__ = "standing_tags"
-    __table_args__ = (Index("standing_tags_by_image", "image"), {"sqlite_with_rowid": False})
+    __table_args__ = (
+        Index("standing_tags_by_image", "image"),
+        Index("standing_tags_by_tag", "tag_id"),
+        {"sqlite_with_rowid": False},
+    )
     concept_id: Mapped[int] = mapped_column(primary_key=True)
     image: Mapped[str] = mapped_column(primary_key=True)
     tag_id: Mapped[int]
@@ -266,15 +270,16 @@ TRIGGERS = (
         UPDATE log_versions
         SET version = (version + CASE WHEN NEW.undone IS NULL THEN NEW.stamp ELSE -NEW.stamp END) & 2305843009213693951
         WHERE dataset_id = NEW.dataset_id;
-        DELETE FROM standing_tags
-        WHERE (concept_id, image) IN (SELECT concept_id, image FROM tags WHERE action_id = NEW.id);
+        DELETE FROM standing_tags WHERE tag_id IN (SELECT id FROM tags WHERE action_id = NEW.id);
         INSERT INTO standing_tags (concept_id, image, tag_id, state)
         SELECT said.concept_id, said.image, max(said.id), said.state
         FROM (SELECT DISTINCT concept_id, image FROM tags WHERE action_id = NEW.id) AS touched
         CROSS JOIN tags AS said ON said.concept_id = touched.concept_id AND said.image = touched.image
         CROSS JOIN tag_actions AS action ON action.id = said.action_id
         WHERE action.undone IS NULL
-        GROUP BY said.concept_id, said.image;
+        GROUP BY said.concept_id, said.image
+        ON CONFLICT (concept_id, image) DO UPDATE SET tag_id = excluded.tag_id, state = excluded.state
+        WHERE excluded.tag_id > tag_id;
     END
     """,
 )
