@@ -104,8 +104,9 @@ def explore(analysis: Analysis) -> None:
     if analysis.n < FEWEST:
         _too_few(analysis)
         return
-    if view.layout == UMAP:
-        _umap(analysis, view)
+    # always there, so that the map below keeps its place, and with it what somebody is drawing
+    with st.container(key="map-about"):
+        _about(analysis, view)
     _map(analysis, view)
     _selection(analysis)
     state.write_link(query(analysis, kept(analysis)))
@@ -256,15 +257,27 @@ def _set_colour(analysis: Analysis) -> None:
 # --- the job ---------------------------------------------------------------------------------------------------------
 
 
-def _umap(analysis: Analysis, view: MapView) -> None:
-    """What stands above the map while there is no UMAP with these settings."""
-    if read_umap(analysis, view.settings) is not None:
+def _about(analysis: Analysis, view: MapView) -> None:
+    """What the map shows, and where the UMAP stands while there is none with these settings."""
+    points = _points(analysis, view)
+    nowhere = f" {count(points.nowhere, 'image')} without finite features have no place here." if points.nowhere else ""
+    if points.kind == UMAP:
+        rest = analysis.n - points.nowhere - points.laid_out
+        placed = f" {points.laid_out:,} images were laid out, the others stand among their nearest of those."
+        st.caption(
+            "Near each other is alike; how far groups lie apart, and how dense they are, says little."
+            f"{placed if rest > 0 else ''}{nowhere}"
+        )
         return
-    job = _job(analysis, view)
+    axes = f"The two axes hold {percent(points.spread)} of what differs between the images' features.{nowhere}"
+    job = _job(analysis, view) if view.layout == UMAP else None
     if job is not None and job.state != DONE:
         if job.active:
-            st.caption("Principal components are shown until the UMAP is there.")
+            st.caption(f"Principal components are shown until the UMAP is there. {axes}")
         jobs.panel(job, on_done=lambda _: None, noun="step")
+        return
+    if view.layout == PCA:
+        st.caption(axes)
         return
     placed = f" {count(SAMPLE, 'image')} are laid out, the others placed among them." if analysis.n > SAMPLE else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="map-umap"):
@@ -276,7 +289,7 @@ def _umap(analysis: Analysis, view: MapView) -> None:
         )
         st.caption(
             "You see the principal components. A UMAP parts groups of alike images better; it is made once, in the "
-            f"background, in about {duration(_estimate(analysis))}.{placed}",
+            f"background, in about {duration(_estimate(analysis))}.{placed}{nowhere}",
             width="stretch",
         )
 
@@ -341,15 +354,6 @@ def _map(analysis: Analysis, view: MapView) -> None:
         on_view=partial(_on_view, analysis),
         pictures=partial(_pictures, analysis),
     )
-    notes = []
-    if points.kind == PCA and points.spread is not None:
-        notes.append(f"The two axes hold {percent(points.spread)} of the features' variance.")
-    if points.kind == UMAP and points.laid_out < analysis.n - points.nowhere:
-        notes.append(f"{points.laid_out:,} images were laid out, the others stand among their nearest of those.")
-    if points.nowhere:
-        notes.append(f"{count(points.nowhere, 'image')} without finite features have no place here.")
-    if notes:
-        st.caption(" ".join(notes))
 
 
 def _points(analysis: Analysis, view: MapView) -> MapPoints:
