@@ -58,8 +58,6 @@ NEARLY = 0.7
 # clusters have silhouettes larger by this than clouds without any (normal, of the same extent along each axis); in 9 of
 # 10 bands of 400 images with random features it is less
 CLEARER, CLOUDS = 0.03, 3
-# parts of the band, each laid to centres made from the others
-FOLDS = 5
 # values of attributes named per cluster
 MOST_TRAITS = 3
 # k-means starts, of which the best counts
@@ -203,18 +201,9 @@ def discovery(
             notes.append(f"{len(band):,} images were parted into {wanted}: {PER_CLUSTER} images each are the fewest.")
     fitted = _k_means(points, wanted, seed, starts=_STARTS)
     nearest = fitted.predict(top_points) if len(top) else np.empty(0, dtype=np.int64)
-    fair = np.bincount(_unseen_labels(points, fitted, rng), minlength=wanted)
     distances = np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
     found = [
-        _cluster(
-            analysis,
-            band,
-            fitted.labels_ == c,
-            distances,
-            wrong,
-            lift(int(fair[c]), len(band), int((nearest == c).sum()), len(top)),
-            int((nearest == c).sum()),
-        )
+        _cluster(analysis, band, fitted.labels_ == c, distances, wrong, int((nearest == c).sum()), len(top))
         for c in range(wanted)
         if (fitted.labels_ == c).any()
     ]
@@ -417,8 +406,7 @@ def silhouettes(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(sizes[codes] > 1, found, 0.0)
 
 
-def _k_means(points: np.ndarray, wanted: int, seed: int, *, starts: int = 1, start: KMeans | None = None) -> KMeans:
-    """starts: so many at random, of which the best counts; start: from there instead."""
+def _k_means(points: np.ndarray, wanted: int, seed: int, *, starts: int) -> KMeans:
     # half a second of a first page
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -426,22 +414,7 @@ def _k_means(points: np.ndarray, wanted: int, seed: int, *, starts: int = 1, sta
     with warnings.catch_warnings():
         # equal images may leave clusters empty
         warnings.simplefilter("ignore", ConvergenceWarning)
-        begin = "k-means++" if start is None else start.cluster_centers_
-        return KMeans(wanted, init=begin, n_init=starts, random_state=seed).fit(points)
-
-
-def _unseen_labels(points: np.ndarray, fitted: KMeans, rng: np.random.Generator) -> np.ndarray:
-    """The cluster of each image by centres that were drawn there without it: (b,) int.
-
-    Centres fit the images they were made from better than others, so the shares in the band would be too large beside
-    those at the top: a little, and the more the fewer they are.
-    """
-    found = np.empty(len(points), dtype=np.int64)
-    fold = rng.permutation(np.arange(len(points)) % FOLDS)
-    for i in range(FOLDS):
-        held = fold == i
-        found[held] = _k_means(points[~held], len(fitted.cluster_centers_), 0, start=fitted).predict(points[held])
-    return found
+        return KMeans(wanted, n_init=starts, random_state=seed).fit(points)
 
 
 def _cluster(
@@ -450,23 +423,24 @@ def _cluster(
     inside: np.ndarray,
     distances: np.ndarray,
     wrong: np.ndarray,
-    lifted: tuple[float, float, float],
     top_count: int,
+    top_total: int,
 ) -> Cluster:
     """inside: (b,) bool, which images of the band belong to it."""
     places = np.flatnonzero(inside)
     places = places[np.lexsort((band[places], distances[places]))]
     size, failed = len(places), int(wrong[places].sum())
     low, high = wilson(np.array(failed), np.array(size))
+    ratio, ratio_low, ratio_high = lift(size, len(band), top_count, top_total)
     counts = np.bincount(analysis.labels[band[places]], minlength=analysis.k)
     order = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
     return Cluster(
         rows=band[places],
         size=size,
         share=size / len(band),
-        lift=lifted[0],
-        lift_low=lifted[1],
-        lift_high=lifted[2],
+        lift=ratio,
+        lift_low=ratio_low,
+        lift_high=ratio_high,
         error_rate=failed / size,
         low=float(low),
         high=float(high),
