@@ -50,7 +50,7 @@ def server(serve: Any, demo: Workspace, analysis: Analysis) -> Any:
 
 def opened(page: Page, url: str) -> Page:
     page.goto(url)
-    expect(page.locator(".stage[data-painted=large]")).to_be_visible()
+    expect(page.locator(".stage[data-painted=large]")).to_be_visible(timeout=30_000)
     return page
 
 
