@@ -294,6 +294,8 @@ def _transformers() -> Any:
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    # half of the weights are left aside on purpose, which it would list
+    transformers.utils.logging.set_verbosity_error()
     return transformers
 
 

@@ -32,6 +32,8 @@ LONGEST_TEXT = 4000
 QUOTED = 80
 TITLE = "The file of tags cannot be read"
 VERDICTS = ("wrong", "right")
+# what a file says of where a statement came from, in the order of `Origin`
+ORIGIN = ("author", "source", "how", "time", "direction", "low", "high")
 
 _YES = {"1", "1.0", "true", "yes", "y", "present"}
 _NO = {"0", "0.0", "false", "no", "n", "absent"}
@@ -126,6 +128,7 @@ class _Checking:
     # of statements that are kept without something of where they came from
     dropped: set[str] = field(default_factory=set)
     without: int = 0
+    origins: dict[tuple[str, ...], tuple[Origin, list[str]]] = field(default_factory=dict)
 
 
 def checked(raw: Raw, analysis: Analysis) -> Contents:
@@ -288,23 +291,25 @@ def _verdicts(verdicts: Sequence[Any], analysis: Analysis, checking: _Checking) 
 
 
 def _origin(cells: Mapping[str, Any], checking: _Checking) -> Origin:
-    texts = {name: _short(cells.get(name)) for name in ("author", "source", "how", "direction")}
-    time = _time(cells.get("time"))
-    low, high = _number(cells.get("low")), _number(cells.get("high"))
-    parsed = {**texts, "time": time, "low": low, "high": high}
-    lost = [name for name, value in parsed.items() if value is None and cells.get(name) not in (None, "")]
+    # many statements come from one action, so that most cells were read before
+    key = tuple(map(repr, map(cells.get, ORIGIN)))
+    if key not in checking.origins:
+        checking.origins[key] = _read_origin(cells)
+    origin, lost = checking.origins[key]
     if lost:
         checking.dropped.update(lost)
         checking.without += 1
-    return Origin(
-        author=texts["author"],
-        source=texts["source"],
-        how=texts["how"],
-        time=time,
-        direction=texts["direction"],
-        low=low,
-        high=high,
+    return origin
+
+
+def _read_origin(cells: Mapping[str, Any]) -> tuple[Origin, list[str]]:
+    """The origin, and the names of the cells that cannot be understood."""
+    author, source, how, direction = (_short(cells.get(name)) for name in ("author", "source", "how", "direction"))
+    origin = Origin(
+        author, source, how, _time(cells.get("time")), direction, _number(cells.get("low")), _number(cells.get("high"))
     )
+    lost = [name for name in ORIGIN if getattr(origin, name) is None and cells.get(name) not in (None, "")]
+    return origin, lost
 
 
 def _short(value: Any) -> str | None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import csv
 import io
 
-from core.concepts.exchange.contents import Contents, Raw, name_of, unreadable, written_answer
+from core.concepts.exchange.contents import ORIGIN, Contents, Raw, name_of, unreadable, written_answer
 from core.errors import BadRequest
 
 COLUMNS = ("image", "concept", "present")
-ORIGIN = ("author", "source", "how", "time", "direction", "low", "high")
 # A spreadsheet runs a cell that begins like this as a formula (OWASP, "CSV Injection"; the wide forms in East Asian
 # editions). An apostrophe in front makes it text; cells that begin with an apostrophe get one too, so that reading the
 # file back is exact.

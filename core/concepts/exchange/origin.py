@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, inspect
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from core.concepts.exchange.contents import Origin
+from core.concepts.exchange.contents import ORIGIN, Origin
 from core.database import Base
-
-_ROWS = 1000
 
 
 class StatementOrigin(Base):
@@ -33,32 +32,30 @@ class StatementOrigin(Base):
     high: Mapped[float | None] = mapped_column(default=None)
 
 
-FIELDS = ("author", "source", "how", "time", "direction", "low", "high")
+_TABLE = Base.metadata.tables[StatementOrigin.__tablename__]
 
 
 def keep_origins(session: Session, kind: str, origins: Iterable[tuple[int, Origin]]) -> None:
     """Add (statement id, origin) pairs to an open transaction; those that say nothing are not kept."""
     rows = [
-        {"kind": kind, "statement_id": statement, **{name: getattr(origin, name) for name in FIELDS}}
-        for statement, origin in origins
-        if origin != Origin()
+        {"kind": kind, "statement_id": statement, **vars(origin)} for statement, origin in origins if origin != Origin()
     ]
     if not rows:
         return
-    _make_table(session)
-    for start in range(0, len(rows), _ROWS):
-        session.execute(insert(StatementOrigin), rows[start : start + _ROWS])
+    # workspaces that were made before there was an import with origins lack it
+    Base.metadata.create_all(session.connection(), tables=[_TABLE])
+    # by the connection: a session would make an object of each row
+    session.connection().execute(_TABLE.insert(), rows)
 
 
 def origins(session: Session, kind: str) -> dict[int, Origin]:
     """Statement id -> origin, of every imported statement of a kind."""
-    if not inspect(session.connection()).has_table(StatementOrigin.__tablename__):
+    if not inspect(session.connection()).has_table(_TABLE.name):
         return {}
-    table = StatementOrigin.__table__
-    query = table.select().where(table.c.kind == kind)
-    return {row.statement_id: Origin(*(getattr(row, name) for name in FIELDS)) for row in session.execute(query)}
-
-
-def _make_table(session: Session) -> None:
-    # workspaces made before there was an import with origins lack it
-    Base.metadata.create_all(session.connection(), tables=[Base.metadata.tables[StatementOrigin.__tablename__]])
+    query = select(_TABLE.c.statement_id, *(_TABLE.c[name] for name in ORIGIN)).where(_TABLE.c.kind == kind)
+    known: dict[Any, Origin] = {}
+    found = {}
+    for statement, *cells in session.execute(query).all():
+        key = tuple(cells)
+        found[statement] = known.get(key) or known.setdefault(key, Origin(*key))
+    return found

@@ -12,8 +12,8 @@ from datetime import UTC
 from typing import Any
 
 from core.concepts.exchange import json_file
-from core.concepts.exchange.contents import MOST_TAGS, Contents, Raw, name_of, unreadable, written_answer
-from core.concepts.exchange.csv_table import COLUMNS, ORIGIN
+from core.concepts.exchange.contents import MOST_TAGS, ORIGIN, Contents, Raw, name_of, unreadable, written_answer
+from core.concepts.exchange.csv_table import COLUMNS
 
 _KEY = b"midband"
 # bytes of the columns when they are unpacked
