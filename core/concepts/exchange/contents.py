@@ -292,7 +292,7 @@ def _verdicts(verdicts: Sequence[Any], analysis: Analysis, checking: _Checking) 
 
 def _origin(cells: Mapping[str, Any], checking: _Checking) -> Origin:
     # many statements come from one action, so that most cells were read before
-    key = tuple(map(repr, map(cells.get, ORIGIN)))
+    key = tuple(_identity(cells.get(name)) for name in ORIGIN)
     if key not in checking.origins:
         checking.origins[key] = _read_origin(cells)
     origin, lost = checking.origins[key]
@@ -300,6 +300,11 @@ def _origin(cells: Mapping[str, Any], checking: _Checking) -> Origin:
         checking.dropped.update(lost)
         checking.without += 1
     return origin
+
+
+def _identity(cell: Any) -> str:
+    # lists and objects say nothing here, whatever is in them
+    return repr(cell) if cell is None or isinstance(cell, str | int | float | datetime) else "[]"
 
 
 def _read_origin(cells: Mapping[str, Any]) -> tuple[Origin, list[str]]:

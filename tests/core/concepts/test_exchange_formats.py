@@ -409,6 +409,20 @@ def test_an_origin_that_cannot_be_understood_does_not_cost_the_tag(workspace: Wo
     assert (written[3]["time"], written[3]["low"]) == ("2026-01-02T01:04:05Z", "-inf")
 
 
+@pytest.mark.parametrize("depth", [100, 500, 800, 900, 950, 990, 2000])
+def test_nesting_of_any_depth_ends_in_a_sentence(workspace: Workspace, analysis: Any, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    for name in ("image", "concept", "present", "author", "time", "low"):
+        cells = {"image": '"images/000000.png"', "concept": '"a"', "present": "1", name: deep}
+        text = "[{" + ", ".join(f'"{key}": {cell}' for key, cell in cells.items()) + "}]"
+        try:
+            done = preview_tags(workspace, analysis, text.encode(), "tags.json")
+        except BadRequest as error:
+            assert "nests too deeply" in error.detail
+        else:
+            assert len(done.rejected) + len(done.notes) == 1
+
+
 def test_columns_that_another_dataset_lacks_are_named(workspace: Workspace, analysis: Any) -> None:
     adopt(workspace, analysis, "place", "land")
     content = json.dumps(
