@@ -6,9 +6,5 @@ export function ringShare(tags, budget) {
   return Math.round(100 * Math.min(1, Math.max(0, tags / budget)))
 }
 
-/** The sentence with the count as it is now: what was computed for a count just left keeps its second half. */
-export function sentenceNow(count, verdict) {
-  const now = `${count.tags} of about ${count.budget} tags`
-  if (!verdict) return now
-  return verdict.tags === count.tags ? verdict.sentence : verdict.sentence.replace(/^\d+ of about \d+ tags/, now)
-}
+/** The sentence with the count as it is now; what was computed for a count just left stays until there is a new one. */
+export const sentenceNow = (count, verdict) => count.said + (verdict?.rest ?? "")

@@ -6,7 +6,7 @@ What is shown here are guesses. They become tags only by what a person presses, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 BATCHES = "review_batches"
 PUT_OFF = "review_put_off"
+LOOKED_AT = "review_looked_at"
 BATCH = 24
 HOW = "review"
 
 PRESENT_SIDE, ABSENT_SIDE, BOTH = "present", "absent", "both"
 SIDES = {PRESENT_SIDE: "Probably present", ABSENT_SIDE: "Probably absent", BOTH: "Both"}
+# tags, not guesses: those that contradict all the others
+AGAIN = "again"
 ORDERS = {"doubt": "Doubtful first", "sure": "Surest first"}
 SOURCES = {"cluster": "from a cluster", "text": "fits the text"}
 
@@ -55,8 +58,11 @@ def show(analysis: Analysis, concept: Concept) -> None:
         if not len(suggested[0]):
             _too_few(concept, said)
             return
-    _trust(spreading, said)
+    _trust(spreading)
     choice = _choose(spreading, said)
+    if choice.side == AGAIN and spreading is not None:
+        _look_again(analysis, concept, spreading)
+        return
     batch = _batch(analysis, concept, spreading, said, suggested, choice)
     if not batch:
         _nothing_left(choice)
@@ -76,7 +82,7 @@ def _too_few(concept: Concept, said: np.ndarray) -> None:
         rooms.link("tag_next", "Go to the queue", look="queue")
 
 
-def _trust(spreading: Spread | None, said: np.ndarray) -> None:
+def _trust(spreading: Spread | None) -> None:
     """How far the guesses can be trusted, before any of them is seen."""
     if spreading is None:
         st.markdown("Suggested members only: tag one image as present and one as absent, and all others are guessed.")
@@ -98,17 +104,25 @@ def _trust(spreading: Spread | None, said: np.ndarray) -> None:
 
 def _choose(spreading: Spread | None, said: np.ndarray) -> Choice:
     waiting = waiting_guesses(spreading, said)
+    titles = {side: f"{title} ({waiting[side]:,})" for side, title in SIDES.items()}
     choice: Choice = st.session_state.setdefault("review_choice", Choice())
+    again = 0 if spreading is None else len(spreading.doubtful)
+    # somebody who is looking again stays there when the last one is answered
+    if again or choice.side == AGAIN:
+        titles[AGAIN] = f"Look again ({again:,})"
+    if choice.side == AGAIN and spreading is None:
+        choice = replace(choice, side=PRESENT_SIDE)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="review-controls"):
         st.session_state["review_side"] = choice.side
         st.segmented_control(
             "Guesses",
-            list(SIDES),
+            list(titles),
             key="review_side",
-            format_func=lambda side: f"{SIDES[side]} ({waiting[side]:,})",
+            format_func=titles.get,
             required=True,
             on_change=_keep,
-            help="Images that nobody has answered, by what the probe takes them for.",
+            help="Images that nobody has answered, by what the probe takes them for. **Look again**: answers that "
+            "contradict all the others.",
         )
         st.session_state["review_order"] = choice.order
         st.segmented_control(
@@ -133,6 +147,7 @@ def waiting_guesses(spreading: Spread | None, said: np.ndarray) -> dict[str, int
 
 
 def _keep() -> None:
+    st.session_state.pop(LOOKED_AT, None)
     st.session_state["review_choice"] = Choice(st.session_state["review_side"], st.session_state["review_order"])
 
 
@@ -158,6 +173,19 @@ def _batch(
             st.toast("Reviewed. Here are the next ones.", icon=":material/check_circle:")
         kept[key] = batch = fresh
     return batch
+
+
+def _look_again(analysis: Analysis, concept: Concept, spreading: Spread) -> None:
+    """Tags that contradict all the others. A correction must not take the next image from under the hand."""
+    kept: dict[tuple[str, int], np.ndarray] = st.session_state.setdefault(LOOKED_AT, {})
+    key = (analysis.id, concept.id)
+    known = kept.get(key, np.empty(0, dtype=np.int64))
+    kept[key] = rows = np.concatenate([known, np.setdiff1d(spreading.doubtful, known)])
+    if not len(rows):
+        st.success("No answer contradicts the others.", icon=":material/check_circle:")
+        return
+    st.markdown("These answers contradict all the others. Slips look like this, and so do true exceptions.")
+    gallery.show(analysis, rows, key=f"review-again-{concept.id}", active=concept.id, how=HOW)
 
 
 def _nothing_left(choice: Choice) -> None:

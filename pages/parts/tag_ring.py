@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.concepts.concept import Concept
 from core.concepts.enough import Readiness, readiness
+from core.concepts.probes import PROBE_WARNING
 from core.concepts.tags import UNTAGGED, tag_states, tagging_split
 from core.settings import DEFAULTS
 from pages.parts import rooms, state
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 ENOUGH = 20
 LAST = "ring_last"
 
-COLLECTING, TRY, GOOD, DONE = "collecting", "try", "good", "done"
+COLLECTING, TRY, GOOD, DONE, STUCK = "collecting", "try", "good", "done", "stuck"
 STATES = {
     COLLECTING: "Collecting answers",
     TRY: "Enough for a first try",
     GOOD: "Enough for a good repair",
     DONE: "More tags no longer help",
+    STUCK: "More tags will hardly help",
 }
 
 _component = st.components.v2.component(
@@ -57,11 +59,17 @@ def show(analysis: Analysis, concept: Concept, *, beside: bool = True) -> None:
 
 def state_of(tags: int, told: Readiness | None) -> str:
     """told: the last verdict, which may be about fewer tags than there are by now."""
-    if told is not None and not told.helps and tags >= min(told.tags, ENOUGH):
-        return DONE
+    if told is not None and not told.helps:
+        return DONE if told.share is not None and told.share >= PROBE_WARNING else STUCK
     if tags >= DEFAULTS.tag_budget:
         return GOOD
     return TRY if tags >= ENOUGH else COLLECTING
+
+
+def said(tags: int) -> str:
+    """How `Readiness.sentence` begins."""
+    budget = DEFAULTS.tag_budget
+    return f"{tags} of about {budget} tags" if tags <= budget else f"{tags} tags, where about {budget} usually do"
 
 
 def counted(store: str, concept: Concept, tags: int, told: Readiness | None, split: str) -> dict[str, Any]:
@@ -73,6 +81,7 @@ def counted(store: str, concept: Concept, tags: int, told: Readiness | None, spl
         "budget": DEFAULTS.tag_budget,
         "enough": ENOUGH,
         "state": STATES[state_of(tags, told)],
+        "said": said(tags),
         "note": "" if split == "val" else "The dataset has no val split, so training images are asked about.",
     }
 
@@ -84,7 +93,8 @@ def verdict(store: str, concept: Concept, told: Readiness) -> dict[str, Any]:
         "about": concept.id,
         "tags": told.tags,
         "state": STATES[state_of(told.tags, told)],
-        "sentence": told.sentence,
+        # without the count, which may be another one by now
+        "rest": told.sentence.removeprefix(said(told.tags)),
         "next": told.next_step,
     }
 
@@ -96,9 +106,9 @@ def _retrain(tags: int, now: str, *, width: Literal["stretch", "content"]) -> No
         type="primary" if now in (GOOD, DONE) else "secondary",
         icon=":material/build:",
         width=width,
-        disabled=now == COLLECTING,
+        disabled=tags < ENOUGH,
         help=f"Tag {count(missing, 'more image')} first."
-        if now == COLLECTING
+        if tags < ENOUGH
         else "Enough to try. More tags make the repair surer."
         if now == TRY
         else "The next step: repair the last layer with what you tagged.",

@@ -328,7 +328,9 @@ def test_the_ring_counts_and_says_when_retraining_is_worth_it(
     ring = next(one for one in sent(app) if one.get("role") == "count")
     assert (ring["tags"], ring["budget"], ring["state"]) == (12, 60, "Collecting answers")
     told = next(one for one in sent(app) if one.get("role") == "verdict")
-    assert told["sentence"].startswith("12 of about 60 tags")
+    assert ring["said"] == "12 of about 60 tags"
+    assert told["tags"] == 12
+    assert told["rest"] == "" or told["rest"].startswith("; ")
     button = next(button for button in app.button if button.label == "Retrain")
     assert button.disabled
     assert "8 more images" in button.help

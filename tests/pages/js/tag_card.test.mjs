@@ -145,8 +145,7 @@ test("the ring is full from the budget on, and empty without tags", () => {
 })
 
 test("the sentence has the count of now, also while the verdict is about an earlier one", () => {
-  const told = { tags: 22, sentence: "22 of about 60 tags; the probe now agrees with held-out tags 94%" }
-  assert.equal(sentenceNow({ tags: 23, budget: 60 }, told), "23 of about 60 tags; the probe now agrees with held-out tags 94%")
-  assert.equal(sentenceNow({ tags: 22, budget: 60 }, told), told.sentence)
-  assert.equal(sentenceNow({ tags: 3, budget: 60 }, null), "3 of about 60 tags")
+  const rest = "; the probe now agrees with held-out tags 94%"
+  assert.equal(sentenceNow({ said: "23 of about 60 tags" }, { rest }), `23 of about 60 tags${rest}`)
+  assert.equal(sentenceNow({ said: "3 of about 60 tags" }, null), "3 of about 60 tags")
 })

@@ -1,0 +1,167 @@
+"""Review: guesses are shown as guesses, become tags only when accepted, and never move under the hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core.activations.store import Analysis
+from core.concepts.concept import Concept, create_concept, get_concept
+from core.concepts.spread import Candidate, spread
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, suggest_members, tag, tag_states
+from core.database import TagAction
+from core.workspace import Workspace
+from pages.parts import review, who
+from pages.parts.review import ABSENT_SIDE, BOTH, Choice, accept, note
+
+from .conftest import Visit, tag_by_truth, texts
+
+
+def grid(app: AppTest) -> dict[str, Any]:
+    sent = [json.loads(element.proto.json) for element in app.get("bidi_component") if element.proto.json]
+    return next(data for data in sent if isinstance(data, dict) and data.get("role") == "grid")
+
+
+def shown_rows(app: AppTest, analysis: Analysis) -> np.ndarray:
+    return analysis.rows_of([image["id"] for image in grid(app)["images"]])
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label.startswith(label)).click().run()
+
+
+def test_without_tags_the_page_says_what_is_missing(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, water, [205, 206], True)
+    app = visit("tag_next", look="review")
+    assert not app.exception
+    assert "2 images tagged as present, 0 as absent" in texts(app)
+    assert "one more as **absent**" in texts(app)
+    assert "Go to the queue" in [link.proto.label for link in app.get("page_link")]
+
+
+def test_guesses_are_no_tags(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    water = get_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next", look="review")
+    images = grid(app)["images"]
+    assert len(images) == review.BATCH
+    assert all(image["note"].startswith("guess ") and not image["chips"] for image in images)
+    assert (answers(workspace, planted, water)[shown_rows(app, planted)] == UNTAGGED).all()
+    assert "agree with held-out tags" in texts(app)
+    assert "no tags yet" in texts(app)
+
+
+def test_the_most_doubtful_guess_of_a_side_comes_first(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    told = spread(workspace, planted, get_concept(workspace, planted.dataset_id, "water"))
+    chance = dict(zip(told.rows.tolist(), told.probability, strict=True))
+    first = [chance[row] for row in shown_rows(visit("tag_next", look="review"), planted).tolist()]
+    assert first == sorted(first)
+    assert min(first) > 0.5
+
+
+def test_all_shown_are_accepted_as_reviewed_guesses_and_the_next_come(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    water = get_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next", look="review")
+    rows = shown_rows(app, planted)
+    tag(workspace, planted, water, rows[:2], False)
+    app.run()
+    assert shown_rows(app, planted).tolist() == rows.tolist()
+    press(app, "Accept all 22 shown as present")
+    states = tag_states(workspace, planted, water)[rows]
+    assert states.tolist() == [ABSENT] * 2 + [PRESENT] * 22
+    with workspace.reading() as session:
+        action = session.query(TagAction).order_by(TagAction.id.desc()).first()
+        assert action is not None
+        assert (action.source, action.how) == ("review", "review")
+    assert not set(shown_rows(app, planted)) & set(rows)
+    press(app, "Undo")
+    assert (tag_states(workspace, planted, water)[rows[2:]] == UNTAGGED).all()
+
+
+def test_what_is_put_off_is_not_proposed_again(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("tag_next", look="review")
+    before = set(shown_rows(app, planted))
+    press(app, "Show others")
+    assert not set(shown_rows(app, planted)) & before
+
+
+def test_suggested_members_need_no_probe(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water")
+    suggest_members(workspace, planted, water, [201, 207, 203], "cluster")
+    app = visit("tag_next", look="review")
+    assert shown_rows(app, planted).tolist() == [201, 207, 203]
+    assert {image["note"] for image in grid(app)["images"]} == {"from a cluster"}
+    press(app, "Accept all 3 shown as present")
+    assert (tag_states(workspace, planted, water)[[201, 207, 203]] == PRESENT).all()
+
+
+def test_answers_that_contradict_the_others_can_be_looked_at_again(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    water = get_concept(workspace, planted.dataset_id, "water")
+    usual = planted.attributes[0].codes == planted.labels
+    rows = planted.split_rows("val")
+    # slips in the top half, where the class shows its usual value
+    typical = rows[usual[rows] & (tag_states(workspace, planted, water)[rows] != UNTAGGED)]
+    own = planted.logits[typical, planted.labels[typical]]
+    slips = typical[np.argsort(-own)[:2]]
+    for row in slips:
+        tag(workspace, planted, water, [row], not planted.attributes[0].codes[row])
+    doubtful = spread(workspace, planted, water).doubtful
+    assert set(slips) <= set(doubtful.tolist())
+    app = visit("tag_next", look="review")
+    app.session_state["review_choice"] = Choice("again")
+    app.run()
+    assert not app.exception
+    assert set(slips) <= set(shown_rows(app, planted).tolist())
+    assert "contradict all the others" in texts(app)
+
+
+def test_an_unknown_look_is_the_queue(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next", look="nonsense", concept="999", mode="piles")
+    assert not app.exception
+    assert [toast.value for toast in app.toast] == ["The concept of that link is not there (any more)."]
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (Candidate(1, "probe", 0.834), "guess 83%"),
+        (Candidate(1, "cluster", math.nan), "from a cluster"),
+        (Candidate(1, "text", 0.5), "guess 50%, fits the text"),
+        (Candidate(1, "somewhere", math.nan), "suggested"),
+    ],
+)
+def test_the_note_says_where_a_guess_is_from(item: Candidate, words: str) -> None:
+    assert note(item) == words
+
+
+@pytest.fixture
+def water(workspace: Workspace, planted: Analysis, monkeypatch: pytest.MonkeyPatch) -> Concept:
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
+    monkeypatch.setattr(st, "session_state", {})
+    who._browsers.clear()
+    return create_concept(workspace, planted.dataset_id, "water")
+
+
+def test_each_is_accepted_as_what_it_was_guessed(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    items = (Candidate(3, "probe", 0.9), Candidate(4, "probe", 0.2), Candidate(5, "cluster", math.nan))
+    accept(planted, water, items, Choice(BOTH))
+    assert tag_states(workspace, planted, water)[[3, 4, 5]].tolist() == [PRESENT, ABSENT, PRESENT]
+    accept(planted, water, (Candidate(6, "probe", 0.2),), Choice(ABSENT_SIDE))
+    assert tag_states(workspace, planted, water)[6] == ABSENT
+    accept(planted, water, (), Choice())
