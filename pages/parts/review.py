@@ -17,7 +17,7 @@ from core.concepts.concept import Concept
 from core.concepts.spread import Candidate, Spread, review_list, spread
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, Suggested, answers, suggested_members, tag
 from core.errors import NotEnoughTags
-from pages.parts import gallery, inspector, problem, rooms, state, who
+from pages.parts import gallery, notices, problem, rooms, state, who
 from pages.parts.words import count, interval, percent, plain, short
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ BATCHES = "review_batches"
 PUT_OFF = "review_put_off"
 LOOKED_AT = "review_looked_at"
 BATCH = 24
+# shown of what the probe warns about: it may be one sentence per class
+WARNINGS = 2
 HOW = "review"
 
 PRESENT_SIDE, ABSENT_SIDE, BOTH = "present", "absent", "both"
@@ -98,8 +100,10 @@ def _trust(spreading: Spread | None) -> None:
             f"The guesses agree with held-out tags **{percent(held.share)}** "
             f"({interval(held.low, held.high)} with 95% confidence, {count(held.tags, 'tag')}; 50% is chance)."
         )
-    for warning in spreading.warnings:
+    for warning in spreading.warnings[:WARNINGS]:
         st.caption(f":material/warning: {plain(warning)}")
+    if (more := len(spreading.warnings) - WARNINGS) > 0:
+        st.caption(f"And {count(more, 'warning')} more like these.")
 
 
 def _choose(spreading: Spread | None, said: np.ndarray) -> Choice:
@@ -215,12 +219,6 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Candidate, ...], sai
             help="Tags the images shown that have no answer yet. They are kept as reviewed guesses.",
         )
         st.button(
-            "Undo",
-            icon=":material/undo:",
-            type="tertiary",
-            on_click=problem.kept(partial(inspector.take_back, analysis, "undo")),
-        )
-        st.button(
             "Show others",
             icon=":material/skip_next:",
             type="tertiary",
@@ -264,6 +262,8 @@ def accept(analysis: Analysis, concept: Concept, items: tuple[Candidate, ...], c
                 source="review",
                 how=HOW,
             )
+    if items:
+        notices.say(f"{count(len(items), 'guess', 'guesses')} accepted. Undo takes them back.", ":material/done_all:")
 
 
 def _guessed(item: Candidate, choice: Choice) -> bool:

@@ -251,5 +251,5 @@ def test_guesses_are_accepted_in_one_step_and_taken_back_in_one(
     page.get_by_role("button", name="Accept all 24 shown as present").click()
     wait_for_answers(page, demo, analysis, water, {**before, **dict.fromkeys(ids, PRESENT)})
     expect(page.locator(f".tile[data-id='{ids[0]}']")).to_have_count(0)
-    page.get_by_test_id("stMain").get_by_role("button", name="Undo").first.click()
+    page.get_by_role("button", name="Undo").click()
     wait_for_answers(page, demo, analysis, water, before)
