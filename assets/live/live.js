@@ -1,5 +1,5 @@
 // Asks the server about once a second whether others tagged, and has the page run again when they did. The question is
-// a plain request, since a run of the page for every beat would cost the server fifty times as much.
+// a plain request, since a run of the page for every beat would cost the server forty times as much.
 
 const BEAT_MS = 800
 /** How long a run of the page that was asked for may take before it is asked for again. */

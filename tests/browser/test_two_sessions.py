@@ -64,10 +64,7 @@ def enter(browser: Browser, server: Any, analysis: Analysis) -> Iterator[Enter]:
         box = page.get_by_role("textbox", name="Your name")
         box.fill(name)
         box.press("Enter")
-        # a name from right to left stands between marks that are not seen
-        expect(page.get_by_role("button", name=f"Tagging as {name}".split(" \u05e2")[0])).to_be_visible(
-            timeout=PATIENCE
-        )
+        expect(tagging_as(page, name)).to_be_visible(timeout=PATIENCE)
         expect(tile(page, 20)).to_be_visible(timeout=PATIENCE)
         return page
 
@@ -78,6 +75,11 @@ def enter(browser: Browser, server: Any, analysis: Analysis) -> Iterator[Enter]:
 
 def tile(page: Page, number: int) -> Any:
     return page.locator(".tile").nth(number)
+
+
+def tagging_as(page: Page, name: str) -> Any:
+    """What says the name; one that writes from right to left stands between marks that are not seen."""
+    return page.get_by_role("button", name="Tagging as").filter(has_text=name)
 
 
 def chips(page: Page, number: int) -> Any:
@@ -186,27 +188,28 @@ def test_nothing_happens_to_a_dialog_or_a_form_that_is_open(enter: Enter, concep
 def test_agreement_and_differing_images_are_on_the_page_of_concepts(
     enter: Enter, concept: Concept, tmp_path: Path
 ) -> None:
-    ada, bo = enter("Ada"), enter("Bo")
+    # names of their own: people are known by all they ever tagged
+    ada, bo = enter("Ada L"), enter("Bo B")
     tag(ada, [0, 1, 2], concept)
     tag(bo, [0, 1], concept)
     tile(bo, 2).focus()
     bo.keyboard.press("Escape")
     tag(bo, [2], concept, f"Shift+Digit{concept.shortcut}")
     different = tile(bo, 2).get_attribute("data-id")
-    note = ada.get_by_role("button", name=re.compile("Bo is here, tagged 3 images"))
+    note = ada.get_by_role("button", name=re.compile("Bo B is here, tagged 3 images"))
     expect(note).to_have_text(re.compile("you agree on 2 of 3"), timeout=PATIENCE)
     note.click()
-    expect(ada.get_by_text("Ada and Bo agree on 2 of 3 answers")).to_be_visible()
+    expect(ada.get_by_text("Ada L and Bo B agree on 2 of 3 answers")).to_be_visible()
     expect(ada.locator(".tile")).to_have_count(1)
     expect(tile(ada, 0)).to_have_attribute("data-id", different or "")
-    expect(tile(ada, 0)).to_have_attribute("aria-label", re.compile("Ada yes, Bo no"))
+    expect(tile(ada, 0)).to_have_attribute("aria-label", re.compile("Ada L yes, Bo B no"))
 
 
 def test_a_name_survives_a_reload_and_a_hidden_page_asks_nothing(browser: Browser, enter: Enter) -> None:
     hostile = "<i>Zoë</i> עדה"
     page = enter(hostile)
     page.reload()
-    expect(page.get_by_role("button", name="Tagging as <i>Zoë</i>")).to_be_visible(timeout=PATIENCE)
+    expect(tagging_as(page, hostile)).to_be_visible(timeout=PATIENCE)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
     page.wait_for_timeout(2500)
