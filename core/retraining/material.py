@@ -75,15 +75,16 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
     verdicts = label_verdicts(workspace, analysis)
     wrong, labels = verdicts.excluded, verdicts.labels
     relabelled = labels != analysis.labels
-    if wrong[held_out].any():
-        notes.append(f"{int(wrong[held_out].sum())} images tagged as wrongly labelled were left out.")
-    if relabelled[held_out].any():
-        notes.append(f"{int(relabelled[held_out].sum())} images were used with the label that a person gave them.")
+    left_out, renamed = int(wrong[held_out].sum()), int(relabelled[held_out].sum())
+    if left_out:
+        notes.append(f"{_images(left_out)} tagged as wrongly labelled {_were(left_out)} left out.")
+    if renamed:
+        notes.append(f"{_images(renamed)} {_were(renamed)} used with the label that a person gave.")
     doubted = int((wrong | relabelled)[analysis.split_rows("test")].sum())
     if doubted:
         notes.append(
-            f"{doubted} test images were judged wrongly labelled. Test is measured on the labels as the dataset gives "
-            "them, so that figures stay comparable."
+            f"{_images(doubted)} of test {_were(doubted)} judged wrongly labelled. Test is measured on the labels as "
+            "the dataset gives them, so that figures stay comparable."
         )
     states = np.full((analysis.n, len(concepts)), UNTAGGED, dtype=np.int8)
     # by people: what a column of the dataset says is known of all images, and those for fitting are enough
@@ -158,6 +159,14 @@ def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> 
             next_step="Create a concept and tag the images that “tag next” proposes: 20 make a start, 60 a good "
             "repair.",
         )
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _check_classes(pool: Pool) -> None:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from core.concepts import concept as concepts
-from core.concepts.concept import change_concept, create_concept, delete_concept, get_concept, list_concepts
+from core.concepts.concept import (
+    change_concept,
+    create_concept,
+    delete_concept,
+    get_concept,
+    list_concepts,
+    merge_concepts,
+)
+from core.concepts.tags import answers, redo, tag, tag_states, undo
 from core.errors import BadRequest, NotFound
 from core.workspace import Workspace
 
@@ -98,3 +106,166 @@ def test_changes_are_stored(workspace: Workspace, dataset: str) -> None:
     change_concept(workspace, water, color="#123abc", role="wrong-label", note="blue below")
     found = get_concept(workspace, dataset, "water")
     assert (found.color, found.role, found.note) == ("#123abc", "wrong-label", "blue below")
+
+
+def one(workspace: Workspace, dataset: str, number: int) -> Any:
+    return next(concept for concept in list_concepts(workspace, dataset) if concept.id == number)
+
+
+def test_keys_are_the_lowest_free_ones_and_run_out_after_nine(workspace: Workspace, dataset: str) -> None:
+    made = [create_concept(workspace, dataset, f"concept {i}") for i in range(11)]
+    assert [concept.shortcut for concept in made] == [*range(1, 10), None, None]
+    delete_concept(workspace, made[3])
+    assert create_concept(workspace, dataset, "next").shortcut == 4
+
+
+def test_a_key_that_is_taken_is_exchanged_and_comes_back_with_one_undo(workspace: Workspace, dataset: str) -> None:
+    water, snow = (create_concept(workspace, dataset, name) for name in ("water", "snow"))
+    assert change_concept(workspace, snow, shortcut=1).shortcut == 1
+    assert one(workspace, dataset, water.id).shortcut == 2
+    undo(workspace, dataset)
+    assert [concept.shortcut for concept in list_concepts(workspace, dataset)] == [1, 2]
+    assert change_concept(workspace, snow, shortcut=0).shortcut is None
+    assert change_concept(workspace, snow, shortcut=9).shortcut == 9
+
+
+@pytest.mark.parametrize("shortcut", [-1, 10, True])
+def test_only_the_number_keys_are_keys(workspace: Workspace, dataset: str, shortcut: int) -> None:
+    water = create_concept(workspace, dataset, "water")
+    with pytest.raises(BadRequest):
+        change_concept(workspace, water, shortcut=shortcut)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": "Lake"}, "Renamed “water” to “Lake”"),
+        ({"color": "#123abc"}, "Gave “water” another colour"),
+        ({"role": "core"}, "Set the role of “water” to core"),
+        ({"note": "blue"}, "Changed the note of “water”"),
+        ({"shortcut": 7}, "Gave “water” the key 7"),
+        ({"shortcut": 0}, "Took the key of “water” away"),
+        ({"name": "Lake", "role": "other", "note": "x"}, "Changed name, role and note of “Lake”"),
+    ],
+)
+def test_every_change_is_undone_and_done_again_exactly(
+    workspace: Workspace, dataset: str, change: dict[str, Any], sentence: str
+) -> None:
+    water = create_concept(workspace, dataset, "water", note="n")
+    changed = change_concept(workspace, water, **change, author="Ann")
+    undone = undo(workspace, dataset, "Ann")
+    assert undone is not None
+    assert (undone.sentence, undone.notes) == (sentence, ())
+    assert list_concepts(workspace, dataset) == (water,)
+    redo(workspace, dataset, "Ann")
+    assert list_concepts(workspace, dataset) == (changed,)
+    undo(workspace, dataset, "Ann")
+    assert undo(workspace, dataset, "Ann") is None
+    undo(workspace, dataset)
+    assert list_concepts(workspace, dataset) == ()
+    redo(workspace, dataset)
+    assert list_concepts(workspace, dataset) == (water,)
+
+
+def test_a_change_that_changes_nothing_is_no_step(workspace: Workspace, dataset: str) -> None:
+    water = create_concept(workspace, dataset, "water", role="core", note="n")
+    change_concept(workspace, water, name="water", role="core", note="n", shortcut=1, author="Ann")
+    assert create_concept(workspace, dataset, "WATER", author="Ann") == water
+    assert undo(workspace, dataset, "Ann") is None
+
+
+def test_undo_of_one_change_leaves_the_later_one_of_somebody_else(workspace: Workspace, dataset: str) -> None:
+    water = create_concept(workspace, dataset, "water")
+    change_concept(workspace, water, name="lake", role="core", author="Ann")
+    change_concept(workspace, water, name="sea", author="Bob")
+    undo(workspace, dataset, "Ann")
+    assert (one(workspace, dataset, water.id).name, one(workspace, dataset, water.id).role) == ("sea", "confounder")
+    undo(workspace, dataset, "Bob")
+    assert one(workspace, dataset, water.id).name == "water"
+    redo(workspace, dataset, "Ann")
+    assert one(workspace, dataset, water.id).name == "lake"
+
+
+@pytest.mark.parametrize("name", ["water", "<b>🐦</b>", "ماء", "x" * 200, "🐦" * 200])
+def test_a_name_that_somebody_else_took_meanwhile_stays_theirs(workspace: Workspace, dataset: str, name: str) -> None:
+    first = create_concept(workspace, dataset, name, author="Ann")
+    change_concept(workspace, first, name="other", author="Ann")
+    second = create_concept(workspace, dataset, name.upper(), author="Bob")
+    undone = undo(workspace, dataset, "Ann")
+    assert undone is not None
+    assert len(undone.notes) == 1
+    assert f"“{name.upper()}”" in undone.notes[0]
+    back = one(workspace, dataset, first.id)
+    assert back.name == f"{name[:196]} (2)"
+    assert one(workspace, dataset, second.id).name == name.upper()
+    assert get_concept(workspace, dataset, back.name).id == first.id
+    undo(workspace, dataset, "Bob")
+    # the next thing done to it finds the name free again
+    redo(workspace, dataset, "Ann")
+    assert undo(workspace, dataset, "Ann").notes == ()  # type: ignore[union-attr]
+    assert one(workspace, dataset, first.id).name == name
+
+
+def test_a_deleted_concept_comes_back_beside_one_that_took_its_name_and_key(workspace: Workspace, dataset: str) -> None:
+    water, snow = (create_concept(workspace, dataset, name, author="Ann") for name in ("water", "snow"))
+    delete_concept(workspace, water, author="Ann")
+    change_concept(workspace, snow, name="Water", shortcut=1, author="Bob")
+    undone = undo(workspace, dataset, "Ann")
+    assert undone is not None
+    assert undone.sentence == "Deleted “water”"
+    assert [(concept.name, concept.shortcut) for concept in list_concepts(workspace, dataset)] == [
+        ("water (2)", 2),
+        ("Water", 1),
+    ]
+
+
+def test_a_concept_that_others_use_outlives_the_undo_of_its_making(
+    workspace: Workspace, make_analysis: Any, dataset: str
+) -> None:
+    analysis = make_analysis(np.zeros((2, 1)), np.array([0, 1]))
+    water = create_concept(workspace, dataset, "water", author="Ann")
+    tag(workspace, analysis, water, [0], True, author="Bob")
+    undone = undo(workspace, dataset, "Ann")
+    assert undone is not None
+    assert undone.notes == ("“water” stays, since others have used it by now.",)
+    assert list_concepts(workspace, dataset) == (water,)
+    assert tag_states(workspace, analysis, water).tolist() == [1, -1]
+    undo(workspace, dataset, "Bob")
+    assert list_concepts(workspace, dataset) == (), "nobody says anything of it any more"
+    redo(workspace, dataset, "Bob")
+    assert tag_states(workspace, analysis, list_concepts(workspace, dataset)[0]).tolist() == [1, -1]
+
+
+def test_merging_adds_what_was_said_and_overwrites_nothing(
+    workspace: Workspace, make_analysis: Any, dataset: str
+) -> None:
+    analysis = make_analysis(np.zeros((5, 1)), np.arange(5) % 2)
+    lake, sea = (create_concept(workspace, dataset, name) for name in ("lake", "sea"))
+    tag(workspace, analysis, lake, [0], True)
+    tag(workspace, analysis, lake, [1], "unsure")
+    tag(workspace, analysis, lake, [2], False)
+    tag(workspace, analysis, lake, [2], None)
+    tag(workspace, analysis, sea, [0, 1, 2], False)
+    tag(workspace, analysis, sea, [3], "unsure")
+    before = [answers(workspace, analysis, concept).tolist() for concept in (lake, sea)]
+    assert merge_concepts(workspace, lake, sea, author="Ann") == lake
+    assert list_concepts(workspace, dataset) == (lake,)
+    assert answers(workspace, analysis, lake).tolist() == [1, -2, 0, -2, -1]
+    tag(workspace, analysis, lake, [4], True, author="Bob")
+    undone = undo(workspace, dataset, "Ann")
+    assert undone is not None
+    assert undone.sentence == "Merged “sea” into “lake”"
+    assert list_concepts(workspace, dataset) == (lake, sea)
+    after = [answers(workspace, analysis, concept).tolist() for concept in (lake, sea)]
+    assert after == [[*before[0][:4], 1], before[1]]
+    redo(workspace, dataset, "Ann")
+    assert answers(workspace, analysis, lake).tolist() == [1, -2, 0, -2, 1]
+
+
+def test_what_cannot_be_merged_is_refused_with_a_sentence(workspace: Workspace, dataset: str) -> None:
+    lake, sea = (create_concept(workspace, dataset, name) for name in ("lake", "sea"))
+    with pytest.raises(BadRequest):
+        merge_concepts(workspace, lake, lake)
+    merge_concepts(workspace, lake, sea)
+    with pytest.raises(NotFound):
+        merge_concepts(workspace, lake, sea)

@@ -217,7 +217,8 @@ class Log(RuleBasedStateMachine):
     def nothing_is_lost_and_nothing_derived_is_stale(self) -> None:
         newest = text(
             "SELECT concept_id, image, max(tags.id), tags.state FROM tags "
-            "JOIN tag_actions ON tag_actions.id = action_id WHERE undone IS NULL GROUP BY concept_id, image ORDER BY concept_id, image"
+            "JOIN tag_actions ON tag_actions.id = action_id WHERE undone IS NULL "
+            "GROUP BY concept_id, image ORDER BY concept_id, image"
         )
         kept = select(StandingTag.concept_id, StandingTag.image, StandingTag.tag_id, StandingTag.state)
         with self.workspace.reading() as session:
