@@ -34,6 +34,7 @@ LIMIT = 500
 HOW = "wrong labels"
 LOOKS_LIKE = "what each looks like"
 CSV_COLUMNS = ("image", "label", "verdict", "new_label", "author", "when")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 HELP = {
     "how": (
         "Several small models learn the labels, each without some of the images, and are asked about just those. An "
@@ -329,7 +330,14 @@ def _export(analysis: Analysis) -> None:
 def as_csv(analysis: Analysis) -> bytes:
     """Every verdict that holds, as UTF-8 with a byte order mark: spreadsheets take it for another encoding without."""
     target = io.StringIO()
-    writer = csv.DictWriter(target, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(verdict.to_dict() for verdict in verdict_list(state.workspace(), analysis))
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for verdict in verdict_list(state.workspace(), analysis):
+        told = verdict.to_dict()
+        writer.writerow([_harmless(told[column] or "") for column in CSV_COLUMNS])
     return target.getvalue().encode("utf-8-sig")
+
+
+def _harmless(cell: str) -> str:
+    """Spreadsheets run cells that begin like a formula; an apostrophe in front makes them text."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
