@@ -48,7 +48,7 @@ from pages.parts import (
 )
 from pages.parts.feature_map import MapEvent, MapLayout, Picture
 from pages.parts.image_grid import format_activation
-from pages.parts.words import count, duration, percent, plain
+from pages.parts.words import count, duration, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -217,7 +217,8 @@ def _controls(analysis: Analysis, view: MapView) -> None:
         st.selectbox(
             "Colour by",
             list(choices),
-            format_func=lambda spec: f"Colour: {plain(choices.get(spec, spec))}",
+            # a list of choices shows text as it is
+            format_func=lambda spec: f"Colour: {short(choices.get(spec, spec))}",
             key="map-colour",
             label_visibility="collapsed",
             width=260,
@@ -225,25 +226,31 @@ def _controls(analysis: Analysis, view: MapView) -> None:
         )
         with st.popover("More", icon=":material/tune:", key="map-more"), st.form("map-settings", border=False):
             st.markdown("**Settings of UMAP**")
-            neighbours = st.number_input(
+            st.session_state["map-neighbours"], st.session_state["map-min-dist"] = view.neighbours, view.min_dist
+            st.number_input(
                 "Neighbours",
                 min_value=NEIGHBOURS[0],
                 max_value=NEIGHBOURS[1],
-                value=view.neighbours,
+                key="map-neighbours",
                 help="How many images each one is held near to. Few show small groups, many the large picture.",
             )
-            min_dist = st.slider(
+            st.slider(
                 "Least distance",
                 MIN_DIST[0],
                 MIN_DIST[1],
-                value=view.min_dist,
+                key="map-min-dist",
                 help="How close points may lie. Small makes dense groups, large spreads them out.",
             )
-            if st.form_submit_button("Make the map", icon=":material/scatter_plot:"):
-                change(analysis, layout=UMAP, neighbours=int(neighbours), min_dist=round(float(min_dist), 3))
-                if read_umap(analysis, kept(analysis).settings) is None:
-                    _begin(analysis)
-                st.rerun(scope="fragment")
+            st.form_submit_button(
+                "Make the map", icon=":material/scatter_plot:", on_click=problem.kept(partial(_set_settings, analysis))
+            )
+
+
+def _set_settings(analysis: Analysis) -> None:
+    neighbours, min_dist = st.session_state["map-neighbours"], st.session_state["map-min-dist"]
+    change(analysis, layout=UMAP, neighbours=int(neighbours), min_dist=round(float(min_dist), 3))
+    if read_umap(analysis, kept(analysis).settings) is None:
+        _begin(analysis)
 
 
 def _set_layout(analysis: Analysis) -> None:
@@ -493,12 +500,15 @@ def _selected(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> No
     ):
         st.markdown(f"**{count(found.count, 'image')}:** {plain(found.sentence())}", width="stretch")
         with st.container(horizontal=True, gap="small", width="content"):
+            found_in = _range(analysis, rows, band)
             if st.button(
                 "Show in Bands",
                 icon=":material/bar_chart:",
+                disabled=found_in is None,
                 help="The band from the lowest to the highest activation of these images, along the direction at hand.",
             ):
-                _to_bands(analysis, rows, band)
+                band_state.change(analysis, **(found_in or {}))
+                rooms.go("bands")
             concept_tools.create(analysis, "map", prominent=not concept_tools.concepts(analysis))
             st.button(
                 "Clear",
@@ -537,19 +547,19 @@ def _set_page(analysis: Analysis, number: int) -> None:
     st.session_state.setdefault(PAGE, {})[analysis.id] = number
 
 
-def _to_bands(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> None:
-    """Leave for the band that holds all of them."""
+def _range(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> dict[str, object] | None:
+    """What to change of the Bands page so that its band holds all of these images; None where no band can."""
     spec = band.direction if band_data.has_direction(analysis, band.direction) else f"logit:{analysis.classes[0]}"
     values = scores(analysis, map_colours.direction(analysis, spec), rows)
     values = values[np.isfinite(values)]
     if not len(values):
-        notices.say("Their activations are not finite, so they lie in no band.", ":material/info:")
-        st.rerun(scope="fragment")
-    rooms.go(
-        "bands",
-        analysis=analysis.id,
-        direction=spec,
-        low=repr(float(values.min())),
-        high=repr(float(values.max())),
-        split=band_data.ALL if len(band_state.splits(analysis)) > 1 else band_state.splits(analysis)[0],
-    )
+        return None
+    return {
+        "direction": spec,
+        "low": float(values.min()),
+        "high": float(values.max()),
+        "split": band_data.ALL if len(band_state.splits(analysis)) > 1 else band_state.splits(analysis)[0],
+        "where": band_data.EVERY_IMAGE,
+        "run": "",
+        "look": band_state.IMAGES,
+    }

@@ -1,0 +1,514 @@
+"""The Map page: what it shows, what an event does to the selection, and what stands there when there is no UMAP."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.activations import projection
+from core.activations.projection import MapSettings, make_umap, pca_map
+from core.activations.store import Analysis
+from core.concepts.concept import create_concept
+from core.concepts.tags import tag, tag_states
+from core.database import TagAction
+from core.jobs.job import DONE, FAILED, RUNNING, Job
+from core.workspace import Workspace
+from pages.parts import feature_map, map_colours, map_view
+from pages.parts.feature_map import UNKNOWN, MapColours, MapLayout, read_event, read_view, rows_asked_for
+from pages.parts.theme import DARK, LIGHT
+from tests.pages.conftest import Visit, plant, set_job, texts
+
+CLIENT = "browser"
+
+
+@pytest.fixture
+def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UMAP itself takes half a minute to import and compile; its place is a turn of the plane."""
+    monkeypatch.setattr(projection, "_lay_out", lambda values, settings, progress: values[:, 1::-1].copy())
+
+
+def message(app: AppTest, which: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The last message of the component: its header, its arrays."""
+    key = f"map{which}"
+    found = [e for e in app.get("bidi_component") if e.proto.id.endswith(f"-{key}")]
+    assert found, [e.proto.id for e in app.get("bidi_component")]
+    return unpacked(found[-1].proto.bytes)
+
+
+def unpacked(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    size = struct.unpack("<I", content[:4])[0]
+    header = json.loads(content[4 : 4 + size])
+    at = -(-(4 + size) // 4) * 4
+    arrays = {}
+    for name, kind, length in header["arrays"]:
+        arrays[name] = np.frombuffer(content, kind, length, at)
+        at = -(-(at + arrays[name].nbytes) // 4) * 4
+    assert at == len(content)
+    return header, arrays
+
+
+def around(xy: np.ndarray) -> list[float]:
+    """Corners of a box around points."""
+    (left, bottom), (right, top) = xy.min(axis=0) - 0.01, xy.max(axis=0) + 0.01
+    return [float(number) for number in (left, bottom, right, bottom, right, top, left, top)]
+
+
+def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
+    """What the component would call for an event of the browser, and the run that follows."""
+    view = app.session_state[map_view.VIEWS][analysis.id]
+    read = read_event(event, analysis.n)
+    assert read is not None
+
+    def act() -> None:
+        import streamlit as st
+
+        from core.activations.store import open_analysis
+        from pages.parts import map_view, state
+
+        what, found = st.session_state["event"], st.session_state["for"]
+        map_view._on_event(open_analysis(state.workspace(), found), what)
+
+    small = AppTest.from_function(act, default_timeout=30)
+    for key in (map_view.VIEWS, map_view.SELECTED, map_view.PAGE):
+        if key in app.session_state:
+            small.session_state[key] = app.session_state[key]
+    small.session_state["event"], small.session_state["for"] = read, analysis.id
+    small.run()
+    assert not small.exception
+    for key in (map_view.SELECTED, map_view.PAGE, map_view.OPENED, "notices"):
+        if key in small.session_state:
+            app.session_state[key] = small.session_state[key]
+    assert app.session_state[map_view.VIEWS][analysis.id] == view
+    return app.run()
+
+
+def linked(app: AppTest, name: str) -> str:
+    """What the address says; the test driver gives a list of what the page wrote itself."""
+    value = app.query_params[name]
+    return value[0] if isinstance(value, list) else value
+
+
+def chosen(app: AppTest, analysis: Analysis) -> list[int]:
+    return app.session_state[map_view.SELECTED][analysis.id].tolist()
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_principal_components_are_shown_at_once(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    assert not app.exception
+    header, arrays = message(app, "-points")
+    assert header["title"] == "Principal components"
+    xy = pca_map(planted)
+    np.testing.assert_array_equal(arrays["x"], xy[:, 0])
+    np.testing.assert_array_equal(arrays["y"], xy[:, 1])
+    colours, codes = message(app, "-colours")
+    assert colours["names"] == ["landbird", "waterbird"]
+    np.testing.assert_array_equal(codes["codes"], planted.labels)
+    assert [button.label for button in app.button if button.label == "Make the UMAP"]
+    assert "Nothing is selected" in texts(app)
+
+
+def test_the_band_of_the_bands_page_is_marked(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", direction="logit:waterbird", low="0", high="2", split="all")
+    app = visit("map", app)
+    header, arrays = message(app)
+    logits = planted.logits[:, 1]
+    np.testing.assert_array_equal(np.unpackbits(arrays["band"])[: planted.n], (logits >= 0) & (logits <= 2))
+    assert header["bandLabel"] == "logit of waterbird, 0.00 to 2.00"
+    assert "activation: logit of waterbird" in map_colours_of(app)
+
+
+def map_colours_of(app: AppTest) -> list[str]:
+    options = next(box for box in app.selectbox if box.label == "Colour by").options
+    return [option.removeprefix("Colour: ") for option in options]
+
+
+def test_everything_asked_for_can_be_coloured_by(visit: Visit, workspace: Workspace, planted: Analysis) -> None:
+    create_concept(workspace, planted.dataset_id, "water")
+    offered = map_colours_of(visit("map"))
+    assert offered[:6] == ["class", "prediction", "correctness", "split", "place", "water"]
+    assert "activation: logit of landbird" in offered
+
+
+@pytest.mark.parametrize("colour", ["prediction", "correctness", "attribute:place", "concept:water", "logit:waterbird"])
+def test_each_colour_is_drawn_and_kept_in_the_address(
+    visit: Visit, workspace: Workspace, planted: Analysis, colour: str
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, np.array([1, 2]), True)
+    tag(workspace, planted, concept, np.array([3]), False)
+    app = visit("map", colour=colour)
+    assert not app.exception
+    header, arrays = message(app, "-colours")
+    codes = arrays["codes"]
+    expected = {
+        "prediction": planted.predicted,
+        "correctness": planted.predicted == planted.labels,
+        "attribute:place": planted.attributes[0].codes,
+        "concept:water": np.where(np.isin(np.arange(600), [1, 2]), 0, np.where(np.arange(600) == 3, 1, UNKNOWN)),
+    }
+    if colour in expected:
+        np.testing.assert_array_equal(codes, expected[colour])
+    else:
+        assert header["ramp"]
+        order = np.argsort(planted.logits[:, 1])
+        assert (np.diff(codes[order].astype(int)) >= 0).all()
+        assert (codes.min(), codes.max()) == (0, 254)
+    assert linked(app, "colour") == colour
+
+
+def test_a_link_restores_layout_colour_and_view(visit: Visit, planted: Analysis) -> None:
+    app = visit("map", layout="pca", colour="correctness", at="0.5,-0.25,3", neighbours="30", min_dist="0.5")
+    view = app.session_state[map_view.VIEWS][planted.id]
+    assert (view.layout, view.colour, view.where) == ("pca", "correctness", (0.5, -0.25, 3.0))
+    assert view.settings == MapSettings(neighbours=30, min_dist=0.5)
+    assert message(app)[0]["view"] == [0.5, -0.25, 3.0]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"layout": "sphere", "colour": "class"},
+        {"neighbours": "many", "colour": "class"},
+        {"min_dist": "7", "at": "a,b"},
+        {"at": "nan,inf,-3", "colour": "class"},
+        {"colour": "concept:gone"},
+        {"colour": "neuron:9999"},
+        {"colour": "<b>:x"},
+    ],
+)
+def test_an_address_that_makes_no_sense_falls_back_to_the_usual(
+    visit: Visit, planted: Analysis, query: dict[str, str]
+) -> None:
+    app = visit("map", **query)
+    assert not app.exception
+    assert not app.error
+    view = app.session_state[map_view.VIEWS][planted.id]
+    assert (view.layout, view.colour, view.where, view.settings) == ("umap", "class", None, MapSettings())
+
+
+def test_an_unknown_colour_is_told(visit: Visit, planted: Analysis) -> None:
+    app = visit("map", colour="concept:*gone*")
+    assert any(r"\*gone\*" in toast.value for toast in app.toast)
+
+
+def test_many_classes_keep_twelve_colours_and_count_the_rest(visit: Visit, workspace: Workspace) -> None:
+    plant(workspace, name="many", classes=tuple(f"class {i}" for i in range(30)))
+    header, arrays = message(visit("map"), "-colours")
+    assert len(header["names"]) == 12
+    assert header["names"][-1] == "19 others"
+    assert np.bincount(arrays["codes"])[11] == 600 * 19 // 30
+
+
+def test_names_of_every_kind_are_sent_as_text(visit: Visit, workspace: Workspace) -> None:
+    names = ("<img src=x onerror=alert(1)>", "שלום *עולם* :smile:")
+    plant(workspace, name="odd", classes=names)
+    app = visit("map")
+    assert not app.exception
+    assert message(app, "-colours")[0]["names"] == list(names)
+
+
+@pytest.mark.parametrize("n", [3])
+def test_three_images_are_a_map(visit: Visit, workspace: Workspace, n: int) -> None:
+    plant(workspace, n, name="few")
+    app = visit("map")
+    assert not app.exception
+    assert len(message(app, "-points")[1]["x"]) == 3
+
+
+def test_fewer_than_three_images_are_told_so(
+    visit: Visit, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(workspace, 3, name="few")
+    monkeypatch.setattr(map_view, "FEWEST", 4)
+    app = visit("map")
+    assert "A map needs at least" in texts(app)
+    assert not app.get("bidi_component") or all("-points" not in e.proto.id for e in app.get("bidi_component"))
+
+
+def test_an_empty_workspace_invites(visit: Visit) -> None:
+    app = visit("map")
+    assert not app.exception
+    assert "Nothing to look at yet" in texts(app)
+
+
+# --- the job ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_umap_is_made_in_the_background_and_takes_over(
+    visit: Visit, workspace: Workspace, planted: Analysis, queued: list[Job], no_umap: None
+) -> None:
+    app = visit("map")
+    do(app, planted, kind="one", row=5)
+    next(button for button in app.button if button.label == "Make the UMAP").click().run()
+    assert [(job.kind, job.request) for job in queued] == [("map", {"analysis": planted.id})]
+    set_job(workspace, queued[0].id, state=RUNNING, done=40, total=200, message="Laying out the map")
+    app.run()
+    assert message(app, "-points")[0]["layout"] == "pca"
+    assert "Principal components are shown until the UMAP is there" in texts(app)
+    assert any(button.label == "Cancel" for button in app.button)
+    make_umap(planted)
+    set_job(workspace, queued[0].id, state=DONE, result={"analysis": planted.id})
+    app.run()
+    header, _ = message(app, "-points")
+    assert header["title"] == "UMAP"
+    assert header["layout"] != "pca"
+    assert chosen(app, planted) == [5]
+    assert np.flatnonzero(np.unpackbits(message(app)[1]["selected"])).tolist() == [5]
+
+
+def test_a_map_that_failed_says_why_and_can_be_tried_again(
+    visit: Visit, workspace: Workspace, planted: Analysis, queued: list[Job]
+) -> None:
+    app = visit("map")
+    next(button for button in app.button if button.label == "Make the UMAP").click().run()
+    error = {"error": "DiskFull", "title": "Not enough disk space", "detail": "It is full.", "next_step": "Free some."}
+    set_job(workspace, queued[0].id, state=FAILED, error=error)
+    app.run()
+    assert "Not enough disk space" in texts(app)
+    assert any(button.label == "Try again" for button in app.button)
+    assert message(app, "-points")[0]["layout"] == "pca"
+
+
+def test_other_settings_are_a_map_of_their_own(
+    visit: Visit, planted: Analysis, queued: list[Job], no_umap: None
+) -> None:
+    make_umap(planted)
+    app = visit("map")
+    assert message(app, "-points")[0]["title"] == "UMAP"
+    app.number_input[0].set_value(30)
+    next(button for button in app.button if button.label == "Make the map").click().run()
+    assert queued[0].request == {"analysis": planted.id, "neighbours": 30, "min_dist": 0.1}
+    assert message(app, "-points")[0]["layout"] == "pca"
+    make_umap(planted, MapSettings(neighbours=30))
+    app.run()
+    assert message(app, "-points")[0]["title"] == "UMAP"
+    assert linked(app, "neighbours") == "30"
+
+
+def test_principal_components_stay_a_choice(visit: Visit, planted: Analysis, no_umap: None) -> None:
+    make_umap(planted)
+    app = visit("map")
+    app.segmented_control[0].set_value("pca").run()
+    assert message(app, "-points")[0]["layout"] == "pca"
+    assert "The two axes hold" in texts(app)
+    assert linked(app, "layout") == "pca"
+
+
+# --- the selection ---------------------------------------------------------------------------------------------------
+
+
+def test_an_area_selects_what_lies_in_it_and_the_grid_shows_it(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    xy = pca_map(planted)
+    rows = np.flatnonzero(xy[:, 0] > np.quantile(xy[:, 0], 0.9))
+    corners = np.reshape(around(xy[rows]), (-1, 2))
+    inside = ((xy >= corners.min(axis=0)) & (xy <= corners.max(axis=0))).all(axis=1)
+    expected = np.flatnonzero(inside).tolist()
+    do(app, planted, kind="area", corners=corners.ravel().tolist(), layout="pca", colours="", values=None)
+    assert chosen(app, planted) == expected
+    assert np.flatnonzero(np.unpackbits(message(app)[1]["selected"])).tolist() == expected
+    assert f"**{len(expected)} images:**" in texts(app)
+    assert re.search(r"The model is wrong on \d", texts(app))
+    grid = next(e for e in app.get("bidi_component") if e.proto.id.endswith("map-grid"))
+    assert json.loads(grid.proto.json)["paging"]["total"] == len(expected)
+
+
+def test_areas_add_and_take_away(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    do(app, planted, kind="one", row=3)
+    do(app, planted, kind="one", row=9, mode="add")
+    do(app, planted, kind="one", row=7, mode="add")
+    do(app, planted, kind="one", row=9, mode="remove")
+    assert chosen(app, planted) == [3, 7]
+    do(app, planted, kind="clear")
+    assert chosen(app, planted) == []
+    assert "Nothing is selected" in texts(app)
+
+
+def test_only_values_that_stand_out_are_selected(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    colours = message(app)[0]["colours"]
+    do(app, planted, kind="all", values=[1], colours=colours)
+    assert chosen(app, planted) == np.flatnonzero(planted.labels == 1).tolist()
+    do(app, planted, kind="area", values=[0], colours=colours, layout="pca", corners=around(pca_map(planted)))
+    assert chosen(app, planted) == np.flatnonzero(planted.labels == 0).tolist()
+
+
+@pytest.mark.parametrize("late", [{"layout": "umap 15 0.1"}, {"layout": "pca", "values": [1], "colours": "others"}])
+def test_what_was_drawn_on_another_map_selects_nothing(visit: Visit, planted: Analysis, late: dict[str, Any]) -> None:
+    app = visit("map")
+    do(app, planted, kind="one", row=3)
+    do(app, planted, kind="area", corners=around(pca_map(planted)), **late)
+    assert chosen(app, planted) == [3]
+    assert any("map changed" in toast.value for toast in app.toast)
+
+
+def test_tags_of_the_selection_say_that_they_came_from_the_map(
+    visit: Visit, workspace: Workspace, planted: Analysis
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    app = visit("map")
+    do(app, planted, kind="all", values=[1], colours=message(app)[0]["colours"])
+    seen: dict[str, Any] = {}
+    original = map_view.gallery.show
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            map_view.gallery, "show", lambda *args, **options: seen.update(options) or original(*args, **options)
+        )
+        app.run()
+    assert seen["how"] == "map"
+    assert seen["place"].direction == "logit:landbird"
+    rows = app.session_state[map_view.SELECTED][planted.id]
+    tag(workspace, planted, concept, rows, True, how=seen["how"])
+    assert (tag_states(workspace, planted, concept) == 1).sum() == len(rows)
+    with workspace.reading() as session:
+        assert session.query(TagAction).order_by(TagAction.id.desc()).first().how == "map"
+
+
+def test_pointing_at_an_image_opens_it(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    do(app, planted, kind="open", row=4)
+    assert app.session_state["inspector_looking"].image == planted.ids[4]
+
+
+def test_bands_show_the_range_that_the_selection_takes(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    rows = [3, 50, 300]
+    for row in rows:
+        do(app, planted, kind="one", row=row, mode="add")
+    next(button for button in app.button if button.label == "Show in Bands").click().run()
+    values = planted.logits[rows, 0]
+    view = app.session_state["band_views"][planted.id]
+    assert (view.direction, view.split) == ("logit:landbird", "all")
+    assert view.low <= values.min()
+    assert view.high >= values.max()
+    assert view.high - view.low < 1.1 * (values.max() - values.min()) + 0.1
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_carry_what_is_known_of_an_image(visit: Visit, planted: Analysis) -> None:
+    visit("map", colour="logit:waterbird")
+    wrong = int(np.flatnonzero(planted.predicted != planted.labels)[0])
+
+    def ask() -> None:
+        import streamlit as st
+
+        from core.activations.store import open_analysis
+        from pages.parts import map_view, state
+
+        analysis = open_analysis(state.workspace(), None)
+        st.session_state[map_view.VIEWS] = {analysis.id: map_view.MapView(colour=st.session_state["colour"])}
+        st.session_state["found"] = map_view._pictures(analysis, st.session_state["rows"])
+
+    app = AppTest.from_function(ask, default_timeout=30)
+    app.session_state["rows"] = [wrong]
+    for colour, last in (
+        ("logit:waterbird", feature_map_number(planted.logits[wrong, 1])),
+        ("attribute:place", f"place: {('land', 'water')[planted.attributes[0].codes[wrong]]}"),
+    ):
+        app.session_state["colour"] = colour
+        app.run()
+        assert not app.exception
+        picture = app.session_state["found"][wrong]
+        label, predicted = (planted.classes[codes[wrong]] for codes in (planted.labels, planted.predicted))
+        assert picture.lines == (planted.image_names([wrong])[0], f"{label}, predicted {predicted}", last)
+        assert picture.thumbnail == planted.thumbnail(wrong)
+
+
+def feature_map_number(value: float) -> str:
+    from pages.parts.image_grid import format_activation
+
+    return format_activation(float(value)) or ""
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"kind": "explode"},
+        {"kind": "one", "row": 600},
+        {"kind": "one", "row": -1},
+        {"kind": "one", "row": True},
+        {"kind": "open", "row": "4"},
+        {"kind": "one", "row": 4, "mode": "all"},
+        {"kind": "area", "corners": [0, 0, 1, 1]},
+        {"kind": "area", "corners": [0, 0, 1, 1, 0, float("nan")]},
+        {"kind": "area", "corners": [0, 0, 1, 1, 0, "2"]},
+        {"kind": "area", "corners": [0.0] * 7},
+        {"kind": "area", "corners": [0.0] * 4002},
+        {"kind": "area", "corners": [0, 0, 1, 0, 1, 1], "values": [256]},
+        {"kind": "area", "corners": [0, 0, 1, 0, 1, 1], "values": "all"},
+        {"kind": "area", "corners": [0, 0, 1, 0, 1, 1], "layout": 3},
+    ],
+)
+def test_events_that_make_no_sense_are_dropped(event: dict[str, Any]) -> None:
+    assert read_event(event, 600) is None
+
+
+def test_what_the_browser_asks_for_is_checked() -> None:
+    assert rows_asked_for({"rows": [3, 600, -1, True, "5", 7]}, 600) == [3, 7]
+    assert len(rows_asked_for({"rows": list(range(600))}, 600)) == feature_map.MOST_PICTURES
+    assert rows_asked_for(None, 600) == rows_asked_for({"rows": "3"}, 600) == []
+    assert read_view([1, 2, 3]) == (1.0, 2.0, 3.0)
+    assert [read_view(told) for told in (None, [1, 2], [1, 2, float("inf")], [1, 2, 1], "123")] == [None] * 5
+
+
+def test_messages_are_read_back_whole() -> None:
+    xy = np.array([[1, 2], [np.nan, 4], [5, 6]], dtype=np.float32)
+    header, arrays = unpacked(feature_map.points_message("map", MapLayout("pca", "“Ünï”", xy)))
+    assert header["title"] == "“Ünï”"
+    np.testing.assert_array_equal(np.stack([arrays["x"], arrays["y"]], axis=1), xy)
+
+
+def test_codes_without_a_colour_are_refused() -> None:
+    for codes in (np.array([0, 2], dtype=np.uint8), np.array([0, 1])):
+        with pytest.raises(ValueError, match="codes must be uint8"):
+            feature_map.colours_message("map", MapColours("", "", codes, ("a", "b"), LIGHT[:2], DARK[:2]))
+    with pytest.raises(ValueError, match="every value needs a colour"):
+        feature_map.colours_message("map", MapColours("", "", np.zeros(2, np.uint8), ("a", "b"), LIGHT[:1], DARK[:2]))
+
+
+def luminance(color: str) -> float:
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize(("side", "page"), [("light", "#ffffff"), ("dark", "#13181d")])
+def test_every_colour_of_a_point_is_seen_on_the_page(side: str, page: str) -> None:
+    ramp = MapColours("", "", np.zeros(1, np.uint8), light=feature_map.RAMP_LIGHT, dark=feature_map.RAMP_DARK)
+    header, _ = unpacked(feature_map.colours_message("map", ramp))
+    colors = header["colors"][side]
+    place = ("light", "dark").index(side)
+    others = [map_colours.REST_COLORS[place], *map_colours.CORRECTNESS_COLORS[side]]
+    ground = luminance(page)
+    for color in [*colors, *others]:
+        high, low = sorted((luminance(color), ground), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 3, color
+    # ever further from the page, so that strong and weak are told apart without seeing hues
+    apart = np.abs(np.array([luminance(color) for color in colors[:-1]]) - ground)
+    assert (np.diff(apart[:: len(apart) // 12]) > 0).all()
+
+
+def test_extreme_activations_do_not_take_all_the_colours(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace, name="extreme")
+    logits = np.array(analysis.logits)
+    logits[0, 0], logits[1, 0], logits[2, 0] = 1e6, np.nan, np.inf
+    np.save(analysis.folder / "logits.npy", logits)
+    header, arrays = message(visit("map", colour="logit:landbird"), "-colours")
+    codes = arrays["codes"]
+    assert codes[0] == 254
+    assert codes[[1, 2]].tolist() == [UNKNOWN, UNKNOWN]
+    assert len(np.unique(codes)) > 100
+    assert header["low"].startswith("≤")
