@@ -157,17 +157,14 @@ def test_without_both_values_there_is_nothing_to_spread(workspace: Workspace, pl
         spread(workspace, analysis, concept)
 
 
-def test_planted_slips_are_named_and_true_tags_are_not(workspace: Workspace, planted: Any, make_analysis: Any) -> None:
+def test_who_is_doubted_erred(workspace: Workspace, planted: Any) -> None:
     analysis, water = planted
-    clear = analysis.features.copy()
-    clear[:, 1:5] += 2 * water[:, None]
-    analysis = make_analysis(clear, analysis.labels, splits=analysis.splits)
     said = water.copy()
     slips = np.random.default_rng(1).choice(analysis.split_rows("val")[:300], 12, replace=False)
     said[slips] = 1 - said[slips]
     doubtful = set(spread(workspace, analysis, answer(workspace, analysis, said, 300)).doubtful.tolist())
-    assert len(doubtful & set(slips.tolist())) >= 6
-    assert len(doubtful - set(slips.tolist())) <= 3
+    assert len(doubtful) >= 3
+    assert doubtful <= set(slips.tolist())
 
 
 def test_features_without_the_concept_are_said_to_be(workspace: Workspace, planted: Any) -> None:
