@@ -657,7 +657,7 @@ function createMap(parentElement, store) {
     const spot = cross ?? { left: whole.width / 2, top: whole.height / 2 }
     if (!walk.at) {
       const { x, y } = toPlace(frame, spot.left, spot.top)
-      walk = { at: { x, y }, order: near(cells, points.xs, points.ys, x, y, 200 / frame.scale, 200, standsOut), step: -1 }
+      walk = { at: { x, y }, order: pointsAround(x, y), step: -1 }
     }
     walk.step = Math.min(Math.max(walk.step + by, 0), walk.order.length - 1)
     const position = walk.order[walk.step] ?? -1
@@ -665,6 +665,16 @@ function createMap(parentElement, store) {
     cross = toPx(frame, points.xs[position], points.ys[position])
     point(position)
     drawOver()
+  }
+
+  /** The nearest ones, however far the first of them is. */
+  function pointsAround(x, y) {
+    const farthest = 2 * (whole.width + whole.height)
+    for (let reach = 100; reach <= farthest; reach *= 2) {
+      const found = near(cells, points.xs, points.ys, x, y, reach / frame.scale, 200, standsOut)
+      if (found.length) return found
+    }
+    return []
   }
 
   function stretch() {
