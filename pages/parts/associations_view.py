@@ -62,7 +62,8 @@ def show(analysis: Analysis) -> None:
 
 def _errors(analysis: Analysis) -> None:
     st.header("What explains the errors", anchor=False, help=TERMS["explains"])
-    report = _report(analysis, tag_version(state.workspace(), analysis.dataset_id))
+    with st.spinner("Comparing …", show_time=True):
+        report = _report(analysis, tag_version(state.workspace(), analysis.dataset_id))
     if not report.explanations:
         st.markdown(plain(report.sentence) if report.sentence else "Nothing can be compared yet.")
         with st.container(border=True, key="card-empty"):
@@ -102,7 +103,7 @@ def _explanation(analysis: Analysis, one: Explanation, place: int) -> None:
                     key=f"explains-go-{place}",
                 )
                 if go:
-                    rooms.go("bands", analysis=analysis.id, direction=one.spec)
+                    palette.leave("bands", analysis=analysis.id, direction=one.spec)
             st.button(
                 "By class and band",
                 icon=":material/table:",

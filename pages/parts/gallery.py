@@ -196,7 +196,7 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
         rows,
         event.present,
         author=who.author(),
-        how=shown.how,
+        how="band" if event.everything and shown.how == "grid" else shown.how,
         direction=place.direction,
         low=place.low,
         high=place.high,

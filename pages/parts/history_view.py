@@ -93,14 +93,16 @@ def _entry(analysis: Analysis, entry: Entry, newest: int | None) -> None:
         st.html(entry_html(entry), width="stretch")
         with st.container(horizontal=True, width="content", vertical_alignment="center", gap="small"):
             if entry.direction is not None and entry.low is not None and entry.high is not None:
-                rooms.link(
-                    "bands",
+                go = st.button(
                     "The band",
-                    analysis=analysis.id,
-                    direction=entry.direction,
-                    low=f"{entry.low!r}",
-                    high=f"{entry.high!r}",
+                    icon=":material/arrow_forward:",
+                    type="tertiary",
+                    help="The images that were looked at then.",
+                    key=f"history-band-{entry.id}",
                 )
+                if go:
+                    band = {"direction": entry.direction, "low": repr(entry.low), "high": repr(entry.high)}
+                    palette.leave("bands", analysis=analysis.id, **band)
             own = entry.author == who.author() and entry.undone is None
             if own and newest is not None and entry.id != newest:
                 st.button(

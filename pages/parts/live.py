@@ -4,8 +4,8 @@ While its tab can be seen, the browser asks the server once a second (`live_rout
 what this page was drawn from. Only when it does, the page is run again, and only while no dialog is open and nothing
 is dragged. What a person of this session tagged is no news: its grid shows that already.
 
-The question costs one query; a fragment that Streamlit runs every second was measured at forty times that, since each run
-ends with a full garbage collection.
+The question costs one query; a fragment that Streamlit runs every second was measured at forty times that, since each
+run ends with a full garbage collection.
 """
 
 from __future__ import annotations

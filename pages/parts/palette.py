@@ -134,6 +134,12 @@ def _palette(analysis: Analysis) -> None:
         _agreement(analysis, concept, slot)
 
 
+def leave(room: str, **query: str) -> None:
+    """Go to another room now, and have it read where: also right after this page wrote its own address."""
+    st.session_state.pop(state.WRITTEN, None)
+    rooms.go(room, **query)
+
+
 def undo_buttons(analysis: Analysis) -> None:
     """Undo and redo of what this person did, with the keys the grid has."""
     with st.container(horizontal=True, gap="small", width="content"):
@@ -190,7 +196,7 @@ def _links(analysis: Analysis, concept: Concept, *, alone: bool) -> None:
             if st.button(label, icon=f":material/{icon}:", type="tertiary", help=purpose, key=key):
                 st.session_state[concept_tools.CHOSEN] = concept.id
                 named = {"concept": str(concept.id)} if room == "tag_next" else {}
-                rooms.go(room, analysis=analysis.id, **query, **named)
+                leave(room, analysis=analysis.id, **query, **named)
         st.button(
             "Edit",
             icon=":material/edit:",

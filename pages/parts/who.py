@@ -50,13 +50,15 @@ _lock = threading.RLock()
 class Browser:
     """A browser and the name its sessions tag under.
 
-    name: "" until one is needed. former: names it had before, the latest first. seen: of `time.monotonic`, when one of
-    its pages was last looked at.
+    name: "" until one is needed. former: names it tagged under before, the latest first. borrowed: somebody else had
+    the name first; once it is given up, what was tagged under it is theirs alone. seen: of `time.monotonic`, when one
+    of its pages was last looked at.
     """
 
     id: str
     name: str
     former: list[str] = field(default_factory=list)
+    borrowed: bool = False
     seen: float = field(default_factory=time.monotonic)
 
 
@@ -107,10 +109,15 @@ def rename(name: str) -> str:
         raise BadRequest("“local” is what the command line tags as.", next_step="Choose another name.")
     me = browser()
     with _lock:
-        known = {concept_key(each): each for each in sorted(_authors() | {b.name for b in _browsers().values()})}
+        tagged = _authors()
+        taken = {other.name for other in _browsers().values() if other is not me} | tagged
+        known = {concept_key(each): each for each in sorted(taken | set(names()))}
         cleaned = known.get(concept_key(cleaned), cleaned)
         if cleaned != me.name:
-            me.former = [me.name, *(each for each in me.former if each not in (cleaned, me.name))][:FORMER]
+            # a name that nobody tagged under may be given to somebody else
+            before = [me.name] if me.name in tagged and not me.borrowed else []
+            me.borrowed = cleaned in taken and cleaned not in me.former
+            me.former = [each for each in dict.fromkeys((*before, *me.former)) if each != cleaned][:FORMER]
             me.name = cleaned
     return cleaned
 
@@ -147,14 +154,19 @@ def isolated(name: str, most: int = 24) -> str:
 
 
 def cookie(me: Browser) -> str:
-    """What the browser keeps: its id and the names, each percent-encoded."""
-    return ".".join((me.id, *(quote(name, safe="").replace(".", "%2E") for name in (me.name, *me.former[:FORMER]))))
+    """What the browser keeps: its id, whether the name is borrowed, and the names, each percent-encoded."""
+    return ".".join(
+        (
+            me.id + "-" * me.borrowed,
+            *(quote(name, safe="").replace(".", "%2E") for name in (me.name, *me.former[:FORMER])),
+        )
+    )
 
 
 def _from_cookie(text: str) -> Browser | None:
     """None for anything but what `cookie` writes: people can put what they like into their browser."""
     identity, *written = text.split(".")
-    if not re.fullmatch(r"[0-9a-f]{16}", identity) or not 1 <= len(written) <= 1 + FORMER:
+    if not re.fullmatch(r"[0-9a-f]{16}-?", identity) or not 1 <= len(written) <= 1 + FORMER:
         return None
     try:
         read = [clean_name(unquote(each, errors="strict")) for each in written]
@@ -162,16 +174,14 @@ def _from_cookie(text: str) -> Browser | None:
         return None
     if any(len(name) > LONGEST or concept_key(name) == COMMAND_LINE for name in read):
         return None
-    return Browser(identity, read[0], read[1:])
+    return Browser(identity.rstrip("-"), read[0], read[1:], borrowed=identity.endswith("-"))
 
 
 def _rename(before: str) -> None:
-    wanted = st.session_state[f"who-name-{before}"]
-    others = {other.name for other in _browsers().values() if other.id != browser().id}
-    name = rename(wanted)
+    name = rename(st.session_state[f"who-name-{before}"])
     if name == before:
         return
-    if name in others or name in _authors():
+    if browser().borrowed:
         notices.say(
             f"You tag as {shown(name)} now, a name that was there already: its tags are yours to undo.",
             ":material/person:",

@@ -104,7 +104,7 @@ def test_looks_are_pages_of_their_own_with_links_and_the_way_back(
     concepts.reload()
     expect(concepts.get_by_role("button", name="Parquet")).to_be_visible(timeout=PATIENCE)
     concepts.get_by_role("radio", name="History").click()
-    concepts.get_by_role("link", name="The band").first.click()
+    concepts.get_by_role("button", name="The band").first.click()
     expect(concepts.get_by_role("heading", name="Bands", exact=True)).to_be_visible(timeout=PATIENCE)
     expect(concepts).to_have_url(re.compile(r"direction=logit%3Awaterbird.*low=-1.25.*high=0.5"))
     concepts.goto(f"{concepts.url.split('/bands')[0]}/concepts?analysis={analysis.id}&look=palette")

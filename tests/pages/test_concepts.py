@@ -263,8 +263,10 @@ def test_a_concept_is_shown_by_class_and_by_band(visit: Visit, planted: Analysis
 
 
 def test_every_step_says_who_what_how_and_from_which_band(
-    visit: Visit, planted: Analysis, workspace: Workspace
+    visit: Visit, planted: Analysis, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    gone: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(palette.rooms, "go", lambda room, **query: gone.append((room, query)))
     concept = create_concept(workspace, planted.dataset_id, HOSTILE, author="<i>Ada</i>")
     tag(
         workspace,
@@ -287,10 +289,8 @@ def test_every_step_says_who_what_how_and_from_which_band(
     assert "in the grid · logit of waterbird, −0.25 to 1.50" in shown
     assert "<s " in shown
     assert "(undone)" in shown
-    link = next(each for each in app.get("page_link") if each.proto.label == "The band")
-    query = link.proto.query_string
-    for part in ("direction=logit%3Awaterbird", "low=-0.25", "high=1.5", f"analysis={planted.id}"):
-        assert part in query
+    button(app, "The band").click().run()
+    assert gone == [("bands", {"analysis": planted.id, "direction": "logit:waterbird", "low": "-0.25", "high": "1.5"})]
 
 
 def test_back_to_here_takes_back_ones_own_steps_since(visit: Visit, planted: Analysis, workspace: Workspace) -> None:

@@ -104,6 +104,17 @@ def test_ids_are_cut_down_to_those_shown_and_named_once(inbox: Inbox) -> None:
     assert event == GridEvent("tag", (9, 4), 1, True)
 
 
+def test_what_cannot_be_told_is_an_answer_of_its_own(inbox: Inbox) -> None:
+    [event] = delivered(inbox, message(tag(1, present="unsure"), tag(2, present="Unsure"), tag(3, present=["unsure"])))
+    assert event == GridEvent("tag", (4,), 1, "unsure")
+
+
+def test_a_concept_says_its_key_and_what_it_is() -> None:
+    [sent] = grid_data([], [GridConcept(1, "water", "#00f", 7, "Confounder.")])["concepts"]
+    assert (sent["key"], sent["about"]) == (7, "Confounder.")
+    assert grid_data([], CONCEPTS)["concepts"][0]["key"] is None
+
+
 def test_an_event_may_still_name_the_images_shown_before(inbox: Inbox) -> None:
     inbox.remember([GridImage(id=100, thumbnail=b"", title="")], [])
     assert delivered(inbox, message(tag(1)))[0].ids == (4,)

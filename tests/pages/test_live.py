@@ -82,6 +82,7 @@ def test_tags_made_before_a_name_was_changed_are_ones_own(
     workspace: Workspace, planted: Analysis, water: Concept
 ) -> None:
     token = begin(planted, "Bo")
+    tag(workspace, planted, water, [2], True, author="Bo")
     who.rename("Bobby")
     live.drawn(planted)
     tag(workspace, planted, water, [3], True, author="Bo")

@@ -66,7 +66,7 @@ def test_a_reload_brings_any_name_back(arrive: Any, name: str) -> None:
     # another session of the same browser, then the server starts anew
     assert arrive(kept).name == name
     who._browsers.clear()
-    assert (arrive(kept).name, who.names()) == (name, (name, "Person 1"))
+    assert (arrive(kept).name, who.names()) == (name, (name,))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,23 @@ def test_tabs_of_one_browser_share_a_name_that_changes(arrive: Any) -> None:
     arrive(who.cookie(first))
     who.rename("Ada")
     assert first.name == "Ada"
-    assert first.former == ["Person 1"]
+
+
+def test_names_one_tagged_under_are_kept_through_renames_and_reloads(
+    arrive: Any, workspace: Workspace, planted: Analysis
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    me = arrive()
+    for name in ("Person 1", "b.c", "d"):
+        who.rename(name)
+        tag(workspace, planted, concept, [1], True, author=name)
+    who.rename("e")
+    who.rename("f")
+    assert who.names() == ("f", "d", "b.c", "Person 1"), "nothing was tagged as e"
+    kept = who.cookie(me)
+    who._browsers.clear()
+    arrive(kept)
+    assert who.names() == ("f", "d", "b.c", "Person 1")
 
 
 def test_a_given_name_that_nobody_used_is_given_again_and_nobody_shares_it(
@@ -109,6 +125,26 @@ def test_a_given_name_that_nobody_used_is_given_again_and_nobody_shares_it(
     assert arrive("00000000000000bb.Person%201").name == "Person 2"
 
 
+def test_a_name_that_was_somebody_elses_is_left_to_them(arrive: Any, workspace: Workspace, planted: Analysis) -> None:
+    first = arrive()
+    who.rename("Ada")
+    second = arrive()
+    who.rename("ada")
+    assert (second.name, second.borrowed, first.borrowed) == ("Ada", True, False)
+    # also after the server was started anew
+    kept = who.cookie(second)
+    who._browsers.clear()
+    assert arrive(kept).borrowed
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, [1], True, author="Ada")
+    who.rename("Cleo")
+    assert who.names() == ("Cleo",), "what Ada tagged is not Cleo's to undo"
+    tag(workspace, planted, concept, [2], True, author="Cleo")
+    who.rename("Dan")
+    who.rename("Cleo")
+    assert not who.browser().borrowed, "one's own name is not borrowed"
+
+
 def test_names_are_cleaned_and_equal_but_for_case_is_the_same_person(
     arrive: Any, workspace: Workspace, planted: Analysis
 ) -> None:
@@ -117,7 +153,7 @@ def test_names_are_cleaned_and_equal_but_for_case_is_the_same_person(
     arrive()
     assert who.rename("  ADA \n") == "Ada"
     assert who.rename("Grace\tHopper\x00") == "Grace Hopper"
-    assert who.names() == ("Grace Hopper", "Ada", "Person 1")
+    assert who.names() == ("Grace Hopper",), "Ada is somebody else"
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\x00", "x" * 61, "local", "Local"])
