@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,10 @@ Statements = dict[tuple[int, int], bool]
 
 def _own_statements(workspace: Workspace, analysis: Analysis, concepts: tuple[Concept, ...]) -> dict[str, Statements]:
     """author -> (concept id, row) -> present."""
-    wanted = [concept.id for concept in concepts]
+    # by image, those of which more than one spoke
+    shared: list[tuple[int, str, dict[str, str]]] = []
     with workspace.reading() as session:
-        if not wanted or len(author_names(session, analysis.dataset_id)) < 2:
+        if len(author_names(session, analysis.dataset_id)) < 2:
             return {}
         # beside the session: its bookkeeping would take longer than the query
         read = session.connection().execute
@@ -102,26 +104,25 @@ def _own_statements(workspace: Workspace, analysis: Analysis, concepts: tuple[Co
             TagAction.kind == "tag",
             TagAction.source != "metadata",
         )
-        authors = {action: author for action, author in read(stands)}
-        statements = (
-            select(TagRecord.action_id, TagRecord.concept_id, TagRecord.image, TagRecord.state)
-            .where(TagRecord.concept_id.in_(wanted))
-            .order_by(TagRecord.id)
-        )
-        newest: dict[str, dict[tuple[int, str], str]] = {author: {} for author in set(authors.values())}
-        for action, concept, image, state in read(statements):
-            if action in authors:
-                newest[authors[action]][concept, image] = state
-    names = list(dict.fromkeys(image for held in newest.values() for _, image in held))
-    rows = dict(zip(names, rows_of_images(analysis, names).tolist(), strict=True))
-    return {
-        author: {
-            (concept, rows[image]): state == "present"
-            for (concept, image), state in held.items()
-            if state in ("present", "absent") and rows[image] >= 0
-        }
-        for author, held in newest.items()
-    }
+        authors = {found.id: found.author for found in read(stands)}
+        for concept in concepts:
+            # in the order of the index: nothing has to be sorted
+            statements = (
+                select(TagRecord.action_id, TagRecord.image, TagRecord.state)
+                .where(TagRecord.concept_id == concept.id)
+                .order_by(TagRecord.image, TagRecord.id)
+            )
+            for image, group in itertools.groupby(read(statements), key=lambda statement: statement[1]):
+                newest = {authors[action]: state for action, _, state in group if action in authors}
+                if len(newest) > 1:
+                    shared.append((concept.id, image, newest))
+    rows = rows_of_images(analysis, [image for _, image, _ in shared]).tolist()
+    said: dict[str, Statements] = defaultdict(dict)
+    for row, (concept_id, _, newest) in zip(rows, shared, strict=True):
+        for author, state in newest.items():
+            if row >= 0 and state in ("present", "absent"):
+                said[author][concept_id, row] = state == "present"
+    return said
 
 
 def _agreement(
