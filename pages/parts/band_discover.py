@@ -175,7 +175,7 @@ def _cluster(subject: Subject, view: View, found: Discovery, number: int, place:
             toolbar=False,
             how="cluster",
         )
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"cluster-foot-{suffix}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"cluster-foot-{suffix}"):
             _name(subject.analysis, cluster, number, suffix, seen, ordinal=place + 1)
             st.button(
                 f"Show all {cluster.size:,}" if cluster.size > IN_A_ROW else "Open",
@@ -350,5 +350,5 @@ def _in_full(subject: Subject, view: View, found: Discovery, seen: Seen) -> None
         how="cluster",
     )
     suffix = f"{seen.opened}-{len(found.clusters)}-full"
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"cluster-foot-{suffix}"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"cluster-foot-{suffix}"):
         _name(subject.analysis, cluster, seen.opened, suffix, seen, ordinal=seen.opened + 1)

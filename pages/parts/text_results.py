@@ -84,7 +84,7 @@ def _ask() -> None:
 
 def _found(analysis: Analysis, subject: Subject, view: View, asked: str) -> None:
     band = band_data.members(subject, view.low, view.high)
-    with st.spinner("Comparing the description with the images …", show_time=False):
+    with st.spinner("Comparing the description with the images; the first time loads the text model …"):
         rows, cosines = text_search.search(state.workspace(), analysis, asked, rows=band, limit=SHOWN)
     st.caption(f"The {count(len(rows), 'image')} of the band nearest to “{plain(short(asked, 80))}”, best first.")
     gallery.show(
