@@ -17,7 +17,7 @@ from core.concepts.adoption import adopt, adoptable
 from core.concepts.associations import Association, ConceptTable, associations, attribute_states, state_table
 from core.concepts.explaining import ErrorReport, Explanation, explain
 from core.concepts.tags import answers, tag_version
-from pages.parts import band_data, concept_tools, notices, problem, rooms, state, theme, who
+from pages.parts import band_data, concept_tools, notices, palette, problem, rooms, state, theme, who
 from pages.parts.words import count, interval, percent, plain, short
 
 if TYPE_CHECKING:

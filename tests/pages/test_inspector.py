@@ -18,11 +18,12 @@ from streamlit.testing.v1 import AppTest
 from core.activations.directions import parse_direction
 from core.activations.store import Analysis
 from core.concepts.concept import create_concept
+from core.concepts.history import history
 from core.concepts.tags import tag, tags_of
 from core.errors import BadCheckpoint
 from core.settings import Settings
 from core.workspace import Workspace
-from pages.parts import inspector
+from pages.parts import inspector, who
 from pages.parts.inspector import DIFFERENCE, LABEL, PREDICTED, RUNNER_UP, Inbox, Looking, Taste
 
 from .conftest import plant
@@ -314,3 +315,14 @@ def test_opening_the_inspector_imports_no_torch() -> None:
     script = "import sys, pages.parts.inspector; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_cannot_be_told_is_kept_with_its_author_and_shown(planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    event = {"concept": concept.id, "ids": [int(planted.ids[30])], "present": "unsure"}
+    inspector._tag(planted, event)
+    inspector._tag(planted, event | {"present": "Unsure"})
+    [shown] = facts(planted, 30)["concepts"]
+    assert (shown["present"], shown["key"]) == ("unsure", 1)
+    newest = history(workspace, planted.dataset_id)[0]
+    assert (newest.author, newest.how) == (who.author(), "inspector")
