@@ -16,9 +16,9 @@ from core.concepts.suggestions import Suggestion
 Said = bool | None | Literal["unsure"]
 
 # images asked for at once; the browser is never further ahead than it takes to compute the next ones
-ROUND = 16
+ROUND = 20
 # images left at which the next ones are computed
-LOW = 10
+LOW = 12
 # images at the front that somebody may be looking at: they stay, whatever others answer meanwhile
 IN_HAND = 3
 # images after the first whose pictures the browser gets ahead of time
