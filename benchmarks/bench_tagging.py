@@ -157,9 +157,10 @@ class Line:
     def __str__(self) -> str:
         verdict = {None: "", True: "met", False: "MISSED"}[self.met]
         spread = self.regained.std(ddof=1) if len(self.regained) > 1 else 0.0
+        demand = "" if self.demand is None else f"{self.demand:.0%}"
         return (
             f"{self.title:26}{self.worst.mean():8.1%}{self.average.mean():9.1%}"
-            f"{self.regained.mean():9.0%} ±{spread:4.0%}{'' if self.demand is None else f'{self.demand:.0%}':>8} {verdict:7}"
+            f"{self.regained.mean():9.0%} ±{spread:4.0%}{demand:>8} {verdict:7}"
             + " ".join(f"{value:6.1%}" for value in self.worst)
         )
 

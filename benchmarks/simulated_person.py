@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.activations.store import Analysis
-from core.concepts.concept import Concept, create_concept
+from core.concepts.concept import create_concept
 from core.concepts.suggestions import suggest_next
 from core.concepts.tags import tag, tagging_split
 from core.settings import DEFAULTS
@@ -22,8 +22,8 @@ from core.workspace import Workspace
 @dataclass(frozen=True)
 class Condition:
     """One line of a table. budget: images looked at. wrong: share of them answered wrongly. random: images drawn at
-    random instead of suggested. batch: images answered before the queue is asked again, which plans for the usual budget
-    as it does on the page; None for all at once, planned for `budget`. demand: share of the gap that has to be
+    random instead of suggested. batch: images answered before the queue is asked again, which plans for the usual
+    budget as it does on the page; None for all at once, planned for `budget`. demand: share of the gap that has to be
     regained, None where nothing is demanded."""
 
     title: str

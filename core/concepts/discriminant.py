@@ -27,8 +27,8 @@ from core.classifiers.softmax import standardise
 # a guess as sure as this counts in the next round. Higher values leave out the exceptions nearest to the usual images,
 # which are those that tags, being of the oddest images, say least about
 SURE = 0.6
-# rounds at most; most fits settle in three to six
-ROUNDS = 10
+# rounds at most; most fits settle in less than ten
+ROUNDS = 30
 # images that the covariance is measured on at most
 _MOST = 10_000
 

@@ -14,8 +14,10 @@ import numpy as np
 
 # values, as in tags.py
 _PRESENT, _ABSENT, _UNKNOWN = 1, 0, -1
-# in a class whose top answers are split as evenly as this, no value is usual (of 5 tags: 3 against 2, as 5 tags of a
-# one-valued class look once in 12 when every tenth answer is wrong)
+# where answers contradicting the others are to be expected this often, by Laplace's rule of succession, no value is
+# usual: neither after 3 against 2, as 5 answers about a one-valued class come out once in 12 when every tenth is wrong,
+# nor after 2 against 1; but after 3 against 1, and after 6 against 3. A class left open costs little, since probes
+# place it by its tags and by the other classes; a wrong assumption turns hundreds of images round.
 MIXED = 0.4
 # fewer answers than this cannot show that a class is mixed, only that somebody erred
 ENOUGH_TO_BE_MIXED = 5
@@ -57,15 +59,13 @@ def usual_values(
 ) -> Usual:
     """Decide each class's usual value from the answers in its top half.
 
-    states: (n,) int8 tags. labels: (n,). top: (n,) bool, see `top_half`. The majority of the answers decides. In a tie
-    the answers in the bottom half do, turned round: images a class logit is low for tend to show the unusual value.
-    A class with enough answers that are split about evenly is mixed, and gets none.
+    states: (n,) int8 tags. labels: (n,). top: (n,) bool, see `top_half`. A clear majority of the answers decides; a
+    class whose answers are divided gets none. (The bottom half says little: among the lowest images of a class, usual
+    and unusual values are about as frequent.)
     """
     k = len(classes)
     present = np.bincount(labels[top & (states == _PRESENT)], minlength=k)
     absent = np.bincount(labels[top & (states == _ABSENT)], minlength=k)
-    low_present = np.bincount(labels[~top & (states == _PRESENT)], minlength=k)
-    low_absent = np.bincount(labels[~top & (states == _ABSENT)], minlength=k)
     values = np.full(k, _UNKNOWN, dtype=np.int8)
     warnings = []
     for c, name in enumerate(classes):
@@ -75,15 +75,16 @@ def usual_values(
                 f"No image in the top band of {name} is tagged for {concept}, so nothing is assumed about {name}: "
                 f"tag a few of the images it is surest about."
             )
-        elif yes + no >= ENOUGH_TO_BE_MIXED and min(yes, no) / (yes + no) >= MIXED:
+        elif (min(yes, no) + 1) / (yes + no + 2) < MIXED:
+            values[c] = _PRESENT if yes > no else _ABSENT
+        elif yes + no >= ENOUGH_TO_BE_MIXED:
             warnings.append(
                 f"In the top band of {name}, {yes} images show {concept} and {no} do not, so nothing is assumed "
                 f"about {name}."
             )
-        elif yes != no:
-            values[c] = _PRESENT if yes > no else _ABSENT
-        elif low_present[c] != low_absent[c]:
-            values[c] = _ABSENT if low_present[c] > low_absent[c] else _PRESENT
         else:
-            warnings.append(f"The answers in the top band of {name} are a tie: tag a few more of its top images.")
+            warnings.append(
+                f"The answers in the top band of {name} are divided, {yes} to {no}, so nothing is assumed about "
+                f"{name}: tag a few more of its top images."
+            )
     return Usual(values, present, absent, tuple(warnings))

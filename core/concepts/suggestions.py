@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # answers asked for in the top half of each class: with one answer in ten wrong, 5 give the wrong majority once in 117
 TOP_PER_CLASS = 5
 # of a small budget, the part that may go to confirming the majority
-TOP_SHARE = 0.3
+TOP_SHARE = 0.25
 # answers from which own-low alone is asked about. Below, half of them go to the boundary: own-low is so rich in
 # exceptions that a few answers show little else and the probe takes class for concept, while a boundary that leans to
 # one class shows no exception of the other. Half and half is best on planted data from 20 to 40 answers, with right
@@ -175,10 +175,9 @@ def _round_robin(lists: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _interleaved(chosen: dict[str, list[int]]) -> tuple[Suggestion, ...]:
-    # the top images come twice as fast: somebody who stops half way has confirmed the majority of every class
-    speed = {"top": 0.5}
+    # all reasons at the same pace: somebody who stops after a third has answered a third of each
     places = [
-        ((i + 0.5) / len(rows) * speed.get(why, 1.0), order, Suggestion(row, why))
+        ((i + 0.5) / len(rows), order, Suggestion(row, why))
         for order, (why, rows) in enumerate(chosen.items())
         for i, row in enumerate(rows)
     ]

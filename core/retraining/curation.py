@@ -2,8 +2,8 @@
 
 The recipe, on held-out images:
 1. The top half of each class by its own logit is assumed to show the class's usual value (majority.py).
-2. A probe learns the concept from the tags and the assumed images (probes.py), and guesses every image. Tags that
-   contradict the others beyond doubt are left out: one answer in ten may be a slip.
+2. A probe learns the concept from the tags and the assumed images, knowing the class of each (discriminant.py), and
+   guesses every image. Tags that contradict the others beyond doubt are left out: one answer in ten may be a slip.
 3. Kept are the tagged images and those the probe is sure about, each with one value: what a person said, else the
    guess. (Weighing images by their probability instead was always worse.)
 4. Every class x pattern group weighs the same in the fit.
@@ -12,30 +12,22 @@ The recipe, on held-out images:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from core.classifiers.softmax import Scaling, softmax, softmax_regression, standardise
+from core.classifiers.softmax import softmax, softmax_regression, standardise
+from core.concepts.discriminant import ClassProbe, Discriminant
 from core.concepts.majority import top_half, usual_values
-from core.concepts.probes import (
-    L2,
-    Probe,
-    balanced_accuracy,
-    cell_weights,
-    confidence,
-    doubtful_tags,
-    fit_probe,
-    held_out_probabilities,
-)
+from core.concepts.probes import FOLDS, L2, balanced_accuracy, cell_weights, confidence, doubtful_tags
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 from core.errors import EmptyGroup, NotEnoughTags
 from core.retraining.groups import Grouping, by_concepts
 from core.retraining.pool import ConceptTags, Pool
 
 # the probe's guess counts when it is at least this sure
-CONFIDENCE = 0.8
+CONFIDENCE = 0.9
 # tags without which a probe would rest on almost nothing
 FEWEST_TAGS = 8
 # of these, at least this many of each value
@@ -79,7 +71,7 @@ class Curation:
     sizes: tuple[CuratedGroup, ...]
     left_out: int
     warnings: tuple[str, ...]
-    probes: tuple[Probe, ...] = ()
+    probes: tuple[ClassProbe, ...] = ()
     usual: tuple[dict[str, str | None], ...] = ()
     probe_accuracy: tuple[float | None, ...] = ()
     doubtful: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -108,7 +100,7 @@ class _Seen:
     doubtful: np.ndarray
     usual: np.ndarray
     warnings: tuple[str, ...]
-    probe: Probe | None = None
+    probe: ClassProbe | None = None
     accuracy: float | None = None
 
 
@@ -121,12 +113,12 @@ def curate(
     folds of the probe's check. Raises `NotEnoughTags` when no honest set can be made, saying what to tag.
     """
     top = top_half(pool.logits, pool.labels, pool.eligible)
-    scaling = standardise(pool.features[pool.eligible])
+    space = Discriminant(pool.features, pool.labels, pool.k, pool.eligible) if use_probe else None
     seen = []
     for concept in concepts:
         check_tags(pool, concept, top)
         assumption = _assume(pool, concept, top)
-        seen.append(_guess(pool, concept, assumption, top, scaling, rng) if use_probe else assumption)
+        seen.append(assumption if space is None else _guess(pool, concept, assumption, top, space, rng))
     values, sure, assumed, doubtful = (
         np.stack([getattr(one, name) for one in seen], axis=1) for name in ("values", "sure", "assumed", "doubtful")
     )
@@ -179,13 +171,11 @@ def _assume(pool: Pool, concept: ConceptTags, top: np.ndarray) -> _Seen:
 
 
 def _guess(
-    pool: Pool, concept: ConceptTags, known: _Seen, top: np.ndarray, scaling: Scaling, rng: np.random.Generator
+    pool: Pool, concept: ConceptTags, known: _Seen, top: np.ndarray, space: Discriminant, rng: np.random.Generator
 ) -> _Seen:
     """Steps 2 and 3: doubtful tags left out, the probe's guess for every image, and where it is sure."""
-    tagged, training = concept.states != UNTAGGED, known.sure.copy()
-    guesses = held_out_probabilities(
-        pool.features[training], pool.labels[training], known.values[training], tagged[training], rng=rng
-    )
+    tagged = concept.states != UNTAGGED
+    guesses = _held_out(pool, known, tagged, space, rng)
     accuracy = balanced_accuracy(guesses, known.values[tagged])
     doubtful, warnings = np.zeros(len(pool), dtype=bool), list(known.warnings)
     if accuracy is not None and accuracy < PROBE_WARNING:
@@ -199,9 +189,11 @@ def _guess(
         unusual_on_top = top & (expected != UNTAGGED) & (known.values != expected)
         cells = pool.labels * 2 + known.values
         doubtful[tagged] = doubtful_tags(guesses, known.values[tagged], cells[tagged], unusual_on_top[tagged])
-        training &= ~doubtful
-    probe = fit_probe(pool.features[training], pool.labels[training], known.values[training], scaling=scaling)
-    chance = probe.probability(pool.features)
+    probe = space.fit(known.values, known.sure & ~doubtful, tagged & ~doubtful)
+    if probe is None:
+        # every class always or never: nothing can be guessed beyond what is assumed, and `check_groups` says so
+        return replace(known, doubtful=doubtful, warnings=tuple(warnings), accuracy=accuracy)
+    chance = probe.probability(pool.features, pool.labels)
     values = np.where(tagged, concept.states, chance > 0.5).astype(np.int8)
     return _Seen(
         values=values,
@@ -214,6 +206,30 @@ def _guess(
         probe=probe,
         accuracy=accuracy,
     )
+
+
+def _held_out(
+    pool: Pool, known: _Seen, tagged: np.ndarray, space: Discriminant, rng: np.random.Generator
+) -> np.ndarray:
+    """What probes say of tagged images they have not seen: (t,) float64 in the order of the tags, NaN for unknown.
+
+    The tags are parted into folds, both values in each as far as they reach; each is guessed from the others.
+    """
+    rows = np.flatnonzero(tagged)
+    fold = np.empty(len(rows), dtype=np.int64)
+    for value in (ABSENT, PRESENT):
+        members = np.flatnonzero(known.values[rows] == value)
+        fold[rng.permutation(members)] = np.arange(len(members)) % FOLDS
+    guesses = np.full(len(rows), np.nan)
+    for i in range(FOLDS):
+        held = rows[fold == i]
+        if len(held):
+            seen = known.sure.copy()
+            seen[held] = False
+            probe = space.fit(known.values, seen, tagged & seen)
+            if probe is not None:
+                guesses[fold == i] = probe.probability(pool.features[held], pool.labels[held])
+    return guesses
 
 
 def _without_phantoms(kept: np.ndarray, grouping: Grouping, tagged: np.ndarray, assumed: np.ndarray) -> np.ndarray:

@@ -270,7 +270,7 @@ def _evaluation_groups(
             if curation is None or not curation.probes:
                 material = gathered.material
                 curation = curate(material.pool, material.concepts, rng=np.random.default_rng(seed))
-            guesses = [probe.probability(analysis.features) > 0.5 for probe in curation.probes]
+            guesses = [probe.probability(analysis.features, analysis.labels) > 0.5 for probe in curation.probes]
             values = np.where(gathered.states != UNTAGGED, gathered.states, np.stack(guesses, axis=1))
             note = "The groups of test are what the probe guesses of each image, so their accuracies are estimates."
             return by_concepts(analysis.labels, analysis.classes, names, values, estimated=True), (note,)

@@ -38,9 +38,17 @@ def test_low_images_do_not_outvote_the_top() -> None:
     assert values == [0, 1]
 
 
-def test_a_tie_is_broken_by_the_low_images_turned_round() -> None:
-    values, _ = decided([(0, True, 0), (0, True, 1)] + [(0, False, 1)] * 6 + [(1, True, 1)])
-    assert values == [0, 1]
+@pytest.mark.parametrize(("yes", "no"), [(1, 1), (2, 1), (2, 2), (3, 2)])
+def test_divided_answers_leave_a_class_open_whatever_is_said_below(yes: int, no: int) -> None:
+    values, warnings = decided([(0, True, 1)] * yes + [(0, True, 0)] * no + [(0, False, 1)] * 6 + [(1, True, 1)])
+    assert values == [-1, 1]
+    assert len(warnings) == 1
+    assert "landbird" in warnings[0]
+
+
+@pytest.mark.parametrize(("yes", "no"), [(1, 0), (3, 1), (6, 3), (70, 30)])
+def test_one_slip_among_four_and_many_exceptions_among_many_do_not(yes: int, no: int) -> None:
+    assert decided([(0, True, 1)] * yes + [(0, True, 0)] * no + [(1, True, 1)]) == ([1, 1], ())
 
 
 def test_a_mixed_class_gets_no_assumption_and_a_warning() -> None:
