@@ -13,7 +13,7 @@ learns few tags by heart, and single wrong answers are averaged out.
 Sources: Fisher 1936 ("The use of multiple measurements in taxonomic problems"); the covariance is shrunk as by Ledoit &
 Wolf 2004 ("A well-conditioned estimator for large-dimensional covariance matrices"); few labels serve a generative
 model longer: Ng & Jordan 2001; it bears wrong labels: Lachenbruch 1966. Guesses that are sure are then taken for
-answers and the fit is repeated (self-training; for missing group labels: Nam et al. 2022, arXiv:2204.02070).
+answers and the fit is repeated (self-training; for missing group labels: Nam et al. 2022, Spread Spurious Attribute).
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class Discriminant:
 
     def _from(self, values: np.ndarray, known: np.ndarray) -> ClassProbe | None:
         """One fit, for scaled features."""
-        shift, total = np.zeros(self._scaled.shape[1]), 0.0
+        shift: np.ndarray = np.zeros(self._scaled.shape[1])
+        total = 0.0
         for c in range(self._classes):
             shows, lacks = (known & (self._labels == c) & (values == value) for value in (1, 0))
             both = int(shows.sum()), int(lacks.sum())
@@ -100,9 +101,9 @@ class Discriminant:
         if not total:
             return None
         shift /= total
-        weight = self._inverse @ shift
-        length = float(weight @ shift)
-        place = self._scaled @ weight.astype(np.float32)
+        direction: np.ndarray = self._inverse @ shift
+        length = float(direction @ shift)
+        place = self._scaled @ direction.astype(np.float32)
         bias = np.zeros(self._classes)
         for c in range(self._classes):
             members = known & (self._labels == c)
@@ -111,7 +112,7 @@ class Discriminant:
             if of.any():
                 lacking = place[of] - length * (values[of] if members.any() else 0.5)
                 bias[c] = -(float(lacking.mean()) + length / 2)
-        return ClassProbe(weight, bias)
+        return ClassProbe(direction, bias)
 
     def _probability(self, probe: ClassProbe) -> np.ndarray:
         return probe.probability(self._scaled, self._labels)
