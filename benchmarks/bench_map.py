@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.bench_bands import line, resident_mb
 
-D, GROUPS, RUNS = 512, 40, 7
+D, GROUPS, RUNS = 512, 40, 5
 PLOTLY = """
 import sys
 import numpy as np
