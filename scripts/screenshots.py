@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from core.activations.projection import make_umap  # noqa: E402
 from core.activations.store import Analysis, open_analysis  # noqa: E402
 from core.concepts.concept import create_concept  # noqa: E402
 from core.concepts.suggestions import suggest_next  # noqa: E402
@@ -41,7 +42,12 @@ SHOWN = {
     "confounder-curve": ("/bands?direction=logit:waterbird&look=curve", 900),
     "compare": ("/bands?direction=logit:waterbird&look=compare", 940),
     "directions": ("/bands?direction=logit:waterbird&look=directions", 1000),
-    "tag-next": ("/tag_next", 1000),
+    "clusters": ("/bands?direction=logit:waterbird&look=discover", 1000),
+    "map": ("/map?colour=correctness", 1000),
+    "tag-next": ("/tag_next", 860),
+    "review": ("/tag_next?look=review", 1000),
+    "concepts": ("/concepts", 700),
+    "associations": ("/concepts?look=associations", 1100),
     "results": ("/results", 1180),
 }
 PAGES = {"home": "/", "load": "/load", **{name: path for name, (path, _) in SHOWN.items()}, "retrain": "/retrain"}
@@ -82,7 +88,7 @@ def everything(browser: Browser, url: str, folder: Path) -> None:
 
 
 def demo_copy(target: Path) -> Path:
-    """The demo with 60 tags and one run, in a folder of its own."""
+    """The demo with 44 tags, one run and the map, in a folder of its own."""
     source = open_workspace(os.environ.get("MIDBAND_WORKSPACE") or ROOT / "workspace")
     if find_demo(source) is None:
         make_demo(source)
@@ -91,6 +97,7 @@ def demo_copy(target: Path) -> Path:
     analysis = open_analysis(workspace, find_demo(workspace))
     tag_by_truth(workspace, analysis)
     retrain(workspace, analysis)
+    make_umap(analysis)
     return target
 
 

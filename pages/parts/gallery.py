@@ -46,12 +46,13 @@ class Place:
 class Shown:
     """What an event of the grid may refer to. ids: the images of this page, in their order. key: the grid's.
 
-    how: where on screen this is, kept with the tags.
+    how: where on screen this is, source: whether a person answers or judges a guess; both are kept with the tags.
     """
 
     place: Place
     key: str = ""
     how: str = "grid"
+    source: str = "person"
     ids: tuple[int, ...] = ()
     on_page: Callable[[int], None] | None = None
     everything: Callable[[], np.ndarray] | None = None
@@ -79,6 +80,7 @@ def show(
     on_page: Callable[[int], None] | None = None,
     everything: Callable[[], np.ndarray] | None = None,
     how: str = "grid",
+    source: str = "person",
 ) -> None:
     """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
 
@@ -87,7 +89,8 @@ def show(
     total, page, pages, scope, within: where these images stand among all, as `image_grid` takes them.
     on_page: called with the number, from 0, of the page asked for; a callback, like `on_event` of the grid.
     everything: returns the rows of all `total` images; with it all of them can be tagged at once, in one action.
-    how: kept with what is tagged here: "grid", "map", "review" ...
+    how, source: kept with what is tagged here: "grid", "map" or "review"; "person", or "review" where a person judges
+    guesses.
     """
     live.drawn(analysis)
     concepts = list_concepts(state.workspace(), analysis.dataset_id)
@@ -96,6 +99,7 @@ def show(
         place or Place(),
         key=key,
         how=how,
+        source=source,
         ids=tuple(int(i) for i in analysis.ids[rows]),
         on_page=on_page,
         everything=everything,
@@ -196,6 +200,7 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
         rows,
         event.present,
         author=who.author(),
+        source=shown.source,
         how="band" if event.everything and shown.how == "grid" else shown.how,
         direction=place.direction,
         low=place.low,

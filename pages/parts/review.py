@@ -30,6 +30,8 @@ BATCH = 24
 # shown of what the probe warns about: it may be one sentence per class
 WARNINGS = 2
 HOW = "review"
+# a person judged a guess: kept apart from answers that no guess suggested
+JUDGED = "review"
 
 PRESENT_SIDE, ABSENT_SIDE, BOTH = "present", "absent", "both"
 SIDES = {PRESENT_SIDE: "Probably present", ABSENT_SIDE: "Probably absent", BOTH: "Both"}
@@ -235,6 +237,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Candidate, ...], sai
         # what the model predicts of the class is no matter here, and would take the place of the guess
         predicted=analysis.labels[rows],
         how=HOW,
+        source=JUDGED,
     )
 
 
@@ -259,7 +262,7 @@ def accept(analysis: Analysis, concept: Concept, items: tuple[Candidate, ...], c
                 rows,
                 present,
                 author=who.author(),
-                source="review",
+                source=JUDGED,
                 how=HOW,
             )
     if items:
