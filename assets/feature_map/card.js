@@ -2,12 +2,56 @@
 
 const KEPT_PICTURES = 600
 const ASK_AGAIN_MS = 2000
-export const PICTURES_AT_ONCE = 24
+// neighbours that are fetched after the one that is pointed at
+export const PICTURES_AT_ONCE = 16
 
-/** Pictures by row that Python has sent, the ones used last kept; and which to ask for. */
-export function createPictures(now = () => Date.now()) {
+/**
+ * Pictures by row, the ones used last kept. load(rows, signal): a promise of {row: picture}; arrived(): called when
+ * some came. The picture pointed at is asked for alone, its neighbours after it; a question that nobody waits for any
+ * more is given up.
+ */
+export function createPictures({ load, arrived, now = () => Date.now() }) {
   const held = new Map()
-  const asked = new Map()
+  const failed = new Map()
+  let under = null // {rows, control}: the question under way
+
+  const missing = row => !held.has(row) && now() - (failed.get(row) ?? -Infinity) >= ASK_AGAIN_MS
+
+  function put(pictures) {
+    for (const [row, picture] of Object.entries(pictures)) {
+      held.delete(Number(row))
+      held.set(Number(row), picture)
+    }
+    for (const row of held.keys()) {
+      if (held.size <= KEPT_PICTURES) break
+      held.delete(row)
+    }
+  }
+
+  function giveUp() {
+    under?.control.abort()
+    under = null
+  }
+
+  async function begin(rows, then) {
+    giveUp()
+    const mine = { rows, control: new AbortController() }
+    under = mine
+    try {
+      const found = await load(rows, mine.control.signal)
+      if (under !== mine) return
+      under = null
+      put(found)
+      arrived()
+      if (then.length) begin(then, [])
+    } catch {
+      if (under !== mine) return // given up for another one
+      under = null
+      if (failed.size > KEPT_PICTURES) failed.clear()
+      for (const row of rows) failed.set(row, now())
+    }
+  }
+
   return {
     get(row) {
       const found = held.get(row)
@@ -17,26 +61,20 @@ export function createPictures(now = () => Date.now()) {
       }
       return found ?? null
     },
-    put(pictures) {
-      for (const [row, picture] of Object.entries(pictures)) {
-        held.set(Number(row), picture)
-        asked.delete(Number(row))
-      }
-      for (const row of held.keys()) {
-        if (held.size <= KEPT_PICTURES) break
-        held.delete(row)
-      }
+    /** Ask for the pictures of rows, the first of which is pointed at. */
+    ask(rows) {
+      if (!rows.length || under?.rows[0] === rows[0]) return
+      const around = rows.slice(1).filter(missing).slice(0, PICTURES_AT_ONCE)
+      if (missing(rows[0])) begin([rows[0]], around)
+      // on the way from point to point most neighbours are there already
+      else if (!under && around.length > PICTURES_AT_ONCE / 2) begin(around, [])
     },
-    /** Of these rows, the first of which is pointed at, those to ask for now; none while that one is under way. */
-    wanted(rows) {
-      if (!rows.length || held.has(rows[0]) || now() - (asked.get(rows[0]) ?? -Infinity) < ASK_AGAIN_MS) return []
-      const fresh = rows.filter(row => !held.has(row)).slice(0, PICTURES_AT_ONCE)
-      for (const row of fresh) asked.set(row, now())
-      return fresh
-    },
+    giveUp,
+    /** Nothing that was told holds any more: other images, other colours. */
     forget() {
+      giveUp()
       held.clear()
-      asked.clear()
+      failed.clear()
     },
   }
 }

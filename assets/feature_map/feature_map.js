@@ -1,4 +1,5 @@
-// The component: what Python sends, what is drawn, what a person does. Streamlit calls `featureMap` for each message.
+// The component: what Python sends, what is drawn, what a person does. Streamlit calls `featureMap` for where the map
+// stands; messages come through `part.js`.
 
 const mapStores = new Map()
 const maps = new WeakMap()
@@ -35,7 +36,15 @@ const EXPLAINED = {
 
 function mapStoreOf(key) {
   if (!mapStores.has(key)) {
-    const store = { messages: {}, mounted: null, transmit: null, ask: null, tell: null, pictures: createPictures() }
+    const store = { messages: {}, mounted: null, transmit: null, tell: null }
+    store.pictures = createPictures({
+      load: async (rows, signal) => {
+        const answer = await fetch(`${store.messages.map.header.pictures}/${rows.join(",")}`, { signal })
+        if (!answer.ok) throw new Error(answer.statusText)
+        return answer.json()
+      },
+      arrived: () => store.mounted?.pictured(),
+    })
     const client = Math.random().toString(36).slice(2) + Date.now().toString(36)
     store.outbox = createOutbox({ client, transmit: message => store.transmit?.(message) })
     mapStores.set(key, store)
@@ -43,23 +52,26 @@ function mapStoreOf(key) {
   return mapStores.get(key)
 }
 
-export default function featureMap({ data, parentElement, setStateValue, setTriggerValue }) {
-  if (!data) return undefined
+/** What `part.js` brought: a message, or where to tell the view. */
+function receive({ data, setStateValue }) {
   const message = unpack(data)
   const { role, store: key } = message.header
   const store = mapStoreOf(key)
-  if (role === "pictures") {
-    store.ask = rows => setTriggerValue("need", { rows })
+  if (role === "view") {
     store.tell = view => setStateValue("view", view)
-    store.pictures.put(message.header.pictures)
-    store.mounted?.pictured()
-    return undefined
+    return
   }
   store.messages[role] = message
-  if (role !== "map") {
-    store.mounted?.arrived()
-    return undefined // this mount only carries a message: its template stays unused
-  }
+  store.mounted?.arrived()
+}
+
+const post = (globalThis.midbandMapPost ??= { waiting: [], deliver: null })
+post.deliver = receive
+for (const part of post.waiting.splice(0)) receive(part)
+
+export default function featureMap({ data, parentElement, setStateValue }) {
+  if (!data) return undefined
+  const store = mapStoreOf(data.store)
   store.transmit = said => setStateValue("up", said)
   if (!maps.has(parentElement)) maps.set(parentElement, createMap(parentElement, store))
   const map = maps.get(parentElement)
@@ -96,7 +108,6 @@ function createMap(parentElement, store) {
   let cross = null // {left, top} of the keyboard's cross
   let walk = { at: null, order: [], step: -1 }
   let at = -1 // position of the point that the card is of
-  let sent = 0 // number of the last event about the selection
   let buffer = null // {context, image, pixels, density}
   let paintFrame = 0
   let cost = 0 // ms per point of the last picture
@@ -126,11 +137,14 @@ function createMap(parentElement, store) {
     if (colour.arrays.codes.length !== n) return
     const fresh = points?.message !== places
     if (fresh) takePlaces(places, n)
-    if (fresh || colours !== colour.header) takeColours(colour, fresh)
-    takeMarks(map)
+    const recoloured = fresh || colours !== colour.header
+    if (recoloured) takeColours(colour, fresh)
+    const marked = takeMarks(map)
+    const reframed = fresh || !whole || root.hidden
     root.hidden = false
     if (fresh || !whole) layOut(header.view)
-    drawAll()
+    // an answer that says what is drawn already costs nothing
+    if (recoloured || marked || reframed || !palettes) drawAll()
   }
 
   function takePlaces(message, n) {
@@ -158,6 +172,7 @@ function createMap(parentElement, store) {
 
   function takeColours(message, fresh) {
     if (!fresh && colours?.colours !== message.header.colours) pressed = new Set()
+    if (colours && colours.colours !== message.header.colours) pictures.forget()
     colours = message.header
     const known = new Set([...colours.names.keys(), 255])
     pressed = new Set([...pressed].filter(code => known.has(code)))
@@ -170,12 +185,17 @@ function createMap(parentElement, store) {
     outbox.acknowledge({ client: outbox.client, seq: header.ack[outbox.client] ?? 0 })
     outbox.resume()
     // what was drawn since is shown as the browser counted it, until Python has answered
-    const answered = (header.ack[outbox.client] ?? 0) >= sent
+    const answered = !outbox.waiting.length
+    let changed = header.bandLabel !== bandLabel
+    bandLabel = header.bandLabel
     for (let i = 0; i < points.count; i += 1) {
       const row = points.rows[i]
       const selected = answered ? bit(arrays.selected, row) : points.marks[i] & 1
-      points.marks[i] = selected | (bit(arrays.band, row) << 1)
+      const mark = selected | (bit(arrays.band, row) << 1)
+      changed ||= mark !== points.marks[i]
+      points.marks[i] = mark
     }
+    return changed
   }
 
   // --- drawing -------------------------------------------------------------------------------------------------
@@ -258,6 +278,7 @@ function createMap(parentElement, store) {
     if (!moving) root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1)
   }
 
+  let bandLabel = null
   const hasBand = () => store.messages.map.header.hasBand
   let selectedCount = 0
   let bandCount = 0
@@ -375,7 +396,7 @@ function createMap(parentElement, store) {
 
   function push(event) {
     const values = pressed.size ? [...pressed] : null
-    sent = outbox.push({ ...event, layout: points.layout, colours: colours.colours, values })
+    outbox.push({ ...event, layout: points.layout, colours: colours.colours, values })
   }
 
   function enclose(corners, mode) {
@@ -436,12 +457,8 @@ function createMap(parentElement, store) {
 
   function askForPictures() {
     if (at < 0) return
-    const { left, top } = toPx(frame, points.xs[at], points.ys[at])
-    const { x, y } = toPlace(frame, left, top)
-    const around = near(cells, points.xs, points.ys, x, y, 60 / frame.scale, PICTURES_AT_ONCE, standsOut)
-    const rows = [at, ...around.filter(i => i !== at)].map(i => points.rows[i])
-    const wanted = pictures.wanted(rows)
-    if (wanted.length) store.ask?.(wanted)
+    const around = near(cells, points.xs, points.ys, points.xs[at], points.ys[at], 60 / frame.scale, PICTURES_AT_ONCE + 1, standsOut)
+    pictures.ask([at, ...around.filter(i => i !== at)].map(i => points.rows[i]))
   }
 
   function showCard() {
@@ -466,6 +483,7 @@ function createMap(parentElement, store) {
 
   function hideCard() {
     clearTimeout(restTimer)
+    pictures.giveUp()
     card.hidden = true
     at = -1
     drawOver()
@@ -762,6 +780,7 @@ function createMap(parentElement, store) {
     },
     leave() {
       outbox.rest()
+      pictures.giveUp()
       watcher.disconnect()
       cancelAnimationFrame(paintFrame)
       for (const timer of [restTimer, viewTimer, settleTimer]) clearTimeout(timer)

@@ -132,6 +132,16 @@ def read_umap(analysis: Analysis, settings: MapSettings = USUAL) -> MapPoints | 
     return _read(analysis, _stem(settings), "umap")
 
 
+def umap_stamp(analysis: Analysis, settings: MapSettings = USUAL) -> tuple[int, ...] | None:
+    """Differs whenever the UMAP with these settings does; None while there is none. Of the description, which is
+    written last: times alone are too coarse to tell what came just after a look from what was there."""
+    try:
+        found = (analysis.folder / "map" / f"{_stem(settings)}.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def make_umap(analysis: Analysis, settings: MapSettings = USUAL, *, progress: Progress = silent) -> MapPoints:
     """Compute the UMAP of an analysis and keep it; the one that is there already is given back at once.
 
@@ -170,11 +180,12 @@ def inside_polygon(xy: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     if len(corners) < 3 or not np.isfinite(corners).all():
         return inside
     low, high = corners.min(axis=0), corners.max(axis=0)
-    near = np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
-    points = np.asarray(xy[near], dtype=np.float64)
-    order = np.argsort(points[:, 1], kind="stable")
-    x, y = points[order].T
-    winding = np.zeros(len(order), dtype=np.int32)
+    across, upward = np.asarray(xy)[:, 0], np.asarray(xy)[:, 1]
+    near = np.flatnonzero((across >= low[0]) & (across <= high[0]) & (upward >= low[1]) & (upward <= high[1]))
+    order = np.argsort(upward[near])
+    near = near[order]
+    x, y = across[near].astype(np.float64), upward[near].astype(np.float64)
+    winding = np.zeros(len(near), dtype=np.int32)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         # half-open, so that a corner belongs to one of its two edges
         start, stop = np.searchsorted(y, (min(y0, y1), max(y0, y1)), side="left")
@@ -182,7 +193,7 @@ def inside_polygon(xy: np.ndarray, polygon: np.ndarray) -> np.ndarray:
         left = x[beside] < x0 + (y[beside] - y0) * ((x1 - x0) / (y1 - y0)) if y1 != y0 else np.zeros(0, dtype=bool)
         if len(left):
             winding[beside] += left if y1 > y0 else -left.astype(np.int32)
-    inside[near[order]] = winding != 0
+    inside[near] = winding != 0
     return inside
 
 

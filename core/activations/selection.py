@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from core.activations.facets import facet_specs, parse_facet
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -59,20 +58,31 @@ class Selection:
 
 def describe(analysis: Analysis, rows: np.ndarray, most: int = 2) -> Selection:
     """rows: (m,) int, m > 0. most: traits at most; class and known attributes are looked at."""
-    right = analysis.predicted == analysis.labels
+    overall, wrong_overall = _overall(analysis)
+    wrong = np.asarray(analysis.predicted)[rows] != np.asarray(analysis.labels)[rows]
     traits = []
-    for spec, _ in facet_specs(analysis):
-        if spec != "class" and not spec.startswith("attribute:"):
-            continue
-        facet = parse_facet(spec, analysis)
-        among, everywhere = _shares(facet.codes[rows], len(facet.values)), _shares(facet.codes, len(facet.values))
+    for (title, values, codes), everywhere in zip(_kinds(analysis), overall, strict=True):
+        among = _shares(np.asarray(codes)[rows], len(values))
         if among is None or everywhere is None:
             continue
         best = int(np.argmax(among - everywhere))
         if among[best] - everywhere[best] >= TELLING:
-            traits.append(Trait(facet.title, facet.values[best], float(among[best]), float(everywhere[best])))
+            traits.append(Trait(title, values[best], float(among[best]), float(everywhere[best])))
     traits.sort(key=lambda trait: trait.overall - trait.share)
-    return Selection(len(rows), float(1 - right[rows].mean()), float(1 - right.mean()), tuple(traits[:most]))
+    return Selection(len(rows), float(wrong.mean()), wrong_overall, tuple(traits[:most]))
+
+
+def _kinds(analysis: Analysis) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
+    """(title, values, (n,) codes with -1 for unknown) of the class and of every known attribute."""
+    known = [(attribute.name, tuple(attribute.values), attribute.codes) for attribute in analysis.attributes]
+    return [("class", analysis.classes, analysis.labels), *known]
+
+
+@lru_cache(maxsize=8)
+def _overall(analysis: Analysis) -> tuple[tuple[np.ndarray | None, ...], float]:
+    """Shares of every kind's values among all images, and the share the model gets wrong: the same for any rows."""
+    shares = tuple(_shares(np.asarray(codes), len(values)) for _, values, codes in _kinds(analysis))
+    return shares, float(np.mean(analysis.predicted != analysis.labels))
 
 
 def _shares(codes: np.ndarray, values: int) -> np.ndarray | None:

@@ -1,25 +1,27 @@
 """The map of the images: points on a canvas of our own, coloured, zoomed, drawn around.
 
+    layout = MapLayout("pca", "Principal components", xy)
+    colours = MapColours("class", "class", codes, ("landbird", "waterbird"), light=LIGHT[:2], dark=DARK[:2])
+    send("map", layout, colours)
     feature_map(
-        "map",
-        MapLayout("pca", "Principal components", xy),
-        MapColours("class", "class", codes, ("landbird", "waterbird"), light=LIGHT[:2], dark=DARK[:2]),
+        "map", layout, colours,
         selected=mask, band=in_band, band_label="logit of waterbird, −1 to 1.25",
-        on_event=remember, pictures=thumbnails_of,
+        on_event=remember, pictures="/points/TOKEN",
     )
 
-How it travels. Places, colours and what is marked are three messages of packed bytes, so that a new selection sends an
-eighth of a byte per image and nothing else: Streamlit sends unchanged messages once. What a person draws comes back as
-its corners only; who lies inside is counted in Python. Events come through the outbox of the image grid: numbered,
-repeated until they are acknowledged, delivered once.
+How it travels. Places, colours and what is marked are three messages of packed bytes, each through a component of a few
+lines: Streamlit sends a component's source with every message, and unchanged messages once, so that a new selection
+sends an eighth of a byte per image and nothing else. `send` is apart, so that a fragment around the map and its
+selection need not pack what a selection does not change. What a person draws comes back as its corners only; who lies
+inside is counted in Python. Events come through the outbox of the image grid: numbered and repeated until they are
+acknowledged. One whose handling Streamlit interrupted is delivered again; that changes nothing, whatever its kind.
 
-Pictures under the pointer are asked for by a fragment of their own, a few neighbours at a time: no route of the server
-is opened for them, and nothing else runs. The same fragment hears where somebody has zoomed to.
+Pictures under the pointer come from a route of the server, `map_route`. A fragment of its own hears where somebody has
+zoomed to.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import math
@@ -52,9 +54,8 @@ RAMP_LIGHT = ("#c8781f", "#b9504f", "#8f3a83", "#5a2d8c", "#2a1a5e")
 RAMP_DARK = ("#5d6fb5", "#8a6fc0", "#c678a8", "#ee9a72", "#ffe08a")
 # steps of a continuous colour: more than anybody tells apart
 STEPS = 255
-# corners of a drawn area, and pictures in one message, that are taken from a browser
+# corners of a drawn area that are taken from a browser
 MOST_CORNERS = 2_000
-MOST_PICTURES = 32
 
 _component = st.components.v2.component(
     "midband_feature_map",
@@ -71,6 +72,12 @@ _component = st.components.v2.component(
         ]
     ),
 )
+_part = st.components.v2.component(
+    "midband_feature_map_part",
+    html="<span hidden></span>\n",
+    css=":host { display: none }\n",
+    js=source("feature_map", "part.js"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +93,8 @@ class MapLayout:
 class MapColours:
     """id: differs where the codes do. title: what the colours say. codes: (n,) uint8, index into names or step of the
     ramp, `UNKNOWN` where it is not known. names: of the values; () of a ramp. light, dark: a colour each, of a ramp its
-    stops. low, high: the ramp's ends as people read them. unknown: what `UNKNOWN` is called."""
+    stops. low, high: the ramp's ends as people read them. unknown: what `UNKNOWN` is called. told: what is said of a
+    row besides its label and prediction."""
 
     id: str
     title: str
@@ -97,6 +105,7 @@ class MapColours:
     low: str = ""
     high: str = ""
     unknown: str = "not known"
+    told: Callable[[int], str] | None = None
 
     @property
     def ramp(self) -> bool:
@@ -122,12 +131,10 @@ class MapEvent:
     values: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What is shown of the point under the pointer. lines: the first one is its title."""
-
-    thumbnail: bytes
-    lines: tuple[str, ...]
+def send(key: str, layout: MapLayout, colours: MapColours) -> None:
+    """Places and colours for the map of this key: what a new selection does not change."""
+    _part(key=f"{key}-points", data=points_message(key, layout))
+    _part(key=f"{key}-colours", data=colours_message(key, colours))
 
 
 def feature_map(
@@ -136,63 +143,70 @@ def feature_map(
     colours: MapColours,
     *,
     on_event: Callable[[MapEvent], None],
-    pictures: Callable[[list[int]], dict[int, Picture]],
+    pictures: str,
     selected: np.ndarray | None = None,
     band: np.ndarray | None = None,
     band_label: str = "",
     view: View | None = None,
     on_view: Callable[[str, View | None], None] | None = None,
 ) -> None:
-    """Show the points and report what a person does with them.
+    """Show the points that `send` has sent and report what a person does with them.
 
-    on_event: called once per event, as a callback (before the script runs). pictures: thumbnail and words of rows.
-    selected, band: (n,) bool, who is selected, who lies in the band that is looked at elsewhere. view: where to look at
-    first; None shows everything. on_view: called, in a fragment of its own, with the layout and where in it somebody
-    has moved to.
+    on_event: called for each event, as a callback (before the script runs). pictures: the address that answers what is
+    shown of rows. selected, band: (n,) bool, who is selected, who lies in the band that is looked at elsewhere. view:
+    where to look at first; None shows everything. on_view: called, in a fragment of its own, with the layout and where
+    in it somebody has moved to.
     """
     inbox: Inbox = st.session_state.setdefault(f"{key}-inbox", Inbox())
     n = len(layout.xy)
 
     def deliver() -> None:
         told = st.session_state.get(key)
-        for entry in inbox.fresh(told.get("up") if isinstance(told, dict) else None):
-            event = read_event(entry, n)
-            if event is None:
-                log.warning("feature map: an event of kind %r makes no sense; dropped", entry.get("kind"))
-                continue
-            on_event(event)
+        deliver_all(inbox, told.get("up") if isinstance(told, dict) else None, n, on_event)
 
     with st.container(gap=None):
-        _component(key=f"{key}-points", data=points_message(key, layout))
-        _component(key=f"{key}-colours", data=colours_message(key, colours))
-        _component(
-            key=key,
-            data=main_message(key, layout, colours, selected, band, band_label, view, inbox.done),
-            on_up_change=deliver,
+        _part(
+            key=f"{key}-marks",
+            data=marks_message(key, layout, colours, selected, band, band_label, view, pictures, inbox.done),
         )
-        _hover(key, n, pictures, on_view)
+        _component(key=key, data={"store": key}, on_up_change=deliver)
+        _moved(key, on_view)
+
+
+def deliver_all(inbox: Inbox, message: object, n: int, on_event: Callable[[MapEvent], None]) -> None:
+    """Call `on_event` for each new event of a message, in order.
+
+    An event counts as delivered once its handler has returned, or has failed. Streamlit's interruptions are neither:
+    the browser then repeats the event, and the handler is called again.
+    """
+    before = dict(inbox.done)
+    for entry in inbox.fresh(message):
+        client, number = message["client"], entry["seq"]  # type: ignore[index]
+        event = read_event(entry, n)
+        if event is None:
+            log.warning("feature map: an event of kind %r makes no sense; dropped", entry.get("kind"))
+        else:
+            try:
+                on_event(event)
+            except Exception:
+                inbox.done[client] = number
+                raise
+            except BaseException:
+                inbox.done[client] = before.get(client, 0)
+                raise
+        before[client] = number
 
 
 @st.fragment
 @problem.guarded
-def _hover(
-    key: str,
-    n: int,
-    pictures: Callable[[list[int]], dict[int, Picture]],
-    on_view: Callable[[str, View | None], None] | None,
-) -> None:
-    """Runs alone when the pointer rests on a point, and when the view was moved."""
-    name, asked, moved = f"{key}-hover", f"{key}-asked", f"{key}-moved"
-
-    def need() -> None:
-        st.session_state[asked] = rows_asked_for(_said(name, "need"), n)
+def _moved(key: str, on_view: Callable[[str, View | None], None] | None) -> None:
+    """Runs alone when the view was moved."""
+    name, moved = f"{key}-view", f"{key}-moved"
 
     def move() -> None:
         st.session_state[moved] = _said(name, "view")
 
-    wanted = st.session_state.pop(asked, [])
-    message = {"role": "pictures", "store": key, "pictures": picture_data(pictures(wanted)) if wanted else {}}
-    _component(key=name, data=packed(message), on_need_change=need, on_view_change=move)
+    _part(key=name, data=packed({"role": "view", "store": key}), on_view_change=move)
     told = st.session_state.pop(moved, None)
     if on_view is not None and isinstance(told, dict) and isinstance(told.get("layout"), str):
         on_view(told["layout"], read_view(told.get("at")))
@@ -238,7 +252,7 @@ def colours_message(key: str, colours: MapColours) -> bytes:
     return packed(header, codes=codes)
 
 
-def main_message(
+def marks_message(
     key: str,
     layout: MapLayout,
     colours: MapColours,
@@ -246,6 +260,7 @@ def main_message(
     band: np.ndarray | None,
     band_label: str,
     view: View | None,
+    pictures: str,
     done: dict[str, int],
 ) -> bytes:
     nobody = np.zeros(len(layout.xy), dtype=bool)
@@ -257,6 +272,7 @@ def main_message(
         "bandLabel": band_label,
         "hasBand": band is not None,
         "view": list(view) if view else None,
+        "pictures": pictures,
         "ack": done,
     }
     return packed(
@@ -264,16 +280,6 @@ def main_message(
         selected=np.packbits(nobody if selected is None else selected),
         band=np.packbits(nobody if band is None else band),
     )
-
-
-def picture_data(found: dict[int, Picture]) -> dict[str, Any]:
-    return {
-        str(row): {
-            "url": f"data:image/webp;base64,{base64.b64encode(picture.thumbnail).decode('ascii')}",
-            "lines": list(picture.lines),
-        }
-        for row, picture in found.items()
-    }
 
 
 def packed(header: dict[str, Any], **arrays: np.ndarray) -> bytes:
@@ -323,14 +329,6 @@ def read_event(entry: dict[str, Any], n: int) -> MapEvent | None:
     if len(corners) % 2 or not all(_is_number(value) for value in corners):
         return None
     return MapEvent("area", mode, tuple(map(float, corners)), layout=layout, colours=colours, values=values)
-
-
-def rows_asked_for(told: object, n: int) -> list[int]:
-    """Rows whose pictures the browser wants, at most `MOST_PICTURES`; what is no row is left out."""
-    rows = told.get("rows") if isinstance(told, dict) else None
-    if not isinstance(rows, list):
-        return []
-    return [row for row in rows[:MOST_PICTURES] if _is_int(row) and 0 <= row < n]
 
 
 def read_view(told: object) -> View | None:

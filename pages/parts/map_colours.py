@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from core.activations.directions import Direction, parse_direction, scores
 from core.activations.facets import CORRECTNESS, Facet, parse_facet
 from core.concepts.probes import concept_direction
+from core.concepts.tags import tag_version
 from pages.parts import band_data, band_state, state
 from pages.parts.feature_map import RAMP_DARK, RAMP_LIGHT, STEPS, UNKNOWN, MapColours
 from pages.parts.image_grid import format_activation
@@ -34,6 +36,13 @@ BEYOND = 0.005
 
 def choices(analysis: Analysis, band: View) -> dict[str, str]:
     """spec -> title of everything to colour by: facets, then activations, the direction at hand first."""
+    tags = tag_version(state.workspace(), analysis.dataset_id)
+    return _choices(analysis, band, tags, band_data.version(analysis, band.direction))
+
+
+@lru_cache(maxsize=16)
+def _choices(analysis: Analysis, band: View, tags: int, version: tuple[object, ...]) -> dict[str, str]:
+    """tags, version: of the tags with the names of concepts, and of the direction at hand."""
     found = dict(band_data.facets(band_state.subject(analysis, band)))
     directions = dict.fromkeys((band.direction, *(f"logit:{name}" for name in analysis.classes[:MOST_LOGITS])))
     for spec in directions:
@@ -65,7 +74,9 @@ def _colours(analysis: Analysis, spec: str, title: str, version: tuple[object, .
         return _of_activation(analysis, spec, title, identity)
     facet = parse_facet(spec, analysis, states=band_data.states(analysis))
     if spec.startswith("concept:"):
-        return _of_concept(facet, title, identity)
+        return replace(_of_concept(facet, title, identity), told=partial(_value_of, facet))
+    if spec.startswith("attribute:"):
+        return replace(_of_values(facet, title, identity), told=partial(_value_of, facet))
     if spec == "correctness":
         return MapColours(
             identity,
@@ -75,6 +86,15 @@ def _colours(analysis: Analysis, spec: str, title: str, version: tuple[object, .
             *(CORRECTNESS_COLORS[m] for m in ("light", "dark")),
         )
     return _of_values(facet, title, identity)
+
+
+def _value_of(facet: Facet, row: int) -> str:
+    code = int(facet.codes[row])
+    return f"{facet.title}: {facet.values[code] if code >= 0 else 'not known'}"
+
+
+def _activation_of(values: np.ndarray, row: int) -> str:
+    return format_activation(float(values[row])) or "not finite"
 
 
 def _of_concept(facet: Facet, title: str, identity: str) -> MapColours:
@@ -99,7 +119,8 @@ def _of_values(facet: Facet, title: str, identity: str) -> MapColours:
 
 
 def _of_activation(analysis: Analysis, spec: str, title: str, identity: str) -> MapColours:
-    found = scores(analysis, direction(analysis, spec)).astype(np.float64)
+    activations = scores(analysis, direction(analysis, spec))
+    found = activations.astype(np.float64)
     finite = np.isfinite(found)
     low, high = np.quantile(found[finite], (BEYOND, 1 - BEYOND)) if finite.any() else (0.0, 0.0)
     codes = np.full(analysis.n, UNKNOWN, dtype=np.uint8)
@@ -115,4 +136,5 @@ def _of_activation(analysis: Analysis, spec: str, title: str, identity: str) -> 
         low=f"≤ {ends[0]}",
         high=f"≥ {ends[1]}",
         unknown="not finite",
+        told=partial(_activation_of, activations),
     )

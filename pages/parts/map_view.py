@@ -1,4 +1,5 @@
-"""The Map page itself, one fragment: the map, what it is coloured by, and the images that somebody drew around."""
+"""The Map page itself, a fragment: the map and what it is coloured by; and in it another one, which is all that runs
+when somebody draws: what is marked, and the images that they drew around."""
 
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ import numpy as np
 import streamlit as st
 
 from core.activations.directions import scores
-from core.activations.facets import parse_facet
 from core.activations.projection import (
     FEWEST,
     MIN_DIST,
@@ -24,7 +24,7 @@ from core.activations.projection import (
     map_points,
     map_settings,
     pca_points,
-    read_umap,
+    umap_stamp,
 )
 from core.activations.selection import describe
 from core.errors import BadRequest, MidbandError
@@ -40,13 +40,14 @@ from pages.parts import (
     inspector,
     jobs,
     map_colours,
+    map_pictures,
     notices,
     problem,
     rooms,
     state,
     theme,
 )
-from pages.parts.feature_map import MapEvent, MapLayout, Picture
+from pages.parts.feature_map import MapColours, MapEvent, MapLayout
 from pages.parts.image_grid import format_activation
 from pages.parts.words import count, duration, percent, plain, short
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 LEAD = "Every image as a point, near to those the network sees alike. Draw around some to look at them and tag them."
 VIEWS = "map_views"
 SELECTED = "map_selected"
+DRAWN = "map_drawn"
 PAGE = "map_page"
 OPENED = "map_opened"
 KEY = "map"
@@ -90,7 +92,9 @@ def heading() -> None:
 @st.fragment
 @problem.guarded
 def explore(analysis: Analysis) -> None:
-    view = current(analysis)
+    band = _band(analysis)
+    choices = map_colours.choices(analysis, band)
+    view = current(analysis, choices)
     notices.show()
     # as wide as the Bands page
     with st.container(
@@ -98,7 +102,7 @@ def explore(analysis: Analysis) -> None:
     ):
         st.title("Map", anchor=False, width="content")
         if analysis.n >= FEWEST:
-            _controls(analysis, view)
+            _controls(analysis, view, choices)
     with st.container(key="lead"):
         st.markdown(LEAD)
     if analysis.n < FEWEST:
@@ -107,22 +111,27 @@ def explore(analysis: Analysis) -> None:
     # always there, so that the map below keeps its place, and with it what somebody is drawing
     with st.container(key="map-about"):
         _about(analysis, view)
-    _map(analysis, view)
-    _selection(analysis)
+    points = _points(analysis, view)
+    layout = MapLayout(_layout_id(analysis, view), LAYOUTS[points.kind], points.xy)
+    colours = map_colours.colours(analysis, view.colour, choices[view.colour])
+    with st.container(gap=None):
+        feature_map.send(KEY, layout, colours)
+        _drawn(analysis, layout, colours)
     state.write_link(query(analysis, kept(analysis)))
 
 
 # --- what is looked at -----------------------------------------------------------------------------------------------
 
 
-def current(analysis: Analysis) -> MapView:
-    """The view of this investigation: from the address when that is new, else as it was left."""
+def current(analysis: Analysis, choices: dict[str, str]) -> MapView:
+    """The view of this investigation: from the address when that is new, else as it was left. choices: what there is
+    to colour by."""
     views: dict[str, MapView] = st.session_state.setdefault(VIEWS, {})
     asked = state.view_link()
     if asked and asked.get("analysis", analysis.id) == analysis.id and len(asked) > ("analysis" in asked):
         views[analysis.id] = from_link(asked)
     view = views.setdefault(analysis.id, MapView())
-    if view.colour not in _choices(analysis):
+    if view.colour not in choices:
         notices.say(f"There is nothing called {plain(view.colour)} to colour by (any more).", ":material/info:")
         view = replace(view, colour=map_colours.USUAL)
         views[analysis.id] = view
@@ -170,9 +179,10 @@ def selected_rows(analysis: Analysis) -> np.ndarray:
 
 
 def select(analysis: Analysis, rows: np.ndarray) -> None:
-    """Select these rows, and show them from the first page on."""
-    st.session_state.setdefault(SELECTED, {})[analysis.id] = np.unique(np.asarray(rows, dtype=np.int64))
+    """Select these rows, (m,) rising and each once, and show them from the first page on."""
     st.session_state.setdefault(PAGE, {})[analysis.id] = 0
+    st.session_state[DRAWN] = st.session_state.get(DRAWN, 0) + 1
+    st.session_state.setdefault(SELECTED, {})[analysis.id] = np.asarray(rows, dtype=np.int64)
 
 
 def _number(text: str) -> float:
@@ -180,10 +190,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
-
-
-def _choices(analysis: Analysis) -> dict[str, str]:
-    return map_colours.choices(analysis, _band(analysis))
 
 
 def _band(analysis: Analysis) -> band_state.View:
@@ -197,8 +203,7 @@ def _band(analysis: Analysis) -> band_state.View:
 # --- controls --------------------------------------------------------------------------------------------------------
 
 
-def _controls(analysis: Analysis, view: MapView) -> None:
-    choices = _choices(analysis)
+def _controls(analysis: Analysis, view: MapView, choices: dict[str, str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content", key="map-controls"):
         st.session_state["map-layout"] = view.layout
         st.segmented_control(
@@ -249,7 +254,7 @@ def _controls(analysis: Analysis, view: MapView) -> None:
 def _set_settings(analysis: Analysis) -> None:
     neighbours, min_dist = st.session_state["map-neighbours"], st.session_state["map-min-dist"]
     change(analysis, layout=UMAP, neighbours=int(neighbours), min_dist=round(float(min_dist), 3))
-    if read_umap(analysis, kept(analysis).settings) is None:
+    if umap_stamp(analysis, kept(analysis).settings) is None:
         _begin(analysis)
 
 
@@ -341,14 +346,21 @@ def _too_few(analysis: Analysis) -> None:
 # --- the map ---------------------------------------------------------------------------------------------------------
 
 
-def _map(analysis: Analysis, view: MapView) -> None:
-    points = _points(analysis, view)
-    layout = MapLayout(_layout_id(analysis, view), _title(points), points.xy)
-    colours = map_colours.colours(analysis, view.colour, _choices(analysis)[view.colour])
-    rows = selected_rows(analysis)
+@st.fragment
+@problem.guarded
+def _drawn(analysis: Analysis, layout: MapLayout, colours: MapColours) -> None:
+    """What runs when somebody draws: neither places nor colours change, and the panel of a job is left alone."""
+    band = _band(analysis)
+    with st.container():
+        _map(analysis, layout, colours, band)
+        _selection(analysis, band)
+
+
+def _map(analysis: Analysis, layout: MapLayout, colours: MapColours, band: band_state.View) -> None:
+    view = kept(analysis)
     selected = np.zeros(analysis.n, dtype=bool)
-    selected[rows] = True
-    in_band, band_label = _in_band(analysis)
+    selected[selected_rows(analysis)] = True
+    in_band, band_label = _in_band(analysis, band)
     feature_map.feature_map(
         KEY,
         layout,
@@ -359,20 +371,24 @@ def _map(analysis: Analysis, view: MapView) -> None:
         view=view.where if view.at in ("", layout.id) else None,
         on_event=problem.kept(partial(_on_event, analysis)),
         on_view=partial(_on_view, analysis),
-        pictures=partial(_pictures, analysis),
+        pictures=map_pictures.address(analysis, view.colour, colours.title),
     )
 
 
 def _points(analysis: Analysis, view: MapView) -> MapPoints:
-    file = analysis.folder / "map"
-    changed = file.stat().st_mtime_ns if file.exists() else 0
-    return _loaded(analysis, view.layout, view.settings, changed)
+    stamp = umap_stamp(analysis, view.settings) if view.layout == UMAP else None
+    return _principal(analysis) if stamp is None else _laid_out(analysis, view.settings, stamp)
 
 
 @lru_cache(maxsize=4)
-def _loaded(analysis: Analysis, layout: str, settings: MapSettings, changed: int) -> MapPoints:
-    """changed: when the folder of maps was, so that a new one is seen."""
-    return map_points(analysis, settings) if layout == UMAP else pca_points(analysis)
+def _principal(analysis: Analysis) -> MapPoints:
+    return pca_points(analysis)
+
+
+@lru_cache(maxsize=4)
+def _laid_out(analysis: Analysis, settings: MapSettings, stamp: tuple[int, ...]) -> MapPoints:
+    """stamp: of what is on disk, so that another one is seen."""
+    return map_points(analysis, settings)
 
 
 def _layout_id(analysis: Analysis, view: MapView) -> str:
@@ -380,13 +396,8 @@ def _layout_id(analysis: Analysis, view: MapView) -> str:
     return f"{points.kind} {view.neighbours} {view.min_dist:g}" if points.kind == UMAP else PCA
 
 
-def _title(points: MapPoints) -> str:
-    return LAYOUTS[points.kind]
-
-
-def _in_band(analysis: Analysis) -> tuple[np.ndarray | None, str]:
+def _in_band(analysis: Analysis, view: band_state.View) -> tuple[np.ndarray | None, str]:
     """(n,) bool, the band that is looked at on the Bands page, and its name; None where it cannot be looked at."""
-    view = _band(analysis)
     try:
         subject = band_state.subject(analysis, view)
         low, high = (format_activation(end) or f"{end:g}" for end in (view.low, view.high))
@@ -400,28 +411,6 @@ def _mask(subject: band_data.Subject, low: float, high: float) -> np.ndarray:
     mask = np.zeros(subject.analysis.n, dtype=bool)
     mask[band_data.members(subject, low, high)] = True
     return mask
-
-
-def _pictures(analysis: Analysis, rows: list[int]) -> dict[int, Picture]:
-    """Thumbnail and words of the points near the pointer."""
-    view = kept(analysis)
-    values = None
-    if map_colours.is_direction(view.colour):
-        values = scores(analysis, map_colours.direction(analysis, view.colour), np.array(rows))
-    facet = None
-    if view.colour.startswith(("attribute:", "concept:")):
-        facet = parse_facet(view.colour, analysis, states=band_data.states(analysis))
-    found = {}
-    for place, (row, name) in enumerate(zip(rows, analysis.image_names(rows), strict=True)):
-        label, predicted = (analysis.classes[codes[row]] for codes in (analysis.labels, analysis.predicted))
-        lines = [name, label if label == predicted else f"{label}, predicted {predicted}"]
-        if values is not None:
-            lines.append(format_activation(float(values[place])) or "not finite")
-        if facet is not None:
-            code = int(facet.codes[row])
-            lines.append(f"{facet.title}: {facet.values[code] if code >= 0 else 'not known'}")
-        found[row] = Picture(analysis.thumbnail(row), tuple(lines))
-    return found
 
 
 # --- what a person does ----------------------------------------------------------------------------------------------
@@ -446,28 +435,34 @@ def _on_event(analysis: Analysis, event: MapEvent) -> None:
     if rows is None:
         notices.say(LATE, ":material/info:")
         return
-    before = selected_rows(analysis)
-    changed = {
-        "replace": lambda: rows,
-        "add": lambda: np.union1d(before, rows),
-        "remove": lambda: np.setdiff1d(before, rows),
-    }
-    select(analysis, changed[event.mode]())
+    if event.mode != "replace":
+        selected = np.zeros(analysis.n, dtype=bool)
+        selected[selected_rows(analysis)] = True
+        selected[rows] = event.mode == "add"
+        rows = np.flatnonzero(selected)
+    select(analysis, rows)
 
 
 def _meant(analysis: Analysis, view: MapView, event: MapEvent) -> np.ndarray | None:
     """The rows that an event means; None where it speaks of a layout or of colours that are not shown any more."""
     if event.kind == "one":
         return np.array([event.row])
-    points = _points(analysis, view)
     if event.kind == "area":
-        if event.layout != _layout_id(analysis, view):
+        if event.layout == PCA:
+            # also when a UMAP has come while somebody drew
+            points = _principal(analysis)
+        elif event.layout == _layout_id(analysis, view):
+            points = _points(analysis, view)
+        else:
             return None
         inside = inside_polygon(points.xy, np.reshape(event.corners, (-1, 2)))
     else:
         inside = np.ones(analysis.n, dtype=bool)
     if event.values is not None:
-        colours = map_colours.colours(analysis, view.colour, _choices(analysis)[view.colour])
+        choices = map_colours.choices(analysis, _band(analysis))
+        if view.colour not in choices:
+            return None
+        colours = map_colours.colours(analysis, view.colour, choices[view.colour])
         if event.colours != colours.id:
             return None
         inside &= np.isin(colours.codes, event.values)
@@ -477,10 +472,9 @@ def _meant(analysis: Analysis, view: MapView, event: MapEvent) -> np.ndarray | N
 # --- the selection ---------------------------------------------------------------------------------------------------
 
 
-def _selection(analysis: Analysis) -> None:
+def _selection(analysis: Analysis, band: band_state.View) -> None:
     opened = st.session_state.pop(OPENED, None)
     rows = selected_rows(analysis)
-    band = _band(analysis)
     if not len(rows):
         st.caption(
             "**Nothing is selected.** Drag around points with the lasso, or press a value in the legend and **Select "
@@ -535,7 +529,7 @@ def _selected(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> No
         total=len(rows),
         page=number,
         pages=pages,
-        scope=repr((analysis.id, hash(rows.tobytes()))),
+        scope=f"{analysis.id} {st.session_state.get(DRAWN, 0)}",
         within="in your selection",
         on_page=problem.kept(partial(_set_page, analysis)),
         everything=partial(selected_rows, analysis),

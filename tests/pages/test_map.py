@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
 import struct
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from core.activations import projection
 from core.activations.projection import MapSettings, make_umap, pca_map
 from core.activations.store import Analysis
-from core.concepts.concept import create_concept
+from core.concepts.concept import create_concept, delete_concept
 from core.concepts.tags import tag, tag_states
 from core.database import TagAction
 from core.jobs.job import DONE, FAILED, RUNNING, Job
 from core.workspace import Workspace
-from pages.parts import feature_map, map_colours, map_view
-from pages.parts.feature_map import UNKNOWN, MapColours, MapLayout, read_event, read_view, rows_asked_for
+from pages.parts import feature_map, map_colours, map_pictures, map_route, map_view
+from pages.parts.feature_map import UNKNOWN, MapColours, MapEvent, MapLayout, deliver_all, read_event, read_view
+from pages.parts.inspector import Inbox
 from pages.parts.theme import DARK, LIGHT
 from tests.pages.conftest import Visit, plant, set_job, texts
 
@@ -33,7 +39,7 @@ def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projection, "_lay_out", lambda values, settings, progress: values[:, 1::-1].copy())
 
 
-def message(app: AppTest, which: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def message(app: AppTest, which: str = "-marks") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The last message of the component: its header, its arrays."""
     key = f"map{which}"
     found = [e for e in app.get("bidi_component") if e.proto.id.endswith(f"-{key}")]
@@ -75,13 +81,13 @@ def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
         map_view._on_event(open_analysis(state.workspace(), found), what)
 
     small = AppTest.from_function(act, default_timeout=30)
-    for key in (map_view.VIEWS, map_view.SELECTED, map_view.PAGE):
+    for key in (map_view.VIEWS, map_view.SELECTED, map_view.PAGE, map_view.DRAWN):
         if key in app.session_state:
             small.session_state[key] = app.session_state[key]
     small.session_state["event"], small.session_state["for"] = read, analysis.id
     small.run()
     assert not small.exception
-    for key in (map_view.SELECTED, map_view.PAGE, map_view.OPENED, "notices"):
+    for key in (map_view.SELECTED, map_view.PAGE, map_view.DRAWN, map_view.OPENED, "notices"):
         if key in small.session_state:
             app.session_state[key] = small.session_state[key]
     assert app.session_state[map_view.VIEWS][analysis.id] == view
@@ -394,36 +400,207 @@ def test_bands_show_the_range_that_the_selection_takes(visit: Visit, planted: An
     assert view.high - view.low < 1.1 * (values.max() - values.min()) + 0.1
 
 
+def test_a_selection_changes_neither_places_nor_colours(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    before = {which: bidi(app, f"map{which}") for which in ("", "-points", "-colours", "-view")}
+    do(app, planted, kind="one", row=3)
+    after = {which: bidi(app, f"map{which}") for which in before}
+    assert after == before
+    # a bit per image for each of selection and band, and what a person reads
+    assert len(bidi(app, "map-marks")) < 2 * planted.n / 8 + 2_000
+
+
+def bidi(app: AppTest, name: str) -> bytes:
+    """All that Streamlit would send for a component."""
+    [found] = [e for e in app.get("bidi_component") if e.proto.id.endswith(f"-{name}")]
+    return found.proto.SerializeToString(deterministic=True)
+
+
+def test_what_is_offered_is_read_once_per_run(
+    visit: Visit, workspace: Workspace, planted: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_concept(workspace, planted.dataset_id, "water")
+    app = visit("map")
+    asked: list[object] = []
+    original = map_colours.band_data.facets
+    monkeypatch.setattr(map_colours.band_data, "facets", lambda subject: asked.append(subject) or original(subject))
+    do(app, planted, kind="one", row=3)
+    assert not asked
+    create_concept(workspace, planted.dataset_id, "reeds")
+    app.run()
+    assert len(asked) == 1
+    assert {"water", "reeds"} <= set(map_colours_of(app))
+
+
+def test_a_umap_is_seen_however_close_to_the_last_look_it_came(visit: Visit, planted: Analysis, no_umap: None) -> None:
+    app = visit("map")
+    folder = planted.folder / "map"
+    looked = folder.stat()
+    make_umap(planted)
+    # as on a file system whose clock has not moved on since
+    os.utime(folder, ns=(looked.st_atime_ns, looked.st_mtime_ns))
+    app.run()
+    assert message(app, "-points")[0]["title"] == "UMAP"
+
+
+def test_what_was_drawn_while_the_umap_came_selects_what_was_drawn_around(
+    visit: Visit, planted: Analysis, no_umap: None
+) -> None:
+    app = visit("map")
+    do(app, planted, kind="one", row=5)
+    xy = pca_map(planted)
+    make_umap(planted)
+    corners = around(xy[:100])
+    do(app, planted, kind="area", layout="pca", corners=corners)
+    inside = projection.inside_polygon(xy, np.reshape(corners, (-1, 2)))
+    assert chosen(app, planted) == np.flatnonzero(inside).tolist()
+    assert message(app, "-points")[0]["title"] == "UMAP"
+
+
+class Interrupted(BaseException):
+    """As Streamlit ends a callback that a new run overtakes."""
+
+
+def test_an_event_that_was_interrupted_is_delivered_again_and_others_once() -> None:
+    inbox = Inbox()
+    done: list[int] = []
+    stumbling = [2]
+
+    def handle(event: MapEvent) -> None:
+        if event.row in stumbling:
+            stumbling.clear()
+            raise Interrupted
+        done.append(event.row)
+
+    events = [{"kind": "one", "row": row, "seq": row} for row in (1, 2, 3)]
+    with pytest.raises(Interrupted):
+        deliver_all(inbox, {"client": CLIENT, "events": events}, 600, handle)
+    assert (done, inbox.done) == ([1], {CLIENT: 1})
+    deliver_all(inbox, {"client": CLIENT, "events": events}, 600, handle)
+    assert (done, inbox.done) == ([1, 2, 3], {CLIENT: 3})
+
+
+def test_an_event_that_fails_is_not_repeated() -> None:
+    inbox = Inbox()
+
+    def handle(event: MapEvent) -> None:
+        raise ZeroDivisionError
+
+    events = [{"kind": "explode", "seq": 1}, {"kind": "one", "row": 2, "seq": 2}]
+    with pytest.raises(ZeroDivisionError):
+        deliver_all(inbox, {"client": CLIENT, "events": events}, 600, handle)
+    assert inbox.done == {CLIENT: 2}
+
+
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def test_pictures_carry_what_is_known_of_an_image(visit: Visit, planted: Analysis) -> None:
-    visit("map", colour="logit:waterbird")
+# --- pictures under the pointer --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asker(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """A browser that knows nothing but addresses."""
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
+    monkeypatch.setattr(map_pictures, "_maps", OrderedDict())
+    return TestClient(Starlette(routes=map_route.routes()))
+
+
+def test_pictures_carry_what_is_known_of_an_image(
+    visit: Visit, workspace: Workspace, planted: Analysis, asker: TestClient
+) -> None:
     wrong = int(np.flatnonzero(planted.predicted != planted.labels)[0])
-
-    def ask() -> None:
-        import streamlit as st
-
-        from core.activations.store import open_analysis
-        from pages.parts import map_view, state
-
-        analysis = open_analysis(state.workspace(), None)
-        st.session_state[map_view.VIEWS] = {analysis.id: map_view.MapView(colour=st.session_state["colour"])}
-        st.session_state["found"] = map_view._pictures(analysis, st.session_state["rows"])
-
-    app = AppTest.from_function(ask, default_timeout=30)
-    app.session_state["rows"] = [wrong]
-    for colour, last in (
-        ("logit:waterbird", feature_map_number(planted.logits[wrong, 1])),
-        ("attribute:place", f"place: {('land', 'water')[planted.attributes[0].codes[wrong]]}"),
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    label, predicted = (planted.classes[codes[wrong]] for codes in (planted.labels, planted.predicted))
+    usual = [planted.image_names([wrong])[0], f"{label}, predicted {predicted}"]
+    for colour, more in (
+        ("class", []),
+        ("logit:waterbird", [feature_map_number(planted.logits[wrong, 1])]),
+        ("attribute:place", [f"place: {('land', 'water')[planted.attributes[0].codes[wrong]]}"]),
+        ("concept:water", ["water: not tagged"]),
     ):
-        app.session_state["colour"] = colour
-        app.run()
-        assert not app.exception
-        picture = app.session_state["found"][wrong]
-        label, predicted = (planted.classes[codes[wrong]] for codes in (planted.labels, planted.predicted))
-        assert picture.lines == (planted.image_names([wrong])[0], f"{label}, predicted {predicted}", last)
-        assert picture.thumbnail == planted.thumbnail(wrong)
+        app = visit("map", colour=colour)
+        answer = asker.get(f"{message(app)[0]['pictures']}/{wrong}")
+        assert answer.status_code == 200
+        told = answer.json()[str(wrong)]
+        assert told["lines"] == [*usual, *more]
+        assert base64.b64decode(told["url"].removeprefix("data:image/webp;base64,")) == planted.thumbnail(wrong)
+    # what somebody says meanwhile is told at once
+    tag(workspace, planted, concept, np.array([wrong]), True)
+    assert asker.get(answer.request.url).json()[str(wrong)]["lines"] == [*usual, "water: present"]
+    delete_concept(workspace, concept)
+    assert asker.get(answer.request.url).json()[str(wrong)]["lines"] == usual
+
+
+def test_pictures_are_private_and_read_only(visit: Visit, planted: Analysis, asker: TestClient) -> None:
+    address = message(visit("map"))[0]["pictures"]
+    assert len(address.rpartition("/")[2]) >= 24
+    found = asker.get(f"{address}/3,17,3")
+    assert list(found.json()) == ["3", "17"]
+    for answer in (found, asker.get(f"{address}/600")):
+        assert "private" in answer.headers["cache-control"]
+        assert "access-control-allow-origin" not in answer.headers
+    assert asker.post(f"{address}/3").status_code == 405
+    # somebody else's map has an address of its own
+    assert message(visit("map"))[0]["pictures"] != address
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "600",
+        "-1",
+        "1.5",
+        "1e2",
+        "nan",
+        "True",
+        "0x10",
+        "%20",
+        "",
+        "3,",
+        ",3",
+        "3,600",
+        "3;4",
+        "٣",
+        "²",
+        "9" * 400,
+        ",".join("3" * 33),
+        "..%2f..%2fmidband.db",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "3/../4%00",
+        "<script>alert(1)</script>",
+        "3'--",
+    ],
+)
+def test_what_is_no_row_is_not_there(visit: Visit, planted: Analysis, asker: TestClient, rows: str) -> None:
+    token = message(visit("map"))[0]["pictures"].rpartition("/")[2]
+    answer = asker.get(f"/points/{token}/{rows}")
+    assert answer.status_code == 404
+    assert "Traceback" not in answer.text
+    assert "webp" not in answer.text
+
+
+@pytest.mark.parametrize("token", ["guessed", "..", "%00", "é", "x" * 4000])
+def test_a_token_nobody_gave_out_opens_nothing(visit: Visit, planted: Analysis, asker: TestClient, token: str) -> None:
+    visit("map")
+    assert asker.get(f"/points/{token}/3").status_code == 404
+
+
+def test_the_maps_used_last_are_known_and_no_more(
+    planted: Analysis, asker: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    monkeypatch.setattr(map_pictures, "MOST", 3)
+    addresses = []
+    for _ in range(4):
+        st.session_state.pop(map_pictures.TOKEN, None)
+        addresses.append(map_pictures.address(planted, "class", "class"))
+        # the first one is in use all the time
+        assert asker.get(f"{addresses[0]}/3").status_code == 200
+    st.session_state.pop(map_pictures.TOKEN, None)
+    assert [asker.get(f"{address}/3").status_code for address in addresses] == [200, 404, 200, 200]
+    assert len(map_pictures._maps) == 3
 
 
 def feature_map_number(value: float) -> str:
@@ -457,9 +634,6 @@ def test_events_that_make_no_sense_are_dropped(event: dict[str, Any]) -> None:
 
 
 def test_what_the_browser_asks_for_is_checked() -> None:
-    assert rows_asked_for({"rows": [3, 600, -1, True, "5", 7]}, 600) == [3, 7]
-    assert len(rows_asked_for({"rows": list(range(600))}, 600)) == feature_map.MOST_PICTURES
-    assert rows_asked_for(None, 600) == rows_asked_for({"rows": "3"}, 600) == []
     assert read_view([1, 2, 3]) == (1.0, 2.0, 3.0)
     assert [read_view(told) for told in (None, [1, 2], [1, 2, float("inf")], [1, 2, 1], "123")] == [None] * 5
 

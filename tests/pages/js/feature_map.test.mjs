@@ -313,30 +313,85 @@ test("all values stand out until some are pressed", () => {
   assert.deepEqual([...shown.keys()].filter(code => shown[code]), [2, 255])
 })
 
-test("a picture is asked for once, with its neighbours, and again when none came", () => {
-  let now = 0
-  const pictures = cards.createPictures(() => now)
-  assert.deepEqual(pictures.wanted([4, 5, 6]), [4, 5, 6])
-  assert.deepEqual(pictures.wanted([4, 7]), [])
-  pictures.put({ 4: { url: "a" }, 5: { url: "b" } })
-  assert.equal(pictures.get(4).url, "a")
-  assert.deepEqual(pictures.wanted([4, 9]), [], "it is there already")
-  assert.deepEqual(pictures.wanted([6]), [])
-  now = 3000
-  assert.deepEqual(pictures.wanted([6, 5, 8]), [6, 8])
-  assert.ok(cards.createPictures(() => 0).wanted([...Array(100).keys()]).length <= cards.PICTURES_AT_ONCE)
+/** Pictures whose questions are answered by hand: {pictures, asked: [{rows, signal, answer(found), fail()}], came()}. */
+function pictureBook(now = () => 0) {
+  const asked = []
+  let came = 0
+  const load = (rows, signal) =>
+    new Promise((resolve, reject) => {
+      asked.push({ rows, signal, answer: () => resolve(Object.fromEntries(rows.map(row => [row, { url: `u${row}` }]))), fail: reject })
+      signal.addEventListener("abort", () => reject(new Error("given up")))
+    })
+  return { pictures: cards.createPictures({ load, arrived: () => (came += 1), now }), asked, came: () => came }
+}
+const settle = () => new Promise(resolve => setTimeout(resolve))
+
+test("the picture pointed at is asked for alone and once, its neighbours after it", async () => {
+  const { pictures, asked, came } = pictureBook()
+  pictures.ask([4, 5, 6])
+  pictures.ask([4, 5, 6])
+  assert.deepEqual(asked.map(each => each.rows), [[4]])
+  asked[0].answer()
+  await settle()
+  assert.equal(pictures.get(4).url, "u4")
+  assert.equal(came(), 1)
+  assert.deepEqual(asked.map(each => each.rows), [[4], [5, 6]])
+  asked[1].answer()
+  await settle()
+  pictures.ask([5, 4, 6])
+  assert.equal(asked.length, 2, "all are there")
+  pictures.ask([50, ...Array.from({ length: 100 }, (_, i) => 100 + i)])
+  asked[2].answer()
+  await settle()
+  assert.equal(asked[3].rows.length, cards.PICTURES_AT_ONCE)
 })
 
-test("pictures used last are kept, others go", () => {
-  const pictures = cards.createPictures(() => 0)
-  pictures.put({ 0: { url: "first" } })
-  for (let row = 1; row < 700; row += 1) {
+test("a question that nobody waits for is given up, and its answer counts no more", async () => {
+  const { pictures, asked, came } = pictureBook()
+  pictures.ask([4])
+  pictures.ask([9])
+  assert.ok(asked[0].signal.aborted)
+  assert.ok(!asked[1].signal.aborted)
+  asked[0].answer()
+  asked[1].answer()
+  await settle()
+  assert.equal(pictures.get(4), null)
+  assert.equal(pictures.get(9).url, "u9")
+  pictures.ask([4])
+  pictures.giveUp()
+  assert.ok(asked[2].signal.aborted)
+  await settle()
+  assert.equal(came(), 1)
+  pictures.ask([4])
+  assert.equal(asked.length, 4, "giving up is no failure: it may be asked for again at once")
+})
+
+test("a question that failed is not repeated at once", async () => {
+  let now = 0
+  const { pictures, asked } = pictureBook(() => now)
+  pictures.ask([4])
+  asked[0].fail(new Error("404"))
+  await settle()
+  pictures.ask([4])
+  assert.equal(asked.length, 1)
+  now = 3000
+  pictures.ask([4])
+  assert.equal(asked.length, 2)
+})
+
+test("pictures used last are kept, others go, and all with what they told of", async () => {
+  const { pictures, asked } = pictureBook()
+  for (let row = 0; row < 700; row += 1) {
     pictures.get(0)
-    pictures.put({ [row]: { url: String(row) } })
+    pictures.ask([row])
+    asked.at(-1).answer()
+    await settle()
   }
-  assert.equal(pictures.get(0).url, "first")
+  assert.equal(pictures.get(0).url, "u0")
   assert.equal(pictures.get(1), null)
-  assert.equal(pictures.get(699).url, "699")
+  assert.equal(pictures.get(699).url, "u699")
+  pictures.forget()
+  assert.equal(pictures.get(699), null)
 })
 
 test("the card stands beside its point and inside the stage", () => {
