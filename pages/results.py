@@ -4,6 +4,6 @@ from pages.parts import state, theme, verdict
 
 theme.heading(
     "Results",
-    "Measured on test images that neither training nor tagging has seen.",
+    "Measured on test images: no layer of either model has learnt from them.",
 )
 verdict.show(state.analysis_or_invite())

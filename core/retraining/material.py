@@ -14,10 +14,10 @@ import numpy as np
 
 from core.concepts.concept import Concept, get_concept, list_concepts
 from core.concepts.labels import label_verdicts
-from core.concepts.tags import UNTAGGED, said_states, tag_states, tagging_split
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, said_states, tag_states, tagging_split
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags
 from core.files import digest
-from core.retraining.curation import FEWEST_TAGS
+from core.retraining.curation import FEWEST_PER_VALUE, FEWEST_TAGS
 from core.retraining.groups import Grouping, by_attribute
 from core.retraining.methods import Material
 from core.retraining.pool import ConceptTags, Pool
@@ -45,21 +45,23 @@ class Gathered:
 
 
 def chosen_concepts(workspace: Workspace, analysis: Analysis, names: Sequence[str]) -> tuple[Concept, ...]:
-    """The concepts of these names; without names, the confounders with enough tags, or those with any.
+    """The concepts of these names; without names, the confounders with enough tags to retrain on, or those with any.
 
     Raises `NotFound`.
     """
     if names:
         chosen = (get_concept(workspace, analysis.dataset_id, name) for name in names)
         return tuple({concept.id: concept for concept in chosen}.values())
-    tags = {
-        concept: int((tag_states(workspace, analysis, concept) != UNTAGGED).sum())
-        for concept in list_concepts(workspace, analysis.dataset_id)
-        if concept.role == "confounder"
-    }
+    counting = np.union1d(analysis.split_rows(tagging_split(analysis)), analysis.split_rows("train"))
+    begun, enough = [], []
+    for concept in list_concepts(workspace, analysis.dataset_id):
+        if concept.role == "confounder":
+            states = tag_states(workspace, analysis, concept)
+            of = [int((states[counting] == value).sum()) for value in (PRESENT, ABSENT)]
+            begun += [concept] if (states != UNTAGGED).any() else []
+            enough += [concept] if sum(of) >= FEWEST_TAGS and min(of) >= FEWEST_PER_VALUE else []
     # one that was only begun must not stop the repair of another
-    enough = tuple(concept for concept, count in tags.items() if count >= FEWEST_TAGS)
-    return enough or tuple(concept for concept, count in tags.items() if count)
+    return tuple(enough or begun)
 
 
 def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]) -> Gathered:

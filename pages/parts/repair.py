@@ -14,6 +14,7 @@ from core.errors import MidbandError, NotFound
 from core.jobs.job import Job
 from core.jobs.queue import get_job
 from core.retraining.curation import Curation
+from core.retraining.material import chosen_concepts
 from core.retraining.methods import METHODS
 from core.retraining.runs import check_request, new_run_id, open_run, preview
 from pages.parts import jobs, rooms, state
@@ -55,7 +56,7 @@ def offer(analysis: Analysis) -> None:
 
 
 def _concepts(analysis: Analysis) -> tuple[str, ...]:
-    """Which concepts' groups are balanced: the confounders that have tags, unless somebody chooses otherwise."""
+    """Which concepts' groups are balanced: the confounders with enough tags, unless somebody chooses otherwise."""
     tagged = [concept for concept in list_concepts(state.workspace(), analysis.dataset_id) if _tags(analysis, concept)]
     usable = {concept.name: concept for concept in tagged if concept.role != "wrong-label"}
     if len(usable) < 2:
@@ -64,7 +65,7 @@ def _concepts(analysis: Analysis) -> tuple[str, ...]:
         "Concepts",
         list(usable),
         selection_mode="multi",
-        default=[name for name, concept in usable.items() if concept.role == "confounder"],
+        default=[concept.name for concept in chosen_concepts(state.workspace(), analysis, ())],
         format_func=lambda name: f"{plain(short(name))} · {_tags(analysis, usable[name])}",
         key=f"retrain-concepts-{analysis.id}",
         help="What the new last layer should stop relying on, and how many tags each has. With several, every "

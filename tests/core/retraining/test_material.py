@@ -12,7 +12,7 @@ from core.concepts.concept import Concept, create_concept
 from core.concepts.labels import judge
 from core.concepts.tags import tag, undo
 from core.retraining.groups import Grouping
-from core.retraining.material import gather
+from core.retraining.material import chosen_concepts, gather
 from core.workspace import Workspace
 
 # 4 images of train, 8 of val, 4 of test
@@ -118,3 +118,17 @@ def test_unsure_teaches_nothing(workspace: Workspace, analysis: Any, water: Conc
     gathered = gather(workspace, analysis, [water])
     assert gathered.material.pool.rows.tolist() == [*range(4, 12)]
     assert gathered.material.concepts[0].states.tolist() == [-1, 1] + [-1] * 6
+
+
+def test_without_names_only_concepts_that_suffice_are_chosen(workspace: Workspace, analysis: Any) -> None:
+    def said(name: str, present: list[int], absent: list[int]) -> Concept:
+        concept = create_concept(workspace, analysis.dataset_id, name)
+        tag(workspace, analysis, concept, present, True)
+        tag(workspace, analysis, concept, absent, False)
+        return concept
+
+    begun = said("one of a kind", [4], list(range(5, 12)))
+    measured = said("mostly test", [4, 5, 12, 13], [6, 7, 14, 15])
+    assert chosen_concepts(workspace, analysis, ()) == (begun, measured)
+    enough = said("enough", [0, 4, 6, 8], [1, 5, 7, 9])
+    assert chosen_concepts(workspace, analysis, ()) == (enough,)
