@@ -14,8 +14,9 @@ import numpy as np
 import streamlit as st
 
 from core.concepts.concept import Concept
+from core.concepts.guesses import accept_guesses
 from core.concepts.spread import Candidate, Spread, review_list, spread
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, Suggested, answers, suggested_members, tag
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, Suggested, answers, suggested_members
 from core.errors import NotEnoughTags
 from pages.parts import gallery, notices, problem, rooms, state, who
 from pages.parts.words import count, interval, percent, plain, short
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 BATCHES = "review_batches"
+# batches answered in this session, the newest last: undo leads back to them
+PAST = "review_past"
+MOST_PAST = 50
 PUT_OFF = "review_put_off"
 LOOKED_AT = "review_looked_at"
 BATCH = 24
@@ -168,8 +172,13 @@ def _batch(
     """The guesses at hand, kept until each is answered: what is shown neither moves nor changes meanwhile."""
     kept: dict[tuple[Any, ...], tuple[Candidate, ...]] = st.session_state.setdefault(BATCHES, {})
     key = (analysis.id, concept.id, choice)
+    past: list[tuple[Candidate, ...]] = st.session_state.setdefault(PAST, {}).setdefault(key, [])
     batch = kept.get(key, ())
-    if all(said[item.row] != UNTAGGED for item in batch):
+    # taken back: shown again, unless somebody has begun with the next ones
+    if past and not _answered(batch, said) and len(_answered(past[-1], said)) < len(past[-1]):
+        kept[key] = batch = past.pop()
+        return batch
+    if len(_answered(batch, said)) == len(batch):
         put_off: set[int] = st.session_state.get(PUT_OFF, {}).get(key, set())
         found = review_list(
             spreading, said, suggested, side=choice.side, order=choice.order, limit=BATCH + len(put_off)
@@ -177,8 +186,15 @@ def _batch(
         fresh = tuple(item for item in found if item.row not in put_off)[:BATCH]
         if batch and fresh:
             st.toast("Reviewed. Here are the next ones.", icon=":material/check_circle:")
+        if batch:
+            past.append(batch)
+            del past[:-MOST_PAST]
         kept[key] = batch = fresh
     return batch
+
+
+def _answered(batch: tuple[Candidate, ...], said: np.ndarray) -> list[Candidate]:
+    return [item for item in batch if said[item.row] != UNTAGGED]
 
 
 def _look_again(analysis: Analysis, concept: Concept, spreading: Spread) -> None:
@@ -248,25 +264,30 @@ def note(item: Candidate) -> str:
 
 
 def accept(analysis: Analysis, concept: Concept, items: tuple[Candidate, ...], choice: Choice) -> None:
-    """Tag each image as it was guessed; a suggested member without a guess counts as guessed present."""
-    sides = {
-        True: [item.row for item in items if _guessed(item, choice)],
-        False: [item.row for item in items if not _guessed(item, choice)],
-    }
-    for present, rows in sides.items():
-        if rows:
-            tag(
-                state.workspace(),
-                analysis,
-                concept,
-                rows,
-                present,
-                author=who.author(),
-                source=JUDGED,
-                how=HOW,
-            )
-    if items:
-        notices.say(f"{count(len(items), 'guess', 'guesses')} accepted. Undo takes them back.", ":material/done_all:")
+    """Tag each image as it was guessed, in one step; a suggested member without a guess counts as guessed present.
+
+    What was answered since the page was drawn, by whomever, stays as it is.
+    """
+    sides = {wanted: [item.row for item in items if _guessed(item, choice) is wanted] for wanted in (True, False)}
+    done = accept_guesses(
+        state.workspace(),
+        analysis,
+        concept,
+        sides[True],
+        sides[False],
+        author=who.author(),
+        source=JUDGED,
+        how=HOW,
+    )
+    meanwhile = len(items) - len(done.rows)
+    kept = f" {count(meanwhile, 'image')} answered meanwhile stayed as {'it was' if meanwhile == 1 else 'they were'}."
+    if len(done.rows):
+        notices.say(
+            f"{count(len(done.rows), 'guess', 'guesses')} accepted.{kept if meanwhile else ''} Undo takes them back.",
+            ":material/done_all:",
+        )
+    elif items:
+        notices.say(f"Nothing was left to accept.{kept}", ":material/info:")
 
 
 def _guessed(item: Candidate, choice: Choice) -> bool:

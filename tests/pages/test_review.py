@@ -12,12 +12,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
-from core.concepts.concept import Concept, create_concept, get_concept
+from core.concepts.concept import Concept, create_concept, delete_concept, get_concept
 from core.concepts.spread import Candidate, spread
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, suggest_members, tag, tag_states, undo
 from core.database import TagAction
+from core.errors import NotFound
 from core.workspace import Workspace
-from pages.parts import review, who
+from pages.parts import notices, review, who
 from pages.parts.review import ABSENT_SIDE, BOTH, Choice, accept, note
 
 from .conftest import Visit, tag_by_truth, texts
@@ -166,3 +167,66 @@ def test_each_is_accepted_as_what_it_was_guessed(workspace: Workspace, planted: 
     accept(planted, water, (Candidate(6, "probe", 0.2),), Choice(ABSENT_SIDE))
     assert tag_states(workspace, planted, water)[6] == ABSENT
     accept(planted, water, (), Choice())
+
+
+def last_action(workspace: Workspace) -> TagAction:
+    with workspace.reading() as session:
+        action = session.query(TagAction).order_by(TagAction.id.desc()).first()
+        assert action is not None
+        return action
+
+
+@pytest.mark.parametrize("person", ["", "somebody else"])
+@pytest.mark.parametrize("answer", [True, False, "unsure"])
+def test_answers_given_since_the_page_was_drawn_are_kept(
+    workspace: Workspace, planted: Analysis, water: Concept, person: str, answer: Any
+) -> None:
+    """The button holds the batch as it was drawn; a key pressed in the grid right before may not have been seen yet."""
+    items = tuple(Candidate(row, "probe", 0.9) for row in (3, 4, 5))
+    tag(workspace, planted, water, [4], answer, author=person or who.author())
+    before = int(answers(workspace, planted, water)[4])
+    accept(planted, water, items, Choice())
+    assert answers(workspace, planted, water)[[3, 4, 5]].tolist() == [PRESENT, before, PRESENT]
+    action = last_action(workspace)
+    assert (action.images, action.author, action.source, action.how) == (2, who.author(), "review", "review")
+    assert "2 guesses accepted" in st.session_state[notices.KEPT][0][0]
+    assert "1 image answered meanwhile stayed" in st.session_state[notices.KEPT][0][0]
+    accept(planted, water, items, Choice())
+    assert last_action(workspace).id == action.id
+    assert "Nothing was left" in st.session_state[notices.KEPT][1][0]
+
+
+def test_both_values_are_accepted_in_one_step(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    accept(planted, water, (Candidate(3, "probe", 0.9), Candidate(4, "probe", 0.2)), Choice(BOTH))
+    assert tag_states(workspace, planted, water)[[3, 4]].tolist() == [PRESENT, ABSENT]
+    undone = undo(workspace, planted.dataset_id, who.author())
+    assert undone is not None
+    assert undone.images == 2
+    assert (tag_states(workspace, planted, water) == UNTAGGED).all()
+
+
+def test_nothing_is_accepted_for_a_concept_that_is_gone(
+    workspace: Workspace, planted: Analysis, water: Concept
+) -> None:
+    delete_concept(workspace, water, author="somebody else")
+    with pytest.raises(NotFound, match="nothing was accepted"):
+        accept(planted, water, (Candidate(3, "probe", 0.9),), Choice())
+
+
+def test_undo_shows_the_batch_again_that_was_taken_back(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    app = visit("tag_next", look="review")
+    batches = []
+    for _ in range(2):
+        batches.append(shown_rows(app, planted).tolist())
+        press(app, "Accept all 24 shown as present")
+    third = shown_rows(app, planted).tolist()
+    for batch in reversed(batches):
+        undo(workspace, planted.dataset_id)
+        app.run()
+        assert shown_rows(app, planted).tolist() == batch
+    press(app, "Accept all 24 shown as present")
+    assert not set(shown_rows(app, planted).tolist()) & set(batches[0])
+    assert third
