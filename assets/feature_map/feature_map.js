@@ -161,13 +161,19 @@ function createMap(parentElement, store) {
     points.codes = new Uint8Array(n)
     points.marks = new Uint8Array(n)
     bounds = boundsOf(xs, ys)
-    cells = createCells(xs, ys, bounds)
+    cells = null
     if (another) pictures.forget()
     cross = null
     walk = { at: null, order: [], step: -1 }
     at = -1
     drag = null
     drawOver()
+  }
+
+  /** Made when somebody first points at the map: drawing needs none. */
+  function cellsNow() {
+    cells ??= createCells(points.xs, points.ys, bounds)
+    return cells
   }
 
   function takeColours(message, fresh) {
@@ -396,17 +402,26 @@ function createMap(parentElement, store) {
 
   function push(event) {
     const values = pressed.size ? [...pressed] : null
-    outbox.push({ ...event, layout: points.layout, colours: colours.colours, values })
+    return outbox.push({ ...event, layout: points.layout, colours: colours.colours, values })
   }
 
   function enclose(corners, mode) {
     const drawn = simplified(corners, CORNER_PX / frame.scale)
     if (drawn.length < 6) return
-    const found = inside(drawn, points.xs, points.ys, standsOut)
-    marked(points.marks, found, mode)
-    push({ kind: "area", mode, corners: drawn })
-    drawAll()
-    announce()
+    const number = push({ kind: "area", mode, corners: drawn })
+    markSoon(number, () => marked(points.marks, inside(drawn, points.xs, points.ys, standsOut), mode))
+  }
+
+  /** Mark with the next frame: the event is on its way before the points are counted and drawn. */
+  function markSoon(number, mark) {
+    const meant = points
+    requestAnimationFrame(() => {
+      // Python was faster, or there is another map by now
+      if (points !== meant || !outbox.waiting.some(event => event.seq === number)) return
+      mark()
+      drawAll()
+      announce()
+    })
   }
 
   function pick(position, mode) {
@@ -417,12 +432,11 @@ function createMap(parentElement, store) {
   }
 
   function selectAll() {
-    const found = []
-    for (let i = 0; i < points.count; i += 1) if (standsOut(i)) found.push(i)
-    marked(points.marks, found, "replace")
-    push({ kind: "all", mode: "replace" })
-    drawAll()
-    announce()
+    markSoon(push({ kind: "all", mode: "replace" }), () => {
+      const found = []
+      for (let i = 0; i < points.count; i += 1) if (standsOut(i)) found.push(i)
+      marked(points.marks, found, "replace")
+    })
   }
 
   function clear() {
@@ -441,7 +455,7 @@ function createMap(parentElement, store) {
 
   function pointAt(left, top, reach) {
     const { x, y } = toPlace(frame, left, top)
-    return near(cells, points.xs, points.ys, x, y, reach / frame.scale, 1, standsOut)[0] ?? -1
+    return near(cellsNow(), points.xs, points.ys, x, y, reach / frame.scale, 1, standsOut)[0] ?? -1
   }
 
   function point(position) {
@@ -457,7 +471,7 @@ function createMap(parentElement, store) {
 
   function askForPictures() {
     if (at < 0) return
-    const around = near(cells, points.xs, points.ys, points.xs[at], points.ys[at], 60 / frame.scale, PICTURES_AT_ONCE + 1, standsOut)
+    const around = near(cellsNow(), points.xs, points.ys, points.xs[at], points.ys[at], 60 / frame.scale, PICTURES_AT_ONCE + 1, standsOut)
     pictures.ask([at, ...around.filter(i => i !== at)].map(i => points.rows[i]))
   }
 
@@ -689,7 +703,7 @@ function createMap(parentElement, store) {
   function pointsAround(x, y) {
     const farthest = 2 * (whole.width + whole.height)
     for (let reach = 100; reach <= farthest; reach *= 2) {
-      const found = near(cells, points.xs, points.ys, x, y, reach / frame.scale, 200, standsOut)
+      const found = near(cellsNow(), points.xs, points.ys, x, y, reach / frame.scale, 200, standsOut)
       if (found.length) return found
     }
     return []

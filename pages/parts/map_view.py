@@ -108,11 +108,12 @@ def explore(analysis: Analysis) -> None:
     if analysis.n < FEWEST:
         _too_few(analysis)
         return
+    # looked up once: a UMAP may come at any moment, and no map may go by another one's name
+    points = _points(analysis, view)
     # always there, so that the map below keeps its place, and with it what somebody is drawing
     with st.container(key="map-about"):
-        _about(analysis, view)
-    points = _points(analysis, view)
-    layout = MapLayout(_layout_id(analysis, view), LAYOUTS[points.kind], points.xy)
+        _about(analysis, view, points)
+    layout = MapLayout(_layout_id(points, view), LAYOUTS[points.kind], points.xy)
     colours = map_colours.colours(analysis, view.colour, choices[view.colour])
     with st.container(gap=None):
         feature_map.send(KEY, layout, colours)
@@ -152,7 +153,7 @@ def query(analysis: Analysis, view: MapView) -> dict[str, str]:
     link = {"analysis": analysis.id, "layout": view.layout, "colour": view.colour}
     if (view.neighbours, view.min_dist) != (USUAL.neighbours, USUAL.min_dist):
         link |= {"neighbours": str(view.neighbours), "min_dist": f"{view.min_dist:g}"}
-    if view.where is not None and view.at == _layout_id(analysis, view):
+    if view.where is not None and view.at == _layout_id(_points(analysis, view), view):
         link["at"] = ",".join(f"{number:g}" for number in view.where)
     return link
 
@@ -269,9 +270,8 @@ def _set_colour(analysis: Analysis) -> None:
 # --- the job ---------------------------------------------------------------------------------------------------------
 
 
-def _about(analysis: Analysis, view: MapView) -> None:
+def _about(analysis: Analysis, view: MapView, points: MapPoints) -> None:
     """What the map shows, and where the UMAP stands while there is none with these settings."""
-    points = _points(analysis, view)
     nowhere = f" {count(points.nowhere, 'image')} without finite features have no place here." if points.nowhere else ""
     if points.kind == UMAP:
         rest = analysis.n - points.nowhere - points.laid_out
@@ -391,8 +391,7 @@ def _laid_out(analysis: Analysis, settings: MapSettings, stamp: tuple[int, ...])
     return map_points(analysis, settings)
 
 
-def _layout_id(analysis: Analysis, view: MapView) -> str:
-    points = _points(analysis, view)
+def _layout_id(points: MapPoints, view: MapView) -> str:
     return f"{points.kind} {view.neighbours} {view.min_dist:g}" if points.kind == UMAP else PCA
 
 
@@ -418,7 +417,7 @@ def _mask(subject: band_data.Subject, low: float, high: float) -> np.ndarray:
 
 def _on_view(analysis: Analysis, layout: str, where: feature_map.View | None) -> None:
     view = kept(analysis)
-    if layout == _layout_id(analysis, view):
+    if layout == _layout_id(_points(analysis, view), view):
         change(analysis, at=layout, where=where)
         state.write_link(query(analysis, kept(analysis)))
 
@@ -448,12 +447,9 @@ def _meant(analysis: Analysis, view: MapView, event: MapEvent) -> np.ndarray | N
     if event.kind == "one":
         return np.array([event.row])
     if event.kind == "area":
-        if event.layout == PCA:
-            # also when a UMAP has come while somebody drew
-            points = _principal(analysis)
-        elif event.layout == _layout_id(analysis, view):
-            points = _points(analysis, view)
-        else:
+        # principal components also when a UMAP has come while somebody drew
+        points = _principal(analysis) if event.layout == PCA else _points(analysis, view)
+        if event.layout != _layout_id(points, view):
             return None
         inside = inside_polygon(points.xy, np.reshape(event.corners, (-1, 2)))
     else:

@@ -443,6 +443,21 @@ def test_a_umap_is_seen_however_close_to_the_last_look_it_came(visit: Visit, pla
     assert message(app, "-points")[0]["title"] == "UMAP"
 
 
+def test_no_map_goes_by_another_ones_name(
+    visit: Visit, planted: Analysis, no_umap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = map_view._about
+
+    def umap_comes(*args: Any) -> None:
+        original(*args)
+        make_umap(planted)
+
+    monkeypatch.setattr(map_view, "_about", umap_comes)
+    header, arrays = message(visit("map"), "-points")
+    assert (header["layout"], header["title"]) == ("pca", "Principal components")
+    np.testing.assert_array_equal(arrays["x"], pca_map(planted)[:, 0])
+
+
 def test_what_was_drawn_while_the_umap_came_selects_what_was_drawn_around(
     visit: Visit, planted: Analysis, no_umap: None
 ) -> None:
