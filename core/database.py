@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Connection, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def now() -> datetime:
@@ -190,6 +190,24 @@ class LabelVerdict(Base):
     label: Mapped[str]
     verdict: Mapped[str]
     new_label: Mapped[str | None] = mapped_column(default=None)
+
+
+class StatementOrigin(Base):
+    """Where a statement came from, when it is not its action that says so: it was imported, or came with a merge.
+
+    kind: "tag" or "label"; statement_id: of `TagRecord` or `LabelVerdict`. Null: not known.
+    """
+
+    __tablename__ = "statement_origins"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    statement_id: Mapped[int] = mapped_column(primary_key=True)
+    author: Mapped[str | None] = mapped_column(default=None)
+    source: Mapped[str | None] = mapped_column(default=None)
+    how: Mapped[str | None] = mapped_column(default=None)
+    time: Mapped[datetime | None] = mapped_column(default=None)
+    direction: Mapped[str | None] = mapped_column(default=None)
+    low: Mapped[float | None] = mapped_column(default=None)
+    high: Mapped[float | None] = mapped_column(default=None)
 
 
 class SuggestedMember(Base):

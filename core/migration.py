@@ -1,6 +1,7 @@
 """Bringing the database of an older workspace up to date, in place and in one transaction.
 
-Schema 1 knew tags only: concepts were changed without a trace, and undo went by the clock.
+Schema 1 knew tags only: concepts were changed without a trace, and undo went by the clock. Schema 2 had no table for
+where statements came from before they were imported or merged.
 """
 
 from __future__ import annotations

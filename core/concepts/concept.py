@@ -65,20 +65,25 @@ def create_concept(
     color: str | None = None,
     role: str = "confounder",
     note: str = "",
+    shortcut: int | None = None,
     author: str = ANYBODY,
 ) -> Concept:
     """Make a concept, or return the one that has this name already (equal but for case), unchanged.
 
     A name that was deleted comes back with its tags: deleting loses nothing. color: None takes the next of the
-    palette. It gets the lowest number key that is free. Raises `BadRequest` for an unusable name, colour or role,
-    `NotFound` for an unknown dataset.
+    palette. shortcut: 1 to 9, 0 for none; None, or a key that is taken, gives the lowest that is free. Raises
+    `BadRequest` for an unusable name, colour, role or key, `NotFound` for an unknown dataset.
     """
     name, role = clean_name(name), _check_role(role)
     if color is not None:
         _check_color(color)
+    if shortcut is not None:
+        _check_shortcut(shortcut)
     with workspace.writing() as session:
         check_dataset(session, dataset_id)
-        return concept_in(session, dataset_id, name, color=color, role=role, note=note, author=author)
+        return concept_in(
+            session, dataset_id, name, color=color, role=role, note=note, shortcut=shortcut, author=author
+        )
 
 
 def concept_in(
@@ -96,8 +101,8 @@ def concept_in(
 ) -> Concept:
     """`create_concept` within a transaction that is open already. The name has to be clean.
 
-    shortcut: None takes the lowest that is free, as does one that is taken. action: one that was begun already, for
-    making several things in one step; None makes a step of its own.
+    shortcut: None takes the lowest that is free, as does one that is taken; 0 none. action: one that was begun
+    already, for making several things in one step; None makes a step of its own.
     """
     record = _by_key(session, dataset_id, name)
     if record is not None and record.deleted is None:
@@ -129,7 +134,7 @@ def concept_in(
         facts = {"shortcut": record.shortcut if shortcut is None else shortcut}
         if attribute is not None:
             facts["attribute"] = list(attribute)
-    facts["shortcut"] = free_shortcut(session, dataset_id, facts["shortcut"])
+    facts["shortcut"] = None if shortcut == 0 else free_shortcut(session, dataset_id, facts["shortcut"])
     state_facts(session, action, record, exists=True, **facts)
     settle(session, [record.id])
     return as_concept(record)

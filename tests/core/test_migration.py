@@ -15,7 +15,7 @@ from core.concepts.concept import change_concept, create_concept, list_concepts
 from core.concepts.history import history
 from core.concepts.tags import redo, tag_states, tag_version, undo
 from core.database import SCHEMA_VERSION, TRIGGERS
-from core.workspace import DATABASE, open_workspace
+from core.workspace import DATABASE, _engine, open_workspace
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_1 = """
@@ -269,3 +269,19 @@ def test_a_database_that_was_being_made_when_its_process_ended_is_finished(old: 
     connection.commit()
     connection.close()
     assert held(open_workspace(old.parent), Images()) == HELD
+
+
+def test_a_workspace_of_the_second_version_gets_what_it_lacks_and_keeps_the_rest(old: Path) -> None:
+    workspace = open_workspace(old.parent)
+    create_concept(workspace, "planted-data", "new")
+    queries = ("SELECT * FROM tag_actions", "SELECT * FROM tags", "SELECT * FROM concept_changes")
+    kept = [rows(old, query) for query in queries]
+    connection = sqlite3.connect(old)
+    connection.executescript("DROP TABLE statement_origins; UPDATE meta SET value = '2' WHERE key = 'schema'")
+    connection.close()
+    _engine.cache_clear()
+    reopened = open_workspace(old.parent)
+    assert rows(old, "SELECT value FROM meta WHERE key = 'schema'") == [(str(SCHEMA_VERSION),)]
+    assert rows(old, "SELECT * FROM statement_origins") == []
+    assert kept == [rows(old, query) for query in queries]
+    assert held(reopened, Images()) == {**HELD, "new": [-1] * 6}

@@ -7,30 +7,14 @@ next export says it again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import inspect, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from core.concepts.exchange.contents import ORIGIN, Origin
 from core.database import Base
-
-
-class StatementOrigin(Base):
-    """kind: "tag" or "label"; statement_id: of `TagRecord` or `LabelVerdict`. Null: the file did not say."""
-
-    __tablename__ = "statement_origins"
-    kind: Mapped[str] = mapped_column(primary_key=True)
-    statement_id: Mapped[int] = mapped_column(primary_key=True)
-    author: Mapped[str | None] = mapped_column(default=None)
-    source: Mapped[str | None] = mapped_column(default=None)
-    how: Mapped[str | None] = mapped_column(default=None)
-    time: Mapped[datetime | None] = mapped_column(default=None)
-    direction: Mapped[str | None] = mapped_column(default=None)
-    low: Mapped[float | None] = mapped_column(default=None)
-    high: Mapped[float | None] = mapped_column(default=None)
-
+from core.database import StatementOrigin as StatementOrigin
 
 _TABLE = Base.metadata.tables[StatementOrigin.__tablename__]
 

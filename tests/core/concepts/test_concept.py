@@ -57,6 +57,21 @@ def test_colours_differ_until_the_palette_is_used_up(workspace: Workspace, datas
     assert len(set(made[: len(concepts.PALETTE)])) == len(concepts.PALETTE)
 
 
+def test_a_concept_is_made_with_its_key_in_one_step(workspace: Workspace, dataset: str) -> None:
+    create_concept(workspace, dataset, "first")
+    assert create_concept(workspace, dataset, "water", shortcut=7).shortcut == 7
+    assert create_concept(workspace, dataset, "taken", shortcut=7).shortcut == 2
+    assert create_concept(workspace, dataset, "none", shortcut=0).shortcut is None
+    with pytest.raises(BadRequest, match="10 is not a number key"):
+        create_concept(workspace, dataset, "far", shortcut=10)
+    undone = [undo(workspace, dataset) for _ in range(4)]
+    assert [None if action is None else action.concept for action in undone] == ["none", "taken", "water", "first"]
+    assert list_concepts(workspace, dataset) == ()
+    for _ in range(4):
+        redo(workspace, dataset)
+    assert [concept.shortcut for concept in list_concepts(workspace, dataset)] == [1, 7, 2, None]
+
+
 def test_unknown_concept_says_which_exist(workspace: Workspace, dataset: str) -> None:
     create_concept(workspace, dataset, "water")
     with pytest.raises(NotFound) as caught:
