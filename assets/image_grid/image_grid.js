@@ -14,6 +14,7 @@ const grids = new WeakMap()
 function memoryOf(store) {
   if (!memories.has(store)) {
     const memory = { selection: nothing(), scope: null, total: 0, active: null, given: undefined, transmit: null }
+    memory.told = selectionText({ selected: [], everything: false }) // what Python knows of the selection
     const client = Math.random().toString(36).slice(2) + Date.now().toString(36)
     memory.outbox = createOutbox({ client, transmit: message => memory.transmit?.(message) })
     memories.set(store, memory)
@@ -67,6 +68,8 @@ function createGrid(parentElement, store) {
   const { outbox } = memory
   const hideTooltip = installTooltip(root, part("tooltip"))
   const roving = installRoving(bar)
+  // a mount of its own: Python may have forgotten what the one before said
+  if (memory.selection.everything || memory.selection.ids.size) memory.told = null
 
   let data = { images: [], concepts: [], scope: null, paging: null }
   let order = [] // ids as shown
@@ -145,6 +148,7 @@ function createGrid(parentElement, store) {
   const statement = () => ({
     selected: memory.selection.everything ? [...memory.selection.ids] : chosenIds(),
     everything: memory.selection.everything,
+    scope: memory.scope,
     concept: memory.active,
   })
 
@@ -156,6 +160,14 @@ function createGrid(parentElement, store) {
       if (outbox.busy) reportSoon()
       else memory.transmit({ client: outbox.client, events: [], attempt: outbox.nextAttempt() })
     }, SELECTION_REPORT_MS)
+  }
+
+  /** Let Python know the selection now, with all that waits: a button outside is about to act on it. */
+  function tellSelection() {
+    outbox.flush()
+    if (selectionText(statement()) === memory.told || !memory.transmit) return
+    clearTimeout(reportTimer)
+    memory.transmit({ client: outbox.client, events: outbox.waiting, attempt: outbox.nextAttempt() })
   }
 
   const announce = text => setText(part("announcer"), text)
@@ -330,6 +342,7 @@ function createGrid(parentElement, store) {
     memory.transmit = message => {
       const said = statement()
       reported = JSON.stringify(said)
+      memory.told = selectionText(said)
       setStateValue("up", { ...message, ...said })
     }
     const turnedOver = data.paging && next.paging && next.scope === data.scope && next.paging.page !== data.paging.page
@@ -606,8 +619,15 @@ function createGrid(parentElement, store) {
 
   // A click elsewhere may lead to another page, where nobody would answer: hand over what still waits.
   const elsewhere = event => {
-    if (!event.composedPath().includes(root)) outbox.flush()
+    const path = event.composedPath()
+    if (path.includes(root)) return
+    // a drag elsewhere must not be met by a run of the page: only what may act on the selection is told of it
+    if (path.some(actsOn)) tellSelection()
+    else outbox.flush()
   }
+  root.addEventListener("focusout", event => {
+    if (event.relatedTarget && !root.contains(event.relatedTarget) && actsOn(event.relatedTarget)) tellSelection()
+  })
   const away = () => outbox.flush()
   document.addEventListener("pointerdown", elsewhere, true)
   window.addEventListener("pagehide", away)

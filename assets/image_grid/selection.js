@@ -46,6 +46,16 @@ export function carried(selection, before, now, order) {
   return selection
 }
 
+/** A text that differs whenever what is said of the selection does. */
+export function selectionText({ selected, everything, scope = null }) {
+  return selected.length || everything ? JSON.stringify([selected, everything, scope]) : ""
+}
+
+/** Whether pressing, or going to, this part of the page may do something with the selection. */
+export function actsOn(node) {
+  return Boolean(node.matches?.("button, a, label, textarea, input:not([type=range]), [role=button], [role=menuitem], [role=option]"))
+}
+
 /** Ids from position a to position b of `order`, both included, whichever comes first. */
 export function rangeBetween(order, a, b) {
   return order.slice(Math.min(a, b), Math.max(a, b) + 1)

@@ -143,6 +143,17 @@ class GridState:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Every image that is selected, also on other pages, those on screen first.
+
+    everything: all images of the scope are selected, but for `ids`.
+    """
+
+    ids: tuple[int, ...] = ()
+    everything: bool = False
+
+
+@dataclass(frozen=True)
 class Paging:
     """Where the images shown stand among all: page `page` (from 0) of `pages`, of `total` images called `scope`."""
 
@@ -207,6 +218,14 @@ class Inbox:
                 self.interrupted = number
                 raise
             self.done = number
+
+    def selection(self, message: object) -> Selection:
+        """What the browser last said is selected, of what is on screen and the other pages of the same scope."""
+        if not isinstance(message, dict) or message.get("scope") != self.paging.scope or not self.images:
+            return Selection()
+        everything = message.get("everything") is True
+        ids = tuple(i for i in _ints(message.get("selected")) if i in self.images[-1])
+        return Selection(ids, everything and self.paging.scope is not None)
 
     def _event(self, entry: dict[str, Any]) -> GridEvent | None:
         kind, present, concept = entry.get("kind"), entry.get("present"), entry.get("concept")
@@ -318,6 +337,16 @@ def image_grid(
             on_up_change=deliver,
         )
     return grid_state(_message(result), images, concepts)
+
+
+def selection_now(key: str) -> Selection:
+    """What is selected in the grid of this key at this moment, for a callback of something outside of the grid.
+
+    The browser tells the selection before it tells of the press of a button, so this is what the person sees, also
+    with `track_selection=False`. Nothing is selected where the grid shows something else by now.
+    """
+    inbox = st.session_state.get(f"{key}-inbox")
+    return inbox.selection(_message(st.session_state.get(key))) if isinstance(inbox, Inbox) else Selection()
 
 
 def thumbnail_data(key: str, images: Sequence[GridImage]) -> dict[str, Any]:

@@ -33,6 +33,12 @@ def band_server(serve: Any) -> Any:
     return serve(APP, env={"GRID_TOTAL": "4812"})
 
 
+@pytest.fixture(scope="module")
+def quiet_server(serve: Any) -> Any:
+    """A selection causes no runs by itself."""
+    return serve(APP, env={"GRID_TRACK": "0"})
+
+
 @pytest.fixture
 def grid(page: Page, server: Any) -> Page:
     return opened(page, server)
@@ -264,6 +270,25 @@ def test_a_grid_that_was_left_lets_the_next_page_rest(grid: Page) -> None:
     expect(tile(grid, 3).locator(".chip")).to_have_count(1)
     wait_for(grid, tags=[[3, 1, True]])
     assert len(in_python(grid)["events"]) == 1
+
+
+def test_a_button_outside_acts_on_the_selection_that_is_on_screen(page: Page, quiet_server: Any) -> None:
+    opened(page, quiet_server)
+    outside = page.get_by_role("button", name="Act on the selection")
+    runs = in_python(page)["runs"]
+    tile(page, 1).click()
+    for position in (3, 6, 4):
+        tile(page, position).click(modifiers=["Control"])
+    outside.click()
+    assert wait_for(page, outside=[1, 3, 4, 6])["runs"] <= runs + 2
+    tile(page, 4).click(modifiers=["Control"])
+    outside.focus()  # as Tab does
+    page.keyboard.press("Enter")
+    wait_for(page, outside=[1, 3, 6])
+    tile(page, 1).focus()
+    page.keyboard.press("Escape")
+    outside.click()
+    wait_for(page, outside=[])
 
 
 def test_letters_mean_the_same_on_a_cyrillic_keyboard(grid: Page) -> None:

@@ -20,6 +20,7 @@ from pages.parts.image_grid import (
     GridState,
     Inbox,
     Paging,
+    Selection,
     format_activation,
     grid_data,
     grid_state,
@@ -343,3 +344,21 @@ def test_two_images_of_one_id_are_refused() -> None:
             st.text(str(problem))
 
     assert AppTest.from_function(twins).run().text[0].value == "two images of the grid share an id"
+
+
+def test_the_selection_now_spans_the_pages_of_a_scope_and_ends_with_it() -> None:
+    inbox = Inbox()
+    inbox.remember(IMAGES, CONCEPTS, Paging("mid", total=6, pages=2))
+    inbox.remember([GridImage(id=11, thumbnail=b"", title="11.jpg")], CONCEPTS, Paging("mid", total=6, page=1, pages=2))
+    said = {"client": "tab", "events": [], "selected": [11, 4, 4, 99, "7", True], "everything": False, "scope": "mid"}
+    assert inbox.selection(said) == Selection((11, 4))
+    assert inbox.selection(said | {"everything": True}) == Selection((11, 4), everything=True)
+    assert inbox.selection(said | {"scope": "top"}) == Selection()
+    inbox.remember(IMAGES, CONCEPTS, Paging("top", total=3))
+    assert inbox.selection(said) == inbox.selection(None) == Inbox().selection(said) == Selection()
+
+
+def test_without_a_scope_everything_cannot_be_selected() -> None:
+    inbox = Inbox()
+    inbox.remember(IMAGES, CONCEPTS)
+    assert inbox.selection({"selected": [4], "everything": True, "scope": None}) == Selection((4,))

@@ -8,7 +8,7 @@ import time
 
 import streamlit as st
 
-from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid
+from pages.parts.image_grid import GridConcept, GridEvent, GridImage, image_grid, selection_now
 from tests.browser.apps.pictures import thumbnail
 
 st.set_page_config(layout="wide")
@@ -21,6 +21,8 @@ PIXELS = int(os.environ.get("GRID_PIXELS", "120"))
 PAUSE = float(os.environ.get("GRID_PAUSE", "0"))
 # images of the band that is paged through; 0 shows one page of no band, from the number typed
 TOTAL = int(os.environ.get("GRID_TOTAL", "0"))
+# whether a selection is reported by itself
+TRACK = os.environ.get("GRID_TRACK", "1") == "1"
 
 
 state = st.session_state
@@ -29,6 +31,7 @@ state.setdefault("history", [])
 state.setdefault("events", [])
 state.setdefault("page", 0)
 state.setdefault("runs", 0)
+state.setdefault("outside", None)
 
 
 def on_event(event: GridEvent) -> None:
@@ -46,12 +49,17 @@ def on_event(event: GridEvent) -> None:
         state.tags = state.history.pop()
 
 
+def act_outside() -> None:
+    state.outside = list(selection_now("grid").ids)
+
+
 @st.fragment
 def explore() -> None:
     state.runs += 1
     if st.checkbox("Elsewhere"):
         st.code(json.dumps({"events": state.events, "runs": state.runs}), language=None)
         return
+    st.button("Act on the selection", on_click=act_outside)
     left, middle, right = st.columns(3)
     first = left.number_input("First image", 0, 10_000, 0, step=60)
     count = middle.number_input("How many", 0, 500, 60)
@@ -83,7 +91,16 @@ def explore() -> None:
             )
         )
     time.sleep(PAUSE)  # a page that has more to do
-    grid = image_grid("grid", images, CONCEPTS, on_event=on_event, size=int(size), rest_absent=not TOTAL, **paging)
+    grid = image_grid(
+        "grid",
+        images,
+        CONCEPTS,
+        on_event=on_event,
+        size=int(size),
+        rest_absent=not TOTAL,
+        track_selection=TRACK,
+        **paging,
+    )
     st.code(
         json.dumps(
             {
@@ -95,6 +112,7 @@ def explore() -> None:
                 "concept": grid.concept,
                 "elsewhere": grid.elsewhere,
                 "everything": grid.everything,
+                "outside": state.outside,
             }
         ),
         language=None,

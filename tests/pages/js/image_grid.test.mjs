@@ -5,7 +5,7 @@ import { load } from "./load.mjs"
 
 const {
   nothing, whole, holds, including, toggled, sizeOf, stillShown, carried, rangeBetween, movedFocus, boxBetween, touched,
-  nearest, edgeSpeed,
+  nearest, edgeSpeed, selectionText, actsOn,
 } = await load("image_grid/selection.js")
 const { digitOf, letterOf, zoomOf } = await load("image_grid/keys.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
@@ -83,6 +83,25 @@ test("without a scope, or when the band has other members, only what is seen sta
   assert.deepEqual(carried(chosen, { scope: null, total: 3 }, { scope: null, total: 3 }, [2, 3]), selectionOf(2))
   assert.deepEqual(carried(chosen, { scope: "a", total: 9 }, { scope: "a", total: 8 }, [1, 3]), selectionOf(1))
   assert.deepEqual(carried(whole(), { scope: "a", total: 9 }, { scope: "a", total: 8 }, [1, 3]), selectionOf(1, 3))
+})
+
+test("what is told of a selection changes with it and with what it is a selection of", () => {
+  const texts = [
+    { selected: [], everything: false, scope: "mid" },
+    { selected: [1], everything: false, scope: "mid" },
+    { selected: [1, 2], everything: false, scope: "mid" },
+    { selected: [1], everything: true, scope: "mid" },
+    { selected: [], everything: true, scope: "mid" },
+    { selected: [1], everything: false, scope: "top" },
+  ].map(selectionText)
+  assert.equal(new Set(texts).size, texts.length)
+  // nothing is nothing, wherever
+  assert.equal(selectionText({ selected: [], everything: false, scope: "top" }), texts[0])
+})
+
+test("pressing a button may act on the selection, a drag on a slider or a click beside does not", () => {
+  const matching = wanted => ({ matches: text => text.split(", ").includes(wanted) })
+  assert.deepEqual([matching("button"), matching("[role=option]"), matching("canvas"), {}].map(actsOn), [true, true, false, false])
 })
 
 test("arrows move by one and by a row and stop at the edges", () => {
