@@ -130,7 +130,7 @@ def show(
     if grid == key:
         del st.session_state[OPENED]
         along = direction or _direction(analysis, shown.place)
-        inspector.open_dialog(analysis, opened, direction=along, ids=shown.ids)
+        inspector.open_dialog(analysis, opened, direction=along, ids=shown.ids, source=shown.source)
 
 
 def grid_images(
@@ -180,6 +180,7 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
     workspace = state.workspace()
     known = {concept.id: concept for concept in list_concepts(workspace, analysis.dataset_id)}
     if event.concept not in known:
+        inspector.tell_gone(event.concept or 0)
         return
     if event.everything:
         rows = np.empty(0, dtype=np.int64) if shown.everything is None else shown.everything()

@@ -15,11 +15,12 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ from core.activations.standing import (
 from core.concepts.concept import list_concepts
 from core.concepts.probes import concept_direction
 from core.concepts.tags import redo, tag, tag_version, tags_of, undo
+from core.database import ConceptRecord
 from core.datasets.dataset import SPLITS
 from core.datasets.images import UnreadableImage, decode
 from core.errors import MidbandError, NotFound
@@ -48,7 +50,8 @@ from core.settings import DEFAULTS
 from pages.parts import live, notices, problem, state, who
 from pages.parts.component_source import source
 from pages.parts.image_grid import format_activation, is_said
-from pages.parts.words import percent, plain
+from pages.parts.inbox import Inbox as Inbox
+from pages.parts.words import percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -85,6 +88,7 @@ _component = st.components.v2.component(
         ]
     ),
 )
+_NAMED = re.compile("“([^“”]*)”")
 # one at a time: two networks at once would only slow each other down
 _drawing = ThreadPoolExecutor(1, thread_name_prefix="heat-map")
 
@@ -107,36 +111,26 @@ class Taste:
     every_class: bool = False
 
 
-@dataclass
-class Inbox:
-    """Events delivered in this session: of each browser tab the last number."""
-
-    done: dict[str, int] = field(default_factory=dict)
-
-    def fresh(self, message: object) -> list[dict[str, Any]]:
-        """Events not delivered before, in order. They count as delivered from now on."""
-        if not isinstance(message, dict) or not isinstance(client := message.get("client"), str):
-            return []
-        raw = message.get("events")
-        known = [e for e in raw if isinstance(e, dict) and _is_int(e.get("seq"))] if isinstance(raw, list) else []
-        new = sorted((e for e in known if e["seq"] > self.done.get(client, 0)), key=lambda e: e["seq"])
-        if new:
-            self.done[client] = new[-1]["seq"]
-        return new
-
-
 def open_dialog(
-    analysis: Analysis, image_id: int, *, direction: Direction | None = None, ids: Sequence[int] = ()
+    analysis: Analysis,
+    image_id: int,
+    *,
+    direction: Direction | None = None,
+    ids: Sequence[int] = (),
+    source: str = "person",
 ) -> None:
-    """Open the dialog on an image. ids: the images on screen, for previous and next. direction: what is looked at."""
+    """Open the dialog on an image. ids: the images on screen, for previous and next. direction: what is looked at.
+
+    source: kept with what is tagged here; "review" where a person judges guesses.
+    """
     st.session_state[LOOKING] = Looking(image_id, image_id)
     shown = tuple(dict.fromkeys(int(i) for i in ids))
     # closing runs the page again: tags given here show in its grid
     dialog = st.dialog(TITLE, width="large", on_dismiss="rerun")
-    dialog(problem.guarded(_look))(analysis, direction, shown if image_id in shown else (image_id, *shown))
+    dialog(problem.guarded(_look))(analysis, direction, shown if image_id in shown else (image_id, *shown), source)
 
 
-def _look(analysis: Analysis, direction: Direction | None, ids: tuple[int, ...]) -> None:
+def _look(analysis: Analysis, direction: Direction | None, ids: tuple[int, ...], source: str) -> None:
     looking: Looking = st.session_state[LOOKING]
     taste: Taste = st.session_state.setdefault(TASTE, Taste())
     inbox: Inbox = st.session_state.setdefault(f"{KEY}-inbox", Inbox())
@@ -147,7 +141,7 @@ def _look(analysis: Analysis, direction: Direction | None, ids: tuple[int, ...])
             _component(
                 key=KEY,
                 data=facts(analysis, row, looking, taste, ids) | {"ack": inbox.done},
-                on_up_change=partial(_deliver, analysis, ids),
+                on_up_change=partial(_deliver, analysis, ids, source),
             )
             _carry("picture", picture(analysis, row))
             pause = st.empty()
@@ -476,15 +470,15 @@ def _heat_sentence(analysis: Analysis, row: int, heat: HeatMap, index: int, minu
 # --- what a person does ----------------------------------------------------------------------------------------------
 
 
-def _deliver(analysis: Analysis, ids: tuple[int, ...]) -> None:
+def _deliver(analysis: Analysis, ids: tuple[int, ...], source: str) -> None:
     told = st.session_state.get(KEY)
     inbox: Inbox = st.session_state.setdefault(f"{KEY}-inbox", Inbox())
-    for event in inbox.fresh(told.get("up") if isinstance(told, dict) else None):
-        # a problem with one must not take the others with it
-        problem.kept(_act)(analysis, ids, event)
+    inbox.deliver(
+        told.get("up") if isinstance(told, dict) else None, problem.kept(partial(_act, analysis, ids, source))
+    )
 
 
-def _act(analysis: Analysis, ids: tuple[int, ...], event: dict[str, Any]) -> None:
+def _act(analysis: Analysis, ids: tuple[int, ...], source: str, event: dict[str, Any]) -> None:
     looking: Looking = st.session_state[LOOKING]
     taste: Taste = st.session_state.setdefault(TASTE, Taste())
     kind, value = event.get("kind"), event.get("value")
@@ -493,7 +487,7 @@ def _act(analysis: Analysis, ids: tuple[int, ...], event: dict[str, Any]) -> Non
         looking.image = value
         looking.anchor = value if value in ids else looking.anchor
     elif kind == "tag":
-        _tag(analysis, event)
+        _tag(analysis, event, source)
     elif kind in ("undo", "redo"):
         take_back(analysis, kind)
     elif kind == "heat" and isinstance(value, bool):
@@ -508,13 +502,28 @@ def _act(analysis: Analysis, ids: tuple[int, ...], event: dict[str, Any]) -> Non
         log.warning("inspector: an event of kind %r makes no sense; dropped", kind)
 
 
-def _tag(analysis: Analysis, event: dict[str, Any]) -> None:
+def _tag(analysis: Analysis, event: dict[str, Any], source: str) -> None:
     concepts = {concept.id: concept for concept in list_concepts(state.workspace(), analysis.dataset_id)}
-    images, present = event.get("ids"), event.get("present")
-    known = isinstance(images, list) and all(map(_is_int, images)) and event.get("concept") in concepts
-    if known and is_said(present):
-        concept, rows = concepts[event["concept"]], analysis.rows_of(images)
-        tag(state.workspace(), analysis, concept, rows, present, author=who.author(), how="inspector")
+    images, present, named = event.get("ids"), event.get("present"), event.get("concept")
+    if not isinstance(images, list) or not all(map(_is_int, images)) or not _is_int(named) or not is_said(present):
+        return
+    if named not in concepts:
+        tell_gone(named)
+        return
+    rows, author = analysis.rows_of(images), who.author()
+    tag(state.workspace(), analysis, concepts[named], rows, present, author=author, source=source, how="inspector")
+
+
+def tell_gone(concept: int) -> None:
+    """Say that a tag was not kept, since somebody put away the concept of this id meanwhile."""
+    with state.workspace().reading() as session:
+        record = session.get(ConceptRecord, concept)
+        name = None if record is None else record.name
+    what = "That concept" if name is None else f"“{plain(short(name))}”"
+    notices.say(
+        f"{what} was deleted or merged meanwhile, so nothing was tagged. Undo by whoever did that brings it back.",
+        ":material/info:",
+    )
 
 
 def take_back(analysis: Analysis, kind: str) -> None:
@@ -524,12 +533,21 @@ def take_back(analysis: Analysis, kind: str) -> None:
     for name in who.names():
         if action := step(state.workspace(), analysis.dataset_id, name):
             verb = "Took back" if kind == "undo" else "Brought back"
-            sentence = action.sentence[:1].lower() + action.sentence[1:]
-            notes = "".join(f" {plain(note)}" for note in action.notes)
-            notices.say(f"{verb}: {plain(sentence)}.{notes}", f":material/{kind}:")
+            notes = "".join(f" {plain(brief(note))}" for note in action.notes)
+            notices.say(f"{verb}: {plain(brief(lowered(action.sentence)))}.{notes}", f":material/{kind}:")
             return
     others = ", though others did something" if kind == "undo" and live.has_others(analysis) else ""
     notices.say(f"Nothing of yours to {kind}{others}.", ":material/info:")
+
+
+def brief(sentence: str, most: int = 40) -> str:
+    """A sentence in which long names are cut short; they stand between “ and ”."""
+    return short(_NAMED.sub(lambda found: f"“{short(found[1], most)}”", sentence), 5 * most)
+
+
+def lowered(sentence: str) -> str:
+    """A sentence as it goes on within another one."""
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _changed(file: Path) -> int:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.activations.directions import Direction, parse_direction
 from core.activations.store import Analysis
-from core.concepts.concept import Concept, change_concept, create_concept
+from core.concepts.concept import Concept, change_concept, create_concept, delete_concept
 from core.concepts.tags import PRESENT, UNTAGGED, tag, tag_states, undo
 from core.database import TagAction
 from core.workspace import Workspace
@@ -76,9 +76,33 @@ def test_named_images_are_tagged_and_no_others(workspace: Workspace, planted: An
     assert np.flatnonzero(tag_states(workspace, planted, water) == PRESENT).tolist() == [5, 9]
 
 
-def test_a_concept_that_is_gone_changes_nothing(workspace: Workspace, planted: Analysis, water: Concept) -> None:
-    gallery._on_event(planted, shown(), GridEvent("tag", (int(planted.ids[0]),), water.id + 1, True))
+def test_a_concept_that_is_gone_changes_nothing_and_that_is_told(
+    workspace: Workspace, planted: Analysis, water: Concept
+) -> None:
+    reeds = create_concept(workspace, planted.dataset_id, "*reeds*")
+    delete_concept(workspace, reeds)
+    for concept in (water.id + 99, reeds.id):
+        gallery._on_event(planted, shown(), GridEvent("tag", (int(planted.ids[0]),), concept, True))
     assert (tag_states(workspace, planted, water) == UNTAGGED).all()
+    assert (tag_states(workspace, planted, reeds) == UNTAGGED).all()
+    first, second = (text for text, _ in st.session_state[notices.KEPT])
+    assert first.startswith("That concept was deleted or merged meanwhile, so nothing was tagged.")
+    assert second.startswith("“\\*reeds\\*” was deleted")
+
+
+def test_a_closer_look_at_a_guess_judges_the_guess(
+    planted: Analysis, water: Concept, drawn: dict[str, Any], looked: list[Any]
+) -> None:
+    st.session_state[gallery.OPENED] = ("grid", int(planted.ids[1]))
+    gallery.show(planted, np.arange(3), key="grid", source="review")
+    assert looked[0][-1] == "review"
+
+
+def test_long_names_are_cut_short_in_what_is_told(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    long = create_concept(workspace, planted.dataset_id, "x" * 200, author=who.author())
+    tag(workspace, planted, long, [1], True, author=who.author())
+    gallery._on_event(planted, shown(), GridEvent("undo"))
+    assert st.session_state[notices.KEPT][0][0] == f"Took back: tagged 1 image with “{'x' * 39}…”."
 
 
 def test_pages_are_asked_of_the_page_that_shows_them(planted: Analysis, water: Concept) -> None:
@@ -126,8 +150,8 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Every closer look that was asked for: analysis, image, spec of the direction, ids around it."""
     asked: list[tuple[Any, ...]] = []
 
-    def look(analysis: Analysis, image: int, *, direction: Direction | None, ids: tuple[int, ...]) -> None:
-        asked.append((analysis, image, direction and direction.spec, ids))
+    def look(analysis: Analysis, image: int, *, direction: Direction | None, ids: tuple[int, ...], source: str) -> None:
+        asked.append((analysis, image, direction and direction.spec, ids, source))
 
     monkeypatch.setattr(inspector, "open_dialog", look)
     st.session_state.pop(gallery.OPENED, None)
@@ -147,9 +171,9 @@ def test_of_two_grids_the_one_that_was_used_opens_its_image(
     image = int(planted.ids[1])  # both grids show it
     drawn["right"]["on_event"](GridEvent("open", (image,)))
     page()
-    [(analysis, opened, spec, ids)] = looked
+    [(analysis, opened, spec, ids, source)] = looked
     assert analysis is other
-    assert (opened, spec) == (image, "logit:waterbird")
+    assert (opened, spec, source) == (image, "logit:waterbird", "person")
     assert ids == tuple(planted.ids[:5].tolist())
     page()
     assert len(looked) == 1, "once is enough"

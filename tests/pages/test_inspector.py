@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,13 +18,13 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.directions import parse_direction
 from core.activations.store import Analysis
-from core.concepts.concept import create_concept
+from core.concepts.concept import create_concept, delete_concept
 from core.concepts.history import history
 from core.concepts.tags import tag, tags_of
 from core.errors import BadCheckpoint
 from core.settings import Settings
 from core.workspace import Workspace
-from pages.parts import inspector, who
+from pages.parts import inspector, notices, who
 from pages.parts.inspector import DIFFERENCE, LABEL, PREDICTED, RUNNER_UP, Inbox, Looking, Taste
 
 from .conftest import plant
@@ -203,20 +204,62 @@ def message(*events: dict[str, Any], client: str = "tab") -> dict[str, Any]:
 
 
 def test_every_event_is_delivered_once_and_in_order() -> None:
+    def fresh(message: object) -> list[dict[str, Any]]:
+        return list(inbox.fresh(message))
+
     inbox = Inbox()
     first, second = {"kind": "go", "value": 1}, {"kind": "go", "value": 2}
-    assert [e["value"] for e in inbox.fresh(message(first))] == [1]
-    assert inbox.fresh(message(first)) == []
-    assert [e["value"] for e in inbox.fresh(message(first, second))] == [2]
-    assert [e["value"] for e in inbox.fresh(message(first, client="another tab"))] == [1]
+    assert [e["value"] for e in fresh(message(first))] == [1]
+    assert fresh(message(first)) == []
+    assert [e["value"] for e in fresh(message(first, second))] == [2]
+    assert [e["value"] for e in fresh(message(first, client="another tab"))] == [1]
     backwards = message(first, second, client="third")
     backwards["events"].reverse()
-    assert [e["value"] for e in inbox.fresh(backwards)] == [1, 2]
+    assert [e["value"] for e in fresh(backwards)] == [1, 2]
 
 
 @pytest.mark.parametrize("nonsense", [None, 3, {}, {"client": 3}, {"client": "x", "events": [1, {"seq": "a"}]}])
 def test_messages_that_make_no_sense_deliver_nothing(nonsense: object) -> None:
-    assert Inbox().fresh(nonsense) == []
+    assert list(Inbox().fresh(nonsense)) == []
+    Inbox().deliver(nonsense, lambda event: pytest.fail(str(event)))
+
+
+class Interruption(BaseException):
+    """Stands for what Streamlit raises in a callback when another run is asked for: no Exception either."""
+
+
+@pytest.mark.parametrize("fault", [ValueError, Interruption])
+@pytest.mark.parametrize("kind", ["tag", "undo"])
+def test_an_event_that_fails_takes_no_other_with_it(fault: type[BaseException], kind: str) -> None:
+    inbox, heard = Inbox(), []
+
+    def act(event: dict[str, Any]) -> None:
+        heard.append(event["seq"])
+        if event["seq"] == 2 and heard.count(2) == 1:
+            raise fault
+
+    told = message({"kind": "tag"}, {"kind": kind}, {"kind": "tag"})
+    with pytest.raises(fault):
+        inbox.deliver(told, act)
+    # the browser sends again what was not acknowledged
+    inbox.deliver(told, act)
+    inbox.deliver(told, act)
+    again = fault is Interruption and kind == "tag"
+    assert heard == ([1, 2, 2, 3] if again else [1, 2, 3])
+    assert inbox.done == {"tab": 3}
+
+
+def test_a_handler_that_always_interrupts_hears_a_tag_twice_at_most() -> None:
+    inbox, heard = Inbox(), []
+
+    def act(event: dict[str, Any]) -> None:
+        heard.append(event["seq"])
+        raise Interruption
+
+    for _ in range(3):
+        with contextlib.suppress(Interruption):
+            inbox.deliver(message({"kind": "tag"}), act)
+    assert heard == [1, 1]
 
 
 @pytest.fixture
@@ -226,7 +269,7 @@ def act(planted: Analysis, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(st, "session_state", session)
 
     def once(**event: Any) -> tuple[Looking, Taste]:
-        inspector._act(planted, (4, 5, 6), event)
+        inspector._act(planted, (4, 5, 6), "person", event)
         return session[inspector.LOOKING], session[inspector.TASTE]
 
     return once
@@ -320,9 +363,17 @@ def test_opening_the_inspector_imports_no_torch() -> None:
 def test_what_cannot_be_told_is_kept_with_its_author_and_shown(planted: Analysis, workspace: Workspace) -> None:
     concept = create_concept(workspace, planted.dataset_id, "water")
     event = {"concept": concept.id, "ids": [int(planted.ids[30])], "present": "unsure"}
-    inspector._tag(planted, event)
-    inspector._tag(planted, event | {"present": "Unsure"})
+    inspector._tag(planted, event, "review")
+    inspector._tag(planted, event | {"present": "Unsure"}, "person")
     [shown] = facts(planted, 30)["concepts"]
     assert (shown["present"], shown["key"]) == ("unsure", 1)
     newest = history(workspace, planted.dataset_id)[0]
-    assert (newest.author, newest.how) == (who.author(), "inspector")
+    assert (newest.author, newest.how, newest.source) == (who.author(), "inspector", "review")
+
+
+def test_a_tag_for_a_concept_that_is_gone_is_told(planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    delete_concept(workspace, concept)
+    st.session_state.pop(notices.KEPT, None)
+    inspector._tag(planted, {"concept": concept.id, "ids": [int(planted.ids[30])], "present": True}, "person")
+    assert "“water” was deleted or merged meanwhile, so nothing was tagged" in st.session_state[notices.KEPT][0][0]
