@@ -134,7 +134,11 @@ def _verdict(
         rare = "present" if present < absent else "absent"
         return True, "", f"Only {min(present, absent)} say {rare}: look for more of those, in the bands or on the map."
     if tags < FEWEST or held_out.share is None:
-        return True, "", fitted.known.warnings[0] if fitted.known.warnings else "Go on with the images proposed."
+        return (
+            True,
+            "",
+            fitted.known.usual.warnings[0] if fitted.known.usual.warnings else "Go on with the images proposed.",
+        )
     if held_out.share >= PROBE_WARNING and tried.change <= CHANGE and unsure <= UNSURE:
         return False, ", and more tags no longer help", "Retrain: twice the tags changed next to no guess."
     if held_out.share < PROBE_WARNING:

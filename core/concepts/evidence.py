@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ import numpy as np
 from core.classifiers.softmax import Scaling, scaling_of
 from core.concepts.concept import Concept
 from core.concepts.labels import label_verdicts
-from core.concepts.majority import top_half, usual_values
+from core.concepts.majority import Usual, top_half, usual_values
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tagging_split
 from core.errors import NotEnoughTags
 from core.workspace import Workspace
@@ -57,14 +57,16 @@ class Ground:
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """rows: (t,) int64, increasing. values: (t,) of 0 and 1. labels: (t,), corrected where a person did. tagged: (t,)
-    bool, False for the assumed majority. usual: (k,) int8, see `usual_values`. warnings: one sentence each."""
+    bool, False for the assumed majority. top: (t,) bool, the top half of the class by its own logit. usual: what the
+    tags there say, see `usual_values`. open: (o,) int64 rows that would be assumed, had their class a usual value."""
 
     rows: np.ndarray
     values: np.ndarray
     labels: np.ndarray
     tagged: np.ndarray
-    usual: np.ndarray
-    warnings: tuple[str, ...]
+    top: np.ndarray
+    usual: Usual
+    open: np.ndarray
 
     @property
     def cells(self) -> np.ndarray:
@@ -72,36 +74,45 @@ class Evidence:
         return self.labels * 2 + self.values
 
     def says_the_same(self, other: Evidence) -> bool:
-        """Whether a probe learns the same from the other."""
-        pairs = zip(
-            (self.rows, self.values, self.labels, self.tagged),
-            (other.rows, other.values, other.labels, other.tagged),
-            strict=True,
+        """Whether probes learn the same from the other, those fitted on parts of it too."""
+        mine, theirs = (
+            (one.rows, one.values, one.labels, one.tagged, one.top, one.open, one.usual.present, one.usual.absent)
+            for one in (self, other)
         )
-        return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
 
     def count(self, value: int) -> int:
         """Tags of one value."""
         return int((self.tagged & (self.values == value)).sum())
 
 
-_grounds: OrderedDict[Hashable, Ground] = OrderedDict()
+@dataclass(eq=False)
+class _Place:
+    """Where a ground is kept, or is being made. made_of: as of `Ground`, from the start."""
+
+    made_of: tuple[np.ndarray, ...]
+    lock: Lock = field(default_factory=Lock)
+    ground: Ground | None = None
+
+
+_grounds: OrderedDict[Hashable, _Place] = OrderedDict()
 _lock = Lock()
 
 
 def ground(analysis: Analysis) -> Ground:
-    """The ground of an analysis, made when first asked for. Two threads that ask at once wait for one."""
+    """The ground of an analysis, made when first asked for. Two threads that ask at once wait for one, and for no
+    other analysis."""
     made_of = (analysis.features, analysis.logits, analysis.labels, analysis.splits)
     key = tuple(map(id, made_of))
     with _lock:
-        found = _grounds.get(key)
-        if found is None:
-            found = _ground(analysis, made_of)
-            _grounds[key] = found
-            while len(_grounds) > _GROUNDS:
-                _grounds.popitem(last=False)
+        place = _grounds.setdefault(key, _Place(made_of))
         _grounds.move_to_end(key)
-        return found
+        while len(_grounds) > _GROUNDS:
+            _grounds.popitem(last=False)
+    with place.lock:
+        if place.ground is None:
+            place.ground = _ground(analysis, made_of)
+        return place.ground
 
 
 def _ground(analysis: Analysis, made_of: tuple[np.ndarray, ...]) -> Ground:
@@ -133,20 +144,38 @@ def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evid
     states[analysis.split_rows("test")] = UNTAGGED
     usable = ~verdicts.excluded
     tagged = (states >= 0) & usable
+    top = _tops(analysis, base, verdicts.labels)
     usual = usual_values(
-        np.where(tagged, states, UNTAGGED).astype(np.int8), verdicts.labels, base.top, analysis.classes, concept.name
+        np.where(tagged, states, UNTAGGED).astype(np.int8), verdicts.labels, top, analysis.classes, concept.name
     )
-    assumable = np.zeros(analysis.n, dtype=bool)
-    assumable[base.rows[: base.assumable]] = True
-    assumable &= usable & (states == UNTAGGED) & (verdicts.labels == analysis.labels)
-    assumable &= usual.values[verdicts.labels] != UNTAGGED
+    candidates = base.rows[: base.assumable]
+    candidates = candidates[
+        usable[candidates]
+        & (states[candidates] == UNTAGGED)
+        & (verdicts.labels[candidates] == analysis.labels[candidates])
+    ]
+    clear = usual.values[verdicts.labels[candidates]] != UNTAGGED
     said = np.flatnonzero(tagged)
     if len(said) > MOST:
         said = said[spread_evenly(verdicts.labels[said] * 2 + states[said], MOST)]
-    rows = np.union1d(said, np.flatnonzero(assumable))
+    rows = np.union1d(said, candidates[clear])
     labels = verdicts.labels[rows]
     values = np.where(tagged[rows], states[rows], usual.values[labels]).astype(np.int64)
-    return Evidence(rows, values, labels, tagged[rows], usual.values, usual.warnings)
+    return Evidence(rows, values, labels, tagged[rows], top[rows], usual, candidates[~clear])
+
+
+def _tops(analysis: Analysis, base: Ground, labels: np.ndarray) -> np.ndarray:
+    """`Ground.top` where people corrected labels: (n,) bool. What an image was given to first says nothing of where it
+    stands in its new class."""
+    given = np.asarray(analysis.labels)
+    moved = np.flatnonzero(labels != given)
+    if not len(moved):
+        return base.top
+    top = base.top.copy()
+    for c in np.unique(labels[moved]).tolist():
+        members, own = base.pool[given[base.pool] == c], moved[labels[moved] == c]
+        top[own] = analysis.logits[own, c] > np.median(analysis.logits[members, c]) if len(members) else False
+    return top
 
 
 def design(analysis: Analysis, known: Evidence, weights: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
@@ -183,7 +212,7 @@ def check_both_values(found: Evidence, concept: Concept) -> None:
 
 def spread_evenly(cells: np.ndarray, most: int) -> np.ndarray:
     """At most about `most` positions (p,) int64, increasing: small cells whole, large ones in equal numbers, taken
-    evenly from their first to their last. cells: (m,) int."""
+    evenly from their first to their last; of no cell none. cells: (m,) int."""
     _, position, sizes = np.unique(cells, return_inverse=True, return_counts=True)
     if len(cells) <= most:
         return np.arange(len(cells))

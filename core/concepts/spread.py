@@ -140,8 +140,8 @@ def spread(workspace: Workspace, analysis: Analysis, concept: Concept, *, split:
             )
         probability = state.probability[split]
     held_out = held_out_agreement(tried)
-    doubtful = _doubtful(analysis, fitted.known, tried, held_out)
-    warnings = list(fitted.known.warnings)
+    doubtful = _doubtful(fitted.known, tried, held_out)
+    warnings = list(fitted.known.usual.warnings)
     if held_out.share is not None and held_out.share < PROBE_WARNING:
         warnings.append(
             f"The features hardly show {concept.name}: a probe tells present from absent on {held_out.share:.0%} of "
@@ -334,12 +334,12 @@ def _tried(state: _State, analysis: Analysis, fitted: Fitted) -> Trials:
     return state.trials
 
 
-def _doubtful(analysis: Analysis, known: Evidence, tried: Trials, held_out: HeldOut) -> np.ndarray:
+def _doubtful(known: Evidence, tried: Trials, held_out: HeldOut) -> np.ndarray:
     # only a probe that sees the concept has a right to contradict a person
     if held_out.share is None or held_out.share < PROBE_WARNING:
         return np.empty(0, dtype=np.int64)
-    expected = known.usual[tried.cells // 2]
-    unusual_on_top = ground(analysis).top[tried.rows] & (expected != UNTAGGED) & (tried.values != expected)
+    expected = known.usual.values[tried.cells // 2]
+    unusual_on_top = tried.top & (expected != UNTAGGED) & (tried.values != expected)
     # a tag that could not be checked cannot be doubted
     chance = np.where(np.isnan(tried.held_out), tried.values, tried.held_out)
     return tried.rows[doubtful_tags(chance, tried.values, tried.cells, unusual_on_top)]

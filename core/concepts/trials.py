@@ -1,8 +1,9 @@
 """Probes fitted on parts of the tags, to see how they do on the others and how much they still change.
 
-The tags are parted into folds. For each fold one probe is fitted on all other tags and one on half of them, next to the
-same assumed images. The first kind says how far a probe can be trusted; the two together, what twice the tags changed.
-All of them are fitted in one go.
+The tags are parted into folds. For each fold one probe is fitted on all other tags and one on half of them, each next
+to the images that its own tags allow to be assumed: an answer that were known from what it says of its class's top half
+would not be held out. The first kind says how far a probe can be trusted; the two together, what twice the tags
+changed. All of them are fitted in one go.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 
 from core.classifiers.logistic import logistic_regression
 from core.concepts.evidence import Evidence, ground, log_odds, scaled, spread_evenly
+from core.concepts.majority import MIXED
 from core.concepts.probes import FOLDS, L2, cell_weights
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -27,16 +30,16 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """rows: (t,) int64, tagged images that were checked. values: (t,) of 0 and 1. cells: (t,) class x value. held_out:
-    (t,) probability of present by the probe that saw no tag of the image's fold, NaN where that fold left nothing to
-    learn from. with_half: the same by the probe that had half of the tags. change: share of the pool's guesses that
-    differ between the two kinds of probe, each class x guess weighing the same; NaN where unknown."""
+    """rows: (t,) int64, tagged images that were checked. values: (t,) of 0 and 1. cells: (t,) class x value. top: (t,)
+    bool, in the top half of its class. held_out: (t,) probability of present by the probe that saw no tag of the
+    image's fold, NaN where that fold left nothing to learn from. change: share of the pool's guesses that differ
+    between that probe and the one with half of its tags, each class x guess weighing the same; NaN where unknown."""
 
     rows: np.ndarray
     values: np.ndarray
     cells: np.ndarray
+    top: np.ndarray
     held_out: np.ndarray
-    with_half: np.ndarray
     change: float
 
 
@@ -44,35 +47,59 @@ def trials(analysis: Analysis, known: Evidence) -> Trials:
     """Try probes on evidence that has tags of both values. Deterministic; an image stays in its fold as tags arrive, as
     far as that keeps the folds even."""
     base = ground(analysis)
-    tagged, assumed = np.flatnonzero(known.tagged), np.flatnonzero(~known.tagged)
+    tagged = np.flatnonzero(known.tagged)
     tagged = tagged[spread_evenly(known.cells[tagged], TAGGED)]
-    assumed = assumed[spread_evenly(known.cells[assumed], ASSUMED)]
-    used = np.concatenate([tagged, assumed])
-    values, cells, t = known.values[used], known.cells[used], len(tagged)
-    fold, half = _parts(known.rows[tagged], cells[:t])
+    cells, top, t = known.cells[tagged], known.top[tagged], len(tagged)
+    fold, half = _parts(known.rows[tagged], cells)
+    number = np.arange(2 * FOLDS)
+    # one column for each probe; the half that is left out alternates, so that both are tried
+    seen = (fold[:, None] != number % FOLDS) & ((number < FOLDS) | (half[:, None] != number % 2))
+    usual = _usual(known, cells, seen, top)
 
-    weights = np.zeros((len(used), 2 * FOLDS))
+    assumed = np.concatenate([known.rows[~known.tagged], known.open])
+    assumed = assumed[(usual[analysis.labels[assumed]] != UNTAGGED).any(axis=1)]
+    assumed = assumed[spread_evenly(analysis.labels[assumed], ASSUMED)]
+    rows, labels = np.concatenate([known.rows[tagged], assumed]), np.concatenate([cells // 2, analysis.labels[assumed]])
+    values = np.concatenate([np.repeat(cells[:, None] % 2, 2 * FOLDS, axis=1), usual[analysis.labels[assumed]]])
+    there = np.concatenate([seen, values[t:] != UNTAGGED])
+    values[~there] = 0
+
+    weights = np.zeros(values.shape)
     usable = np.zeros(2 * FOLDS, dtype=bool)
-    for column in range(2 * FOLDS):
-        seen = np.ones(len(used), dtype=bool)
-        seen[:t] = fold != column % FOLDS
-        if column >= FOLDS:
-            # the half that is left out alternates, so that both are tried
-            seen[:t] &= half != column % 2
-        if len(np.unique(values[seen])) == 2:
+    for column in number.tolist():
+        used = there[:, column]
+        if len(np.unique(values[used, column])) == 2:
             usable[column] = True
-            weights[seen, column] = cell_weights(cells[seen])
-    held_out, with_half, change = np.full(t, np.nan), np.full(t, np.nan), np.nan
+            weights[used, column] = cell_weights(labels[used] * 2 + values[used, column])
+    held_out, change = np.full(t, np.nan), np.nan
     columns = np.flatnonzero(usable)
     if len(columns):
-        features = scaled(analysis.features, known.rows[used], base.scaling)
-        fit = logistic_regression(features, values, weights[:, columns], l2=L2, tolerance=_TOLERANCE)
+        features = scaled(analysis.features, rows, base.scaling)
+        fit = logistic_regression(features, values[:, columns], weights[:, columns], l2=L2, tolerance=_TOLERANCE)
         chance = 1 / (1 + np.exp(-np.clip(features[:t] @ fit.weight + fit.bias, -500, 500)))
-        for position, column in enumerate(columns.tolist()):
-            held = fold == column % FOLDS
-            (held_out if column < FOLDS else with_half)[held] = chance[held, position]
+        for position, column in enumerate(columns[columns < FOLDS].tolist()):
+            held_out[fold == column] = chance[fold == column, position]
         change = _change(analysis, known, fit.weight, fit.bias, columns)
-    return Trials(known.rows[tagged], values[:t], cells[:t], held_out, with_half, change)
+    return Trials(known.rows[tagged], cells % 2, cells, top, held_out, change)
+
+
+def _usual(known: Evidence, cells: np.ndarray, seen: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Each class's usual value by the tags that each probe sees: (k, K). cells, top: (t,) tagged images. seen: (t, K)
+    bool."""
+    k = len(known.usual.values)
+    counts = np.empty((2, k, seen.shape[1]), dtype=np.int64)
+    counts[0], counts[1] = known.usual.absent[:, None], known.usual.present[:, None]
+    for column in range(seen.shape[1]):
+        unseen = np.bincount(cells[top & ~seen[:, column]], minlength=2 * k)
+        counts[:, :, column] -= unseen.reshape(k, 2).T
+    return clear_majority(counts[1], counts[0])
+
+
+def clear_majority(present: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """The usual value by numbers of answers, of any shape: int8, UNTAGGED where there are none or they are divided."""
+    few = np.minimum(present, absent)
+    clear = (present + absent > 0) & ((few + 1) / (present + absent + 2) < MIXED)
+    return np.where(clear, np.where(present > absent, PRESENT, ABSENT), UNTAGGED).astype(np.int8)
 
 
 def _parts(rows: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

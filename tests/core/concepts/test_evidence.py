@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.classifiers.head import Head
 from core.classifiers.logistic import logistic_regression
 from core.classifiers.softmax import standardise
 from core.concepts import evidence as module
@@ -74,7 +77,7 @@ def test_evidence_is_the_tags_outside_test_and_what_is_usual(workspace: Workspac
     tag(workspace, analysis, concept, [*top1[:3], *train[:2], *test[:5], *low[:2]], True)
     tag(workspace, analysis, concept, [*top0[:3], *low[2:]], False)
     known = evidence(workspace, analysis, concept)
-    assert known.usual.tolist() == [0, 1]
+    assert known.usual.values.tolist() == [0, 1]
     assert set(known.rows[known.tagged]) == {*top1[:3], *train[:2], *low, *top0[:3]}
     assert set(known.rows[~known.tagged]) == {*top0[3:], *top1[3:]}
     assert (known.values[~known.tagged] == analysis.labels[known.rows[~known.tagged]]).all()
@@ -95,6 +98,63 @@ def test_unsure_and_wrongly_labelled_images_are_not_assumed(workspace: Workspace
     # a tag on an image without a class is left out, one on a relabelled image counts in its new class
     assert top0[0] not in known.rows
     assert known.labels[known.rows == top0[1]].tolist() == [1]
+
+
+def test_a_relabelled_image_stands_where_its_logit_puts_it_in_its_new_class(
+    workspace: Workspace, make_analysis: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(N, 2)).astype(np.float32)
+    labels = np.arange(N) % 2
+    analysis = make_analysis(logits, labels, head=Head(np.eye(2, dtype=np.float32), np.zeros(2, np.float32)))
+    base = ground(analysis)
+    middle = np.median(logits[labels == 1, 1])
+    there = np.flatnonzero(base.top & (labels == 0) & (logits[:, 1] <= middle))[:5]
+    gone = np.flatnonzero(~base.top & (labels == 0) & (logits[:, 1] > middle))[:4]
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    judge(workspace, analysis, [*there, *gone], "wrong", relabel_to=analysis.classes[1])
+    tag(workspace, analysis, concept, there, False)
+    tag(workspace, analysis, concept, gone, True)
+    known = evidence(workspace, analysis, concept)
+    assert set(known.rows[known.tagged & known.top]) == set(gone)
+    assert known.usual.values.tolist() == [-1, 1]
+    assert not known.usual.absent.any()
+    assert np.array_equal(ground(analysis).top, base.top)
+
+
+def test_one_analysis_does_not_wait_for_the_ground_of_another(
+    analysis: Any, make_analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_analysis(analysis.features + 1, analysis.labels, splits=analysis.splits)
+    module._grounds.clear()
+    begun, go_on, made = threading.Event(), threading.Event(), []
+    make = module._ground
+
+    def slow(which: Any, made_of: Any) -> Any:
+        made.append(which)
+        if which is analysis:
+            begun.set()
+            assert go_on.wait(30)
+        return make(which, made_of)
+
+    monkeypatch.setattr(module, "_ground", slow)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(ground, analysis)
+        assert begun.wait(30)
+        second = threads.submit(ground, analysis)
+        try:
+            assert threads.submit(ground, other).result(30).features.shape[1] == 6
+            assert not first.done()
+        finally:
+            go_on.set()
+        assert first.result(30) is second.result(30)
+    assert len(made) == 2
+
+
+def test_of_more_cells_than_images_that_may_be_used_each_gives_one() -> None:
+    cells = np.repeat(np.arange(30), 5)
+    chosen = spread_evenly(cells, 10)
+    assert cells[chosen].tolist() == list(range(30))
 
 
 def test_of_many_images_each_cell_gives_as_many_as_it_can(

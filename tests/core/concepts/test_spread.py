@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.classifiers.head import Head
 from core.concepts import spread as module
 from core.concepts.adoption import adopt
 from core.concepts.concept import change_concept, create_concept
@@ -23,7 +24,7 @@ from core.concepts.spread import (
     review_list,
     spread,
 )
-from core.concepts.tags import UNSURE, answers, suggest_members, suggested_members, tag, undo
+from core.concepts.tags import UNSURE, UNTAGGED, answers, suggest_members, suggested_members, tag, undo
 from core.concepts.trials import Trials, trials
 from core.errors import NotEnoughTags
 from core.workspace import Workspace
@@ -181,7 +182,9 @@ def held(right: tuple[int, int], of: tuple[int, int]) -> HeldOut:
     values = np.repeat([0, 1], of)
     hits = np.concatenate([np.arange(count) < good for count, good in zip(of, right, strict=True)])
     chance = np.where(hits == (values == 1), 0.9, 0.1)
-    return held_out_agreement(Trials(np.arange(len(values)), values, values, chance, chance, 0.0))
+    return held_out_agreement(
+        Trials(np.arange(len(values)), values, values, np.zeros(len(values), dtype=bool), chance, 0.0)
+    )
 
 
 def test_interval_is_honest_when_few_tags_all_agree() -> None:
@@ -277,3 +280,47 @@ def test_suggested_members_and_guesses_take_turns(workspace: Workspace, planted:
     assert [item.row for item in review_list(None, states, suggested)] == [12, 3]
     assert [item.row for item in review_list(guesses, states, suggested, side="absent")] == [13]
     assert review_list(None, states) == ()
+
+
+def test_a_held_out_tag_has_no_say_in_what_its_class_is_assumed_to_show(
+    workspace: Workspace, make_analysis: Any
+) -> None:
+    """One answer by the flip of a coin at the top of each class, and features that tell nothing but the class: whoever
+    assumes the class's top half from the answer and then asks about it is right each time."""
+    k, shares = 40, []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(k * 40) % k
+        centres = 3 * rng.normal(size=(k, 64))
+        head = Head(centres.astype(np.float32), (-(centres**2).sum(axis=1) / 2).astype(np.float32))
+        analysis = make_analysis(centres[labels] + rng.normal(size=(len(labels), 64)), labels, head=head)
+        tops = np.flatnonzero(ground(analysis).top)
+        asked = np.array([rng.choice(tops[labels[tops] == c]) for c in range(k)])
+        concept, coin = create_concept(workspace, analysis.dataset_id, f"coin {seed}"), rng.random(k) < 0.5
+        tag(workspace, analysis, concept, asked[coin], True)
+        tag(workspace, analysis, concept, asked[~coin], False)
+        held_out = spread(workspace, analysis, concept).held_out
+        assert held_out.tags == k
+        assert held_out.low < 0.5
+        shares.append(held_out.share)
+    assert np.mean(shares) < 0.6
+
+
+def test_divided_answers_are_clear_to_a_probe_that_sees_one_less(workspace: Workspace, make_analysis: Any) -> None:
+    """Three against two of a class decide nothing, three against one do: who is asked about the second must not be
+    helped by what its answer undid."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    features = rng.normal(size=(400, 6))
+    features[:, 0] += 8 * labels
+    analysis = make_analysis(features, labels, head=Head(np.eye(2, 6, dtype=np.float32), np.zeros(2, np.float32)))
+    base = ground(analysis)
+    first, second = (np.flatnonzero(base.top & (labels == c)) for c in (0, 1))
+    concept = create_concept(workspace, analysis.dataset_id, "coin")
+    tag(workspace, analysis, concept, [*first[:3], *second[:5]], True)
+    tag(workspace, analysis, concept, first[3:5], False)
+    known = evidence(workspace, analysis, concept)
+    assert known.usual.values.tolist() == [UNTAGGED, 1]
+    assert set(known.open) == set(first[5:])
+    tried = trials(analysis, known)
+    assert (tried.held_out[np.isin(tried.rows, first[3:5])] > 0.5).all()
