@@ -14,13 +14,13 @@ from core.workspace import Workspace
 
 @dataclass(frozen=True)
 class Departure:
-    """name: of the concept, as it was. author, when (UTC, naive), sentence: of the action that put it away; None where
-    its making was undone instead."""
+    """name: of the concept, as it was. author, when (UTC, naive): of the action that put it away; None where its making
+    was undone instead. into: the concept it was merged into, if it was."""
 
     name: str
-    author: str | None
-    when: datetime | None
-    sentence: str | None
+    author: str | None = None
+    when: datetime | None = None
+    into: str | None = None
 
 
 def departure(workspace: Workspace, dataset_id: str, concept_id: int) -> Departure | None:
@@ -43,5 +43,6 @@ def departure(workspace: Workspace, dataset_id: str, concept_id: int) -> Departu
         found = session.execute(stands).first()
         name = as_concept(record).name
         if found is None or found[1]:
-            return Departure(name, None, None, None)
-        return Departure(name, found[0].author, found[0].created, found[0].sentence)
+            return Departure(name)
+        action: TagAction = found[0]
+        return Departure(name, action.author, action.created, action.subject if action.kind == "merge" else None)

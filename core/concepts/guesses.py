@@ -1,4 +1,4 @@
-"""Guesses that a person takes over as tags: both values in one step, and only of images that nobody answered meanwhile."""
+"""Guesses that a person takes over as tags: in one step, and only of images that nobody answered meanwhile."""
 
 from __future__ import annotations
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, change_concept, create_concept, list_concepts
+from core.concepts.departures import Departure, departure
 from pages.parts import notices, problem, state, who
-from pages.parts.words import TERMS, plain, short
+from pages.parts.words import TERMS, ago, count, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 CHOSEN = "concept_chosen"
+# answers to concepts that were gone when they came: id of the concept to their number
+LOST = "concept_answers_lost"
 LONGEST_NOTE = 500
 ROLES = {
     "confounder": "Only comes along with it",
@@ -109,31 +112,95 @@ def key_title(number: int) -> str:
 
 
 def choose(analysis: Analysis) -> Concept | None:
-    """One of the concepts, as segments; None where there is none yet."""
+    """One of the concepts; None where there is none yet, or none was picked since the one chosen went (`gone`)."""
     existing = concepts(analysis)
     if not existing:
         return None
     known = {concept.id: concept for concept in existing}
-    chosen = st.session_state.get(CHOSEN)
-    st.session_state["concept_pick"] = chosen if chosen in known else existing[-1].id
-    pick = st.segmented_control if len(existing) <= 5 else st.selectbox
-    options = {"required": True} if pick is st.segmented_control else {}
-    picked = pick(
-        "Concept",
-        list(known),
-        key="concept_pick",
-        format_func=(lambda key: plain(short(known[key].name)))
-        if pick is st.segmented_control
-        else lambda key: known[key].name,
-        on_change=_remember_pick,
-        help=TERMS["concept"],
-        **options,
-    )
+    left = gone(analysis) is not None
+    # whoever is at work on one must not find another in its place: nothing is chosen until somebody picks
+    key = "concept_pick_anew" if left else "concept_pick"
+    if not left:
+        chosen = st.session_state.get(CHOSEN)
+        st.session_state[key] = chosen if chosen in known else existing[-1].id
+    if len(existing) <= 5:
+        picked = st.segmented_control(
+            "Concept",
+            list(known),
+            key=key,
+            format_func=lambda number: plain(short(known[number].name)),
+            required=not left,
+            on_change=_remember_pick,
+            args=(key,),
+            help=TERMS["concept"],
+        )
+    else:
+        picked = st.selectbox(
+            "Concept",
+            list(known),
+            index=None if left else 0,
+            key=key,
+            format_func=lambda number: known[number].name,
+            placeholder="Choose a concept",
+            on_change=_remember_pick,
+            args=(key,),
+            help=TERMS["concept"],
+        )
+    if picked is None:
+        return None
+    st.session_state[CHOSEN] = picked
     return known[picked]
 
 
-def _remember_pick() -> None:
-    st.session_state[CHOSEN] = st.session_state["concept_pick"]
+def gone(analysis: Analysis) -> Departure | None:
+    """What became of the concept that this session has chosen; None when it is there, or none was chosen."""
+    chosen = st.session_state.get(CHOSEN)
+    return None if chosen is None else departure(state.workspace(), analysis.dataset_id, chosen)
+
+
+def tell_gone(analysis: Analysis, left: Departure) -> None:
+    """Say what became of the chosen concept and of answers that came too late, and offer it back."""
+    lost = st.session_state.get(LOST, {}).get(st.session_state[CHOSEN], 0)
+    answers = f", so {count(lost, 'answer')} {'was' if lost == 1 else 'were'} not saved" if lost else ""
+    others = " Nothing is asked until you choose a concept." if concepts(analysis) else ""
+    st.warning(f"{departed(left)}{answers}.{others}", icon=":material/warning:")
+    st.button(
+        "Bring it back",
+        icon=":material/undo:",
+        key="concept-bring-back",
+        on_click=problem.kept(partial(_bring_back, analysis, left)),
+        help="With all its tags, as they were.",
+    )
+
+
+def departed(left: Departure) -> str:
+    """“Water” was deleted by Ann (2 minutes ago)."""
+    name = f"**{plain(short(left.name))}**"
+    if left.author is None or left.when is None:
+        return f"{name} is not there any more: its making was undone"
+    person = "you" if left.author in who.names() else who.shown(left.author)
+    done = f"merged into **{plain(short(left.into))}**" if left.into is not None else "deleted"
+    return f"{name} was {done} by {person} ({ago(left.when)})"
+
+
+def at_hand(analysis: Analysis, concept: Concept) -> Concept:
+    """The concept as it is by now, for a fragment that reruns without the page around it; with it where it is gone."""
+    found = next((one for one in concepts(analysis) if one.id == concept.id), None)
+    if found is None:
+        st.rerun()
+    return found
+
+
+def _bring_back(analysis: Analysis, left: Departure) -> None:
+    concept = create_concept(state.workspace(), analysis.dataset_id, left.name, author=who.author())
+    st.session_state[CHOSEN] = concept.id
+    st.session_state.get(LOST, {}).pop(concept.id, None)
+    notices.say(f"{plain(short(concept.name))} is back, with its tags.", ":material/undo:")
+
+
+def _remember_pick(key: str) -> None:
+    if (picked := st.session_state[key]) is not None:
+        st.session_state[CHOSEN] = picked
 
 
 def _create(analysis: Analysis, suffix: str, first_key: int) -> None:

@@ -18,7 +18,7 @@ from core.concepts.guesses import accept_guesses
 from core.concepts.spread import Candidate, Spread, review_list, spread
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, Suggested, answers, suggested_members
 from core.errors import NotEnoughTags
-from pages.parts import gallery, notices, problem, rooms, state, who
+from pages.parts import concept_tools, gallery, notices, problem, rooms, state, who
 from pages.parts.words import count, interval, percent, plain, short
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Choice:
 @st.fragment
 @problem.guarded
 def show(analysis: Analysis, concept: Concept) -> None:
-    workspace = state.workspace()
+    workspace, concept = state.workspace(), concept_tools.at_hand(analysis, concept)
     said = answers(workspace, analysis, concept)
     suggested = suggested_members(workspace, analysis, concept)
     spreading: Spread | None = None

@@ -20,13 +20,15 @@ import numpy as np
 import streamlit as st
 
 from core.concepts.concept import Concept, list_concepts
+from core.concepts.departures import departure
+from core.concepts.standing import standing_by
 from core.concepts.suggestions import suggest_next
 from core.concepts.tags import UNTAGGED, answers, redo, tag, tagging_split, tags_of, undo
 from core.settings import DEFAULTS
-from pages.parts import inspector, notices, problem, state, who
+from pages.parts import concept_tools, inspector, notices, problem, state, who
 from pages.parts.component_source import source
 from pages.parts.tag_deck import IN_HAND, Deck, Said, Step
-from pages.parts.words import plain
+from pages.parts.words import count, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -133,6 +135,13 @@ def deck_of(analysis: Analysis, concept: Concept) -> Deck:
     return decks.setdefault((analysis.id, concept.id), Deck())
 
 
+def _let_go_of_pictures(deck: Deck) -> None:
+    """Only the deck on screen keeps its pictures in full: they are large, and a session may ask about many concepts."""
+    for other in st.session_state.get(DECKS, {}).values():
+        if other is not deck:
+            other.pictures.clear()
+
+
 def prepare(analysis: Analysis, concept: Concept) -> Deck:
     """The deck as it is to be shown now: what is answered elsewhere taken out, the next images added."""
     deck = deck_of(analysis, concept)
@@ -143,12 +152,13 @@ def prepare(analysis: Analysis, concept: Concept) -> Deck:
     deck.drop(held[said[analysis.rows_of(held)] != UNTAGGED].tolist(), keep=in_hand)
     tagged = int((said[analysis.split_rows(tagging_split(analysis))] != UNTAGGED).sum())
 
-    def propose(count: int) -> Iterator[tuple[int, Suggestion]]:
-        budget = max(DEFAULTS.tag_budget - tagged, 0) + count
+    def propose(wanted: int) -> Iterator[tuple[int, Suggestion]]:
+        budget = max(DEFAULTS.tag_budget - tagged, 0) + wanted
         for item in suggest_next(state.workspace(), analysis, concept, budget=budget):
             yield int(analysis.ids[item.row]), item
 
     deck.fill(propose)
+    _let_go_of_pictures(deck)
     return deck
 
 
@@ -226,6 +236,7 @@ def _deliver(analysis: Analysis, concept: Concept) -> None:
     inbox: Inbox = st.session_state.setdefault(f"{key}-inbox", Inbox())
     # a problem with one event must not take the others with it
     inbox.deliver(told.get("up") if isinstance(told, dict) else None, problem.kept(partial(_act, analysis, concept)))
+    _tell_lost(analysis, concept)
 
 
 def _act(analysis: Analysis, concept: Concept, event: CardEvent) -> None:
@@ -248,12 +259,34 @@ def _tag(analysis: Analysis, deck: Deck, event: CardEvent, row: int) -> None:
     """The event names its concept: the person may be asked about another one by now."""
     workspace = state.workspace()
     concept = next((one for one in list_concepts(workspace, analysis.dataset_id) if one.id == event.concept), None)
-    if concept is None or event.image is None:
+    if event.concept is None or event.image is None:
+        return
+    if concept is None:
+        lost: dict[int, int] = st.session_state.setdefault(concept_tools.LOST, {})
+        lost[event.concept] = lost.get(event.concept, 0) + 1
         return
     before = dict(tags_of(workspace, analysis, [row]).get(row, ())).get(concept.name)
-    action = tag(workspace, analysis, concept, [row], event.present, author=who.author(), how=HOW)
     asked = deck_of(analysis, concept) if event.next else deck
-    asked.note(Step("tag", event.image, concept.id, before, event.present, event.next, action))
+    mine = standing_by(workspace, analysis, concept, row, who.names()) if before == event.present else None
+    if mine is None:
+        mine = tag(workspace, analysis, concept, [row], event.present, author=who.author(), how=HOW)
+    else:
+        # sent once more after the server had started anew; or given twice, which is still one answer to take back
+        asked.trail = [step for step in asked.trail if step.action != mine]
+    asked.note(Step("tag", event.image, concept.id, before, event.present, event.next, mine))
+
+
+def _tell_lost(analysis: Analysis, concept: Concept) -> None:
+    """Answers about concepts that were gone; of the one that is asked about the page speaks itself."""
+    lost: dict[int, int] = st.session_state.get(concept_tools.LOST, {})
+    for other in [each for each in lost if each != concept.id]:
+        number, left = lost.pop(other), departure(state.workspace(), analysis.dataset_id, other)
+        if left is not None:
+            notices.say(
+                f"{concept_tools.departed(left)}, so {count(number, 'answer')} {'was' if number == 1 else 'were'} not "
+                "saved. Undo of the deletion, or a new concept of the same name, brings it back.",
+                ":material/warning:",
+            )
 
 
 def take_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:

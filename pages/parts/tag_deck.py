@@ -90,12 +90,20 @@ class Deck:
         self.images = [i for place, i in enumerate(self.images) if place < keep or i not in gone]
 
     def fill(self, propose: Callable[[int], Iterable[tuple[int, Suggestion]]]) -> None:
-        """Add images when few are left. propose(count): (id, suggestion) of at least `count` images, the best first."""
-        if len(self.images) >= LOW:
-            return
+        """Add images when few are left but those put off, before which they come.
+
+        propose(count): (id, suggestion) of at least `count` images, the best first.
+        """
         known = set(self.images)
+        # from the end on: what was put off and has come to the front since is in somebody's hand
+        tail = len(self.images)
+        while tail and self.images[tail - 1] in self.later:
+            tail -= 1
+        if tail >= LOW:
+            return
         fresh = [(image, item) for image, item in propose(ROUND + len(known)) if image not in known][:ROUND]
-        self.images.extend(image for image, _ in fresh)
+        kept = max(tail, min(IN_HAND, len(self.images)))
+        self.images[kept:kept] = [image for image, _ in fresh]
         self.why.update((image, item.why) for image, item in fresh)
 
     def assign(self) -> list[int]:

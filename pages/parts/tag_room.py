@@ -6,14 +6,13 @@ What is looked at is kept for the session and written into the address, so that 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.concepts.concept import Concept
-from pages.parts import concept_tools, notices, problem, review, rooms, state, tag_queue, theme
+from core.concepts.departures import departure
+from pages.parts import concept_tools, notices, problem, review, rooms, state, tag_queue, theme, wrong_labels
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -61,12 +60,14 @@ def enter(analysis: Analysis) -> None:
             st.markdown(LEADS[view.look])
     concept: Concept | None = None
     if view.look == WRONG:
-        wrong_labels = import_module("pages.parts.wrong_labels")
         wrong_labels.show(analysis)
     else:
         concept = _concept(analysis, view)
         if concept is None:
-            _name_one()
+            if left := concept_tools.gone(analysis):
+                concept_tools.tell_gone(analysis, left)
+            if not concept_tools.concepts(analysis):
+                _name_one()
         elif view.look == REVIEW:
             review.show(analysis, concept)
         else:
@@ -81,7 +82,7 @@ def current(analysis: Analysis) -> View:
     asked = state.view_link()
     if asked and asked.get("analysis", analysis.id) == analysis.id:
         look, mode = asked.get("look", QUEUE), asked.get("mode", view.mode)
-        view = View(look if look in looks() else QUEUE, mode if mode in tag_queue.MODES else view.mode)
+        view = View(look if look in LOOKS else QUEUE, mode if mode in tag_queue.MODES else view.mode)
         _choose(analysis, asked.get("concept"))
     st.session_state[VIEW] = view
     return view
@@ -97,12 +98,6 @@ def query(analysis: Analysis, view: View, concept: Concept | None) -> dict[str, 
     return link
 
 
-def looks() -> tuple[str, ...]:
-    """What there is to look at in this installation."""
-    there = find_spec("pages.parts.wrong_labels") is not None
-    return tuple(look for look in LOOKS if look != WRONG or there)
-
-
 def _choose(analysis: Analysis, asked: str | None) -> None:
     """A link names its concept by number, or by name."""
     if asked is None:
@@ -110,6 +105,9 @@ def _choose(analysis: Analysis, asked: str | None) -> None:
     known = concept_tools.concepts(analysis)
     found = [one.id for one in known if str(one.id) == asked]
     found += [one.id for one in known if one.name.casefold() == asked.casefold()]
+    if asked.isdecimal() and departure(state.workspace(), analysis.dataset_id, int(asked)):
+        # the page says what became of it
+        found.append(int(asked))
     if found:
         st.session_state[concept_tools.CHOSEN] = found[0]
     else:
@@ -120,7 +118,7 @@ def _looks(view: View) -> None:
     st.session_state["tag_look"] = view.look
     st.segmented_control(
         "What to do",
-        looks(),
+        list(LOOKS),
         key="tag_look",
         format_func=LOOKS.get,
         required=True,
@@ -133,7 +131,7 @@ def _looks(view: View) -> None:
 def _concept(analysis: Analysis, view: View) -> Concept | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         concept = concept_tools.choose(analysis)
-        concept_tools.create(analysis, "queue", prominent=concept is None)
+        concept_tools.create(analysis, "queue", prominent=not concept_tools.concepts(analysis))
         if concept is not None and view.look == QUEUE:
             st.session_state["tag_mode"] = view.mode
             st.segmented_control(

@@ -213,9 +213,7 @@ def test_nothing_is_accepted_for_a_concept_that_is_gone(
         accept(planted, water, (Candidate(3, "probe", 0.9),), Choice())
 
 
-def test_undo_shows_the_batch_again_that_was_taken_back(
-    visit: Visit, planted: Analysis, workspace: Workspace
-) -> None:
+def test_undo_shows_the_batch_again_that_was_taken_back(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     tag_by_truth(workspace, planted, 40)
     app = visit("tag_next", look="review")
     batches = []

@@ -13,14 +13,14 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
-from core.concepts.concept import Concept, create_concept
+from core.concepts.concept import Concept, create_concept, delete_concept, merge_concepts
 from core.concepts.suggestions import Suggestion
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, tag, undo
 from core.database import TagAction
 from core.workspace import Workspace
 from pages.parts import notices, tag_card, who
 from pages.parts.tag_card import CardEvent, Inbox
-from pages.parts.tag_deck import AHEAD, LOW, ROUND, Deck, Step
+from pages.parts.tag_deck import AHEAD, IN_HAND, LOW, ROUND, Deck, Step
 
 from .conftest import Visit, tag_by_truth, texts
 
@@ -72,6 +72,30 @@ def test_the_next_images_are_asked_for_in_time_and_none_twice() -> None:
     deck.fill(propose)
     assert asked == [ROUND, ROUND + LOW - 1]
     assert len(set(deck.images)) == len(deck.images)
+
+
+def test_images_put_off_wait_behind_fresh_ones_until_none_is_left() -> None:
+    deck, supply = Deck(), 30
+
+    def propose(count: int) -> list[tuple[int, Suggestion]]:
+        return [(i, Suggestion(i, "own-low")) for i in range(supply)][:count]
+
+    deck.fill(propose)
+    seen = []
+    for _ in range(supply):
+        seen.append(deck.images[0])
+        deck.note(Step("skip", deck.images[0]))
+        deck.fill(propose)
+    assert seen == list(range(supply))
+    assert sorted(deck.images) == list(range(supply))
+    assert len(deck.later) == supply
+    # none is fresh any more: those put off come round again
+    assert deck.images[0] == 0
+    supply = 40
+    front = deck.images[:IN_HAND]
+    deck.fill(propose)
+    assert deck.images[:IN_HAND] == front
+    assert deck.images[IN_HAND : IN_HAND + 10] == list(range(30, 40))
 
 
 def test_what_others_answered_drops_out_behind_the_images_in_hand() -> None:
@@ -271,6 +295,89 @@ def test_a_concept_that_is_gone_is_not_tagged(
     assert said(workspace, planted, water) == {}
 
 
+def test_answers_sent_once_more_after_a_restart_are_kept_once(
+    workspace: Workspace, planted: Analysis, water: Concept, act: Act
+) -> None:
+    for row, present in ((5, True), (6, False), (7, "unsure")):
+        act("tag", row, present, next=True)
+    # the server was started anew; the browser is known by its cookie, and sends what was not acknowledged
+    me = st.session_state[who.BROWSER]
+    st.session_state.clear()
+    st.session_state[who.BROWSER] = me
+    deck = tag_card.deck_of(planted, water)
+    deck.images = planted.ids[[5, 6, 7, 8]].tolist()
+    for row, present in ((5, True), (6, False), (7, "unsure")):
+        act("tag", row, present, next=True)
+    assert tags_made(workspace) == 3
+    assert deck.images == planted.ids[[8]].tolist()
+    act("tag", 7, "unsure", next=True)
+    assert len(deck.trail) == 3
+    for row in (7, 6, 5):
+        act("undo")
+        assert deck.images[0] == planted.ids[row]
+    assert said(workspace, planted, water) == {}
+
+
+def test_the_same_answer_of_somebody_else_is_still_an_answer(
+    workspace: Workspace, planted: Analysis, water: Concept, act: Act
+) -> None:
+    tag(workspace, planted, water, [5], True, author="somebody else")
+    act("tag", 5, True, next=True)
+    act("tag", 5, False, next=True)
+    assert tags_made(workspace) == 3
+    assert said(workspace, planted, water) == {5: ABSENT}
+
+
+def tags_made(workspace: Workspace) -> int:
+    with workspace.reading() as session:
+        return session.query(TagAction).filter(TagAction.kind == "tag").count()
+
+
+def test_what_was_done_under_a_former_name_is_still_mine_to_undo(
+    workspace: Workspace, planted: Analysis, water: Concept, act: Act
+) -> None:
+    deck = tag_card.deck_of(planted, water)
+    deck.images = planted.ids[[5, 6]].tolist()
+    act("tag", 5, True, next=True)
+    who.rename("Ann")
+    act("undo")
+    assert said(workspace, planted, water) == {}
+    assert deck.images == planted.ids[[5, 6]].tolist()
+
+
+def test_answers_to_another_concept_that_was_deleted_are_told(
+    workspace: Workspace, planted: Analysis, water: Concept, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = create_concept(workspace, planted.dataset_id, "<b>tree</b>")
+    delete_concept(workspace, tree, author="Bob")
+    events = [tags_of_card(int(planted.ids[row]), tree.id, True) for row in (5, 6)]
+    st.session_state[tag_card._key(planted)] = {"up": message(*events)}
+    tag_card._deliver(planted, water)
+    [(text, _)] = st.session_state[notices.KEPT]
+    assert "was deleted by Bob (just now), so 2 answers were not saved" in text
+    assert "<b>" not in text
+    assert said(workspace, planted, water) == {}
+
+
+def test_only_the_deck_on_screen_keeps_its_pictures(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    tree = create_concept(workspace, planted.dataset_id, "tree")
+    for concept in (water, tree):
+        deck = tag_card.prepare(planted, concept)
+        for slot in deck.assign():
+            tag_card.picture("key", planted, deck, slot)
+        assert len(deck.pictures) == 1 + AHEAD
+    assert not tag_card.deck_of(planted, water).pictures
+
+
+def test_while_cards_are_shown_the_images_in_hand_stay(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    first = list(tag_card.prepare(planted, water).images)
+    tag(workspace, planted, water, planted.rows_of(first[:6]), True, author="somebody else")
+    st.session_state[tag_card._key(planted)] = {}
+    assert tag_card.prepare(planted, water).images[: IN_HAND + 1] == [*first[:IN_HAND], first[6]]
+    del st.session_state[tag_card._key(planted)]
+    assert tag_card.prepare(planted, water).images[0] == first[6]
+
+
 # --- on the page ------------------------------------------------------------------------------------------------------
 
 
@@ -355,3 +462,63 @@ def test_undoing_the_concept_itself_does_not_stop_the_page(
     app.run()
     assert not app.exception
     assert "First name what you suspect" in texts(app)
+
+
+def test_a_concept_deleted_elsewhere_leaves_nothing_asked_until_one_is_picked(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    create_concept(workspace, planted.dataset_id, "tree")
+    water = create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next")
+    assert cards(app)["concept"]["id"] == water.id
+    image = cards(app)["deck"][0]
+    delete_concept(workspace, water, author="Bob")
+    # an answer that was on its way
+    app.session_state[tag_card.concept_tools.LOST] = {water.id: 1}
+    app.run()
+    assert not app.exception
+    [warning] = app.warning
+    assert "**water** was deleted by Bob (just now), so 1 answer was not saved" in warning.value
+    assert not any(one.get("role") == "cards" for one in sent(app))
+    app.run()
+    assert not any(one.get("role") == "cards" for one in sent(app))
+    next(button for button in app.button if button.label == "Bring it back").click().run()
+    assert cards(app)["concept"]["id"] == water.id
+    assert image in cards(app)["deck"]
+    assert not app.warning
+
+
+@pytest.mark.parametrize("look", ["queue", "review"])
+def test_after_a_merge_another_one_is_picked_by_hand(
+    visit: Visit, planted: Analysis, workspace: Workspace, look: str
+) -> None:
+    tree, water = (create_concept(workspace, planted.dataset_id, name) for name in ("tree", "water"))
+    app = visit("tag_next", look=look, concept=str(water.id))
+    merge_concepts(workspace, tree, water, author="Bob")
+    app.run()
+    assert "was merged into **tree** by Bob" in app.warning[0].value
+    app.segmented_control(key="concept_pick_anew").set_value(tree.id).run()
+    assert not app.warning
+    assert app.segmented_control(key="concept_pick").value == tree.id
+    app.run()
+    assert not app.exception
+
+
+def test_another_persons_new_concept_does_not_take_the_place_of_the_one_asked_about(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water")
+    app = visit("tag_next")
+    create_concept(workspace, planted.dataset_id, "tree", author="Bob")
+    app.run()
+    assert cards(app)["concept"]["id"] == water.id
+
+
+def test_a_link_to_a_deleted_concept_says_what_became_of_it(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    create_concept(workspace, planted.dataset_id, "tree")
+    water = create_concept(workspace, planted.dataset_id, "water")
+    delete_concept(workspace, water, author="Bob")
+    app = visit("tag_next", concept=str(water.id))
+    assert "was deleted by Bob" in app.warning[0].value
