@@ -89,7 +89,7 @@ def readiness(
     try:
         fitted, tried = tried_probes(workspace, analysis, concept)
     except NotEnoughTags as problem:
-        step = _first_steps(present, absent, left, problem)
+        step = _first_steps(present, absent, len(said) - left, left, problem)
         return Readiness(tags, budget, None, 0.0, 1.0, None, None, left > 0, start, step)
     held_out, unsure = held_out_agreement(tried), _unsure(analysis, fitted, said)
     helps, ending, step = _verdict(fitted, tried, held_out, unsure, said)
@@ -108,7 +108,11 @@ def readiness(
     )
 
 
-def _first_steps(present: int, absent: int, left: int, problem: NotEnoughTags) -> str:
+def _first_steps(present: int, absent: int, looked_at: int, left: int, problem: NotEnoughTags) -> str:
+    if not looked_at + left:
+        return "All images are in test, which is kept to measure on: none may be tagged. Load images in val or train."
+    if not left and not present + absent:
+        return "Nobody could tell of any image: there is nothing to learn from."
     if not left:
         return "Every image that may be tagged is answered, and all answers are the same: there is nothing to learn."
     if not present + absent:

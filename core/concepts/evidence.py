@@ -251,17 +251,19 @@ def log_odds(features: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: n
 
 def _scaling(features: np.ndarray, rows: np.ndarray) -> Scaling:
     """`standardise` of some rows, of `_SCALED` evenly spaced ones where there are more."""
+    if not len(rows):
+        return scaling_of(np.zeros(features.shape[1]), np.zeros(features.shape[1]))
     if len(rows) > _SCALED:
         rows = rows[np.linspace(0, len(rows) - 1, _SCALED).astype(np.int64)]
     # sums are taken around a value that is near, or they would swallow the deviation of a feature far from 0
-    near = np.asarray(features[rows[: max(1, min(len(rows), 64))]], dtype=np.float32).mean(axis=0)
+    near = np.asarray(features[rows[:64]], dtype=np.float32).mean(axis=0)
     total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
     for _, block in _blocks(features, rows):
         away = np.subtract(block, near, dtype=np.float32)
         total += np.ones(len(away), dtype=np.float32) @ away
         squares += np.einsum("ij,ij->j", away, away)
-    mean = total / max(len(rows), 1)
-    variance = np.maximum(squares / max(len(rows), 1) - mean**2, 0)
+    mean = total / len(rows)
+    variance = np.maximum(squares / len(rows) - mean**2, 0)
     return scaling_of(mean + near, np.sqrt(variance))
 
 

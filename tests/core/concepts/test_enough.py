@@ -172,3 +172,22 @@ def test_unsure_answers_are_no_tags(workspace: Workspace, make_analysis: Any) ->
     concept = create_concept(workspace, analysis.dataset_id, "water")
     tag(workspace, analysis, concept, ground(analysis).pool[:30], "unsure")
     assert readiness(workspace, analysis, concept).tags == 0
+
+
+def test_where_nothing_may_be_tagged_it_says_why(workspace: Workspace, make_analysis: Any) -> None:
+    analysis = make_analysis(np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2, splits=np.full(40, 2))
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    tag(workspace, analysis, concept, np.arange(10), True)
+    tag(workspace, analysis, concept, np.arange(10, 20), False)
+    ready = readiness(workspace, analysis, concept)
+    assert (ready.tags, ready.helps) == (0, False)
+    assert "All images are in test" in ready.next_step
+
+
+def test_where_nobody_could_tell_it_does_not_speak_of_answers(workspace: Workspace, make_analysis: Any) -> None:
+    analysis, _ = planted(make_analysis, 0, 2.0)
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    tag(workspace, analysis, concept, ground(analysis).pool, "unsure")
+    assert readiness(workspace, analysis, concept).next_step.startswith("Nobody could tell")
+    tag(workspace, analysis, concept, ground(analysis).pool, True)
+    assert "all answers are the same" in readiness(workspace, analysis, concept).next_step
