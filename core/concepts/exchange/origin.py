@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from core.concepts.exchange.contents import ORIGIN, Origin
-from core.database import Base
-from core.database import StatementOrigin as StatementOrigin
-
-_TABLE = Base.metadata.tables[StatementOrigin.__tablename__]
+from core.database import StatementOrigin
 
 
 def keep_origins(session: Session, kind: str, origins: Iterable[tuple[int, Origin]]) -> None:
@@ -26,17 +23,14 @@ def keep_origins(session: Session, kind: str, origins: Iterable[tuple[int, Origi
     ]
     if not rows:
         return
-    # workspaces that were made before there was an import with origins lack it
-    Base.metadata.create_all(session.connection(), tables=[_TABLE])
     # by the connection: a session would make an object of each row
-    session.connection().execute(_TABLE.insert(), rows)
+    session.connection().execute(insert(StatementOrigin), rows)
 
 
 def origins(session: Session, kind: str) -> dict[int, Origin]:
     """Statement id -> origin, of every imported statement of a kind."""
-    if not inspect(session.connection()).has_table(_TABLE.name):
-        return {}
-    query = select(_TABLE.c.statement_id, *(_TABLE.c[name] for name in ORIGIN)).where(_TABLE.c.kind == kind)
+    columns = (getattr(StatementOrigin, name) for name in ORIGIN)
+    query = select(StatementOrigin.statement_id, *columns).where(StatementOrigin.kind == kind)
     known: dict[Any, Origin] = {}
     found = {}
     for statement, *cells in session.execute(query).all():
