@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +142,27 @@ def test_many_classes_are_handled_by_least_squares(make_analysis: Any) -> None:
     rows = np.array([suspect.row for suspect in found.suspects])
     assert wrong[rows[:80]].mean() > 0.97
     assert [suspect.likely for suspect in found.suspects[:20]] == labels[rows[:20]].tolist()
+
+
+def test_many_classes_take_no_more_memory_than_their_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    n, k = 30_000, 100
+    labels = np.arange(n) % k
+    features = (2 * rng.normal(size=(k, 16))[labels] + rng.normal(size=(n, 16))).astype(np.float32)
+    monkeypatch.setattr(module, "_AT_ONCE", 100_000)
+    tracemalloc.start()
+    try:
+        chances = unseen_chances(features, np.arange(n), labels, k, rng=rng)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert chances.dtype == np.float32
+    # the probabilities, and those of 10,000 images that their sharpness is found on
+    assert most < 1.6 * chances.nbytes
+    np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
+    assert (chances.argmax(axis=1) == labels).mean() > 0.8
+    # as sure as they are right
+    assert chances.max(axis=1).mean() == pytest.approx((chances.argmax(axis=1) == labels).mean(), abs=0.05)
 
 
 def test_judged_images_are_not_listed_and_teach_what_was_said(workspace: Workspace, make_analysis: Any) -> None:
