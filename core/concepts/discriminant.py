@@ -1,14 +1,21 @@
-"""Guessing a concept where the class is known: Fisher's discriminant within classes, refined on all images.
+"""Guessing concepts where the class is known: Fisher's discriminant within classes, refined on all images.
 
 In held-out images the class of each is known, so nothing about the class needs to be learnt: what remains is how the
-images of one class that show the concept differ from those of the same class that do not, one shift shared by all
+images of one class that show a concept differ from those of the same class that do not, one shift shared by all
 classes. Its mean takes few tags, and the spread within classes that it is measured against takes none: it is read off
-every held-out image. So a handful of tags say as much here as several times as many in a softmax regression, which
+the held-out images. So a handful of tags say as much here as several times as many in a softmax regression, which
 learns few tags by heart, and single wrong answers are averaged out.
 
-    shift        mean over the classes of (mean showing it - mean not showing it), weighed by how many of both are known
-    direction    the inverse covariance within classes times the shift
-    threshold    per class, half a shift from where its images without the concept lie
+    shifts       of all concepts together, by least squares within classes: what one more concept shown adds
+    directions   the inverse covariance within classes times the shifts
+    thresholds   per class, between the patterns (which concepts are shown and which not), nearer to the rare ones
+
+Several concepts are guessed as one pattern, out of those that were seen: where forest, desert and sea exclude each
+other, what speaks for one speaks against the others, and all exceptions teach together.
+
+The covariance has to be one of images with the same value. Were the exceptions among them, their shift would count as
+spread, and the direction would turn away from just what it looks for: the caller leaves out the images among which
+exceptions gather.
 
 Sources: Fisher 1936 ("The use of multiple measurements in taxonomic problems"); the covariance is shrunk as by Ledoit &
 Wolf 2004 ("A well-conditioned estimator for large-dimensional covariance matrices"); few labels serve a generative
@@ -27,99 +34,165 @@ from core.classifiers.softmax import standardise
 # a guess as sure as this counts in the next round. Higher values leave out the exceptions nearest to the usual images,
 # which are those that tags, being of the oddest images, say least about
 SURE = 0.6
+# images of each pattern that a class is taken to have besides those known: where few or none are known, rareness says
+# little
+FORGIVING = 5
 # rounds at most; most fits settle in less than ten
 ROUNDS = 30
 # images that the covariance is measured on at most
 _MOST = 10_000
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
-class ClassProbe:
-    """weight: (d,) float64, bias: (k,) float64. The log-odds that an image of class c shows the concept are
+class PatternProbe:
+    """weight: (d, p) float64, bias: (k, p) float64; patterns: (p, m) int8 of 0 and 1, the values of m concepts. The
+    log-odds that an image of class c shows one pattern and not another are the difference of their columns in
     features @ weight + bias[c]."""
 
     weight: np.ndarray
     bias: np.ndarray
+    patterns: np.ndarray
+
+    def chances(self, features: np.ndarray, labels: np.ndarray, said: np.ndarray | None = None) -> np.ndarray:
+        """How likely each pattern is: (n, d), (n,) -> (n, p) float64, rows summing to 1.
+
+        said: (n, m) int8, values that are certain, -1 for none; patterns that contradict them are ruled out, unless
+        all do.
+        """
+        scores = (features @ self.weight.astype(np.float32)).astype(np.float64) + self.bias[labels]
+        if said is not None:
+            against = ((said[:, None] != _UNKNOWN) & (said[:, None] != self.patterns)).any(axis=2)
+            scores[against & ~against.all(axis=1, keepdims=True)] = -np.inf
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return scores / scores.sum(axis=1, keepdims=True)
 
     def probability(self, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """How likely images of these classes show the concept: (n, d), (n,) -> (n,) float64 in 0..1."""
-        log_odds = (features @ self.weight.astype(np.float32)).astype(np.float64) + self.bias[labels]
-        return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+        """How likely images of these classes show each concept: (n, d), (n,) -> (n, m) float64 in 0..1."""
+        return self.chances(features, labels) @ self.patterns.astype(np.float64)
+
+    def guess(
+        self, features: np.ndarray, labels: np.ndarray, said: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest pattern that agrees with what is certain: (n, m) int8, and how likely it is: (n,) float64."""
+        chances = self.chances(features, labels, said)
+        values = self.patterns[chances.argmax(axis=1)]
+        if said is not None:
+            values = np.where(said != _UNKNOWN, said, values)
+        return values.astype(np.int8), chances.max(axis=1)
 
 
 class Discriminant:
-    """What all concepts and all folds share: centred features and the inverse covariance within classes.
+    """What all fits share: centred features and the inverse covariance within classes.
 
-    features: (n, d). labels: (n,) classes. classes: how many. reference: (n,) bool, the images that mean and covariance
-    are of and that rounds of refinement may add; the others teach by their tags only.
+    features: (n, d). labels: (n,) classes. classes: how many. reference: (n,) bool, the images that rounds of
+    refinement may add; the others teach by their tags only. calm: (n,) bool, the images that the covariance is of,
+    few exceptions among them; None means the reference.
     """
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, classes: int, reference: np.ndarray) -> None:
+    def __init__(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        classes: int,
+        reference: np.ndarray,
+        calm: np.ndarray | None = None,
+    ) -> None:
         self._labels, self._classes, self._reference = labels, classes, reference
         self._scaling = standardise(features[reference])
         self._scaled = self._scaling.apply(features)
-        centred = self._scaled.copy()
-        for c in range(classes):
-            members = labels == c
-            if (members & reference).any():
-                centred[members] -= centred[members & reference].mean(axis=0)
-        rows = np.flatnonzero(reference)
-        self._inverse = np.linalg.inv(shrunk_covariance(centred[rows[:: -(-len(rows) // _MOST)]]))
+        rows = np.flatnonzero(reference if calm is None else calm)
+        rows = rows[:: -(-len(rows) // _MOST)]
+        centred = self._scaled[rows]
+        for c in np.unique(labels[rows]):
+            centred[labels[rows] == c] -= centred[labels[rows] == c].mean(axis=0)
+        self._inverse = np.linalg.inv(shrunk_covariance(centred))
 
-    def fit(self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray) -> ClassProbe | None:
+    def fit(self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray) -> PatternProbe | None:
         """A probe from answers and assumptions, refined on what it is sure about.
 
-        values: (n,) of 0 and 1 where `known`, (n,) bool. fixed: (n,) bool, the known values that refinement may not
-        change: what a person said. None when no class is known with both values: then there is no shift to see.
+        values: (n, m) of 0 and 1 where `known`, (n, m) bool. fixed: (n, m) bool, the known values that refinement may
+        not change: what a person said. None when no class is known with both values of any concept: then there is no
+        shift to see.
         """
-        probe = self._from(values, known)
+        said = np.where(fixed, values, _UNKNOWN).astype(np.int8)
+        values, taken = self._completed(values, known, fixed)
+        whole = known.all(axis=1)
+        seen = whole if whole.any() else taken
+        if not seen.any():
+            return None
+        patterns = np.unique(values[seen], axis=0).astype(np.int8)
+        probe = self._from(values, taken, patterns)
         if probe is None:
             return None
+        certain = fixed.all(axis=1)
         for _ in range(ROUNDS):
-            chance = self._probability(probe)
-            guessed = np.where(fixed, values, chance > 0.5)
-            sure = fixed | (self._reference & (np.maximum(chance, 1 - chance) > SURE))
-            if np.array_equal(guessed[sure], values[sure]) and np.array_equal(sure, known):
+            guessed, confidence = probe.guess(self._scaled, self._labels, said)
+            sure = certain | (self._reference & (confidence > SURE))
+            if np.array_equal(sure, taken) and np.array_equal(guessed[sure], values[sure]):
                 break
-            refined = self._from(guessed, sure)
+            values, taken = guessed, sure
+            refined = self._from(values, taken, patterns)
             if refined is None:
                 break
-            probe, values, known = refined, guessed, sure
-        return self._for_plain_features(probe)
+            probe = refined
+        weight = probe.weight / self._scaling.scale[:, None]
+        return PatternProbe(weight, probe.bias - self._scaling.mean @ weight, patterns)
 
-    def _from(self, values: np.ndarray, known: np.ndarray) -> ClassProbe | None:
-        """One fit, for scaled features."""
-        shift: np.ndarray = np.zeros(self._scaled.shape[1])
-        total = 0.0
+    def _completed(self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values to begin with, and whose are complete: (n, m), (n,) bool.
+
+        Where a person answered for one concept and not for another, the other is taken for what most of the class
+        show, until a guess is made.
+        """
+        values, complete = values.astype(np.int8), known.copy()
+        answered = fixed.any(axis=1)
         for c in range(self._classes):
-            shows, lacks = (known & (self._labels == c) & (values == value) for value in (1, 0))
-            both = int(shows.sum()), int(lacks.sum())
-            if min(both):
-                weight = both[0] * both[1] / sum(both)
-                shift += weight * (self._scaled[shows].mean(axis=0) - self._scaled[lacks].mean(axis=0))
-                total += weight
-        if not total:
+            members = self._labels == c
+            for j in range(values.shape[1]):
+                shown = values[members & known[:, j], j]
+                missing = members & answered & ~known[:, j]
+                if len(shown) and missing.any():
+                    values[missing, j] = int(2 * shown.sum() > len(shown))
+                    complete[missing, j] = True
+        return values, complete.all(axis=1)
+
+    def _from(self, values: np.ndarray, taken: np.ndarray, patterns: np.ndarray) -> PatternProbe | None:
+        """One fit, for scaled features, on the images `taken`: (n,) bool."""
+        m = values.shape[1]
+        members = [taken & (self._labels == c) for c in range(self._classes)]
+        together, outcome = np.zeros((m, m)), np.zeros((m, self._scaled.shape[1]))
+        for own in members:
+            if own.any():
+                shown = values[own] - values[own].mean(axis=0, dtype=np.float64)
+                together += shown.T @ shown
+                outcome += shown.astype(np.float32).T @ self._scaled[own]
+        differs = np.diag(together) > 0
+        if not differs.any():
             return None
-        shift /= total
-        direction: np.ndarray = self._inverse @ shift
-        length = float(direction @ shift)
-        place = self._scaled @ direction.astype(np.float32)
-        bias = np.zeros(self._classes)
-        for c in range(self._classes):
-            members = known & (self._labels == c)
-            # a class of which nothing is known is parted in its middle
-            of = members if members.any() else self._reference & (self._labels == c)
-            if of.any():
-                lacking = place[of] - length * (values[of] if members.any() else 0.5)
-                bias[c] = -(float(lacking.mean()) + length / 2)
-        return ClassProbe(direction, bias)
-
-    def _probability(self, probe: ClassProbe) -> np.ndarray:
-        return probe.probability(self._scaled, self._labels)
-
-    def _for_plain_features(self, probe: ClassProbe) -> ClassProbe:
-        weight = probe.weight / self._scaling.scale
-        return ClassProbe(weight, probe.bias - weight @ self._scaling.mean)
+        # of concepts that exclude each other only the differences are known: the smallest shifts with these
+        shifts = np.linalg.pinv(together, rcond=1e-9, hermitian=True) @ outcome
+        directions: np.ndarray = self._inverse @ shifts.T
+        along = shifts @ directions @ patterns.T
+        weight = directions @ patterns.T
+        place = self._scaled @ weight.astype(np.float32)
+        bias = np.zeros((self._classes, len(patterns)))
+        for c, own in enumerate(members):
+            if own.any():
+                # where the class would be if it showed no concept
+                origin = place[own].mean(axis=0, dtype=np.float64) - values[own].mean(axis=0) @ along
+                # a concept that no class shows both ways moves nothing: every class keeps its own value
+                own_values = np.unique(values[own][:, ~differs], axis=0)
+                apart = ~(patterns[:, None, ~differs] == own_values).all(axis=2).any(axis=1)
+                shown = (values[own][:, None] == patterns).all(axis=2).sum(axis=0) + FORGIVING
+            else:
+                # a class of which nothing is known is parted in the middle
+                of = self._reference & (self._labels == c)
+                origin = place[of].mean(axis=0, dtype=np.float64) - patterns.mean(axis=0) @ along if of.any() else 0.0
+                apart, shown = np.zeros(len(patterns), dtype=bool), np.ones(len(patterns))
+            even = np.log(shown / shown.sum()) - origin - np.diag(patterns @ along) / 2
+            bias[c] = np.where(apart, -np.inf, even)
+        return PatternProbe(weight, bias, patterns)
 
 
 def shrunk_covariance(centred: np.ndarray) -> np.ndarray:

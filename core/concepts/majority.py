@@ -40,9 +40,14 @@ def own_logits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def top_half(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-    """Which images lie above the median own logit of their class: (n,) bool.
+    """Which images lie above the median own logit of their class: (n,) bool. See `above`."""
+    return above(0.5, logits, labels, reference)
 
-    reference: (n,) bool, images the medians are taken over; None means all. In a class without any, none is on top.
+
+def above(share: float, logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """Which images are not among this share of their class with the lowest own logits: (n,) bool.
+
+    reference: (n,) bool, images the shares are taken of; None means all. In a class without any, none is above.
     """
     own = own_logits(logits, labels)
     result = np.zeros(len(labels), dtype=bool)
@@ -50,7 +55,7 @@ def top_half(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | Non
         members = labels == c
         measured = members if reference is None else members & reference
         if measured.any():
-            result |= members & (own > np.median(own[measured]))
+            result |= members & (own > np.quantile(own[measured], share))
     return result
 
 

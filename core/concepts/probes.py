@@ -128,7 +128,7 @@ def balanced_accuracy(probabilities: np.ndarray, values: np.ndarray) -> float | 
 
 
 def doubtful_tags(
-    probabilities: np.ndarray, values: np.ndarray, cells: np.ndarray, unusual_on_top: np.ndarray
+    probabilities: np.ndarray, values: np.ndarray, cells: np.ndarray, unusual_on_top: np.ndarray, doubt: float = DOUBT
 ) -> np.ndarray:
     """Which tags contradict all the others so clearly that they are likelier slips than exceptions: (t,) bool.
 
@@ -144,7 +144,7 @@ def doubtful_tags(
     for cell in np.unique(cells):
         members = np.flatnonzero(cells == cell)
         worst = members[np.argsort(agreement[members], kind="stable")[: len(members) // 3]]
-        doubtful[worst] |= agreement[worst] < DOUBT
+        doubtful[worst] |= agreement[worst] < doubt
     return doubtful
 
 

@@ -80,7 +80,8 @@ def suggest(
     tagged_top = np.bincount(labels[top & answered], minlength=k)
     wanted_top = max(1, min(TOP_PER_CLASS, int(planned * TOP_SHARE / k)))
     spread = []
-    for c in range(k):
+    # the class with the fewest answers first, or the last classes would wait for theirs in every batch
+    for c in np.argsort(tagged_top, kind="stable").tolist():
         # the places do not depend on the answers, so that later batches go on where earlier ones stopped
         places = _spread(_sorted(members[c][top[members[c]]], own), wanted_top)
         spread.append([row for row in places if free[row]][: max(0, wanted_top - int(tagged_top[c]))])
@@ -97,12 +98,13 @@ def suggest(
         chosen["boundary"] = _round_robin(nearest)[:count]
         left -= len(chosen["boundary"])
     rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
-    # the class whose turn it is next, so that all classes get the same number as far as it divides
-    turn = len(chosen.get("boundary", ())) % k
-    classes = [*range(turn, k), *range(turn)]
+    # the class with the fewest answers and questions first, so that all get the same number as far as it divides
+    asked = np.bincount(labels[answered & ~top], minlength=k)
+    asked += np.bincount(labels[np.array(chosen.get("boundary", ()), dtype=np.int64)], minlength=k)
+    classes = np.argsort(asked, kind="stable").tolist()
     lowest = [_lowest(members[c][rest[members[c]]], own, left).tolist() for c in classes]
     chosen["own-low"] = _round_robin(lowest)[:left]
-    return _interleaved(chosen)
+    return _interleaved(chosen, first=int((tagged_top == 0).sum()))
 
 
 def suggest_next(
@@ -174,11 +176,20 @@ def _round_robin(lists: Sequence[Sequence[int]]) -> list[int]:
     return [rows[i] for i in range(longest) for rows in lists if i < len(rows)]
 
 
-def _interleaved(chosen: dict[str, list[int]]) -> tuple[Suggestion, ...]:
-    # all reasons at the same pace: somebody who stops after a third has answered a third of each
+def _interleaved(chosen: dict[str, list[int]], first: int) -> tuple[Suggestion, ...]:
+    """All reasons at the same pace: somebody who stops after a third has answered a third of each.
+
+    first: images of the top that come earlier, by turns with the others. They are the first of each class, and without
+    one nothing can be said of a class: four of its lowest that agree may all be exceptions.
+    """
+    top = [Suggestion(row, "top") for row in chosen["top"][:first]]
+    rest = {why: rows[first:] if why == "top" else rows for why, rows in chosen.items()}
     places = [
         ((i + 0.5) / len(rows), order, Suggestion(row, why))
-        for order, (why, rows) in enumerate(chosen.items())
+        for order, (why, rows) in enumerate(rest.items())
         for i, row in enumerate(rows)
     ]
-    return tuple(suggestion for _, _, suggestion in sorted(places, key=lambda place: place[:2]))
+    others = [suggestion for _, _, suggestion in sorted(places, key=lambda place: place[:2])]
+    turns = [one for pair in zip(top, others, strict=False) for one in pair]
+    pairs = min(len(top), len(others))
+    return (*turns, *top[pairs:], *others[pairs:])

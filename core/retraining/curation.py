@@ -2,7 +2,7 @@
 
 The recipe, on held-out images:
 1. The top half of each class by its own logit is assumed to show the class's usual value (majority.py).
-2. A probe learns the concept from the tags and the assumed images, knowing the class of each (discriminant.py), and
+2. A probe learns the concepts from the tags and the assumed images, knowing the class of each (discriminant.py), and
    guesses every image. Tags that contradict the others beyond doubt are left out: one answer in ten may be a slip.
 3. Kept are the tagged images and those the probe is sure about, each with one value: what a person said, else the
    guess. (Weighing images by their probability instead was always worse.)
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from core.classifiers.softmax import softmax, softmax_regression, standardise
-from core.concepts.discriminant import ClassProbe, Discriminant
-from core.concepts.majority import top_half, usual_values
-from core.concepts.probes import FOLDS, L2, balanced_accuracy, cell_weights, confidence, doubtful_tags
+from core.concepts.discriminant import Discriminant, PatternProbe
+from core.concepts.majority import above, top_half, usual_values
+from core.concepts.probes import FOLDS, L2, balanced_accuracy, cell_weights, doubtful_tags
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 from core.errors import EmptyGroup, NotEnoughTags
 from core.retraining.groups import Grouping, by_concepts
@@ -28,6 +28,11 @@ from core.retraining.pool import ConceptTags, Pool
 
 # the probe's guess counts when it is at least this sure
 CONFIDENCE = 0.9
+# a tag is doubtful when the other tags give it less than this chance; the discriminant is surer than other probes
+DOUBT = 0.001
+# of each class, the share with the lowest own logits: there most exceptions are, so that the spread among images of the
+# same value is measured on the others. A tenth does as well
+LOW = 0.2
 # tags without which a probe would rest on almost nothing
 FEWEST_TAGS = 8
 # of these, at least this many of each value
@@ -56,8 +61,8 @@ class Curation:
     positions: (c,) int64, in the pool. rows: (c,) int64, in the analysis. labels: (c,) int64. groups: (c,) int64
     codes. weights: (c,) float64, summing to 1, every group the same. reasons: (c,) of "tagged" (a person said so),
     "assumed" (top half of its class, the probe agrees) and "probe" (the probe is sure). sizes: one entry per group
-    that occurs. left_out: pool images not used. probes: per concept, in the order of the concepts. usual: per concept,
-    class name -> "present", "absent" or None. probe_accuracy: per concept, on tags held out, None when not measured.
+    that occurs. left_out: pool images not used. probe: of all concepts, in their order. usual: per concept, class name
+    -> "present", "absent" or None. probe_accuracy: per concept, on tags held out, None when not measured.
     doubtful: (t,) int64 analysis rows whose tag contradicts the others (`doubtful_tags`): left out, worth a second
     look.
     """
@@ -71,7 +76,7 @@ class Curation:
     sizes: tuple[CuratedGroup, ...]
     left_out: int
     warnings: tuple[str, ...]
-    probes: tuple[ClassProbe, ...] = ()
+    probe: PatternProbe | None = None
     usual: tuple[dict[str, str | None], ...] = ()
     probe_accuracy: tuple[float | None, ...] = ()
     doubtful: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -92,7 +97,7 @@ class Curation:
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """One concept over the pool. values: (m,) int8, a person's word or the guess. sure, assumed, doubtful: (m,) bool.
-    usual: (k,) int8. probe and accuracy are None where no probe was asked for."""
+    usual: (k,) int8. accuracy: None where no probe was asked for."""
 
     values: np.ndarray
     sure: np.ndarray
@@ -100,7 +105,6 @@ class _Seen:
     doubtful: np.ndarray
     usual: np.ndarray
     warnings: tuple[str, ...]
-    probe: ClassProbe | None = None
     accuracy: float | None = None
 
 
@@ -113,12 +117,12 @@ def curate(
     folds of the probe's check. Raises `NotEnoughTags` when no honest set can be made, saying what to tag.
     """
     top = top_half(pool.logits, pool.labels, pool.eligible)
-    space = Discriminant(pool.features, pool.labels, pool.k, pool.eligible) if use_probe else None
-    seen = []
+    seen, probe = [], None
     for concept in concepts:
         check_tags(pool, concept, top)
-        assumption = _assume(pool, concept, top)
-        seen.append(assumption if space is None else _guess(pool, concept, assumption, top, space, rng))
+        seen.append(_assume(pool, concept, top))
+    if use_probe:
+        seen, probe = _guess(pool, concepts, seen, top, rng)
     values, sure, assumed, doubtful = (
         np.stack([getattr(one, name) for one in seen], axis=1) for name in ("values", "sure", "assumed", "doubtful")
     )
@@ -151,7 +155,7 @@ def curate(
             *_doubts(int(doubtful.any(axis=1).sum())),
             *_missing_groups(pool, grouping, groups),
         ),
-        probes=tuple(one.probe for one in seen if one.probe is not None),
+        probe=probe,
         usual=tuple(
             {name: words[int(value)] for name, value in zip(pool.classes, one.usual, strict=True)} for one in seen
         ),
@@ -171,64 +175,90 @@ def _assume(pool: Pool, concept: ConceptTags, top: np.ndarray) -> _Seen:
 
 
 def _guess(
-    pool: Pool, concept: ConceptTags, known: _Seen, top: np.ndarray, space: Discriminant, rng: np.random.Generator
-) -> _Seen:
+    pool: Pool, concepts: Sequence[ConceptTags], known: Sequence[_Seen], top: np.ndarray, rng: np.random.Generator
+) -> tuple[list[_Seen], PatternProbe | None]:
     """Steps 2 and 3: doubtful tags left out, the probe's guess for every image, and where it is sure."""
+    calm = pool.eligible & above(LOW, pool.logits, pool.labels, pool.eligible)
+    space = Discriminant(pool.features, pool.labels, pool.k, pool.eligible, calm)
+    states = np.stack([concept.states for concept in concepts], axis=1)
+    tagged = states != UNTAGGED
+    values, sure = (np.stack([getattr(one, name) for one in known], axis=1) for name in ("values", "sure"))
+    guesses = _held_out(pool, values, sure, tagged, space, rng)
+    checked = [
+        _checked(pool, concept, one, guesses[concept.states != UNTAGGED, j], top)
+        for j, (concept, one) in enumerate(zip(concepts, known, strict=True))
+    ]
+    certain = tagged & ~np.stack([one.doubtful for one in checked], axis=1)
+    probe = space.fit(values, sure & (certain | ~tagged), certain)
+    if probe is None:
+        # every class always or never: nothing can be guessed beyond what is assumed, and `check_groups` says so
+        return checked, None
+    guessed, confidence = probe.guess(pool.features, pool.labels, np.where(certain, states, UNTAGGED))
+    values = np.where(tagged, states, guessed).astype(np.int8)
+    kept = tagged.all(axis=1) | (confidence > CONFIDENCE)
+    return [
+        replace(
+            one,
+            values=values[:, j],
+            sure=kept & ~one.doubtful,
+            # an assumption that the probe shares is what it says it is; one it contradicts was the probe's choice
+            assumed=one.assumed & (values[:, j] == one.values),
+        )
+        for j, one in enumerate(checked)
+    ], probe
+
+
+def _checked(pool: Pool, concept: ConceptTags, known: _Seen, guesses: np.ndarray, top: np.ndarray) -> _Seen:
+    """How well probes guess a concept's tags that they have not seen, and which tags are doubtful.
+
+    guesses: (t,) float64 of `_held_out`, for the images tagged with it.
+    """
     tagged = concept.states != UNTAGGED
-    guesses = _held_out(pool, known, tagged, space, rng)
     accuracy = balanced_accuracy(guesses, known.values[tagged])
-    doubtful, warnings = np.zeros(len(pool), dtype=bool), list(known.warnings)
     if accuracy is not None and accuracy < PROBE_WARNING:
-        warnings.append(
+        warning = (
             f"The features hardly show {concept.name}: a probe tells present from absent on {accuracy:.0%} of the "
             f"tags it had not seen (50% is guessing). Check the tags, or expect little from this repair."
         )
-    elif accuracy is not None:
-        # only a probe that sees the concept has a right to contradict a person
-        expected = known.usual[pool.labels]
-        unusual_on_top = top & (expected != UNTAGGED) & (known.values != expected)
-        cells = pool.labels * 2 + known.values
-        doubtful[tagged] = doubtful_tags(guesses, known.values[tagged], cells[tagged], unusual_on_top[tagged])
-    probe = space.fit(known.values, known.sure & ~doubtful, tagged & ~doubtful)
-    if probe is None:
-        # every class always or never: nothing can be guessed beyond what is assumed, and `check_groups` says so
-        return replace(known, doubtful=doubtful, warnings=tuple(warnings), accuracy=accuracy)
-    chance = probe.probability(pool.features, pool.labels)
-    values = np.where(tagged, concept.states, chance > 0.5).astype(np.int8)
-    return _Seen(
-        values=values,
-        sure=(tagged | (confidence(chance) > CONFIDENCE)) & ~doubtful,
-        # an assumption that the probe shares is what it says it is; one it contradicts was the probe's choice
-        assumed=known.assumed & (values == known.values),
-        doubtful=doubtful,
-        usual=known.usual,
-        warnings=tuple(warnings),
-        probe=probe,
-        accuracy=accuracy,
-    )
+        return replace(known, warnings=(*known.warnings, warning), accuracy=accuracy)
+    if accuracy is None:
+        return known
+    # only a probe that sees the concept has a right to contradict a person
+    expected = known.usual[pool.labels]
+    unusual_on_top = top & (expected != UNTAGGED) & (known.values != expected)
+    cells = pool.labels * 2 + known.values
+    doubtful = np.zeros(len(pool), dtype=bool)
+    doubtful[tagged] = doubtful_tags(guesses, known.values[tagged], cells[tagged], unusual_on_top[tagged], DOUBT)
+    return replace(known, doubtful=doubtful, sure=known.sure & ~doubtful, accuracy=accuracy)
 
 
 def _held_out(
-    pool: Pool, known: _Seen, tagged: np.ndarray, space: Discriminant, rng: np.random.Generator
+    pool: Pool,
+    values: np.ndarray,
+    known: np.ndarray,
+    tagged: np.ndarray,
+    space: Discriminant,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """What probes say of tagged images they have not seen: (t,) float64 in the order of the tags, NaN for unknown.
+    """What probes say of tagged images they have not seen: (m, concepts) float64, NaN for unknown.
 
-    The tags are parted into folds, both values in each as far as they reach; each is guessed from the others.
+    values, known, tagged: (m, concepts). The tagged images are parted into folds, each pattern of tags in as many as
+    it reaches; each fold is guessed from the others.
     """
-    rows = np.flatnonzero(tagged)
+    rows = np.flatnonzero(tagged.any(axis=1))
+    _, pattern = np.unique(np.where(tagged, values, UNTAGGED)[rows], axis=0, return_inverse=True)
+    mixed = rng.permutation(len(rows))
     fold = np.empty(len(rows), dtype=np.int64)
-    for value in (ABSENT, PRESENT):
-        members = np.flatnonzero(known.values[rows] == value)
-        fold[rng.permutation(members)] = np.arange(len(members)) % FOLDS
-    guesses = np.full(len(rows), np.nan)
+    fold[mixed[np.argsort(pattern.ravel()[mixed], kind="stable")]] = np.arange(len(rows)) % FOLDS
+    guesses = np.full(values.shape, np.nan)
     for i in range(FOLDS):
         held = rows[fold == i]
         if len(held):
-            seen = known.sure.copy()
+            seen = known.copy()
             seen[held] = False
-            probe = space.fit(known.values, seen, tagged & seen)
+            probe = space.fit(values, seen, tagged & seen)
             if probe is not None:
-                guesses[fold == i] = probe.probability(pool.features[held], pool.labels[held])
+                guesses[held] = probe.probability(pool.features[held], pool.labels[held])
     return guesses
 
 

@@ -32,7 +32,7 @@ from core.retraining.pool import ConceptTags, Pool
 L2 = 0.1
 # the same where groups are balanced, as `mid` does. What holds the fit back there is the smallest group, of 19 images
 # or so: a pull of 0.1 leaves a fifth of the gap to oracle DFR on shapes and digits (benchmarks/bench_tagging.py)
-BALANCED_L2 = 0.02
+BALANCED_L2 = 0.005
 # DFR: strengths tried
 DFR_L2 = (1.0, 0.3, 0.1, 0.03, 0.01)
 # random partings in two halves that the strength is tuned over: in one alone the rarest group has too few images

@@ -23,7 +23,6 @@ from sqlalchemy import select
 
 from core.classifiers.head import Head, load_head
 from core.concepts.majority import top_half
-from core.concepts.tags import UNTAGGED
 from core.database import RunRecord, now
 from core.errors import EmptyGroup, NotEnoughTags, NotFound
 from core.files import read_json, replacing, write_json
@@ -267,13 +266,13 @@ def _evaluation_groups(
     names = [concept.name for concept in gathered.concepts]
     if names:
         try:
-            if curation is None or not curation.probes:
+            if curation is None or curation.probe is None:
                 material = gathered.material
                 curation = curate(material.pool, material.concepts, rng=np.random.default_rng(seed))
-            guesses = [probe.probability(analysis.features, analysis.labels) > 0.5 for probe in curation.probes]
-            values = np.where(gathered.states != UNTAGGED, gathered.states, np.stack(guesses, axis=1))
-            note = "The groups of test are what the probe guesses of each image, so their accuracies are estimates."
-            return by_concepts(analysis.labels, analysis.classes, names, values, estimated=True), (note,)
+            if curation.probe is not None:
+                values, _ = curation.probe.guess(analysis.features, analysis.labels, gathered.states)
+                note = "The groups of test are what the probe guesses of each image, so their accuracies are estimates."
+                return by_concepts(analysis.labels, analysis.classes, names, values, estimated=True), (note,)
         except NotEnoughTags:
             pass
     note = "Neither an attribute nor enough tags say what the groups are: the groups measured are the classes."

@@ -94,7 +94,7 @@ def test_without_probe_only_tagged_and_assumed_images_are_used() -> None:
     assert set(chosen.reasons) == {"tagged", "assumed"}
     assert (chosen.reasons == "tagged").sum() == 60
     assert (chosen.reasons == "assumed").sum() == len(pool) // 2 - 10
-    assert chosen.probes == ()
+    assert chosen.probe is None
 
 
 def test_images_that_are_not_eligible_teach_but_are_not_chosen() -> None:
