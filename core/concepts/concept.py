@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from core.concepts.log import ANYBODY, begin, settle_tags
+from core.concepts.log import ANYBODY, begin, clean_line, settle_tags
 from core.database import ConceptChange, ConceptRecord, DatasetRecord, StandingTag, TagAction, TagRecord, now
 from core.errors import BadRequest, NotFound
 from core.migration import SHORTCUTS
@@ -296,100 +296,219 @@ def state_facts(session: Session, action: TagAction, record: ConceptRecord, **fa
     session.flush()
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What the standing statements ask for a concept. name_since, shortcut_since: number of the statement that claims
+    the name (also by making the concept, or bringing it back) and the key; of two claims the newer one wins."""
+
+    alive: bool
+    facts: dict[str, Any]
+    name_since: int
+    shortcut_since: int
+
+
 def settle(session: Session, concepts: Sequence[int]) -> list[str]:
-    """Make the records of concepts what the standing actions say, after some were added, undone or done again.
+    """Make the records of a dataset what the standing actions say, after statements about some of its concepts were
+    added, undone or done again.
 
     A concept is there when the newest standing statement says so; once its creation is undone, as long as anything
-    else that stands is said of it, so that nobody's tags vanish. Where a name or a key is taken by another living
-    concept by now, that one keeps it. Returns sentences about what could not be as it was.
+    else that stands is said of it, so that nobody's tags vanish. Of living concepts that want the same name or key, the
+    one that asked last has it; the others get the nearest that is free, until it is free again. So names and keys
+    follow from what stands, whatever was undone when. Returns sentences about names and keys that changed by the way.
     """
-    records = list(
-        session.scalars(select(ConceptRecord).where(ConceptRecord.id.in_(concepts)).order_by(ConceptRecord.id))
-    )
-    wanted = {record.id: _standing_facts(session, record) for record in records}
-    for record in records:
+    dataset = session.scalar(select(ConceptRecord.dataset_id).where(ConceptRecord.id.in_(concepts)).limit(1))
+    records = session.scalars(
+        select(ConceptRecord).where(ConceptRecord.dataset_id == dataset).order_by(ConceptRecord.id)
+    ).all()
+    wanted = _standing_facts(session, records)
+    living = [record for record in records if wanted[record.id].alive]
+    names, shortcuts = _shared_names(living, wanted), _shared_shortcuts(living, wanted)
+    notes = _differences(living, wanted, names, shortcuts, set(concepts))
+    keys = {number: concept_key(name) for number, name in names.items()}
+    taken = set(keys.values())
+    # a deleted concept keeps its key for coming back, unless a living one has it or a deleted one that had it later
+    for record in sorted(records, key=lambda record: (-wanted[record.id].name_since, record.id)):
+        if record.id not in keys:
+            key = concept_key(wanted[record.id].facts["name"])
+            keys[record.id] = f"{key}{_ASIDE}{record.id}" if key in taken else key
+            taken.add(key)
+    moving = [record for record in records if record.key != keys[record.id]]
+    for record in moving:
         # all let go of what they hold first, so that two can change places
-        record.key, record.shortcut = f"{record.key.split(_ASIDE)[0]}{_ASIDE}{record.id}", None
+        record.key = f"{_ASIDE}{record.id}"
     session.flush()
-    notes = []
-    for record in sorted(records, key=lambda record: (not wanted[record.id]["exists"], record.id)):
-        facts = wanted[record.id]
-        alive = bool(facts["exists"])
+    for record in records:
+        alive, facts = wanted[record.id].alive, wanted[record.id].facts
+        record.key, record.name = keys[record.id], names.get(record.id, facts["name"])
         record.color, record.role, record.note = facts["color"], facts["role"], facts["note"]
         record.attribute, record.attribute_value = facts["attribute"] or (None, None)
+        record.shortcut = shortcuts[record.id] if alive else facts["shortcut"]
         record.deleted = None if alive else record.deleted or now()
-        notes += _take_name(session, record, facts["name"])
-        record.shortcut = facts["shortcut"]
-        if alive and record.shortcut is not None:
-            # not yet flushed, so the record does not find itself
-            with session.no_autoflush:
-                record.shortcut = free_shortcut(session, record.dataset_id, record.shortcut, besides=record.id)
-        session.flush()
+    session.flush()
     return notes
 
 
-def _standing_facts(session: Session, record: ConceptRecord) -> dict[str, Any]:
-    """What holds of a concept, by field."""
+def _standing_facts(session: Session, records: Sequence[ConceptRecord]) -> dict[int, _Wanted]:
+    """What is asked for each concept."""
     query = (
-        select(ConceptChange.field, ConceptChange.value, TagAction.undone)
+        select(ConceptChange.concept_id, ConceptChange.id, ConceptChange.field, ConceptChange.value, TagAction.undone)
         .outerjoin(TagAction, TagAction.id == ConceptChange.action_id)
-        .where(ConceptChange.concept_id == record.id)
+        .where(ConceptChange.concept_id.in_([record.id for record in records]))
         .order_by(ConceptChange.id)
     )
-    first: dict[str, Any] = {}
-    standing: dict[str, Any] = {}
-    for field, value, undone in session.execute(query):
-        first.setdefault(field, value)
+    # field -> value and number of the statement
+    first: dict[int, dict[str, tuple[Any, int]]] = {record.id: {} for record in records}
+    standing: dict[int, dict[str, tuple[Any, int]]] = {record.id: {} for record in records}
+    for concept, number, field, value, undone in session.execute(query):
+        first[concept].setdefault(field, (value, number))
         if undone is None:
-            standing[field] = value
-    facts = {"attribute": None, "shortcut": None, **first, **standing}
-    if "exists" not in standing:
-        used = select(StandingTag.image).where(StandingTag.concept_id == record.id, StandingTag.state != "cleared")
-        facts["exists"] = bool(standing) or session.scalar(used.limit(1)) is not None
-    return facts
+            standing[concept][field] = value, number
+    found = {}
+    for record in records:
+        said = standing[record.id]
+        known = {**_as_it_is(record), **first[record.id], **said}
+        if "exists" in said or not first[record.id]:
+            alive = bool(known["exists"][0])
+        else:
+            used = select(StandingTag.image).where(StandingTag.concept_id == record.id, StandingTag.state != "cleared")
+            alive = bool(said) or session.scalar(used.limit(1)) is not None
+        found[record.id] = _Wanted(
+            alive,
+            {field: value for field, (value, _) in known.items()},
+            max(known["name"][1], known["exists"][1] if alive else 0),
+            known["shortcut"][1],
+        )
+    return found
 
 
-def _take_name(session: Session, record: ConceptRecord, name: str) -> list[str]:
-    """Give a record its name, or the nearest one that no living concept has; a deleted one gives up its own."""
-    other = _by_key(session, record.dataset_id, name)
-    if other is None or other.id == record.id:
-        record.name, record.key = name, concept_key(name)
-        return []
-    if record.deleted is not None:
-        # it keeps the key it was put aside with, and gets its name back with its life
-        record.name = name
-        return []
-    if other.deleted is not None:
-        other.key = f"{other.key}{_ASIDE}{other.id}"
-        session.flush()
-        record.name, record.key = name, concept_key(name)
-        return []
+def _as_it_is(record: ConceptRecord) -> dict[str, tuple[Any, int]]:
+    """Facts about a concept of which no statement is kept: one that an older program made."""
+    return {
+        "exists": (record.deleted is None, 0),
+        "name": (record.name, 0),
+        "color": (record.color, 0),
+        "role": (record.role, 0),
+        "note": (record.note, 0),
+        "shortcut": (None, 0),
+        "attribute": (None, 0),
+    }
+
+
+def _shared_names(living: Sequence[ConceptRecord], wanted: dict[int, _Wanted]) -> dict[int, str]:
+    """Concept -> the name it wants, or that name with a number where a newer claim has it."""
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    for record in sorted(living, key=lambda record: (-wanted[record.id].name_since, record.id)):
+        name = wanted[record.id].facts["name"]
+        if concept_key(name) not in taken:
+            names[record.id] = name
+            taken.add(concept_key(name))
+    for record in living:
+        if record.id not in names:
+            names[record.id] = free_name(wanted[record.id].facts["name"], taken)
+            taken.add(concept_key(names[record.id]))
+    return names
+
+
+def _shared_shortcuts(living: Sequence[ConceptRecord], wanted: dict[int, _Wanted]) -> dict[int, int | None]:
+    """Concept -> the key it wants, or the lowest free one where a newer claim has it; None when all nine are taken."""
+    keys: dict[int, int | None] = {}
+    for record in sorted(living, key=lambda record: (-wanted[record.id].shortcut_since, record.id)):
+        key = wanted[record.id].facts["shortcut"]
+        if key is None or key not in keys.values():
+            keys[record.id] = key
+    for record in living:
+        if record.id not in keys:
+            keys[record.id] = lowest_free({key for key in keys.values() if key is not None})
+    return keys
+
+
+def _differences(
+    living: Sequence[ConceptRecord],
+    wanted: dict[int, _Wanted],
+    names: dict[int, str],
+    shortcuts: dict[int, int | None],
+    about: set[int],
+) -> list[str]:
+    """Sentences about living concepts that get another name or key than they ask for, or get theirs back although the
+    step was not about them. The records are as they were before."""
+    by_key = {concept_key(name): name for name in names.values()}
+    by_shortcut = {key: names[number] for number, key in shortcuts.items()}
+    notes = []
+    for record in living:
+        name, key, facts = names[record.id], shortcuts[record.id], wanted[record.id].facts
+        fresh = record.deleted is not None
+        if name != facts["name"] and (fresh or name != record.name):
+            which = "this one" if record.id in about else f"“{record.name}”"
+            holder = by_key[concept_key(facts["name"])]
+            notes.append(f"Another concept is called “{holder}” by now, so {which} is “{name}”.")
+        elif name != record.name and record.id not in about:
+            notes.append(f"“{record.name}” is called “{name}” again.")
+        if key != facts["shortcut"] and (fresh or key != record.shortcut):
+            has = "no key" if key is None else f"key {key}"
+            notes.append(
+                f"Key {facts['shortcut']} is “{by_shortcut[facts['shortcut']]}” by now, so “{name}” has {has}."
+            )
+        elif key != record.shortcut and record.id not in about:
+            notes.append(f"“{name}” has key {key} again.")
+    return notes
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """The name, cut to its longest, with the lowest number from 2 on that makes it none of the keys in `taken`."""
+    name = clean_name(wanted[:LONGEST_NAME])
     for number in itertools.count(2):
-        suffix = f" ({number})"
-        free = f"{name[: LONGEST_NAME - len(suffix)]}{suffix}"
-        if _by_key(session, record.dataset_id, free) is None:
+        if concept_key(name) not in taken:
             break
-    record.name, record.key = free, concept_key(free)
-    return [f"Another concept is called “{other.name}” by now, so this one is “{free}”."]
+        suffix = f" ({number})"
+        name = clean_name(f"{wanted[: LONGEST_NAME - len(suffix)]}{suffix}")
+    return name
 
 
-def free_shortcut(
-    session: Session, dataset_id: str, wanted: int | None = None, *, besides: int | None = None
-) -> int | None:
-    """The key wanted where it is free, else the lowest that is; None when all nine are taken. besides: a concept."""
+def lowest_free(taken: set[int]) -> int | None:
+    return next((key for key in range(1, SHORTCUTS + 1) if key not in taken), None)
+
+
+def state_shortcuts(session: Session, action: TagAction, wanted: dict[int, int | None]) -> None:
+    """Give concepts of a dataset number keys, in an action; a key that is taken by then goes to none of them, and the
+    lowest free one instead."""
+    taken = set(
+        session.scalars(
+            select(ConceptRecord.shortcut).where(
+                ConceptRecord.dataset_id == action.dataset_id,
+                ConceptRecord.deleted.is_(None),
+                ConceptRecord.shortcut.is_not(None),
+                ConceptRecord.id.not_in(list(wanted)),
+            )
+        )
+    )
+    given: dict[int, int | None] = {}
+    for number, key in wanted.items():
+        if key is None or key not in taken:
+            given[number] = key
+            taken |= {key} - {None}
+    for number in wanted:
+        if number not in given:
+            given[number] = lowest_free({key for key in taken if key is not None})
+            taken |= {given[number]} - {None}
+    for number, key in given.items():
+        state_facts(session, action, session.get_one(ConceptRecord, number), shortcut=key)
+
+
+def free_shortcut(session: Session, dataset_id: str, wanted: int | None = None) -> int | None:
+    """The key wanted where it is free, else the lowest that is; None when all nine are taken."""
     taken = set(
         session.scalars(
             select(ConceptRecord.shortcut).where(
                 ConceptRecord.dataset_id == dataset_id,
                 ConceptRecord.deleted.is_(None),
                 ConceptRecord.shortcut.is_not(None),
-                ConceptRecord.id != (besides or 0),
             )
         )
     )
     if wanted is not None and wanted not in taken:
         return wanted
-    return next((key for key in range(1, SHORTCUTS + 1) if key not in taken), None)
+    return lowest_free({key for key in taken if key is not None})
 
 
 def check_dataset(session: Session, dataset_id: str) -> None:
@@ -416,9 +535,7 @@ def clean_name(name: str) -> str:
 
     Raises `BadRequest` unless 1 to 200 characters are left.
     """
-    spaced = " ".join(unicodedata.normalize("NFC", name).split())
-    # Cc: control characters; Cs: lone surrogates, which no file or page can hold
-    clean = "".join(character for character in spaced if unicodedata.category(character) not in ("Cc", "Cs"))
+    clean = clean_line(name)
     if not 1 <= len(clean) <= LONGEST_NAME:
         problem = "is empty" if not clean else f"has {len(clean)} characters"
         raise BadRequest(f"The concept's name {problem}.", next_step=f"Use 1 to {LONGEST_NAME} characters.")

@@ -7,7 +7,6 @@ doing it again gives back exactly what was.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Literal
@@ -25,11 +24,16 @@ LONGEST_AUTHOR = 200
 STATES: dict[Said, str] = {True: "present", False: "absent", "unsure": "unsure", None: "cleared"}
 
 
+def clean_line(text: str) -> str:
+    """One line of text as it is kept: NFC, spaces trimmed and runs of them made one, no control characters."""
+    # Cc: control characters, of which some count as spaces; Cs: lone surrogates, which no file or page can hold
+    kept = (one for one in text if one.isspace() or unicodedata.category(one) not in ("Cc", "Cs"))
+    return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+
+
 def clean_author(name: str) -> str:
     """The name as it is kept: one line, at most 200 characters, no control characters; "local" for an empty one."""
-    spaced = re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip()
-    kept = "".join(character for character in spaced if unicodedata.category(character) not in ("Cc", "Cs"))
-    return kept[:LONGEST_AUTHOR].strip() or ANYBODY
+    return clean_line(name)[:LONGEST_AUTHOR].strip() or ANYBODY
 
 
 def begin(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from core.concepts.concept import check_dataset, concept_in, concept_key, settle, state_facts
+from core.concepts.concept import check_dataset, concept_in, concept_key, settle, state_shortcuts
 from core.concepts.exchange.contents import Contents, LabelStatement, PaletteEntry, Rejected, Statement, shown
 from core.concepts.exchange.gathering import standing_verdicts
 from core.concepts.exchange.origin import keep_origins
@@ -140,10 +140,8 @@ def _make_concepts(session: Session, analysis: Analysis, action: TagAction, plan
         )
         made[concept_key(entry.name)] = concept.id
     # keys once all are there, so that none takes for the moment what another one has in the file
-    for entry in plan.palette:
-        if entry.shortcut is not None:
-            record = session.get_one(ConceptRecord, made[concept_key(entry.name)])
-            state_facts(session, action, record, shortcut=entry.shortcut or None)
+    keys = {made[concept_key(one.name)]: one.shortcut or None for one in plan.palette if one.shortcut is not None}
+    state_shortcuts(session, action, keys)
     settle(session, list(made.values()))
     living = select(ConceptRecord.key, ConceptRecord.id).where(
         ConceptRecord.dataset_id == analysis.dataset_id, ConceptRecord.deleted.is_(None)

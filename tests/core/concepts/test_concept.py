@@ -49,6 +49,8 @@ def test_any_printable_name_is_kept_as_it_is(workspace: Workspace, dataset: str,
 
 def test_line_breaks_become_spaces(workspace: Workspace, dataset: str) -> None:
     assert create_concept(workspace, dataset, "water\r\n background\x07").name == "water background"
+    assert create_concept(workspace, dataset, "\x1b\r0").name == "0"
+    assert create_concept(workspace, dataset, "e\x07\u0301").name == "\u00e9"
 
 
 def test_colours_differ_until_the_palette_is_used_up(workspace: Workspace, dataset: str) -> None:
@@ -214,11 +216,14 @@ def test_a_name_that_somebody_else_took_meanwhile_stays_theirs(workspace: Worksp
     assert back.name == f"{name[:196]} (2)"
     assert one(workspace, dataset, second.id).name == name.upper()
     assert get_concept(workspace, dataset, back.name).id == first.id
-    undo(workspace, dataset, "Bob")
-    # the next thing done to it finds the name free again
-    redo(workspace, dataset, "Ann")
-    assert undo(workspace, dataset, "Ann").notes == ()  # type: ignore[union-attr]
-    assert one(workspace, dataset, first.id).name == name
+    undone = undo(workspace, dataset, "Bob")
+    assert undone is not None
+    assert undone.notes == (f"“{back.name}” is called “{name}” again.",)
+    assert list_concepts(workspace, dataset) == (first,), "the clash is over"
+    redone = redo(workspace, dataset, "Bob")
+    assert redone is not None
+    assert redone.notes == (f"Another concept is called “{name.upper()}” by now, so “{name}” is “{back.name}”.",)
+    assert list_concepts(workspace, dataset) == (back, second), "what holds follows from what stands"
 
 
 def test_a_deleted_concept_comes_back_beside_one_that_took_its_name_and_key(workspace: Workspace, dataset: str) -> None:
@@ -232,6 +237,54 @@ def test_a_deleted_concept_comes_back_beside_one_that_took_its_name_and_key(work
         ("water (2)", 2),
         ("Water", 1),
     ]
+    assert undone.notes == (
+        "Another concept is called “Water” by now, so this one is “water (2)”.",
+        "Key 1 is “Water” by now, so “water (2)” has key 2.",
+    )
+    changed = change_concept(workspace, one(workspace, dataset, water.id), color="#123456", author="Ann")
+    assert (changed.name, changed.shortcut) == ("water (2)", 2)
+    undone = undo(workspace, dataset, "Bob")
+    assert undone is not None
+    assert undone.notes == ("“water (2)” is called “water” again.", "“water” has key 1 again.")
+    assert [(concept.name, concept.shortcut) for concept in list_concepts(workspace, dataset)] == [
+        ("water", 1),
+        ("snow", 2),
+    ]
+
+
+def test_a_concept_that_comes_back_alone_is_as_it_was(workspace: Workspace, dataset: str) -> None:
+    """Ann deletes water, Bob makes his own snow water, Ann wants hers back, Bob takes everything back."""
+
+    def shown() -> list[tuple[str, int | None]]:
+        return [(each.name, each.shortcut) for each in list_concepts(workspace, dataset)]
+
+    water = create_concept(workspace, dataset, "water", author="Ann")
+    delete_concept(workspace, water, author="Ann")
+    change_concept(workspace, create_concept(workspace, dataset, "snow", author="Bob"), name="water", author="Bob")
+    undo(workspace, dataset, "Ann")
+    assert shown() == [
+        ("water (2)", 2),
+        ("water", 1),
+    ]
+    undo(workspace, dataset, "Bob")
+    assert shown() == [("water", 2), ("snow", 1)]
+    undo(workspace, dataset, "Bob")
+    assert list_concepts(workspace, dataset) == (water,)
+
+
+def test_a_key_that_comes_back_when_all_nine_are_taken_waits_for_one(workspace: Workspace, dataset: str) -> None:
+    water = create_concept(workspace, dataset, "water", author="Ann")
+    delete_concept(workspace, water, author="Ann")
+    for number in range(9):
+        create_concept(workspace, dataset, f"{number}", author="Bob")
+    undone = undo(workspace, dataset, "Ann")
+    assert undone is not None
+    assert undone.notes == ("Key 1 is “0” by now, so “water” has no key.",)
+    assert one(workspace, dataset, water.id).shortcut is None
+    delete_concept(workspace, get_concept(workspace, dataset, "7"), author="Bob")
+    assert one(workspace, dataset, water.id).shortcut == 8
+    undo(workspace, dataset, "Bob")
+    assert one(workspace, dataset, water.id).shortcut is None
 
 
 def test_a_concept_that_others_use_outlives_the_undo_of_its_making(

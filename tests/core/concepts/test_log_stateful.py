@@ -7,6 +7,8 @@ beyond two stacks.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,6 +56,23 @@ class Images:
         return np.array([int(name.removesuffix(".png")) for name in names], dtype=np.int64)
 
 
+@dataclass
+class Replayed:
+    """tags, names, keys and existence by concept, verdicts by row; names and keys with the action that claims them.
+    made: the action that made a concept or brought it back."""
+
+    tags: dict[int, dict[int, int]] = field(default_factory=dict)
+    exists: dict[int, bool] = field(default_factory=dict)
+    made: dict[int, int] = field(default_factory=dict)
+    names: dict[int, tuple[int, str]] = field(default_factory=dict)
+    shortcuts: dict[int, tuple[int, int | None]] = field(default_factory=dict)
+    verdicts: dict[int, str] = field(default_factory=dict)
+
+
+def lowest_key(taken: Iterable[int | None]) -> int | None:
+    return min({*range(1, 10)} - set(taken), default=None)
+
+
 class Log(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -90,43 +109,76 @@ class Log(RuleBasedStateMachine):
     def living(self) -> list[Concept]:
         return list(list_concepts(self.workspace, "d"))
 
-    def replay(self) -> tuple[dict[int, dict[int, int]], dict[int, bool], dict[int, str], dict[int, str]]:
-        """tags, existence and wanted name by concept, verdicts by row."""
-        tags: dict[int, dict[int, int]] = {}
-        exists: dict[int, bool] = {}
-        names: dict[int, str] = {}
-        first: dict[int, str] = {}
-        verdicts: dict[int, str] = {}
+    def replay(self) -> Replayed:
+        found = Replayed()
+        first: dict[str, dict[int, tuple[int, Any]]] = {"name": {}, "shortcut": {}}
         spoken: set[int] = set()
         for number in sorted(self.said):
             for kind, what, value in self.said[number]:
-                if kind == "name":
-                    first.setdefault(what, value)
+                if kind in first:
+                    first[kind].setdefault(what, (number, value))
                 if number not in self.standing:
                     continue
                 if kind == "name":
-                    names[what] = value
+                    found.names[what] = number, value
+                    spoken.add(what)
+                elif kind == "shortcut":
+                    found.shortcuts[what] = number, value
                     spoken.add(what)
                 elif kind == "exists":
-                    exists[what] = value
+                    found.exists[what], found.made[what] = value, number if value else 0
                 elif kind == "tag":
-                    tags.setdefault(what[0], {})[what[1]] = value
+                    found.tags.setdefault(what[0], {})[what[1]] = value
                 elif kind == "label":
-                    verdicts[what] = value
-        for concept in first:
-            used = concept in spoken or any(code != UNTAGGED for code in tags.get(concept, {}).values())
-            exists.setdefault(concept, used)
-        return tags, exists, {**first, **names}, verdicts
+                    found.verdicts[what] = value
+        for concept in first["name"]:
+            used = concept in spoken or any(code != UNTAGGED for code in found.tags.get(concept, {}).values())
+            found.exists.setdefault(concept, used)
+        found.names = {**first["name"], **found.names}
+        found.shortcuts = {**first["shortcut"], **found.shortcuts}
+        return found
+
+    def shown(self) -> dict[int, tuple[str, int | None]]:
+        """Name and key of each living concept: who claimed it last has it, the others what is nearest."""
+        found = self.replay()
+        living = [concept for concept in sorted(found.exists) if found.exists[concept]]
+        names: dict[int, str] = {}
+        since = {one: max(found.names[one][0], found.made.get(one, 0)) for one in living}
+        for one in living:
+            name = found.names[one][1]
+            rivals = [other for other in living if concept_key(found.names[other][1]) == concept_key(name)]
+            if one == max(rivals, key=since.__getitem__):
+                names[one] = name
+        for one in living:
+            number = 2
+            while one not in names:
+                name = f"{found.names[one][1]} ({number})"
+                number += 1
+                if concept_key(name) not in map(concept_key, names.values()):
+                    names[one] = name
+        keys: dict[int, int | None] = {}
+        for one in living:
+            since_then, key = found.shortcuts[one]
+            if key is None or since_then == max(
+                found.shortcuts[other][0] for other in living if found.shortcuts[other][1] == key
+            ):
+                keys[one] = key
+        for one in living:
+            if one not in keys:
+                keys[one] = lowest_key(keys.values())
+        return {one: (names[one], keys[one]) for one in living}
 
     @rule(author=PEOPLE, name=NAMES)
     def create(self, author: str, name: str) -> None:
-        before, known = self.newest(), set(self.replay()[2])
+        before, known = self.newest(), self.replay()
+        taken = {key for _, key in self.shown().values()}
         concept = create_concept(self.workspace, "d", name, author=author)
-        facts: list[tuple[Any, ...]] = [("exists", concept.id, True)]
-        if concept.id not in known:
+        assert concept_key(concept.name) == concept_key(name)
+        wanted = known.shortcuts[concept.id][1] if concept.id in known.names else None
+        key = lowest_key(taken) if wanted is None or wanted in taken else wanted
+        facts: list[tuple[Any, ...]] = [("exists", concept.id, True), ("shortcut", concept.id, key)]
+        if concept.id not in known.names:
             facts.append(("name", concept.id, name))
-        else:
-            assert concept_key(concept.name).startswith(concept_key(name))
         self.did(author, before, facts)
 
     @precondition(lambda self: self.living())
@@ -149,6 +201,15 @@ class Log(RuleBasedStateMachine):
         self.did(author, before, [("name", concept.id, name)])
 
     @precondition(lambda self: self.living())
+    @rule(author=PEOPLE, pick=st.integers(0, 9), key=st.integers(0, 4))
+    def give_key(self, author: str, pick: int, key: int) -> None:
+        concept, before = self.living()[pick % len(self.living())], self.newest()
+        facts = [("shortcut", concept.id, key or None)]
+        facts += [("shortcut", one, concept.shortcut) for one, (_, had) in self.shown().items() if had == key]
+        change_concept(self.workspace, concept, shortcut=key, author=author)
+        self.did(author, before, facts)
+
+    @precondition(lambda self: self.living())
     @rule(author=PEOPLE, pick=st.integers(0, 9))
     def delete(self, author: str, pick: int) -> None:
         concept, before = self.living()[pick % len(self.living())], self.newest()
@@ -159,7 +220,7 @@ class Log(RuleBasedStateMachine):
     @rule(author=PEOPLE, pick=st.integers(0, 9))
     def merge(self, author: str, pick: int) -> None:
         kept, gone = self.living()[pick % len(self.living())], self.living()[(pick + 1) % len(self.living())]
-        tags, before = self.replay()[0], self.newest()
+        tags, before = self.replay().tags, self.newest()
         merge_concepts(self.workspace, kept, gone, author=author)
         own = tags.get(kept.id, {})
         copied: list[tuple[Any, ...]] = [
@@ -198,20 +259,17 @@ class Log(RuleBasedStateMachine):
 
     @invariant()
     def what_holds_is_what_the_model_says(self) -> None:
-        tags, exists, names, verdicts = self.replay()
+        found = self.replay()
         living = {concept.id: concept for concept in self.living()}
-        assert set(living) == {concept for concept, there in exists.items() if there}
+        assert {number: (concept.name, concept.shortcut) for number, concept in living.items()} == self.shown()
         for number, concept in living.items():
-            expected = [tags.get(number, {}).get(row, UNTAGGED) for row in range(N)]
+            expected = [found.tags.get(number, {}).get(row, UNTAGGED) for row in range(N)]
             assert answers(self.workspace, self.images, concept).tolist() == expected
-            # another concept may have the name by now: then this one is numbered
-            assert concept_key(concept.name).startswith(concept_key(names[number]))
         assert len({concept_key(concept.name) for concept in living.values()}) == len(living)
-        keys = [concept.shortcut for concept in living.values()]
-        assert None not in keys
+        keys = [concept.shortcut for concept in living.values() if concept.shortcut is not None]
         assert len(set(keys)) == len(keys)
         judged = {int(one.image.removesuffix(".png")): one.verdict for one in verdict_list(self.workspace, self.images)}
-        assert judged == {row: verdict for row, verdict in verdicts.items() if verdict is not None}
+        assert judged == {row: verdict for row, verdict in found.verdicts.items() if verdict is not None}
 
     @invariant()
     def nothing_is_lost_and_nothing_derived_is_stale(self) -> None:
