@@ -162,5 +162,10 @@ def test_fisher_and_adjustment_agree_with_scipy() -> None:
     assert p == pytest.approx(expected, abs=1e-9)
     assert benjamini_yekutieli(p) == pytest.approx(false_discovery_control(p, method="by"))
     assert benjamini_yekutieli(np.empty(0)).shape == (0,)
+    # mirrored tables are as unlikely as each other, though their logarithms differ in the last digit
+    mirrored = np.array([[0, 10, 6, 10], [0, 15, 6, 15], [1, 7, 5, 7], [1, 4, 2, 4]])
+    assert fisher(mirrored) == pytest.approx(
+        [fisher_exact([[a, n - a], [c, m - c]])[1] for a, n, c, m in mirrored.tolist()], abs=1e-9
+    )
     # far from what a float can tell from 1 in its sums
     assert fisher(np.array([[0, 50_000, 50_000, 50_000]]))[0] == 0
