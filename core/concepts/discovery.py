@@ -20,7 +20,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,7 +202,7 @@ def discovery(
         if wanted < clusters:
             notes.append(f"{len(band):,} images were parted into {wanted}: {PER_CLUSTER} images each are the fewest.")
     fitted = _k_means(points, wanted, seed, starts=_STARTS)
-    nearest = fitted.predict(top_points) if len(top) else np.empty(0, dtype=np.int64)
+    nearest = _nearest(fitted, top_points) if len(top) else np.empty(0, dtype=np.int64)
     distances = np.linalg.norm(points - fitted.cluster_centers_[fitted.labels_], axis=1)
     found = [
         _cluster(analysis, band, fitted.labels_ == c, distances, wrong, int((nearest == c).sum()), len(top))
@@ -411,10 +413,30 @@ def _k_means(points: np.ndarray, wanted: int, seed: int, *, starts: int) -> KMea
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _one_thread():
         # equal images may leave clusters empty
         warnings.simplefilter("ignore", ConvergenceWarning)
         return KMeans(wanted, n_init=starts, random_state=seed).fit(points)
+
+
+def _nearest(fitted: KMeans, points: np.ndarray) -> np.ndarray:
+    with _one_thread():
+        return fitted.predict(points)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keeps the calling thread's k-means from waking others, which wait for each other at every one of its many short
+    steps: on two cores they save nothing, and on busy ones a band took three times as long. Other threads keep theirs:
+    OpenMP counts for each."""
+    return _pools().limit(limits=1, user_api="openmp")
+
+
+@lru_cache(maxsize=1)
+def _pools() -> Any:
+    """The libraries with threads, looked for once scikit-learn is loaded."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()
 
 
 def _cluster(

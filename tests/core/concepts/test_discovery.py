@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from threadpoolctl import ThreadpoolController
 
 from core.activations.directions import Direction, parse_direction, scores
 from core.activations.store import Analysis
@@ -173,6 +175,30 @@ def test_twice_gives_the_same_and_the_seed_may_differ(make_analysis: Any) -> Non
     assert [c.rows.tolist() for c in first.clusters] == [c.rows.tolist() for c in second.clusters]
     assert first.to_dict() == second.to_dict()
     assert found_in(analysis, seed=1).compared == first.compared
+
+
+def test_k_means_wakes_no_threads_and_leaves_those_of_others(
+    make_analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = birds(make_analysis)
+    found_in(analysis)  # scikit-learn is loaded
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in ThreadpoolController().info() if pool["user_api"] == "openmp"}
+
+    inside: list[set[int]] = []
+    for name in ("fit", "predict"):
+        real = getattr(KMeans, name)
+        monkeypatch.setattr(
+            KMeans, name, lambda self, x, real=real: (inside.append(threads()), real(self, x))[1], raising=True
+        )
+    with ThreadpoolController().limit(limits=2, user_api="openmp"):
+        assert threads() == {2}
+        found = found_in(analysis)
+        assert threads() == {2}
+    assert len(inside) > 3
+    assert all(seen == {1} for seen in inside)
+    assert found.clusters
 
 
 def test_at_most_twenty_thousand_are_compared_and_that_is_said(
