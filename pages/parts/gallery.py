@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import streamlit as st
@@ -14,6 +14,7 @@ from core.activations.directions import parse_direction
 from core.activations.standing import probabilities, strongest_first
 from core.concepts.concept import list_concepts
 from core.concepts.probes import concept_direction
+from core.concepts.standing import said_of
 from core.concepts.tags import tag, tags_of
 from core.datasets.dataset import SPLITS
 from core.errors import MidbandError
@@ -24,6 +25,8 @@ from pages.parts.words import count, percent, plain
 if TYPE_CHECKING:
     from core.activations.directions import Direction
     from core.activations.store import Analysis
+
+Telling = Literal["all", "note", "people"]
 
 # in the session: (key of the grid, id of the image) that somebody wants to look at closer
 OPENED = "image_opened"
@@ -81,6 +84,7 @@ def show(
     everything: Callable[[], np.ndarray] | None = None,
     how: str = "grid",
     source: str = "person",
+    telling: Telling = "all",
 ) -> None:
     """rows: (m,) which images, in the order shown. values: (m,) activations. notes: m short texts.
 
@@ -91,6 +95,7 @@ def show(
     everything: returns the rows of all `total` images; with it all of them can be tagged at once, in one action.
     how, source: kept with what is tagged here: "grid", "map" or "review"; "person", or "review" where a person judges
     guesses.
+    telling: what is told of each image, as `grid_images` takes it.
     """
     live.drawn(analysis)
     concepts = list_concepts(state.workspace(), analysis.dataset_id)
@@ -106,7 +111,7 @@ def show(
     )
     image_grid(
         key,
-        grid_images(analysis, rows, values=values, notes=notes, predicted=predicted),
+        grid_images(analysis, rows, values=values, notes=notes, predicted=predicted, telling=telling),
         [
             GridConcept(concept.id, concept.name, concept.color, concept.shortcut, concept_tools.about(concept))
             for concept in concepts
@@ -140,12 +145,15 @@ def grid_images(
     values: np.ndarray | None = None,
     notes: Sequence[str] | None = None,
     predicted: np.ndarray | None = None,
+    telling: Telling = "all",
 ) -> list[GridImage]:
-    chips = tags_of(state.workspace(), analysis, rows)
+    """telling: everything; all but whether the prediction is right, which would take the place of the note ("note");
+    or only the note and what people said, where more would give away the answer ("people")."""
+    chips = (said_of if telling == "people" else tags_of)(state.workspace(), analysis, rows)
     named = analysis.predicted[rows] if predicted is None else predicted
     names = analysis.image_names(rows)
     details = _details(analysis, rows, own=predicted is None)
-    return [
+    images = [
         GridImage(
             id=int(analysis.ids[row]),
             thumbnail=analysis.thumbnail(row),
@@ -160,6 +168,14 @@ def grid_images(
         )
         for place, row in enumerate(rows)
     ]
+    if telling == "people":
+        return [replace(image, label="", predicted="", correct=None, details=()) for image in images]
+    if telling == "note":
+        return [
+            replace(image, predicted="", correct=None, details=(f"predicted {image.predicted}", *image.details))
+            for image in images
+        ]
+    return images
 
 
 def _on_event(analysis: Analysis, shown: Shown, event: GridEvent) -> None:

@@ -250,8 +250,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Candidate, ...], sai
         key=f"review-{concept.id}",
         notes=[note(item) for item in batch],
         active=concept.id,
-        # what the model predicts of the class is no matter here, and would take the place of the guess
-        predicted=analysis.labels[rows],
+        telling="note",
         how=HOW,
         source=JUDGED,
     )

@@ -21,9 +21,9 @@ import streamlit as st
 
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.departures import departure
-from core.concepts.standing import standing_by
+from core.concepts.standing import said_of, standing_by
 from core.concepts.suggestions import suggest_next
-from core.concepts.tags import UNTAGGED, answers, redo, tag, tagging_split, tags_of, undo
+from core.concepts.tags import UNTAGGED, answers, redo, tag, tagging_split, undo
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, inspector, notices, problem, state, who
 from pages.parts.component_source import source
@@ -195,7 +195,8 @@ def show(analysis: Analysis, concept: Concept, deck: Deck) -> None:
 
 def facts(analysis: Analysis, rows: np.ndarray, concepts: Sequence[Concept], deck: Deck) -> dict[str, dict[str, Any]]:
     """What the browser knows of each image: why it is asked, what is said of it, what is only shown on request."""
-    tags = tags_of(state.workspace(), analysis, rows)
+    # what a column of the dataset says would give away the answer
+    tags = said_of(state.workspace(), analysis, rows)
     by_name = {concept.name: concept.id for concept in concepts}
     names = analysis.image_names(rows)
     told = {}
@@ -265,7 +266,7 @@ def _tag(analysis: Analysis, deck: Deck, event: CardEvent, row: int) -> None:
         lost: dict[int, int] = st.session_state.setdefault(concept_tools.LOST, {})
         lost[event.concept] = lost.get(event.concept, 0) + 1
         return
-    before = dict(tags_of(workspace, analysis, [row]).get(row, ())).get(concept.name)
+    before = dict(said_of(workspace, analysis, [row]).get(row, ())).get(concept.name)
     asked = deck_of(analysis, concept) if event.next else deck
     mine = standing_by(workspace, analysis, concept, row, who.names()) if before == event.present else None
     if mine is None:

@@ -123,6 +123,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
         rest_absent=True,
         active=concept.id,
         how="queue",
+        telling="people",
     )
 
 

@@ -59,6 +59,20 @@ def test_guesses_are_no_tags(visit: Visit, planted: Analysis, workspace: Workspa
     assert "no tags yet" in texts(app)
 
 
+def test_the_prediction_told_of_a_guess_is_the_true_one(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    rows = np.flatnonzero(planted.predicted != planted.labels)[:3]
+    suggest_members(workspace, planted, create_concept(workspace, planted.dataset_id, "water"), rows, "cluster")
+    images = grid(visit("tag_next", look="review"))["images"]
+    assert planted.rows_of([image["id"] for image in images]).tolist() == rows.tolist()
+    for row, image in zip(rows, images, strict=True):
+        assert (image["label"], image["predicted"], image["correct"]) == (
+            planted.classes[planted.labels[row]],
+            "",
+            None,
+        )
+        assert image["details"][0] == f"predicted {planted.classes[planted.predicted[row]]}"
+
+
 def test_the_most_doubtful_guess_of_a_side_comes_first(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     tag_by_truth(workspace, planted, 40)
     told = spread(workspace, planted, get_concept(workspace, planted.dataset_id, "water"))

@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
+from core.concepts.adoption import adopt
 from core.concepts.concept import Concept, create_concept, delete_concept, merge_concepts
 from core.concepts.suggestions import Suggestion
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, tag, undo
@@ -414,6 +415,17 @@ def test_what_is_said_of_a_card_is_on_it(visit: Visit, planted: Analysis, worksp
     tag(workspace, planted, tree, planted.rows_of([first]), "unsure")
     app.run()
     assert cards(app)["cards"][str(first)]["said"] == {str(tree.id): "unsure"}
+
+
+def test_cards_give_no_answer_away(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    column = adopt(workspace, planted, "place", "water")
+    pond = create_concept(workspace, planted.dataset_id, "pond")
+    app = visit("tag_next", concept=str(pond.id))
+    first = cards(app)["deck"][0]
+    assert not any(card["said"] for card in cards(app)["cards"].values())
+    tag(workspace, planted, column, planted.rows_of([first]), True)
+    app.run()
+    assert cards(app)["cards"][str(first)]["said"] == {str(column.id): True}
 
 
 def test_what_was_answered_on_another_page_is_not_asked(visit: Visit, planted: Analysis, workspace: Workspace) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
+from core.concepts.adoption import adopt
 from core.concepts.concept import create_concept, get_concept
 from core.concepts.suggestions import suggest_next
 from core.concepts.tags import tag
@@ -97,3 +98,17 @@ def test_a_concept_without_a_name_is_told(visit: Visit, planted: Analysis) -> No
     next(button for button in app.button if button.label == "Create").click().run()
     assert not app.exception
     assert "1 to 200 characters" in texts(app)
+
+
+def test_batches_give_no_answer_away(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    adopt(workspace, planted, "place", "water")
+    pond, tree = (create_concept(workspace, planted.dataset_id, name) for name in ("pond", "tree"))
+    app = visit("tag_next", mode="grid", concept=str(pond.id))
+    first = _grid(app)["images"][0]["id"]
+    tag(workspace, planted, tree, planted.rows_of([first]), False)
+    app.run()
+    images = _grid(app)["images"]
+    assert images[0]["chips"] == [["tree", False]]
+    assert not any(image["chips"] for image in images[1:])
+    assert {(image["label"], image["predicted"], image["correct"]) for image in images} == {("", "", None)}
+    assert not any(image["details"] for image in images)

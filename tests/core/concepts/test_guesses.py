@@ -7,7 +7,7 @@ import pytest
 
 from core.concepts.concept import create_concept, delete_concept
 from core.concepts.guesses import accept_guesses
-from core.concepts.standing import standing_by
+from core.concepts.standing import said_of, standing_by
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, redo, tag, undo
 from core.errors import NotFound
 from core.workspace import Workspace
@@ -51,3 +51,13 @@ def test_whose_statement_holds(workspace: Workspace, analysis: Any) -> None:
     assert standing_by(workspace, analysis, water, 1, ("Bob",)) == second
     undo(workspace, analysis.dataset_id, "Bob")
     assert standing_by(workspace, analysis, water, 1, ("Ann",)) == first
+
+
+def test_what_people_said_of_images(workspace: Workspace, analysis: Any) -> None:
+    water, tree = (create_concept(workspace, analysis.dataset_id, name) for name in ("water", "tree"))
+    tag(workspace, analysis, tree, [0, 1], "unsure")
+    tag(workspace, analysis, water, [0], False)
+    tag(workspace, analysis, tree, [1], None)
+    assert said_of(workspace, analysis, [0, 1, 2]) == {0: [("water", False), ("tree", "unsure")]}
+    delete_concept(workspace, water)
+    assert said_of(workspace, analysis, range(6)) == {0: [("tree", "unsure")]}
