@@ -6,6 +6,8 @@ const BEAT_MS = 800
 const PATIENCE_MS = 6000
 /** After requests that failed: the server may be gone for a while. */
 const PAUSE_MS = 5000
+/** After which a request counts as failed: one that never ends must not be the last. */
+const ANSWER_MS = 5000
 
 /**
  * Asks while the page can be seen, and at once when it is seen again.
@@ -69,6 +71,29 @@ export async function answerOf(response) {
   return response.json()
 }
 
+/**
+ * Whether a pointer is held down. What ends a press may never be heard (a drag out of the window, a menu that opens), so
+ * that a pointer that moves without a button is a sign, too.
+ */
+export function createPress() {
+  let pressed = false
+  const free = () => (pressed = false)
+  return {
+    get held() {
+      return pressed
+    },
+    listeners: {
+      pointerdown: () => (pressed = true),
+      pointerup: free,
+      pointercancel: free,
+      dragend: free,
+      contextmenu: free,
+      blur: free,
+      pointermove: event => void (event.buttons === 0 && free()),
+    },
+  }
+}
+
 const pages = new WeakMap()
 
 export default function live({ data, parentElement, setTriggerValue }) {
@@ -88,9 +113,9 @@ export default function live({ data, parentElement, setTriggerValue }) {
 function follow(parentElement) {
   const note = parentElement.querySelector(".note")
   const held = { url: "", refresh: () => {}, open: () => {} }
-  let pressed = false
+  const press = createPress()
   held.pulse = createPulse({
-    ask: async () => answerOf(await fetch(held.url, { cache: "no-store" })),
+    ask: async () => answerOf(await fetch(held.url, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) })),
     refresh: () => held.refresh(),
     show(text) {
       if (note.textContent !== text) note.textContent = text
@@ -99,15 +124,12 @@ function follow(parentElement) {
     page: {
       hidden: () => document.visibilityState === "hidden",
       // a run of the page closes a dialog and moves what is being dragged
-      busy: () => pressed || document.querySelector("[data-testid=stDialog]") !== null,
+      busy: () => press.held || document.querySelector("[data-testid=stDialog]") !== null,
     },
   })
   note.onclick = () => held.open()
   const listened = [
-    [window, "pointerdown", () => (pressed = true)],
-    [window, "pointerup", () => (pressed = false)],
-    [window, "pointercancel", () => (pressed = false)],
-    [window, "blur", () => (pressed = false)],
+    ...Object.entries(press.listeners).map(([name, act]) => [window, name, act]),
     [document, "visibilitychange", () => held.pulse.turned()],
   ]
   for (const [target, name, act] of listened) target.addEventListener(name, act, true)

@@ -2,7 +2,9 @@
 
 While its tab can be seen, the browser asks the server once a second (`live_route`) whether anything else holds than
 what this page was drawn from. Only when it does, the page is run again, and only while no dialog is open and nothing
-is dragged. What a person of this session tagged is no news: its grid shows that already.
+is dragged. What this session did itself is no news, since what it shows has that already, nor is what was done under
+the same name while no other page of that name is open. What a session did is noted as it is committed, so that no
+caller can forget to say it.
 
 The question costs one query; a fragment that Streamlit runs every second was measured at forty times that, since each
 run ends with a full garbage collection.
@@ -17,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from sqlalchemy import exists, func, select
+from sqlalchemy import event, exists, func, inspect, orm, select
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.concepts.tags import tag_version
 from core.database import TagAction
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 KEY = "live"
 TOKEN = "live_token"
+DID = "live_did"
+# versions are sums of stamps of so many bits
+VERSIONS = 2**61 - 1
 # seconds after its last question at which a session counts as gone; a hidden tab does not ask
 GONE = 5.0
 # seconds after which it is forgotten; when it comes back its page is run once more
@@ -51,7 +57,8 @@ class Session:
     """A page somebody has open, and what it was last drawn from.
 
     names: whose tags are no news to it. version: of all tags. others: a fingerprint of what people of other names did.
-    seen: when it last asked. noted: the version that `note` was made of, and who was here then.
+    seen: when it last asked. did: its own actions since, each as id and +1 where it stands from then on, -1 where it
+    was undone. noted: the version that `note` was made of, and who was here then.
     """
 
     workspace: Workspace
@@ -61,6 +68,7 @@ class Session:
     version: int
     others: tuple[Any, ...]
     seen: float = field(default_factory=time.monotonic)
+    did: list[tuple[int, int]] = field(default_factory=list)
     noted: object = None
     note: str = ""
 
@@ -68,7 +76,8 @@ class Session:
 def watch(analysis: Analysis | None) -> None:
     """Show what others tag, about a second later. To be called on every run of the page, before it is drawn."""
     if analysis is None:
-        _sessions.pop(st.session_state.get(TOKEN, ""), None)
+        with _lock:
+            _sessions.pop(st.session_state.get(TOKEN, ""), None)
         return
     drawn(analysis)
     with st.sidebar:
@@ -143,12 +152,49 @@ def _is_news(token: str, session: Session, version: int) -> bool:
     if version == session.version:
         return False
     dataset = session.analysis.dataset_id
+    did = list(session.did)
+    if version == _version_after(session, did):
+        session.version = version
+        del session.did[: len(did)]
+        return False
     # another page of the same name: what it tags is still news to this one
     twin = any(each is not session and each.names[0] == session.names[0] for each in _here(dataset))
     if twin or others(session.workspace, dataset, session.names) != session.others:
         return True
     session.version = version
     return False
+
+
+def _version_after(session: Session, did: list[tuple[int, int]]) -> int | None:
+    """The version of the tags when nothing but these actions came since the page was drawn; None where one is gone."""
+    with session.workspace.reading() as reading:
+        found = reading.execute(
+            select(TagAction.id, TagAction.stamp).where(TagAction.id.in_({action for action, _ in did}))
+        ).all()
+    stamps = {each.id: each.stamp for each in found}
+    if any(action not in stamps for action, _ in did):
+        return None
+    return (session.version + sum(sign * stamps[action] for action, sign in did)) & VERSIONS
+
+
+@event.listens_for(orm.Session, "after_flush")
+def _gather(writing: orm.Session, _: object) -> None:
+    """Keep, until they are committed, the actions that are appended, undone or done again."""
+    for each in (*writing.new, *writing.dirty):
+        if isinstance(each, TagAction) and (each in writing.new or inspect(each).attrs.undone.history.has_changes()):
+            writing.info.setdefault(DID, []).append((each.id, 1 if each.undone is None else -1))
+
+
+@event.listens_for(orm.Session, "after_commit")
+def _committed(writing: orm.Session) -> None:
+    did, session = writing.info.pop(DID, []), _sessions.get(_token())
+    if session is not None:
+        session.did.extend(did)
+
+
+def _token() -> str:
+    """What the session is known by whose run this thread is in; "" outside of any."""
+    return st.session_state.get(TOKEN, "") if get_script_run_ctx(suppress_warning=True) else ""
 
 
 def _note(session: Session, version: int) -> str:

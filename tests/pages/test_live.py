@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from core.activations.store import Analysis
+from core.concepts import log
 from core.concepts.concept import Concept, change_concept, create_concept, delete_concept
 from core.concepts.tags import redo, tag, undo
 from core.workspace import Workspace
@@ -96,6 +97,63 @@ def test_another_page_of_the_same_name_sees_what_the_first_did(
     tag(workspace, planted, water, [3], True, author="Bo")
     assert news(first)
     assert news(second)
+
+
+def test_of_two_pages_of_a_name_only_the_other_hears_of_what_one_did(
+    workspace: Workspace, planted: Analysis, water: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = begin(planted, "Bo"), begin(planted, "Bo")
+    monkeypatch.setattr(live, "_token", lambda: first)
+    deeds: list[Any] = [
+        lambda: tag(workspace, planted, water, [3], True, author="Bo"),
+        lambda: undo(workspace, planted.dataset_id, "Bo"),
+        lambda: redo(workspace, planted.dataset_id, "Bo"),
+        lambda: change_concept(workspace, water, note="mostly", author="Bo"),
+    ]
+    for deed in deeds:
+        deed()
+        assert not news(first)
+        assert not news(first), "nor when it asks again"
+        assert news(second)
+        live.drawn(planted)
+    # two steps between two questions, and one of the other page among them
+    tag(workspace, planted, water, [4], True, author="Bo")
+    tag(workspace, planted, water, [5], True, author="Bo")
+    assert not news(first)
+    tag(workspace, planted, water, [6], True, author="Bo")
+    monkeypatch.setattr(live, "_token", lambda: second)
+    tag(workspace, planted, water, [7], True, author="Bo")
+    assert news(first)
+
+
+def test_what_was_rolled_back_was_not_done(
+    workspace: Workspace, planted: Analysis, water: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = begin(planted, "Bo")
+    monkeypatch.setattr(live, "_token", lambda: token)
+    with pytest.raises(ZeroDivisionError), workspace.writing() as session:
+        log.begin(session, planted.dataset_id, kind="tag", author="Bo")
+        raise ZeroDivisionError
+    assert not live._sessions[token].did
+
+
+def test_what_was_no_news_does_not_become_it_when_a_page_of_the_same_name_opens(
+    workspace: Workspace, planted: Analysis, water: Concept
+) -> None:
+    first = begin(planted, "Bo")
+    tag(workspace, planted, water, [3], True, author="Bo")
+    assert not news(first)
+    begin(planted, "Bo")
+    assert not news(first)
+
+
+def test_others_did_something_only_while_it_stands(workspace: Workspace, planted: Analysis, water: Concept) -> None:
+    begin(planted, "Bo")
+    assert live.has_others(planted)
+    undo(workspace, planted.dataset_id, "Ada")
+    assert not live.has_others(planted)
+    tag(workspace, planted, create_concept(workspace, planted.dataset_id, "b", author="Bo"), [1], True, author="Bo")
+    assert not live.has_others(planted)
 
 
 def test_who_is_here_and_how_far_one_agrees_is_said(

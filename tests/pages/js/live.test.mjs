@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import test from "node:test"
 import { load } from "./load.mjs"
 
-const { createPulse, answerOf } = await load("live/live.js")
+const { createPulse, createPress, answerOf } = await load("live/live.js")
 const { cookieText } = await load("who/who.js")
 
 /** A pulse whose clock, page and server are played by the test. */
@@ -106,6 +106,42 @@ test("where nobody answers such questions it ends, as it does when the page is l
   await left.beat()
   left.pulse.turned()
   assert.deepEqual([left.asked, left.refreshed], [0, 0])
+})
+
+test("while a question is under way no other is asked", async () => {
+  let asked = 0
+  let answer = null
+  const pulse = createPulse({
+    ask: () => {
+      asked += 1
+      return new Promise(done => (answer = done))
+    },
+    refresh: () => {},
+    show: () => {},
+    page: { hidden: () => false, busy: () => false },
+    timers: { setTimeout: () => 0, clearTimeout: () => {} },
+    now: () => 0,
+  })
+  pulse.turned()
+  pulse.turned() // hidden and seen again, faster than the answer
+  assert.equal(asked, 1)
+  answer(QUIET)
+  for (let i = 0; i < 8; i++) await null
+  pulse.turned()
+  assert.equal(asked, 2)
+})
+
+test("a pointer is held until it is let go, in whichever way that shows", () => {
+  const moved = buttons => ["pointermove", { buttons }]
+  for (const [name, event] of [["pointerup"], ["pointercancel"], ["dragend"], ["contextmenu"], ["blur"], moved(0)]) {
+    const press = createPress()
+    assert.equal(press.held, false)
+    press.listeners.pointerdown()
+    press.listeners.pointermove({ buttons: 1 })
+    assert.equal(press.held, true)
+    press.listeners[name](event)
+    assert.equal(press.held, false, name)
+  }
 })
 
 test("only JSON is an answer", async () => {
