@@ -191,6 +191,7 @@ def _statements(raw: Raw, analysis: Analysis, checking: _Checking) -> list[State
     rows = rows_of_images(analysis, [image if isinstance(image, str) else "" for image in images])
     found: dict[tuple[str, str], Statement] = {}
     names: dict[str, str] = {}
+    unusable: dict[str, str] = {}
     for (number, cells), row in zip(raw.tags, rows.tolist(), strict=True):
         problem, image, typed = "", cells.get("image"), cells.get("concept")
         said = read_answer(cells.get("present"))
@@ -200,11 +201,13 @@ def _statements(raw: Raw, analysis: Analysis, checking: _Checking) -> list[State
             problem = f"“{shown(cells.get('present'))}” is neither 1 nor 0 nor unsure."
         elif not isinstance(typed, str):
             problem = "The concept is not a text."
+        elif typed in unusable:
+            problem = unusable[typed]
         elif typed not in names:
             try:
-                names[typed] = clean_name(typed)
+                names[typed] = _name(typed)
             except BadRequest as error:
-                problem = error.detail
+                problem = unusable[typed] = error.detail
         if not problem:
             assert isinstance(image, str)
             assert isinstance(typed, str)
@@ -219,6 +222,12 @@ def _statements(raw: Raw, analysis: Analysis, checking: _Checking) -> list[State
         if problem:
             checking.rejected.append(Rejected(number, problem))
     return list(found.values())
+
+
+def _name(typed: str) -> str:
+    if len(typed) > LONGEST_TEXT:
+        raise BadRequest(f"The concept's name has more than {LONGEST_TEXT:,} characters.", next_step="Shorten it.")
+    return clean_name(typed)
 
 
 def _palette(concepts: Sequence[Any], checking: _Checking) -> list[PaletteEntry]:
@@ -245,7 +254,7 @@ def _entry(cells: Any) -> PaletteEntry:
     if isinstance(attribute, Sequence) and len(attribute) == 2 and all(isinstance(part, str) for part in attribute):
         column = (attribute[0], attribute[1])
     return PaletteEntry(
-        name=clean_name(cells["concept"]),
+        name=_name(cells["concept"]),
         color=color if isinstance(color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", color) else None,
         role=role if role in ROLES else None,
         note=_text(note) if isinstance(note, str) and len(note) <= LONGEST_TEXT else None,

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import tracemalloc
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from core.concepts.adoption import adopt
 from core.concepts.concept import change_concept, create_concept, list_concepts
 from core.concepts.exchange import FORMATS, dump_tags, export_tags, format_of, import_tags, load_tags, preview_tags
+from core.concepts.exchange import parquet as parquet_reader
 from core.concepts.labels import judge, verdict_list
 from core.concepts.tags import answers, tag, tag_states, undo
 from core.database import DatasetRecord
@@ -268,6 +270,85 @@ def parquet(columns: dict[str, Any], **options: Any) -> bytes:
     return sink.getvalue()
 
 
+def memory(read: Any) -> tuple[Any, int]:
+    """What a call returns, and the bytes that Arrow and Python held for it at most."""
+    usual = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        return read(), pool.max_memory() + tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(usual)
+
+
+@pytest.mark.parametrize("column", ["concept", "image", "present", "author"])
+@pytest.mark.parametrize("encoded", ["dictionary", "plain type", "large", "plain pages"])
+def test_a_text_that_a_parquet_file_repeats_is_held_once(
+    workspace: Workspace, analysis: Any, column: str, encoded: str
+) -> None:
+    # unpacked row by row: 80 MB and more; the file itself has some kB
+    rows, long = 2000, "x" * 40_000
+    columns: dict[str, Any] = {"image": ["images/000000.png"] * rows, "concept": ["a"] * rows, "present": ["1"] * rows}
+    columns[column] = pa.array([long] * rows, pa.large_string() if encoded == "large" else pa.string())
+    if encoded == "dictionary":
+        columns[column] = columns[column].dictionary_encode()
+    content = parquet(columns, compression="zstd", use_dictionary=encoded != "plain pages")
+    del columns
+    assert len(content) < 50_000
+    raw, held = memory(lambda: parquet_reader.read(content, "bomb.parquet"))
+    assert held < 10_000_000
+    assert len(raw.tags) == rows
+    assert len({id(cells[column]) for _, cells in raw.tags}) == 1
+    done = preview_tags(workspace, analysis, content, "bomb.parquet")
+    assert done.added == (column == "author")
+    if column == "concept":
+        assert done.rejected[0].reason == "The concept's name has more than 4,000 characters."
+    if column == "author":
+        assert done.notes == ("1 statement is read without its author, which cannot be understood.",)
+
+
+def test_parquet_with_more_text_than_its_sizes_say_is_refused(
+    workspace: Workspace, analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number:04d}{'x' * 3000}" for number in range(1000)]
+    columns = {"image": names, "concept": names, "present": ["1"] * 1000}
+    monkeypatch.setattr(parquet_reader, "_CHARACTERS", 3_100_000)
+    # the same texts in two columns count once
+    assert len(preview_tags(workspace, analysis, parquet(columns), "a.parquet").rejected) == 1000
+    monkeypatch.setattr(parquet_reader, "_CHARACTERS", 2_900_000)
+    with pytest.raises(BadRequest, match="million characters of text"):
+        preview_tags(workspace, analysis, parquet(columns), "a.parquet")
+    with pytest.raises(BadRequest, match=r"image of a\.parquet is encoded as DELTA_BYTE_ARRAY"):
+        shared = parquet(columns, use_dictionary=False, column_encoding={"image": "DELTA_BYTE_ARRAY"})
+        preview_tags(workspace, analysis, shared, "a.parquet")
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "Nowhere/City", "+99:99", "../../etc/passwd"])
+def test_times_of_any_zone_are_read_and_impossible_ones_named(
+    workspace: Workspace, analysis: Any, zone: str | None
+) -> None:
+    images = [f"images/00000{number}.png" for number in range(3)]
+    times = pa.array([86_400_000_000, -(2**62), None], pa.timestamp("us", tz=zone))
+    content = parquet({"image": images, "concept": ["a"] * 3, "present": ["1"] * 3, "time": times})
+    done = load_tags(workspace, analysis, content, "tags.parquet")
+    assert done.notes == ("1 statement is read without its time, which cannot be understood.",)
+    assert json.loads(dump_tags(workspace, analysis, "json"))["tags"][0]["time"] == "1970-01-02T00:00:00Z"
+
+
+def test_columns_with_one_name_are_not_guessed_between(workspace: Workspace, analysis: Any) -> None:
+    cells = [pa.array(["images/000000.png"]), pa.array(["a"]), pa.array(["1"]), pa.array(["x"]), pa.array(["y"])]
+    for names, problem in ((["image", "concept", "present", "how", "how"], ""), (["image"] * 5, "no column image")):
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_arrays(cells, names), sink)
+        if problem:
+            with pytest.raises(BadRequest, match=problem):
+                load_tags(workspace, analysis, sink.getvalue(), "tags.parquet")
+        else:
+            assert load_tags(workspace, analysis, sink.getvalue(), "tags.parquet").added == 1
+
+
 @pytest.mark.parametrize(
     "present", [pa.array([True, False]), pa.array([1, 0]), pa.array([1.0, 0.0]), pa.array(["yes", "absent"])]
 )
@@ -312,8 +393,8 @@ NESTED = b"[" * 200_000 + b"]" * 200_000
         ("a.parquet", b"PAR1" * 100, "not a whole Parquet"),
         ("a.parquet", parquet(THREE)[:-20], "not a whole Parquet"),
         ("a.parquet", parquet({"image": ["a"]}), "no column concept or present"),
-        ("a.parquet", parquet({**THREE, "image": [["a"]]}), "not one value"),
-        ("a.parquet", parquet({**THREE, "concept": [{"a": 1}]}), "not one value"),
+        ("a.parquet", parquet({**THREE, "image": [["a"]]}), "not one text or number"),
+        ("a.parquet", parquet({**THREE, "concept": [{"a": 1}]}), "not one text or number"),
         ("a.xlsx", b"PK", "No format of tags"),
     ],
 )
