@@ -74,6 +74,30 @@ def test_labels_are_judged_in_bulk_and_taken_back(page: Page, server: Any, demo:
     assert not label_verdicts(demo, analysis).judged.any()
 
 
+def test_a_verdict_is_about_what_is_selected_at_that_moment(
+    page: Page, server: Any, demo: Workspace, analysis: Analysis
+) -> None:
+    page.goto(server.url + "/tag_next?look=wrong")
+    tiles = page.locator(".tile")
+    expect(tiles.first).to_be_visible(timeout=SLOW)
+    listed = tiles.count()
+    leave_out = page.get_by_role("button", name="Wrong: leave out")
+    before = leave_out.bounding_box()
+    tiles.nth(0).click()
+    expect(page.get_by_text("1 image selected")).to_be_visible(timeout=SLOW)
+    # nothing has moved, and the page has not heard of the next selection yet when the button is pressed
+    assert leave_out.bounding_box() == before
+    tiles.nth(2).click()
+    chosen = page.locator(".tile[aria-selected=true]").evaluate_all("all => all.map(tile => Number(tile.dataset.id))")
+    leave_out.click()
+    expect(tiles).to_have_count(listed - len(chosen), timeout=SLOW)
+    judged = np.flatnonzero(label_verdicts(demo, analysis).judged)
+    assert sorted(analysis.ids[judged].tolist()) == sorted(chosen)
+    assert leave_out.bounding_box() == before
+    page.get_by_role("button", name="Undo").click()
+    expect(tiles).to_have_count(listed, timeout=SLOW)
+
+
 def test_nothing_sticks_out_on_a_phone(browser: Browser, server: Any) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
     phone = context.new_page()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from core.workspace import Workspace
 from pages.parts import wrong_labels
 from pages.parts.wrong_labels import SELECTION, as_csv
 
-from .conftest import Visit, _square, texts
+from .conftest import Visit, _square, plant, texts
 
 CLASSES = ("landbird", "=**water** <b>bird</b>")
 
@@ -68,16 +69,21 @@ def opened(visit: Visit) -> AppTest:
     return app
 
 
-def shown(app: AppTest) -> list[dict]:
-    """The images in the grid, as the browser gets them."""
+def grid(app: AppTest) -> dict:
+    """What the browser gets of the grid."""
     found = [json.loads(element.proto.json) for element in app.get("bidi_component") if element.proto.json]
     grids = [data for data in found if isinstance(data, dict) and data.get("store") == SELECTION]
-    return next((data["images"] for data in grids if data["role"] == "grid"), [])
+    return next((data for data in grids if data["role"] == "grid"), {"images": [], "scope": None})
 
 
-def select(app: AppTest, ids: list[int]) -> AppTest:
-    app.session_state[SELECTION] = {"up": {"client": "tab", "selected": ids}}
-    return app.run()
+def shown(app: AppTest) -> list[dict]:
+    return grid(app)["images"]
+
+
+def select(app: AppTest, ids: list[int], *, told: bool = True) -> AppTest:
+    """told: the page is drawn with it, which is a moment after the selection."""
+    app.session_state[SELECTION] = {"up": {"client": "tab", "selected": ids, "scope": grid(app)["scope"]}}
+    return app.run() if told else app
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -143,9 +149,9 @@ def test_relabelling_with_a_chosen_class(visit: Visit, flipped: Analysis, worksp
     app = opened(visit)
     row = next(image for image in shown(app) if image["label"] == CLASSES[0])
     select(app, [row["id"]])
-    choice = app.selectbox(key="wrong-labels-class")
-    assert choice.options == [wrong_labels.LOOKS_LIKE, *CLASSES]
-    choice.set_value(2).run()
+    choice = app.selectbox(key="wrong-labels-class-True")
+    assert choice.options == [wrong_labels.LOOKS_LIKE_TITLE, *CLASSES]
+    choice.set_value(CLASSES[1]).run()
     press(app, "Relabel them")
     [verdict] = verdict_list(workspace, flipped)
     assert (verdict.label, verdict.verdict, verdict.new_label) == (CLASSES[0], "wrong", CLASSES[1])
@@ -168,14 +174,14 @@ def test_right_labels_are_off_the_list_and_among_the_judged(
 
 def test_looking_again_learns_from_the_verdicts(visit: Visit, flipped: Analysis, workspace: Workspace) -> None:
     app = opened(visit)
-    assert "Look again" not in {button.label for button in app.button}
+    assert next(button for button in app.button if button.label == "Look again").disabled
     images = shown(app)
     press(select(app, [image["id"] for image in images[:10]]), "Wrong: leave out")
     press(app, "Look again")
     expected = check_labels(flipped, verdicts=label_verdicts(workspace, flipped), limit=wrong_labels.LIMIT)
     assert [image["id"] for image in shown(app)] == flipped.ids[[s.row for s in expected.suspects]].tolist()
     assert "of 590 images" in texts(app)
-    assert "Look again" not in {button.label for button in app.button}
+    assert next(button for button in app.button if button.label == "Look again").disabled
 
 
 def test_when_all_is_judged_it_says_so(visit: Visit, flipped: Analysis) -> None:
@@ -193,23 +199,92 @@ def test_features_that_say_nothing_are_told(visit: Visit, workspace: Workspace) 
     assert not shown(app)
 
 
-def test_two_classes_that_change_place_between_looks_are_not_mixed_up(
+def test_what_the_list_suggests_nothing_for_is_given_a_class_by_name(
     visit: Visit, workspace: Workspace, flipped: Analysis
 ) -> None:
-    """Without a likely class on the page, the list of classes begins with the first class itself."""
     app = opened(visit)
     ids = [image["id"] for image in shown(app)[:1]]
-    press(select(app, ids), "Label is right")
-    other = next(int(i) for i in flipped.ids if i not in {image["id"] for image in shown(app)} and i not in ids)
+    other = next(int(i) for i in flipped.ids if i not in {image["id"] for image in shown(app)})
     judge(workspace, flipped, flipped.rows_of([other]), "right")
     app.segmented_control(key="wrong_labels_look").set_value(wrong_labels.JUDGED).run()
     select(app, [other])
-    assert app.selectbox(key="wrong-labels-class").options == list(CLASSES)
-    app.selectbox(key="wrong-labels-class").set_value(1 - int(flipped.labels[flipped.rows_of([other])[0]])).run()
-    press(app, "Relabel them")
-    labels = label_verdicts(workspace, flipped).labels
+    assert app.selectbox(key="wrong-labels-class-False").options == list(CLASSES)
     row = flipped.rows_of([other])[0]
-    assert labels[row] == 1 - flipped.labels[row]
+    app.selectbox(key="wrong-labels-class-False").set_value(CLASSES[1 - flipped.labels[row]]).run()
+    press(app, "Relabel them")
+    assert label_verdicts(workspace, flipped).labels[row] == 1 - flipped.labels[row]
+    # one that looks like something and one that does not: the latter is skipped, and that is said
+    judge(workspace, flipped, flipped.rows_of(ids), "right")
+    app.run()
+    press(select(app, [*ids, other]), "Relabel them")
+    verdicts = label_verdicts(workspace, flipped)
+    assert verdicts.labels[flipped.rows_of(ids)] == 1 - flipped.labels[flipped.rows_of(ids)]
+    assert any("1 image skipped: nothing says" in toast.value for toast in app.toast)
+
+
+def test_a_verdict_is_about_what_is_selected_when_it_is_given(
+    visit: Visit, workspace: Workspace, flipped: Analysis
+) -> None:
+    """The page hears of a selection a moment after it was made; the button is pressed before."""
+    app = opened(visit)
+    ids = [image["id"] for image in shown(app)]
+    select(app, ids[:2])
+    select(app, ids[4:7], told=False)
+    press(app, "Wrong: leave out")
+    judged = np.flatnonzero(label_verdicts(workspace, flipped).judged)
+    assert sorted(flipped.ids[judged].tolist()) == sorted(ids[4:7])
+    assert app.toast[0].value == "Left out: 3 images."
+    # what was judged is selected no longer, and a second press finds nothing
+    assert next(button for button in app.button if button.label == "Wrong: leave out").disabled
+
+
+def test_what_somebody_else_judged_meanwhile_is_left_as_it_is(
+    visit: Visit, workspace: Workspace, flipped: Analysis
+) -> None:
+    app = opened(visit)
+    ids = [image["id"] for image in shown(app)[:3]]
+    select(app, ids)
+    judge(workspace, flipped, flipped.rows_of(ids[:1]), "right", author="Bob")
+    press(app, "Wrong: leave out")
+    rows = flipped.rows_of(ids)
+    assert label_verdicts(workspace, flipped).excluded[rows].tolist() == [False, True, True]
+    assert app.toast[0].value == "Left out: 2 images. 1 image judged meanwhile: left as is."
+
+
+def test_relabelling_into_several_classes_is_one_step_under_ones_own_name(
+    visit: Visit, workspace: Workspace, flipped: Analysis
+) -> None:
+    app = opened(visit)
+    images = shown(app)[:8]
+    assert len({image["note"] for image in images}) == 2
+    press(select(app, [image["id"] for image in images]), "Relabel them")
+    assert {verdict.author for verdict in verdict_list(workspace, flipped)} == {"Person 1"}
+    assert app.toast[0].value == "Relabelled as what each looks like: 8 images."
+    press(app, "Undo")
+    assert not label_verdicts(workspace, flipped).judged.any()
+
+
+def test_the_prediction_told_is_the_true_one(visit: Visit, flipped: Analysis) -> None:
+    images = shown(opened(visit))
+    rows = flipped.rows_of([image["id"] for image in images])
+    assert (flipped.predicted[rows] != flipped.labels[rows]).any()
+    for row, image in zip(rows, images, strict=True):
+        assert (image["predicted"], image["correct"]) == ("", None)
+        assert image["details"][1] == f"predicted {CLASSES[flipped.predicted[row]]}"
+
+
+def test_rare_combinations_are_warned_of_before_anything_is_left_out(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    birds = plant(workspace)
+    monkeypatch.setattr(wrong_labels.state, "workspace", lambda: workspace)
+    place = birds.attributes[0].codes
+    rare, usual = np.flatnonzero(place != birds.labels)[:30], np.flatnonzero(place == birds.labels)[:10]
+    assert wrong_labels.most_unusual(birds, np.concatenate([rare, usual])) == ("place", 0.75)
+    assert wrong_labels.most_unusual(birds, usual) == ("", 0.0)
+    for rows, words in ((rare, "**Many of these may be rare combinations"), (usual, "Rare combinations can look")):
+        found = SimpleNamespace(suspects=[SimpleNamespace(row=int(row)) for row in rows])
+        assert wrong_labels.warning(birds, found).startswith(words)
 
 
 def test_the_export_holds_every_verdict(
