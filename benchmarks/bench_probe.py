@@ -139,7 +139,7 @@ def forget() -> None:
 def ours(data: Planted, concept: Concept) -> np.ndarray:
     """What the pages ask for: probabilities, and the pool sorted by doubt. Returns the probe's weight and bias."""
     fitted = fitted_probe(data.workspace, data.analysis, concept)
-    chance = pool_probabilities(data.analysis, fitted)
+    chance = pool_probabilities(data.analysis, fitted.probe)
     np.argsort(np.abs(chance - 0.5), kind="stable")
     return np.append(fitted.probe.weight, fitted.probe.bias)
 

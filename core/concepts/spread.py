@@ -136,7 +136,9 @@ def spread(workspace: Workspace, analysis: Analysis, concept: Concept, *, split:
         rows = np.arange(analysis.n) if split == "all" else ground(analysis).pool
         if split not in state.probability:
             state.probability[split] = (
-                probabilities(analysis, fitted.probe, rows) if split == "all" else pool_probabilities(analysis, fitted)
+                probabilities(analysis, fitted.probe, rows)
+                if split == "all"
+                else pool_probabilities(analysis, fitted.probe)
             )
         probability = state.probability[split]
     held_out = held_out_agreement(tried)
@@ -183,12 +185,14 @@ def probabilities(analysis: Analysis, probe: Probe, rows: np.ndarray) -> np.ndar
     return _chance(log_odds(analysis.features, rows, probe.weight, probe.bias))
 
 
-def pool_probabilities(analysis: Analysis, fitted: Fitted) -> np.ndarray:
-    """A probe's guess for the images that may be tagged: (m,) float64, in the order of the ground's pool."""
+def pool_probabilities(analysis: Analysis, probe: Probe) -> np.ndarray:
+    """A probe's guess for the images that may be tagged: (m,) float64, in the order of the ground's pool. Where the
+    ground holds their features, none is read."""
     base = ground(analysis)
     if len(base.rows) < len(base.pool):
-        return probabilities(analysis, fitted.probe, base.pool)
-    odds = base.features @ fitted.fit.weight[:, 0].astype(np.float32) + np.float32(fitted.fit.bias[0])
+        return probabilities(analysis, probe, base.pool)
+    weight, bias = probe.weight * base.scaling.scale, probe.bias + float(probe.weight @ base.scaling.mean)
+    odds = base.features @ weight.astype(np.float32) + np.float32(bias)
     return _chance(odds[base.place[base.pool]].astype(np.float64))
 
 

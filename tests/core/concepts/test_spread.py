@@ -86,7 +86,7 @@ def test_refit_after_a_tag_is_that_of_a_fresh_start(workspace: Workspace, plante
         probabilities(analysis, second.probe, pool), probabilities(analysis, cold, pool), atol=5e-3
     )
     np.testing.assert_allclose(
-        pool_probabilities(analysis, second), probabilities(analysis, second.probe, pool), atol=1e-5
+        pool_probabilities(analysis, second.probe), probabilities(analysis, second.probe, pool), atol=1e-5
     )
     undo(workspace, analysis.dataset_id)
     again = fitted_probe(workspace, analysis, concept)
