@@ -155,7 +155,8 @@ class Discriminant:
                 if len(shown) and missing.any():
                     values[missing, j] = int(2 * shown.sum() > len(shown))
                     complete[missing, j] = True
-        return values, complete.all(axis=1)
+        whole: np.ndarray = np.logical_and.reduce(complete, axis=1)
+        return values, whole
 
     def _from(self, values: np.ndarray, taken: np.ndarray, patterns: np.ndarray) -> PatternProbe | None:
         """One fit, for scaled features, on the images `taken`: (n,) bool."""

@@ -1,6 +1,7 @@
 """Which images to tag next: where one answer teaches most.
 
-    top        spread over the top half of a class by its own logit: these confirm what the class usually shows
+    top        spread over the top half of a class by its own logit: these confirm what the class usually shows. The
+               first of each class comes early
     own-low    the lowest own logits of a class: where images with the unusual value gather
     boundary   the smallest lead of one class over the next, in each class: a mixture of both values, which a probe
                needs while the answers are few

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.concepts.majority import top_half, usual_values
+from core.concepts.majority import above, top_half, usual_values
 
 CLASSES = ("landbird", "waterbird")
 
@@ -25,6 +25,13 @@ def test_the_median_can_be_taken_over_other_images() -> None:
     logits, labels = np.array([[1.0, 0], [2, 0], [9, 0]]), np.zeros(3, dtype=int)
     assert top_half(logits, labels, np.array([True, True, False])).tolist() == [False, True, True]
     assert not top_half(logits, labels, np.zeros(3, dtype=bool)).any()
+
+
+def test_a_share_of_each_class_lies_below() -> None:
+    logits = np.stack([np.arange(20.0), 20 - np.arange(20.0)], axis=1)
+    labels = np.repeat([0, 1], 10)
+    left = above(0.2, logits, labels)
+    assert np.flatnonzero(~left).tolist() == [0, 1, 18, 19]
 
 
 def test_majority_on_top_decides() -> None:

@@ -102,6 +102,28 @@ def test_five_batches_of_twelve_ask_what_sixty_at_once_ask() -> None:
     assert len(set(np.flatnonzero(states >= 0).tolist()) ^ at_once) <= 2
 
 
+@pytest.mark.parametrize("k", [2, 4, 10])
+def test_every_class_gets_its_first_top_image_early(k: int) -> None:
+    logits, labels = images(0, 1000, k)
+    first = suggest(logits, labels, budget=60)[: 2 * k]
+    assert {int(labels[item.row]) for item in first if item.why == "top"} == set(range(k))
+    assert sum(item.why != "top" for item in first) >= k - 1
+
+
+@pytest.mark.parametrize("batch", [5, 10])
+def test_batches_leave_no_class_behind(batch: int) -> None:
+    logits, labels = images(0, 1000, 4)
+    top = top_half(logits, labels)
+    states = np.full(len(labels), -1, dtype=np.int8)
+    for answered in range(0, 40, batch):
+        for item in suggest(logits, labels, budget=60 - answered, states=states)[:batch]:
+            states[item.row] = 0
+        if answered + batch in (20, 40):
+            for part in (top, ~top):
+                counts = np.bincount(labels[part & (states >= 0)], minlength=4)
+                assert counts.max() - counts.min() <= 1
+
+
 def test_once_there_is_a_probe_its_doubts_are_asked_about() -> None:
     logits, labels = images(0)
     sure = np.ones(len(labels))
