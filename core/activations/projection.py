@@ -345,8 +345,7 @@ def nearest_among(
     """The `count` points nearest to each query, nearest first, equals by position: (q, count) int64 and float32.
 
     queries: (q, d), points: (m, d) float32, count <= m. own: (q,) positions of the queries among the points, which then
-    come first. Instead of sorting every row, the count-th nearest of every sixteenth point bounds the distance, and
-    only the few points within it are sorted. All (q, m) distances are held at once.
+    come first. Only a few candidates of every row are sorted. All (q, m) distances are held at once.
     """
     squares = np.einsum("ij,ij->i", points, points)
     apart = queries @ points.T
@@ -354,9 +353,7 @@ def nearest_among(
     apart += squares
     if own is not None:
         apart[np.arange(len(queries)), own] = -np.inf
-    every = max(1, min(16, len(points) // (4 * count)))
-    bound = np.partition(apart[:, ::every], count - 1, axis=1)[:, count - 1]
-    row, column = np.nonzero(apart <= bound[:, None])
+    row, column = _candidates(apart, count)
     value = apart[row, column]
     order = np.lexsort((column, value, row))
     row, column, value = row[order], column[order], value[order]
@@ -365,6 +362,26 @@ def nearest_among(
     found, nearest = column[taken], value[taken].astype(np.float64)
     nearest += np.einsum("ij,ij->i", queries, queries, dtype=np.float64)[:, None]
     return found, np.sqrt(np.maximum(nearest, 0)).astype(np.float32)
+
+
+def _candidates(apart: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of numbers (q, m) among which are the `count` smallest of every row, equals by position; at most
+    64 * count per row. The count-th smallest of every sixteenth number bounds them, which is faster than the exact one.
+    """
+    every = max(1, min(16, apart.shape[1] // (4 * count)))
+    bound = np.partition(apart[:, ::every], count - 1, axis=1)[:, count - 1]
+    within = apart <= bound[:, None]
+    # many equal numbers, as of images that are copies of one another, may all lie on the bound
+    crowded = np.flatnonzero(np.count_nonzero(within, axis=1) > 4 * every * count)
+    if len(crowded):
+        values = apart[crowded]
+        last = np.partition(values, count - 1, axis=1)[:, count - 1, None]
+        nearer, equal = values < last, values == last
+        missing = count - np.count_nonzero(nearer, axis=1)
+        equal &= np.cumsum(equal, axis=1, dtype=np.int32) <= missing[:, None]
+        within[crowded] = nearer | equal
+    row, column = np.nonzero(within)
+    return row, column
 
 
 def _placed(queries: np.ndarray, sample: np.ndarray, layout: np.ndarray) -> np.ndarray:

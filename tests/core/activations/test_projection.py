@@ -297,6 +297,25 @@ def test_a_point_comes_first_among_its_own_neighbours_also_beside_its_double() -
     assert (np.diff(distances, axis=1) >= 0).all()
 
 
+@pytest.mark.parametrize("different", [1, 2, 40, 4000])
+def test_equal_points_are_neighbours_by_position_without_more_work(different: int) -> None:
+    m, count = 4000, 15
+    # whole numbers, so that distances are exact and equal ones equal
+    points = np.random.default_rng(0).integers(-9, 10, size=(different, 8)).astype(np.float32)
+    points = np.tile(points, (m // different, 1))
+    queries = points[:60]
+    apart = ((queries[:, None] - points) ** 2).sum(axis=2)
+    expected = np.argsort(apart, axis=1, kind="stable")[:, :count]
+    found, distances = nearest_among(queries, points, count)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(distances, np.sqrt(np.take_along_axis(apart, expected, 1)))
+    rows, _ = projection._candidates(apart, count)
+    assert np.bincount(rows).max() <= 64 * count
+    own, _ = nearest_among(queries, points, count, own=np.arange(60))
+    assert (own[:, 0] == np.arange(60)).all()
+    assert (np.sort(own, axis=1)[:, 1:] != np.sort(own, axis=1)[:, :-1]).all()
+
+
 def test_a_sample_keeps_the_share_of_every_class() -> None:
     labels = np.repeat([0, 1, 2], [9000, 900, 100])
     rows = np.arange(10_000)
