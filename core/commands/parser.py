@@ -174,7 +174,7 @@ def make_parser() -> Parser:
         "--csv", type=Path, metavar="FILE", help="a table; present: 1, 0 or unsure. New concepts are made"
     )
     source.add_argument("--file", type=Path, metavar="FILE", help="of any format: csv, json, parquet, or FiftyOne's")
-    tag.add_argument("--format", choices=TAG_FORMATS, help="the format of --file (by its name and content)")
+    tag.add_argument("--format", choices=TAG_FORMATS, help="the format of --file (else by its name and content)")
     tag.add_argument("--author", default="local", metavar="NAME", help="whose action it is (%(default)s)")
     tag.add_argument("--preview", action="store_true", help="say what would be taken, and write nothing")
 

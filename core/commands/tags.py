@@ -28,6 +28,7 @@ from core.concepts.concept import get_concept
 from core.concepts.exchange import Imported, export_tags, import_csv, import_tags, preview_file
 from core.concepts.suggestions import suggest_next, tagging_split
 from core.concepts.tags import tag_states
+from core.errors import BadRequest
 from core.settings import DEFAULTS
 from core.workspace import Workspace, open_workspace
 
@@ -78,6 +79,11 @@ def suggest(options: argparse.Namespace, progress: ProgressLine) -> Answer:
 def tag(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
+    if options.csv is not None and options.format not in (None, "csv"):
+        raise BadRequest(
+            f"--csv reads a CSV file, not {options.format}.",
+            next_step=f"Use --file {options.csv} --format {options.format}.",
+        )
     path, form = (options.file, options.format) if options.csv is None else (options.csv, "csv")
     if options.preview:
         return _imported(preview_file(workspace, analysis, path, form), preview=True)

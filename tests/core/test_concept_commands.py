@@ -144,7 +144,7 @@ def test_a_format_may_be_named(run: Any, tmp_path: Path, filled: Workspace) -> N
     assert run("tags", "--out", tmp_path / "tags.txt", "--format", "json", "--json").object["concepts"] == 1
     assert run("tag", "--file", tmp_path / "tags.txt", "--format", "json", "--json").object["unchanged"] == 92
     assert "CSV carries the tags only" in run("tags", "--out", tmp_path / "tags.csv").out
-    preview = run("tag", "--csv", tmp_path / "tags.csv", "--preview").out
+    preview = run("tag", "--csv", tmp_path / "tags.csv", "--format", "csv", "--preview").out
     assert preview == "Nothing new: the workspace holds 92 of its tags already.\n"
 
 
@@ -234,6 +234,7 @@ def test_explain_without_anything_known(run: Any, workspace: Workspace, tmp_path
         (("tag", "--csv", "a", "--file", "b"), "BadRequest", "not allowed with"),
         (("tag", "--file", "/nowhere/tags.json"), "PathNotFound", "/nowhere/tags.json"),
         (("tag", "--file", "/nowhere/tags.json", "--format", "coco"), "BadRequest", "coco"),
+        (("tag", "--csv", "a", "--format", "parquet"), "BadRequest", "--file a --format parquet"),
         (("tag", "--file", "{bad}.json"), "BadRequest", "not JSON"),
         (("tag", "--file", "{bad}.parquet", "--preview"), "BadRequest", "not a whole Parquet"),
         (("tag", "--file", "{bad}.xlsx"), "BadRequest", "No format of tags"),
