@@ -164,8 +164,8 @@ class LogVersion(Base):
 class ConceptChange(Base):
     """A statement about a concept itself. Per field the newest whose action stands holds, else the first one made.
 
-    field: exists, name, color, role, note, shortcut or attribute. action_id: None for what was known before changes
-    were kept.
+    field: exists, name, color, role, note, shortcut, attribute, or merged, the id of what it was merged into.
+    action_id: None for what was known before changes were kept.
     """
 
     __tablename__ = "concept_changes"
@@ -195,7 +195,8 @@ class LabelVerdict(Base):
 class StatementOrigin(Base):
     """Where a statement came from, when it is not its action that says so: it was imported, or came with a merge.
 
-    kind: "tag" or "label"; statement_id: of `TagRecord` or `LabelVerdict`. Null: not known.
+    kind: "tag" or "label"; statement_id: of `TagRecord` or `LabelVerdict`. Null: not known. action_id: the one that
+    said it first in this workspace, where that is another one: a merge says again what was said long before.
     """
 
     __tablename__ = "statement_origins"
@@ -208,6 +209,7 @@ class StatementOrigin(Base):
     direction: Mapped[str | None] = mapped_column(default=None)
     low: Mapped[float | None] = mapped_column(default=None)
     high: Mapped[float | None] = mapped_column(default=None)
+    action_id: Mapped[int | None] = mapped_column(ForeignKey("tag_actions.id"), default=None)
 
 
 class SuggestedMember(Base):

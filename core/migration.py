@@ -39,6 +39,8 @@ _NEW_COLUMNS = {
         "settled BOOLEAN NOT NULL DEFAULT 0",
         "stamp BIGINT NOT NULL DEFAULT 0",
     ),
+    # workspaces of the second version have this table once tags were imported
+    "statement_origins": ("action_id INTEGER REFERENCES tag_actions (id)",),
 }
 
 
@@ -55,7 +57,7 @@ def schema_version(connection: Connection) -> int:
 
 def migrate(connection: Connection, version: int) -> None:
     """Bring a database of an older version (0: an empty one) to `SCHEMA_VERSION`, within the caller's transaction."""
-    if version == 1:
+    if version > 0:
         _widen(connection)
     create_tables(connection)
     if version == 1:
@@ -76,6 +78,8 @@ def migrate(connection: Connection, version: int) -> None:
 def _widen(connection: Connection) -> None:
     tables = inspect(connection)
     for table, columns in _NEW_COLUMNS.items():
+        if not tables.has_table(table):
+            continue
         known = {column["name"] for column in tables.get_columns(table)}
         for column in columns:
             if column.split()[0] not in known:

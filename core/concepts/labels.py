@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from sqlalchemy import insert, select
+from sqlalchemy import and_, func, insert, select
+from sqlalchemy.orm import Session
 
 from core.concepts.concept import Concept, check_dataset, list_concepts
 from core.concepts.log import ANYBODY, begin
-from core.concepts.tags import PRESENT, rows_of_images, tag_states
-from core.database import LabelVerdict, StandingTag, TagAction, TagRecord
+from core.concepts.tags import PRESENT, rows_of_images, tag_states, tag_version
+from core.database import LabelVerdict, StandingTag, StatementOrigin, TagAction, TagRecord
 from core.errors import BadRequest
 from core.workspace import Workspace
 
@@ -61,6 +64,25 @@ class Verdict:
         }
 
 
+class StandingVerdict(NamedTuple):
+    """What holds of the label of one image, and the action that says so. id: of `LabelVerdict`. when: UTC, naive."""
+
+    id: int
+    image: str
+    label: str
+    verdict: str
+    new_label: str | None
+    action: int
+    author: str
+    source: str
+    how: str
+    when: datetime
+
+
+# per analysis what was found, and the version of the log it was read at: a page asks again and again
+_KEPT: WeakKeyDictionary[Analysis, dict[Path, tuple[int, LabelVerdicts]]] = WeakKeyDictionary()
+
+
 def judge(
     workspace: Workspace,
     analysis: Analysis,
@@ -71,8 +93,9 @@ def judge(
     author: str = ANYBODY,
     source: str = "person",
     how: str = "",
-) -> int:
-    """Say that the labels of images are wrong or right, or take back what was said (None); returns the action's id.
+) -> int | None:
+    """Say that the labels of images are wrong or right, or take back what was said (None); returns the action's id,
+    None without rows: then nothing was done.
 
     relabel_to: the class they should have; without it, wrong ones are left out of curation. An image that has this
     class already counts as right. One transaction, one undo. Raises `BadRequest` for an unknown class or verdict,
@@ -91,6 +114,8 @@ def judge(
     given = [analysis.classes[code] for code in np.asarray(analysis.labels)[wanted].tolist()]
     with workspace.writing() as session:
         check_dataset(session, analysis.dataset_id)
+        if not images:
+            return None
         action = begin(
             session,
             analysis.dataset_id,
@@ -101,20 +126,19 @@ def judge(
             images=len(images),
             sentence=_sentence(len(images), verdict, relabel_to),
         )
-        if images:
-            session.execute(
-                insert(LabelVerdict),
-                [
-                    {
-                        "action_id": action.id,
-                        "image": image,
-                        "label": label,
-                        "verdict": RIGHT if label == relabel_to else verdict or "cleared",
-                        "new_label": None if label == relabel_to else relabel_to,
-                    }
-                    for image, label in zip(images, given, strict=True)
-                ],
-            )
+        session.execute(
+            insert(LabelVerdict),
+            [
+                {
+                    "action_id": action.id,
+                    "image": image,
+                    "label": label,
+                    "verdict": RIGHT if label == relabel_to else verdict or "cleared",
+                    "new_label": None if label == relabel_to else relabel_to,
+                }
+                for image, label in zip(images, given, strict=True)
+            ],
+        )
         return action.id
 
 
@@ -125,6 +149,19 @@ def label_verdicts(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
     the same image, the newer one holds. A verdict on a label that the dataset has changed since is void, and so is a
     new label whose class it no longer has.
     """
+    kept = _KEPT.setdefault(analysis, {})
+    version = tag_version(workspace, analysis.dataset_id)
+    known = kept.get(workspace.root)
+    if known is None or known[0] != version:
+        known = version, _read(workspace, analysis)
+        # somebody may have spoken while it was read
+        if tag_version(workspace, analysis.dataset_id) == version:
+            kept[workspace.root] = known
+    held = known[1]
+    return LabelVerdicts(held.excluded.copy(), held.labels.copy(), held.judged.copy(), held.count)
+
+
+def _read(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
     excluded = np.zeros(analysis.n, dtype=bool)
     labels = np.array(analysis.labels, dtype=np.int64)
     # number of the action that says so; a column of the dataset is older than anything a person says
@@ -137,10 +174,11 @@ def label_verdicts(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
     judged = excluded.copy()
     corrected = np.zeros(analysis.n, dtype=bool)
     codes = {name: code for code, name in enumerate(analysis.classes)}
-    held = _standing(workspace, analysis.dataset_id)
+    with workspace.reading() as session:
+        held = standing_verdicts(session, analysis.dataset_id)
     places = rows_of_images(analysis, list(held))
-    for row, (verdict, action) in zip(places.tolist(), held.values(), strict=True):
-        if row < 0 or verdict.label != analysis.classes[labels[row]] or since[row] > action.id:
+    for row, verdict in zip(places.tolist(), held.values(), strict=True):
+        if row < 0 or verdict.label != analysis.classes[labels[row]] or since[row] > verdict.action:
             continue
         judged[row] = True
         new = codes.get(verdict.new_label or "")
@@ -152,37 +190,53 @@ def label_verdicts(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
 
 def verdict_list(workspace: Workspace, analysis: Analysis) -> tuple[Verdict, ...]:
     """Every verdict that holds, by image. Those of images that this analysis lacks are listed too."""
-    return tuple(
-        Verdict(image, found.label, found.verdict, found.new_label, action.author, action.created)
-        for image, (found, action) in sorted(_standing(workspace, analysis.dataset_id).items())
-    )
-
-
-def _present(workspace: Workspace, analysis: Analysis, concept: Concept) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (m,) that people tagged with a concept, and the numbers of the actions (m,) that did."""
-    query = (
-        select(StandingTag.image, TagRecord.action_id)
-        .join(TagRecord, TagRecord.id == StandingTag.tag_id)
-        .where(StandingTag.concept_id == concept.id, StandingTag.state == "present")
-    )
     with workspace.reading() as session:
-        said = session.execute(query).all()
-    rows = rows_of_images(analysis, [image for image, _ in said])
-    actions = np.array([action for _, action in said], dtype=np.int64)
-    return rows[rows >= 0], actions[rows >= 0]
+        held = standing_verdicts(session, analysis.dataset_id)
+    return tuple(
+        Verdict(image, found.label, found.verdict, found.new_label, found.author, found.when)
+        for image, found in sorted(held.items())
+    )
 
 
-def _standing(workspace: Workspace, dataset_id: str) -> dict[str, tuple[LabelVerdict, TagAction]]:
-    """The newest verdict of each image whose action stands, without those taken back."""
+def standing_verdicts(session: Session, dataset_id: str) -> dict[str, StandingVerdict]:
+    """By image the newest verdict whose action stands, without those taken back."""
     query = (
-        select(LabelVerdict, TagAction)
+        select(
+            LabelVerdict.id,
+            LabelVerdict.image,
+            LabelVerdict.label,
+            LabelVerdict.verdict,
+            LabelVerdict.new_label,
+            TagAction.id.label("action"),
+            TagAction.author,
+            TagAction.source,
+            TagAction.how,
+            TagAction.created.label("when"),
+        )
         .join(TagAction, TagAction.id == LabelVerdict.action_id)
         .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
         .order_by(LabelVerdict.id)
     )
+    # beside the session: its bookkeeping would take longer than the query
+    newest = {row.image: row for row in session.connection().execute(query)}
+    return {image: StandingVerdict._make(row) for image, row in newest.items() if row.verdict != "cleared"}
+
+
+def _present(workspace: Workspace, analysis: Analysis, concept: Concept) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (m,) that people tagged with a concept, and the numbers of the actions (m,) that did, before any merge."""
+    query = (
+        select(StandingTag.image, func.coalesce(StatementOrigin.action_id, TagRecord.action_id))
+        .join(TagRecord, TagRecord.id == StandingTag.tag_id)
+        .outerjoin(
+            StatementOrigin, and_(StatementOrigin.kind == "tag", StatementOrigin.statement_id == StandingTag.tag_id)
+        )
+        .where(StandingTag.concept_id == concept.id, StandingTag.state == "present")
+    )
     with workspace.reading() as session:
-        held = {verdict.image: (verdict, action) for verdict, action in session.execute(query)}
-    return {image: found for image, found in held.items() if found[0].verdict != "cleared"}
+        said = session.connection().execute(query).all()
+    rows = rows_of_images(analysis, [image for image, _ in said])
+    actions = np.array([action for _, action in said], dtype=np.int64)
+    return rows[rows >= 0], actions[rows >= 0]
 
 
 def _sentence(images: int, verdict: str | None, new_label: str | None) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.database import ConceptRecord, TagAction, now
+from core.errors import BadRequest
 
 Said = bool | None | Literal["unsure"]
 """True: shows it. False: does not. "unsure": looked at, but cannot tell. None: takes back what was said."""
@@ -88,9 +89,10 @@ def record_action(
 ) -> int:
     """Add one action with its (concept id, image, said) statements to an open transaction; returns its id.
 
-    action: one that was begun already, to which the statements belong; the facts about it are its own then.
+    action: one that was begun already, to which the statements belong; the facts about it are its own then. Raises
+    `BadRequest` for what is no answer.
     """
-    said = [(concept, image, STATES[answer]) for concept, image, answer in statements]
+    said = [(concept, image, _state_of(answer)) for concept, image, answer in statements]
     concepts = dict.fromkeys(concept for concept, _, _ in said)
     named = {
         record.id: record.name
@@ -121,6 +123,15 @@ def record_action(
         )
     settle_tags(session)
     return action.id
+
+
+def _state_of(answer: Said) -> str:
+    try:
+        return STATES[answer]
+    except (KeyError, TypeError):
+        raise BadRequest(
+            f"“{answer}” is no answer.", next_step="Say True, False or “unsure”, or None to take an answer back."
+        ) from None
 
 
 def settle_tags(session: Session) -> None:

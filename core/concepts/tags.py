@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.concepts.concept import Concept, as_concept, settle
+from core.concepts.concept import Concept, as_concept, merged_into, settle
 from core.concepts.log import ANYBODY, author_names, clean_author, newest_of, sentence_of
 from core.concepts.log import Said as Said
 from core.concepts.log import record_action as record_action
@@ -32,7 +32,7 @@ from core.database import (
     TagRecord,
     now,
 )
-from core.errors import NotFound
+from core.errors import BadRequest, NotFound
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -87,20 +87,23 @@ def tag(
     low: float | None = None,
     high: float | None = None,
     how: str = "",
-) -> int:
+) -> int | None:
     """Say that images show a concept (True), do not show it (False), that one cannot tell ("unsure"), or take back
     what was said (None).
 
     rows: positions in the analysis; `analysis.rows_of(ids)` turns ids into them. source: person, or review for a
     guess that a person accepted or rejected; metadata, import, cluster, text. direction, low, high: the band a person
     was looking at; how: where on screen. Both are kept as provenance. One transaction, one undo. Returns the action's
-    id. Raises `NotFound` when the concept was deleted meanwhile, `IndexError` for rows that do not exist.
+    id, None without rows: then nothing was done. Raises `NotFound` when the concept was deleted meanwhile, `BadRequest`
+    for what is no answer, `IndexError` for rows that do not exist.
     """
     images = analysis.image_names(rows)
     with workspace.writing() as session:
         record = session.get(ConceptRecord, concept.id)
         if record is None or record.deleted is not None or record.dataset_id != analysis.dataset_id:
             raise NotFound(f"The concept “{concept.name}” is not there.", next_step="Create it again, then tag.")
+        if not images:
+            return None
         return record_action(
             session,
             analysis.dataset_id,
@@ -325,22 +328,29 @@ def suggest_members(
 ) -> None:
     """Keep images that may show a concept, best first, in place of those suggested before; they are no tags.
 
-    source: cluster, text ... scores: (m,), higher is better. Raises `NotFound` when the concept is gone.
+    source: cluster, text ... scores: (m,), higher is better. Raises `NotFound` when the concept is gone, `BadRequest`
+    unless every image has a score, or none.
     """
     images = analysis.image_names(rows)
-    given = [None] * len(images) if scores is None else np.asarray(scores, dtype=np.float64).tolist()
+    given = np.full(len(images), np.nan) if scores is None else np.asarray(scores, dtype=np.float64).reshape(-1)
+    if len(given) != len(images):
+        raise BadRequest(
+            f"There are {len(images):,} images but {len(given):,} scores.",
+            next_step="Give one score per image, or none.",
+        )
     with workspace.writing() as session:
         record = session.get(ConceptRecord, concept.id)
         if record is None or record.deleted is not None or record.dataset_id != analysis.dataset_id:
             raise NotFound(f"The concept “{concept.name}” is not there.", next_step="Create it again, then try again.")
-        session.execute(delete(SuggestedMember).where(SuggestedMember.concept_id == concept.id))
-        kept = dict(reversed(list(zip(images, given, strict=True))))
+        replaced = [concept.id, *merged_into(session, concept.id)]
+        session.execute(delete(SuggestedMember).where(SuggestedMember.concept_id.in_(replaced)))
+        kept = dict(reversed(list(zip(images, given.tolist(), strict=True))))
         members = [
             {
                 "concept_id": concept.id,
                 "place": place,
                 "image": image,
-                "score": None if kept[image] is None or not np.isfinite(kept[image]) else kept[image],
+                "score": kept[image] if np.isfinite(kept[image]) else None,
                 "source": source,
             }
             for place, image in enumerate(dict.fromkeys(images))
@@ -350,32 +360,26 @@ def suggest_members(
 
 
 def suggested_members(workspace: Workspace, analysis: Analysis, concept: Concept) -> Suggested:
-    """The images suggested for a concept that nobody answered yet, best first."""
+    """The images suggested for a concept that nobody answered yet, best first; after them, those suggested for concepts
+    that were merged into it."""
     with workspace.reading() as session:
-        found = session.execute(
-            select(SuggestedMember.image, SuggestedMember.score, SuggestedMember.source)
-            .where(SuggestedMember.concept_id == concept.id)
-            .order_by(SuggestedMember.place)
-        ).all()
-    rows = rows_of_images(analysis, [image for image, _, _ in found])
-    scores = np.array([np.nan if score is None else score for _, score, _ in found], dtype=np.float64)
+        by_image: dict[str, tuple[float | None, str]] = {}
+        for one in (concept.id, *merged_into(session, concept.id)):
+            members = session.execute(
+                select(SuggestedMember.image, SuggestedMember.score, SuggestedMember.source)
+                .where(SuggestedMember.concept_id == one)
+                .order_by(SuggestedMember.place)
+            )
+            for image, score, source in members:
+                by_image.setdefault(image, (score, source))
+    rows = rows_of_images(analysis, list(by_image))
+    scores = np.array([np.nan if score is None else score for score, _ in by_image.values()], dtype=np.float64)
     open_ones = rows >= 0
     if len(rows):
         open_ones[open_ones] = answers(workspace, analysis, concept)[rows[open_ones]] == UNTAGGED
-    return Suggested(rows[open_ones], scores[open_ones], found[0].source if found else "")
+    return Suggested(rows[open_ones], scores[open_ones], next((source for _, source in by_image.values()), ""))
 
 
 def rows_of_images(analysis: Analysis, images: Sequence[str]) -> np.ndarray:
     """Rows of images by name: (m,) int64, -1 for a name the analysis does not have."""
     return analysis.rows_named(images)
-
-
-def effective_tags(dataset_id: str, images: Sequence[str] | None = None) -> Select:
-    """Query for (concept id, image, state) of the tags that hold, `cleared` ones too."""
-    concepts = select(ConceptRecord.id).where(ConceptRecord.dataset_id == dataset_id)
-    query = (
-        select(TagRecord.concept_id, TagRecord.image, TagRecord.state)
-        .join(StandingTag, StandingTag.tag_id == TagRecord.id)
-        .where(StandingTag.concept_id.in_(concepts))
-    )
-    return query if images is None else query.where(StandingTag.image.in_(images))

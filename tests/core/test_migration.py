@@ -82,6 +82,13 @@ INSERT INTO tags (action_id, concept_id, image, state) VALUES
     (7, 3, 'images/000005.png', 'absent'), (7, 3, 'skipped.png', 'present');
 """
 
+# the second version made this table with the first import
+ORIGINS_2 = """
+CREATE TABLE statement_origins (kind VARCHAR NOT NULL, statement_id INTEGER NOT NULL, author VARCHAR, source VARCHAR,
+    how VARCHAR, time DATETIME, direction VARCHAR, low FLOAT, high FLOAT, PRIMARY KEY (kind, statement_id));
+INSERT INTO statement_origins (kind, statement_id, author) VALUES ('tag', 7, 'Ann');
+"""
+
 
 def make_old(folder: Path) -> Path:
     """A workspace as the first version left it; returns its database."""
@@ -271,17 +278,21 @@ def test_a_database_that_was_being_made_when_its_process_ended_is_finished(old: 
     assert held(open_workspace(old.parent), Images()) == HELD
 
 
-def test_a_workspace_of_the_second_version_gets_what_it_lacks_and_keeps_the_rest(old: Path) -> None:
+@pytest.mark.parametrize("imported", [False, True])
+def test_a_workspace_of_the_second_version_gets_what_it_lacks_and_keeps_the_rest(old: Path, imported: bool) -> None:
     workspace = open_workspace(old.parent)
     create_concept(workspace, "planted-data", "new")
     queries = ("SELECT * FROM tag_actions", "SELECT * FROM tags", "SELECT * FROM concept_changes")
     kept = [rows(old, query) for query in queries]
     connection = sqlite3.connect(old)
     connection.executescript("DROP TABLE statement_origins; UPDATE meta SET value = '2' WHERE key = 'schema'")
+    if imported:
+        connection.executescript(ORIGINS_2)
     connection.close()
     _engine.cache_clear()
     reopened = open_workspace(old.parent)
     assert rows(old, "SELECT value FROM meta WHERE key = 'schema'") == [(str(SCHEMA_VERSION),)]
-    assert rows(old, "SELECT * FROM statement_origins") == []
+    held_origins = [("tag", 7, "Ann", None)] if imported else []
+    assert rows(old, "SELECT kind, statement_id, author, action_id FROM statement_origins") == held_origins
     assert kept == [rows(old, query) for query in queries]
     assert held(reopened, Images()) == {**HELD, "new": [-1] * 6}

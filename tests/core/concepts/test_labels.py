@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
-from core.concepts.concept import create_concept
+from core.concepts import labels
+from core.concepts.concept import create_concept, merge_concepts
 from core.concepts.labels import judge, label_verdicts, verdict_list
 from core.concepts.tags import redo, tag, tag_states, tag_version, undo
 from core.errors import BadRequest
-from core.workspace import Workspace
+from core.workspace import Workspace, _engine
 
 LABELS = np.array([0, 1, 2, 0, 1, 2])
 
@@ -117,3 +120,69 @@ def test_rows_that_do_not_exist_are_refused(workspace: Workspace, analysis: Any)
     with pytest.raises(IndexError):
         judge(workspace, analysis, [0, 99], "wrong")
     assert verdict_list(workspace, analysis) == ()
+
+
+def test_a_merge_does_not_make_old_tags_new(workspace: Workspace, analysis: Any) -> None:
+    odd = create_concept(workspace, analysis.dataset_id, "odd", role="wrong-label")
+    old, older = (create_concept(workspace, analysis.dataset_id, name) for name in ("old", "older"))
+    tag(workspace, analysis, older, [3, 5], True, author="Ann")
+    judge(workspace, analysis, [5], "right", author="Ann")
+    merge_concepts(workspace, old, older, author="Bob")
+    merge_concepts(workspace, odd, old, author="Bob")
+    assert label_verdicts(workspace, analysis).excluded.tolist() == [False, False, False, True, False, False]
+    tag(workspace, analysis, odd, [5], True, author="Ann")
+    assert label_verdicts(workspace, analysis).excluded[5]
+
+
+def test_verdicts_are_read_once_until_something_changes(workspace: Workspace, analysis: Any) -> None:
+    judge(workspace, analysis, [0], "wrong")
+    first = label_verdicts(workspace, analysis)
+    first.excluded[:], first.labels[:], first.judged[:] = True, 9, True
+    asked: list[str] = []
+    engine = _engine(workspace.root)
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", listen)
+    try:
+        again = label_verdicts(workspace, analysis)
+    finally:
+        event.remove(engine, "before_cursor_execute", listen)
+    assert len([one for one in asked if one.startswith("SELECT")]) == 1, "the version of the log"
+    assert again.excluded.tolist() == [True] + [False] * 5
+    assert again.labels.tolist() == LABELS.tolist()
+    assert again.judged.tolist() == [True] + [False] * 5
+    undo(workspace, analysis.dataset_id)
+    assert not label_verdicts(workspace, analysis).excluded.any()
+
+
+def test_what_somebody_says_while_it_is_read_is_not_missed(
+    workspace: Workspace, analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(workspace, analysis, [0], "wrong")
+    read = labels.standing_verdicts
+
+    def late(session: Any, dataset: str) -> Any:
+        monkeypatch.setattr(labels, "standing_verdicts", read)
+        judge(workspace, analysis, [1], "wrong", author="Bob")
+        return read(session, dataset)
+
+    monkeypatch.setattr(labels, "standing_verdicts", late)
+    label_verdicts(workspace, analysis)
+    undo(workspace, analysis.dataset_id, "Bob")
+    assert label_verdicts(workspace, analysis).excluded.tolist() == [True] + [False] * 5
+
+
+def test_10_000_verdicts_are_read_quickly(workspace: Workspace, make_analysis: Any) -> None:
+    """Processor time, about 0.1 s."""
+    many = make_analysis(np.zeros((20_000, 1)), np.arange(20_000) % 2)
+    judge(workspace, many, np.arange(0, 20_000, 2), "wrong")
+    begun = time.process_time()
+    assert label_verdicts(workspace, many).count == 10_000
+    assert time.process_time() - begun < 0.6
+
+
+def test_without_images_nothing_is_done(workspace: Workspace, analysis: Any) -> None:
+    assert judge(workspace, analysis, [], "wrong") is None
+    assert undo(workspace, analysis.dataset_id) is None

@@ -36,7 +36,7 @@ from core.concepts.tags import (
     undo,
 )
 from core.database import TagAction, TagRecord, now
-from core.errors import NotFound
+from core.errors import BadRequest, NotFound
 from core.workspace import Workspace, _engine
 
 ROOT = Path(__file__).parents[3]
@@ -391,3 +391,28 @@ def test_what_is_read_all_the_time_looks_into_an_index(workspace: Workspace, ana
                 # the palette is small, and of unsettled actions there are none but the one being made
                 scans = [line for line in plan if line.startswith("SCAN") and "unsettled" not in line]
                 assert not scans, (statement, plan)
+
+
+def test_without_images_nothing_is_done(workspace: Workspace, analysis: Any, water: Concept) -> None:
+    assert tag(workspace, analysis, water, [], True, author="Ann") is None
+    assert undo(workspace, analysis.dataset_id, "Ann") is None
+    delete_concept(workspace, water)
+    with pytest.raises(NotFound):
+        tag(workspace, analysis, water, [], True)
+
+
+@pytest.mark.parametrize("said", ["bogus", 2, [True], ""])
+def test_what_is_no_answer_is_refused(workspace: Workspace, analysis: Any, water: Concept, said: Any) -> None:
+    with pytest.raises(BadRequest, match="is no answer"):
+        tag(workspace, analysis, water, [0], said)
+    assert states(workspace, analysis, water) == [UNTAGGED] * N
+
+
+@pytest.mark.parametrize("scores", [[1.0], [], [1.0, 2.0, 3.0]])
+def test_scores_have_to_be_as_many_as_images(
+    workspace: Workspace, analysis: Any, water: Concept, scores: list[float]
+) -> None:
+    suggest_members(workspace, analysis, water, [5], "text")
+    with pytest.raises(BadRequest, match=f"2 images but {len(scores)} scores"):
+        suggest_members(workspace, analysis, water, [0, 1], "text", scores)
+    assert suggested_members(workspace, analysis, water).rows.tolist() == [5]
