@@ -42,7 +42,7 @@ export function explanation(action, { concept, selected, elsewhere, untagged, nu
     clear: [`Take the tag ${name} off`, `${unseen}From the ${images} selected. Key 0.`],
     rest: [`${name} is not in the rest`, `Tags ${imagesText(untagged)} shown and not tagged yet as absent.`],
     undo: ["Undo", "Key Z"],
-    redo: ["Redo", "Key Y"],
+    redo: ["Redo", "Key Shift+Z"],
     all: [`Select the ${grouped(shown)} shown`, "Key A"],
     everything: [`Select all ${grouped(total)} ${within}`, "Also those on other pages. Key Shift+A"],
     none: ["Select nothing", "Key Esc"],

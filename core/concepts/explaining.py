@@ -117,7 +117,8 @@ class Explanation:
 class ErrorReport:
     """splits: whose images were compared. images, errors: of these splits. compared: how many comparisons were made.
 
-    sentence: the answer in one. notes: sentences a person needs to read the figures.
+    sentence: the answer in one. notes: sentences a person needs to read the figures. unjudged: tagged concepts that
+    could be compared in no class, each with the reason.
     """
 
     splits: tuple[str, ...]
@@ -127,6 +128,7 @@ class ErrorReport:
     explanations: tuple[Explanation, ...]
     sentence: str
     notes: tuple[str, ...]
+    unjudged: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -137,6 +139,7 @@ class ErrorReport:
             "explanations": [one.to_dict() for one in self.explanations],
             "sentence": self.sentence,
             "notes": list(self.notes),
+            "unjudged": [{"name": name, "reason": reason} for name, reason in self.unjudged],
         }
 
 
@@ -178,8 +181,19 @@ def explain(workspace: Workspace, analysis: Analysis) -> ErrorReport:
             "Where people tagged, rates are of the tagged images, which are no random sample; the odds ratio does not "
             "suffer from choosing images by how wrong the model is."
         )
+    judged = {one.spec for one in explanations}
+    unjudged = tuple(
+        (trait.name, _unjudged(analysis, trait, rows)) for trait in traits if trait.tagged and trait.spec not in judged
+    )
     return ErrorReport(
-        splits, len(rows), errors, len(explanations), explanations, _summary(explanations, errors), tuple(notes)
+        splits,
+        len(rows),
+        errors,
+        len(explanations),
+        explanations,
+        _summary(explanations, errors),
+        tuple(notes),
+        unjudged,
     )
 
 
@@ -280,6 +294,27 @@ def _counts(
         (trait, label, (int(sides[0][label]), int(sides[1][label]), int(sides[2][label]), int(sides[3][label])))
         for label in np.flatnonzero(enough).tolist()
     ]
+
+
+def _unjudged(analysis: Analysis, trait: Trait, rows: np.ndarray) -> str:
+    """Why a concept could be compared in no class: a part of a sentence. rows: (m,) those that count."""
+    states, everywhere = trait.states[rows], int((trait.states >= 0).sum())
+    present, absent = int((states == PRESENT).sum()), int((states == ABSENT).sum())
+    if not everywhere:
+        return "nothing was said of it yet"
+    if not present + absent:
+        every = "the one answer is" if everywhere == 1 else f"all {everywhere:,} answers are"
+        return f"{every} on train, which does not count"
+    labels = np.asarray(analysis.labels)[rows]
+    sides = [np.bincount(labels[states == state], minlength=analysis.k) for state in (PRESENT, ABSENT)]
+    if not (np.minimum(*sides) >= LEAST_IMAGES).any():
+        left = everywhere - present - absent
+        apart = f", {left:,} on train do not count" if left else ""
+        return (
+            f"no class has {LEAST_IMAGES} images with and {LEAST_IMAGES} without it; "
+            f"{present:,} present and {absent:,} absent count{apart}"
+        )
+    return "where it could be compared, the model is never wrong or never right"
 
 
 def _explanation(

@@ -17,8 +17,9 @@ from core.concepts.adoption import adopt, adoptable
 from core.concepts.associations import Association, ConceptTable, associations, attribute_states, state_table
 from core.concepts.explaining import ErrorReport, Explanation, explain
 from core.concepts.tags import answers, tag_version
+from core.errors import NotFound
 from pages.parts import band_data, concept_tools, notices, palette, problem, rooms, state, theme, who
-from pages.parts.words import count, interval, percent, plain, short
+from pages.parts.words import count, interval, listed, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -28,12 +29,15 @@ CHOSEN, ALONG = "associations_of", "associations_along"
 FEW = 5
 CLASSES = 12
 BANDS = 5
+# concepts that cannot be judged named with their reasons
+UNJUDGED = 6
 # values of a column that are offered as buttons; more of them as a list
 VALUES = 6
 TERMS = {
     "explains": (
         "Within each class, images that show something are compared with those that do not: how often is the model "
-        "wrong? Only images outside the training split count. Bars are error rates, the lines on them 95% intervals."
+        "wrong? Images of train do not count: the model has seen them. Bars are error rates, the lines on them 95% "
+        "intervals."
     ),
     "share": "Present, of the images of which something was said; with a 95% interval (Wilson).",
     "lift": "The share here over the share in all images: 1 means no association.",
@@ -71,7 +75,9 @@ def _errors(analysis: Analysis) -> None:
                 "**Too little is known so far.** Tag a concept, present as well as absent, or adopt a column below."
             )
             rooms.link("tag_next", "Tag next")
+        _unjudged(report)
         return
+    _counted(report)
     if report.sentence.rstrip(".") != report.explanations[0].sentence.rstrip("."):
         st.markdown(plain(report.sentence))
     raised = [one for one in report.explanations if one.raised]
@@ -83,7 +89,22 @@ def _errors(analysis: Analysis) -> None:
     if rest > 0:
         st.toggle(f"Show all {count(len(report.explanations), 'comparison')}", key="associations_every")
     for note in report.notes:
-        st.caption(plain(note))
+        st.caption(plain(note), help=TERMS["odds"] if "odds ratio" in note else None)
+    _unjudged(report)
+
+
+def _counted(report: ErrorReport) -> None:
+    """Which images the figures are of."""
+    images = f"{count(report.images, 'image')} of {listed(report.splits)}"
+    st.caption(f"Counted are the {images}; the model is wrong on {report.errors:,}.")
+
+
+def _unjudged(report: ErrorReport) -> None:
+    """The tagged concepts that are left out above, and why."""
+    told = [f"{short(name)} ({reason})" for name, reason in report.unjudged]
+    if told:
+        more = f" and {len(told) - UNJUDGED:,} more" if len(told) > UNJUDGED else ""
+        st.caption(plain(f"Not judged yet: {'; '.join(told[:UNJUDGED])}{more}."))
 
 
 def _explanation(analysis: Analysis, one: Explanation, place: int) -> None:
@@ -95,12 +116,14 @@ def _explanation(analysis: Analysis, one: Explanation, place: int) -> None:
             if one.value is not None:
                 _adopt_button(analysis, one.name, one.value, f"explains-{place}")
             else:
+                refused = _refusal(analysis, one.name)
                 go = st.button(
                     "Along its direction",
                     icon=":material/bar_chart:",
                     type="tertiary",
-                    help="All images from least to most like it.",
+                    help=plain(refused) if refused else "All images from least to most like it.",
                     key=f"explains-go-{place}",
+                    disabled=bool(refused),
                 )
                 if go:
                     palette.leave("bands", analysis=analysis.id, direction=one.spec)
@@ -109,8 +132,15 @@ def _explanation(analysis: Analysis, one: Explanation, place: int) -> None:
                 icon=":material/table:",
                 type="tertiary",
                 key=f"explains-by-{place}",
-                on_click=lambda: st.session_state.update({CHOSEN: one.spec}),
+                on_click=lambda: st.session_state.update({CHOSEN: trait(one.name, one.value)}),
             )
+
+
+def _refusal(analysis: Analysis, name: str) -> str:
+    """Why a concept has no direction yet; "" where it has one."""
+    concept = next((each for each in concept_tools.concepts(analysis) if each.name == name), None)
+    version = tag_version(state.workspace(), analysis.dataset_id)
+    return "It is not there any more." if concept is None else palette.direction_refusal(analysis, concept, version)
 
 
 def explanation_html(one: Explanation, other: str | None = None) -> str:
@@ -155,13 +185,18 @@ def _report(analysis: Analysis, version: int) -> ErrorReport:
 # --- by class and band -----------------------------------------------------------------------------------------------
 
 
+def trait(name: str, value: str | None) -> str:
+    """A key for a concept (value None), or a column's value, that no other one has, whatever signs are in the names."""
+    return repr((name, value))
+
+
 def _traits(analysis: Analysis) -> dict[str, str]:
-    """spec -> title of everything that can be looked at by class."""
-    found = {f"concept:{concept.name}": concept.name for concept in concept_tools.concepts(analysis)}
+    """Key -> title of everything that can be looked at by class."""
+    found = {trait(concept.name, None): concept.name for concept in concept_tools.concepts(analysis)}
     followed = {concept.attribute for concept in concept_tools.concepts(analysis)}
     for column, value, _ in adoptable(analysis):
         if (column, value) not in followed:
-            found[f"attribute:{column}={value}"] = f"{column}: {value}"
+            found[trait(column, value)] = f"{column}: {value}"
     return found
 
 
@@ -171,7 +206,7 @@ def _table(analysis: Analysis, traits: dict[str, str]) -> None:
     st.session_state["associations_pick"] = chosen if chosen in traits else next(iter(traits))
     directions = ["", *(f"logit:{name}" for name in analysis.classes)]
     left, right = st.columns(2)
-    spec = left.selectbox(
+    key = left.selectbox(
         "Of",
         list(traits),
         key="associations_pick",
@@ -187,7 +222,7 @@ def _table(analysis: Analysis, traits: dict[str, str]) -> None:
     )
     version = tag_version(state.workspace(), analysis.dataset_id)
     if along:
-        table = _by_band(analysis, spec, along, version)
+        table = _by_band(analysis, key, along, version)
         if not table.present + table.absent:
             st.caption("Nothing was said of it yet.")
             return
@@ -195,11 +230,13 @@ def _table(analysis: Analysis, traits: dict[str, str]) -> None:
         st.caption("Share of the images with a present or absent answer; below it how many those are.")
     else:
         st.dataframe(
-            by_class(associations(_states(analysis, spec, version), np.asarray(analysis.labels), analysis.classes)),
+            by_class(associations(_states(analysis, key, version), np.asarray(analysis.labels), analysis.classes)),
             hide_index=True,
             column_config={
+                **{name: st.column_config.NumberColumn(format="localized") for name in ("Images", "Present", "Absent")},
+                # as many decimals for each: the bars begin where the figures end
                 "Share": st.column_config.ProgressColumn(
-                    format="percent", min_value=0.0, max_value=1.0, help=TERMS["share"]
+                    format="%.1f%%", min_value=0.0, max_value=100.0, help=TERMS["share"]
                 ),
                 "Share, 95%": st.column_config.TextColumn(help=TERMS["share"]),
                 "Lift": st.column_config.NumberColumn(format="%.2f", help=TERMS["lift"]),
@@ -221,7 +258,7 @@ def by_class(found: tuple[Association, ...]) -> pd.DataFrame:
                 "Images": one.images,
                 "Present": one.present,
                 "Absent": one.absent,
-                "Share": one.share,
+                "Share": None if one.share is None else 100 * one.share,
                 "Share, 95%": "" if one.low is None or one.high is None else interval(one.low, one.high),
                 "Lift": one.lift,
                 "Lift, 95%": _ends(one.lift_low, one.lift_high),
@@ -268,29 +305,28 @@ def _row_html(name: str, cells: tuple[Association, ...], accent: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _by_band(analysis: Analysis, spec: str, along: str, version: int) -> ConceptTable:
+def _by_band(analysis: Analysis, key: str, along: str, version: int) -> ConceptTable:
     subject = band_data.subject(analysis, along, band_data.ALL, band_data.EVERY_IMAGE)
     edges = sheet_edges(band_data.index(subject), BANDS, quantiles=True)
     values = scores(analysis, band_data.direction(subject))
-    return state_table(_states(analysis, spec, version), analysis, values, np.asarray(edges.values))
+    return state_table(_states(analysis, key, version), analysis, values, np.asarray(edges.values))
 
 
 @lru_cache(maxsize=16)
-def _states(analysis: Analysis, spec: str, version: int) -> np.ndarray:
-    """(n,) int8 of a trait. version: of the tags."""
-    kind, _, rest = spec.partition(":")
-    if kind == "concept":
-        concept = next(one for one in concept_tools.concepts(analysis) if one.name == rest)
-        return answers(state.workspace(), analysis, concept)
+def _states(analysis: Analysis, key: str, version: int) -> np.ndarray:
+    """(n,) int8 of a trait. version: of the tags. Raises `NotFound` for one that went since it was chosen."""
+    for concept in concept_tools.concepts(analysis):
+        if key == trait(concept.name, None):
+            return answers(state.workspace(), analysis, concept)
     for attribute in analysis.attributes:
         for value in attribute.values:
-            if rest == f"{attribute.name}={value}":
+            if key == trait(attribute.name, value):
                 return attribute_states(attribute, value)
-    raise KeyError(spec)
+    raise NotFound("What was chosen is not there any more.", next_step="Choose another one.")
 
 
 def _ends(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return "" if low is None or high is None else f"{low:,.2f} to {high:,.2f}"
 
 
 # --- columns of the dataset ------------------------------------------------------------------------------------------
@@ -336,7 +372,7 @@ def _adopt_button(analysis: Analysis, column: str, value: str, place: str, image
         type="tertiary" if concept or place.startswith("explains") else "secondary",
         disabled=concept is not None,
         help=TERMS["adopt"],
-        key=f"adopt-{place}-{column}-{value}",
+        key=f"adopt-{(place, column, value)!r}",
         on_click=problem.kept(partial(_adopt, analysis, column, value)),
     )
 
@@ -344,5 +380,5 @@ def _adopt_button(analysis: Analysis, column: str, value: str, place: str, image
 def _adopt(analysis: Analysis, column: str, value: str) -> None:
     concept = adopt(state.workspace(), analysis, column, value, author=who.author())
     st.session_state[concept_tools.CHOSEN] = concept.id
-    st.session_state[CHOSEN] = f"concept:{concept.name}"
+    st.session_state[CHOSEN] = trait(concept.name, None)
     notices.say(f"Adopted as {plain(short(concept.name))}. **Undo** (key Z) takes it back.", ":material/check:")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from functools import lru_cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -17,7 +17,9 @@ from core.concepts.concept import (
     delete_concept,
     merge_concepts,
 )
-from core.concepts.tags import ABSENT, PRESENT, UNSURE, answers, tag_version
+from core.concepts.steps import steps
+from core.concepts.tags import ABSENT, PRESENT, UNSURE, answers, tag_version, tagging_split
+from core.errors import BadRequest, NotEnoughTags
 from pages.parts import concept_tools, inspector, live, notices, problem, rooms, state, theme, who
 from pages.parts.component_source import source
 from pages.parts.words import interval, percent, plain, short
@@ -46,13 +48,35 @@ LEADS = {
 }
 TERMS = {
     "agreement": (
-        "How often a probe fitted on some of the tags gives the answer of the others, which it has not seen: the mean "
-        "over present and absent, so that 50% is guessing. In brackets the 95% interval."
+        "A **probe** is a small model that learns from your tags to guess the concept from an image's features. "
+        "**Held-out tags** are some that it was not shown: how often does it give the same answer? The mean over "
+        "present and absent, so that 50% is guessing. In brackets the 95% interval."
     ),
     "undo": "Takes back what you did last, here or while tagging: key Z. What others did stays.",
+    "redo": "Brings back what you undid last: key Shift+Z.",
     "merge": "All that was said of one is said of the other too. Where both have an answer, the one kept holds.",
 }
+NOTHING = {
+    "undo": "There is nothing of yours to undo. What others did is theirs to undo.",
+    "redo": "There is nothing to redo: you undid nothing, or did something else since.",
+}
+# what a concept is to the class, as it is said in a line and when it is chosen
+ROLE_TITLES = {
+    "confounder": "confounder: only comes along with it",
+    "core": "core feature: part of it",
+    "wrong-label": "wrong label: such images are left out",
+    "other": "other: retraining ignores it",
+}
 MERGE, DELETE = "Merge into …", "Delete"
+
+
+class Counted(NamedTuple):
+    """Images answered of a concept. useful: present or absent, among those a repair learns from."""
+
+    present: int
+    absent: int
+    unsure: int
+    useful: int
 
 
 def heading() -> None:
@@ -80,8 +104,12 @@ def show(analysis: Analysis) -> None:
             label_visibility="collapsed",
             on_change=lambda: st.session_state.update({LOOK: st.session_state["concepts_pick"]}),
         )
-    with st.container(key="lead"):
-        st.markdown(LEADS[look])
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="concepts-lead"
+    ):
+        with st.container(key="lead", width="stretch"):
+            st.markdown(LEADS[look])
+        _undo_buttons(analysis)
     if look == PALETTE:
         _palette(analysis)
     else:
@@ -111,9 +139,7 @@ def _current(analysis: Analysis) -> str:
 
 def _palette(analysis: Analysis) -> None:
     concepts = concept_tools.concepts(analysis)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        concept_tools.create(analysis, "palette", prominent=not concepts)
-        undo_buttons(analysis)
+    concept_tools.create(analysis, "palette", prominent=not concepts)
     if not concepts:
         with st.container(border=True, key="card-empty"):
             st.markdown(
@@ -121,13 +147,14 @@ def _palette(analysis: Analysis) -> None:
                 "Name it here. Columns that the dataset has can be adopted under **Associations**."
             )
             rooms.link("bands", "Look at the bands")
-    counted = _counted(analysis, concepts, tag_version(state.workspace(), analysis.dataset_id))
+    version = tag_version(state.workspace(), analysis.dataset_id)
+    counted = _counted(analysis, concepts, version)
     slots = []
     for concept in concepts:
         with st.container(border=True, key=f"card-concept-{concept.id}", gap="xxsmall"):
-            st.html(_about(concept, counted[concept.id]))
+            st.html(_about(concept, counted[concept.id], tagging_split(analysis)))
             slots.append(st.empty())
-            _links(analysis, concept, alone=len(concepts) == 1)
+            _links(analysis, concept, version, alone=len(concepts) == 1)
     _open_dialog(analysis)
     # what takes computing comes last: the list can be used meanwhile
     for concept, slot in zip(concepts, slots, strict=True):
@@ -140,16 +167,18 @@ def leave(room: str, **query: str) -> None:
     rooms.go(room, **query)
 
 
-def undo_buttons(analysis: Analysis) -> None:
-    """Undo and redo of what this person did, with the keys the grid has."""
+def _undo_buttons(analysis: Analysis) -> None:
+    """Undo and redo of what this person did. Redo is not on Y, which answers questions elsewhere."""
+    can = steps(state.workspace(), analysis.dataset_id, who.names())
     with st.container(horizontal=True, gap="small", width="content"):
-        for kind, key in (("undo", "z"), ("redo", "y")):
+        for kind, key, possible in (("undo", "z", can.undo), ("redo", "shift+z", can.redo)):
             st.button(
                 kind.capitalize(),
                 icon=f":material/{kind}:",
                 type="tertiary",
                 shortcut=key,
-                help=TERMS["undo"] if kind == "undo" else "Brings back what you undid last: key Y.",
+                disabled=not possible,
+                help=TERMS[kind] if possible else NOTHING[kind],
                 on_click=problem.kept(partial(inspector.take_back, analysis, kind)),
                 key=f"concepts-{kind}",
             )
@@ -163,11 +192,13 @@ def swatch_html(color: str) -> str:
     return f'<span class="swatch" style="background:{html.escape(color)}" aria-hidden="true"></span>'
 
 
-def _about(concept: Concept, counted: tuple[int, int, int]) -> str:
-    present, absent, unsure = counted
+def _about(concept: Concept, counted: Counted, split: str) -> str:
+    present, absent, unsure, useful = counted
     key = f'<kbd title="Number key">{concept.shortcut}</kbd>' if concept.shortcut else ""
-    role = concept_tools.ROLE_NAMES[concept.role]
+    role = ROLE_TITLES[concept.role]
     parts = [f"{present:,} present", f"{absent:,} absent", *([f"{unsure:,} unsure"] if unsure else [])]
+    if useful < present + absent:
+        parts.append(f"{useful:,} of them on {split}, which is what a repair learns from")
     if concept.attribute is not None:
         column, value = map(name_html, concept.attribute)
         parts.append(f"follows the column {column} = {value}")
@@ -179,7 +210,8 @@ def _about(concept: Concept, counted: tuple[int, int, int]) -> str:
     )
 
 
-def _links(analysis: Analysis, concept: Concept, *, alone: bool) -> None:
+def _links(analysis: Analysis, concept: Concept, version: int, *, alone: bool) -> None:
+    refused = direction_refusal(analysis, concept, version)
     with st.container(horizontal=True, vertical_alignment="center", key=f"concept-links-{concept.id}"):
         for label, icon, room, query, purpose in (
             ("Tag next", "sell", "tag_next", {"look": "queue"}, "Answer the images that say most about it."),
@@ -192,8 +224,16 @@ def _links(analysis: Analysis, concept: Concept, *, alone: bool) -> None:
                 "All images from least to most like it.",
             ),
         ):
-            key = f"concept-go-{icon}-{concept.id}"
-            if st.button(label, icon=f":material/{icon}:", type="tertiary", help=purpose, key=key):
+            off = room == "bands" and bool(refused)
+            pressed = st.button(
+                label,
+                icon=f":material/{icon}:",
+                type="tertiary",
+                help=plain(refused) if off else purpose,
+                key=f"concept-go-{icon}-{concept.id}",
+                disabled=off,
+            )
+            if pressed:
                 st.session_state[concept_tools.CHOSEN] = concept.id
                 named = {"concept": str(concept.id)} if room == "tag_next" else {}
                 leave(room, analysis=analysis.id, **query, **named)
@@ -221,7 +261,8 @@ def _agreement(analysis: Analysis, concept: Concept, slot: DeltaGenerator) -> No
 
     told = readiness(state.workspace(), analysis, concept)
     if told.share is None:
-        slot.caption(plain(" ".join(f"{part.rstrip('.')}." for part in (told.sentence, told.next_step) if part)))
+        sentences = " ".join(f"{part.rstrip('.')}." for part in (told.sentence, told.next_step) if part)
+        slot.caption(plain(sentences), help=TERMS["agreement"])
         return
     slot.caption(
         f"A probe agrees with held-out tags {percent(told.share)} ({interval(told.low, told.high)}).",
@@ -230,13 +271,27 @@ def _agreement(analysis: Analysis, concept: Concept, slot: DeltaGenerator) -> No
 
 
 @lru_cache(maxsize=8)
-def _counted(analysis: Analysis, concepts: tuple[Concept, ...], version: int) -> dict[int, tuple[int, int, int]]:
-    """concept id -> images present, absent, unsure. version: of the tags."""
+def _counted(analysis: Analysis, concepts: tuple[Concept, ...], version: int) -> dict[int, Counted]:
+    """By the id of the concept. version: of the tags."""
     found = {}
+    pool = analysis.split_rows(tagging_split(analysis))
     for concept in concepts:
         said = answers(state.workspace(), analysis, concept)
-        found[concept.id] = tuple(int(np.count_nonzero(said == code)) for code in (PRESENT, ABSENT, UNSURE))
-    return found  # type: ignore[return-value]
+        present, absent, unsure = (int(np.count_nonzero(said == code)) for code in (PRESENT, ABSENT, UNSURE))
+        found[concept.id] = Counted(present, absent, unsure, int(np.count_nonzero(said[pool] >= 0)))
+    return found
+
+
+@lru_cache(maxsize=64)
+def direction_refusal(analysis: Analysis, concept: Concept, version: int) -> str:
+    """Why there is no direction of a concept yet, in two sentences; "" where there is one. version: of the tags."""
+    from core.concepts.evidence import check_both_values, evidence
+
+    try:
+        check_both_values(evidence(state.workspace(), analysis, concept), concept)
+    except NotEnoughTags as error:
+        return f"{error.detail} {error.next_step}"
+    return ""
 
 
 # --- changing it -----------------------------------------------------------------------------------------------------
@@ -277,7 +332,7 @@ def _edit(analysis: Analysis, concept: Concept) -> None:
             "What it is to the class",
             roles,
             index=roles.index(concept.role),
-            format_func=concept_tools.ROLES.get,
+            format_func=ROLE_TITLES.get,
             help=concept_tools.HELP["role"],
         )
         left, right = st.columns([1, 3])
@@ -298,20 +353,23 @@ def _edit(analysis: Analysis, concept: Concept) -> None:
         )
         saved = st.form_submit_button("Save", type="primary")
     if saved:
+        asked = {"name": name, "color": color, "role": role, "note": note.strip(), "shortcut": key}
         with problem.shown():
-            changed = change_concept(
-                state.workspace(),
-                concept,
-                name=name,
-                color=color,
-                role=role,
-                note=note.strip(),
-                shortcut=key,
-                author=who.author(),
-            )
+            try:
+                changed = change_concept(state.workspace(), concept, **differing(concept, asked), author=who.author())
+            except BadRequest as error:
+                # what is wrong is the name above: a title would only repeat that
+                st.error(f"{plain(error.detail)} {plain(error.next_step)}", icon=":material/error:")
+                return
             if changed != concept:
                 notices.say(f"Saved {plain(short(changed.name))}. **Undo** (key Z) takes it back.", ":material/check:")
             st.rerun()
+
+
+def differing(concept: Concept, asked: dict[str, Any]) -> dict[str, Any]:
+    """What was changed of a concept as it was shown: what others changed meanwhile stays as they left it."""
+    before = {"shortcut": concept.shortcut or 0}
+    return {field: value for field, value in asked.items() if value != before.get(field, getattr(concept, field))}
 
 
 def _merge(analysis: Analysis, concept: Concept) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,10 @@ import streamlit as st
 
 from core.concepts.agreement import Agreement, agreements
 from core.concepts.concept import Concept
-from core.concepts.history import authors
+from core.concepts.history import Author, authors
 from core.concepts.tags import tag_version
 from pages.parts import concept_tools, gallery, live, state, who
-from pages.parts.words import ago, count, interval, percent, short
+from pages.parts.words import ago, count, interval, listed, percent, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -26,6 +29,8 @@ TERMS = {
         "each as often present as they do. Above 0.8 is usually called strong."
     ),
 }
+# answers in common below which kappa is next to chance itself
+KAPPA_FROM = 10
 EVERY = 0
 PER_PAGE = 60
 
@@ -41,7 +46,13 @@ def show(analysis: Analysis) -> None:
         return
     _people(analysis)
     concept = _concept(analysis)
-    pairs = _pairs(analysis, concept, tag_version(state.workspace(), analysis.dataset_id))
+    known_as = who.known_as()
+    pairs = tuple(
+        pair
+        for pair in _pairs(analysis, concept, tag_version(state.workspace(), analysis.dataset_id))
+        # nobody agrees with who they were before
+        if known_as.get(pair.first, pair.first) != known_as.get(pair.second, pair.second)
+    )
     if not pairs:
         st.info(
             "Nobody has answered about the same image as somebody else yet. Agreement shows how clear a concept is: "
@@ -57,16 +68,48 @@ def show(analysis: Analysis) -> None:
 
 def _people(analysis: Analysis) -> None:
     here = live.people(analysis.dataset_id, who.names())
-    lines = []
-    for name, tags, last in authors(state.workspace(), analysis.dataset_id):
-        about = "the command line" if name == who.COMMAND_LINE else "you" if name == who.author() else ""
-        now = "here now" if name in here else f"last {ago(last)}"
-        told = [part for part in (about, f"{count(tags, 'answer')}", now) if part]
-        lines.append(
-            f'<p><bdi dir="auto"><b>{html.escape(short(name, 60))}</b></bdi> '
-            f'<span class="muted">{" · ".join(told)}</span></p>'
-        )
+    people = persons(authors(state.workspace(), analysis.dataset_id), who.known_as())
+    lines = [person_html(each, me=each.name == who.author(), here=each.name in here) for each in people]
     st.html(f'<div class="cx">{"".join(lines)}</div>')
+
+
+@dataclass
+class Person:
+    """name: the one they go by now. earlier: names they answered under before. answers: under all of them."""
+
+    name: str
+    answers: int
+    last: datetime
+    earlier: list[str] = field(default_factory=list)
+
+
+def persons(found: Sequence[Author], known_as: dict[str, str]) -> list[Person]:
+    """Authors as people, whoever did something last first. known_as: former names, each with the one of now."""
+    people: dict[str, Person] = {}
+    for author in found:
+        name = known_as.get(author.name, author.name)
+        person = people.setdefault(name, Person(name, 0, author.last))
+        person.answers += author.tags
+        person.last = max(person.last, author.last)
+        if author.name != name:
+            person.earlier.append(author.name)
+    return list(people.values())
+
+
+def person_html(person: Person, *, me: bool, here: bool) -> str:
+    about = "the command line" if person.name == who.COMMAND_LINE else "you" if me else ""
+    # who gave no answer made a concept, or undid all they said
+    answers = f"{count(person.answers, 'answer')} · last {ago(person.last)}" if person.answers else "no answers"
+    if here:
+        answers = f"{count(person.answers, 'answer')} · here now" if person.answers else "here now"
+    told = [part for part in (about, answers) if part]
+    earlier = (
+        f" (earlier {html.escape(listed([short(name, 40) for name in person.earlier]))})" if person.earlier else ""
+    )
+    return (
+        f'<p><bdi dir="auto"><b>{html.escape(short(person.name, 60))}</b></bdi><bdi dir="auto">{earlier}</bdi> '
+        f'<span class="muted">{" · ".join(told)}</span></p>'
+    )
 
 
 def _concept(analysis: Analysis) -> Concept | None:
@@ -93,12 +136,14 @@ def pair_sentence(pair: Agreement) -> str:
     """Markdown: how far two people agree."""
     first, second = who.shown(pair.first), who.shown(pair.second)
     share = f"{percent(pair.share)}, {interval(pair.low or 0.0, pair.high or 1.0)}"
-    kappa = "" if pair.kappa is None else f", kappa {pair.kappa:.2f}".replace("-", "\N{MINUS SIGN}")
+    told = pair.kappa is not None and pair.both >= KAPPA_FROM
+    kappa = f", kappa {pair.kappa:.2f}".replace("-", "\N{MINUS SIGN}") if told else ""
     return f"**{first}** and **{second}** agree on {pair.same:,} of {count(pair.both, 'answer')} ({share}{kappa})."
 
 
 def _pair(pair: Agreement) -> None:
-    st.markdown(pair_sentence(pair), help=f"{TERMS['share']}\n\n{TERMS['kappa']}")
+    terms = [TERMS["share"], *([TERMS["kappa"]] if pair.both >= KAPPA_FROM else [])]
+    st.markdown(pair_sentence(pair), help="\n\n".join(terms))
 
 
 def _differing(analysis: Analysis, pairs: tuple[Agreement, ...]) -> None:

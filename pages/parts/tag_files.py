@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from pages.parts.words import count, listed, plain, short
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-# format: (label, name of the file, type, what it is)
+# format: (label, end of the file's name, type, what it is)
 FORMATS = {
     "csv": ("CSV", "tags.csv", "text/csv", "One line per image and concept, for a spreadsheet."),
     "json": (
@@ -48,7 +49,8 @@ def show(analysis: Analysis) -> None:
                     label,
                     # made when pressed
                     data=partial(dump_tags, state.workspace(), analysis, name),
-                    file_name=file,
+                    # FiftyOne looks for this very name
+                    file_name=file if name == "fiftyone" else f"{file_stem(analysis.dataset_name)}-{file}",
                     mime=kind,
                     icon=":material/download:",
                     help=purpose,
@@ -60,6 +62,11 @@ def show(analysis: Analysis) -> None:
         st.caption("There is nothing to export yet: make a concept and tag some images first.")
     st.header("Import", anchor=False)
     _import(analysis)
+
+
+def file_stem(name: str) -> str:
+    """A dataset's name as the beginning of a file's: letters and digits of any script, and what joins them."""
+    return re.sub(r"[^\w.]+", "-", name).strip("-.")[:60] or "dataset"
 
 
 def _import(analysis: Analysis) -> None:

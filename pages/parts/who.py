@@ -94,6 +94,15 @@ def browser() -> Browser:
         return me
 
 
+def known_as() -> dict[str, str]:
+    """Names that browsers tagged under before, each with the one they go by now; a name that somebody goes by now is
+    theirs."""
+    with _lock:
+        known = [each for each in _browsers().values() if each.name and not each.borrowed]
+        here = {each.name for each in _browsers().values()}
+        return {former: each.name for each in known for former in each.former if former not in here}
+
+
 def rename(name: str) -> str:
     """Tag under another name from now on; returns it as it is written.
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +16,18 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
 from core.concepts.adoption import adopt
+from core.concepts.agreement import Agreement
+from core.concepts.associations import attribute_states
 from core.concepts.concept import change_concept, create_concept, get_concept, list_concepts
 from core.concepts.exchange import dump_tags
-from core.concepts.history import history
+from core.concepts.explaining import Explanation
+from core.concepts.history import Author, Entry, history
+from core.concepts.steps import Said
 from core.concepts.tags import PRESENT, UNTAGGED, answers, tag, tag_states, undo
+from core.datasets.dataset import Attribute
+from core.errors import NotFound
 from core.workspace import Workspace
-from pages.parts import associations_view, history_view, palette, who
+from pages.parts import associations_view, history_view, palette, people_view, tag_files, who
 
 from .conftest import Visit, tag_by_truth, texts
 
@@ -168,22 +178,44 @@ def test_a_name_that_is_taken_is_told_in_the_dialog(visit: Visit, planted: Analy
     button(app, "Edit").click().run()
     field(app.text_input, "Name").set_value("REEDS")
     save(app)
-    assert "There is a concept “reeds” already" in app.error[0].value.replace("\\", "")
+    told = app.error[0].value.replace("\\", "")
+    assert told == "There is a concept “reeds” already. Choose another name, or use that one."
     assert [concept.name for concept in list_concepts(workspace, planted.dataset_id)] == ["water", "reeds"]
 
 
 def test_another_persons_step_is_not_undone_here(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     create_concept(workspace, planted.dataset_id, "water", author="Ada")
     app = visit("concepts")
+    assert button(app, "Undo").disabled
+    assert "theirs to undo" in button(app, "Undo").help
+
+
+@pytest.mark.parametrize("look", palette.LOOKS)
+def test_undo_and_redo_stand_on_every_look_and_are_off_where_there_is_nothing(
+    visit: Visit, planted: Analysis, workspace: Workspace, look: str
+) -> None:
+    app = visit("concepts", look=look)
+    assert (button(app, "Undo").disabled, button(app, "Redo").disabled) == (True, True)
+    me = who._browsers()[app.session_state[who.BROWSER]].name
+    create_concept(workspace, planted.dataset_id, "water", author=me)
+    app.run()
+    assert (button(app, "Undo").disabled, button(app, "Redo").disabled) == (False, True)
     button(app, "Undo").click().run()
+    assert not list_concepts(workspace, planted.dataset_id)
+    assert (button(app, "Undo").disabled, button(app, "Redo").disabled) == (True, False)
+    # Y answers questions elsewhere
+    assert [button(app, each).proto.shortcut for each in ("Undo", "Redo")] == ["z", "shift+z"]
+    button(app, "Redo").click().run()
     assert list_concepts(workspace, planted.dataset_id)
-    assert "Nothing of yours to undo, though others did something" in app.toast[0].value
 
 
 def test_rows_lead_to_the_queue_the_guesses_and_the_direction(
     visit: Visit, planted: Analysis, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     concept = create_concept(workspace, planted.dataset_id, "a/b & c?")
+    val = planted.split_rows("val")
+    tag(workspace, planted, concept, val[:2], True)
+    tag(workspace, planted, concept, val[2:4], False)
     gone: list[tuple[str, dict[str, str]]] = []
     monkeypatch.setattr(palette.rooms, "go", lambda room, **query: gone.append((room, query)))
     app = visit("concepts")
@@ -195,6 +227,61 @@ def test_rows_lead_to_the_queue_the_guesses_and_the_direction(
         ("tag_next", {"look": "review", **named}),
         ("bands", {"analysis": planted.id, "direction": "concept:a/b & c?"}),
     ]
+
+
+def test_without_both_answers_there_is_no_direction_and_it_says_why(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, planted.split_rows("val")[:3], True)
+    # of test nothing is learnt
+    tag(workspace, planted, concept, planted.split_rows("test")[:3], False)
+    app = visit("concepts")
+    assert button(app, "Along its direction").disabled
+    assert "No image outside test is tagged absent" in button(app, "Along its direction").help
+    tag(workspace, planted, concept, planted.split_rows("val")[5:7], False)
+    assert not button(app.run(), "Along its direction").disabled
+
+
+def test_answers_that_teach_a_repair_nothing_are_told_apart(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, planted.split_rows("val")[:3], True)
+    assert "which is what a repair learns from" not in bodies(visit("concepts"))
+    tag(workspace, planted, concept, planted.split_rows("test")[:4], False)
+    tag(workspace, planted, concept, planted.split_rows("val")[3:4], "unsure")
+    assert "3 present · 4 absent · 1 unsure · 3 of them on val, which is what a repair learns from" in bodies(
+        visit("concepts")
+    )
+
+
+def test_only_what_was_changed_in_the_dialog_is_changed(planted: Analysis, workspace: Workspace) -> None:
+    opened = create_concept(workspace, planted.dataset_id, "water", color="#123456", role="core", note="half")
+    change_concept(workspace, opened, name="lake", note="all of it", shortcut=5, role="other")
+    as_shown = {"name": "water", "color": "#123456", "role": "core", "note": "half", "shortcut": opened.shortcut or 0}
+    assert palette.differing(opened, as_shown) == {}
+    asked = palette.differing(opened, as_shown | {"color": "#654321"})
+    changed = change_concept(workspace, opened, **asked)
+    assert (changed.name, changed.note, changed.shortcut, changed.role) == ("lake", "all of it", 5, "other")
+    assert changed.color == "#654321"
+    assert palette.differing(opened, as_shown | {"shortcut": 0}) == {"shortcut": 0}
+
+
+def test_what_another_changed_while_a_dialog_was_open_stays(
+    visit: Visit, planted: Analysis, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water", note="half")
+    app = visit("concepts")
+    button(app, "Edit").click().run()
+    next(each for each in app.text_area if each.label == "Note" and "concept-note" not in each.id).set_value("shore")
+    # in a browser the dialog runs alone, with the concept as it was when it opened
+    change_concept(workspace, water, name="lake", author="Ada")
+    monkeypatch.setattr(palette.concept_tools, "concepts", lambda analysis: (water,))
+    save(app)
+    assert not app.exception
+    [changed] = list_concepts(workspace, planted.dataset_id)
+    assert (changed.name, changed.note) == ("lake", "shore")
 
 
 def test_the_look_is_in_the_address_and_read_from_it(visit: Visit, planted: Analysis) -> None:
@@ -229,6 +316,52 @@ def test_bars_and_whiskers_lie_where_the_figures_are() -> None:
     assert "25%, 95% interval 10% to 50%" in bar
 
 
+def test_a_concept_that_cannot_be_judged_yet_is_named_with_the_reason(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "*reeds*")
+    tag(workspace, planted, concept, planted.split_rows("train")[:30], True)
+    shown = texts(visit("concepts", look="associations")).replace("\\", "")
+    assert "Not judged yet: *reeds* (all 30 answers are on train, which does not count)." in shown
+    assert "Counted are the 400 images of val and test" in shown
+
+
+def test_what_explains_errors_is_shown_as_text() -> None:
+    told = associations_view.explanation_html(explanation("<b>x</b>", sentence="<script>"), None)
+    assert "<b>x" not in told
+    assert "<script>" not in told
+    assert "with &lt;b&gt;x&lt;/b&gt;" in told
+    assert "&lt;script&gt;" in told
+    column = associations_view.explanation_html(explanation("<i>", value="<u>"), "<s>")
+    assert not any(mark in column for mark in ("<i>", "<u>", "<s>"))
+
+
+def explanation(name: str, **rest: Any) -> Explanation:
+    facts = {"spec": "", "value": None, "class_name": "bird", "errors_with": 3, "count_with": 10, "errors_without": 1}
+    facts |= {"count_without": 10, "raised": True, "tagged": True, "sentence": "said"}
+    figures = dict.fromkeys(
+        ("difference", "low", "high", "odds_ratio", "odds_low", "odds_high", "excess", "share", "p", "adjusted"), 0.5
+    )
+    return Explanation(name=name, **(facts | figures | rest))
+
+
+def test_columns_and_values_that_read_alike_are_told_apart(planted: Analysis, visit: Visit) -> None:
+    codes = planted.attributes[0].codes
+    first, second = Attribute("a=b", ("c", "d"), codes), Attribute("a", ("b=c", "d"), codes[::-1].copy())
+    both = replace(planted, attributes=(first, second))
+    for attribute in both.attributes:
+        for value in attribute.values:
+            states = associations_view._states(both, associations_view.trait(attribute.name, value), 0)
+            assert (states == attribute_states(attribute, value)).all()
+
+
+def test_a_concept_that_went_meanwhile_is_told(planted: Analysis, visit: Visit) -> None:
+    visit("concepts")
+    for gone in (associations_view.trait("never there", None), associations_view.trait("place", "moon")):
+        with pytest.raises(NotFound, match="is not there any more"):
+            associations_view._states(planted, gone, 0)
+
+
 def test_a_column_is_adopted_in_one_click_and_one_step(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
     app = visit("concepts", look="associations")
     water = int((planted.attributes[0].codes == 1).sum())
@@ -249,7 +382,7 @@ def test_a_concept_is_shown_by_class_and_by_band(visit: Visit, planted: Analysis
     table = app.dataframe[0].value.set_index("Class")
     codes, label = planted.attributes[0].codes, planted.classes.index("waterbird")
     expected = (codes[planted.labels == label] == 1).mean()
-    assert table.loc["waterbird", "Share"] == pytest.approx(expected)
+    assert table.loc["waterbird", "Share"] == pytest.approx(100 * expected)
     assert table.loc["waterbird", "Odds ratio"] > 1 > table.loc["landbird", "Odds ratio"]
     field(app.selectbox, "Bands along").set_value("logit:waterbird").run()
     assert not app.exception
@@ -291,6 +424,67 @@ def test_every_step_says_who_what_how_and_from_which_band(
     assert "(undone)" in shown
     button(app, "The band").click().run()
     assert gone == [("bands", {"analysis": planted.id, "direction": "logit:waterbird", "low": "-0.25", "high": "1.5"})]
+
+
+def entry(**facts: Any) -> Entry:
+    given = {"id": 1, "when": datetime(2026, 1, 2), "author": "Ada", "kind": "tag", "source": "person", "how": "card"}
+    given |= {"sentence": "Tagged 1 image with “water”", "direction": None, "low": None, "high": None, "undone": None}
+    return Entry(**(given | {"images": 1, "concept": "water"} | facts))
+
+
+def test_steps_are_shown_as_text_and_long_names_cut_short() -> None:
+    hostile = entry(author="<u>", sentence="<b>", how="<i>", direction="logit:<s>", low=0.0, high=1.0)
+    told = history_view.line_html(history_view.Line((hostile,), (Said('<a href="x">', "present"),)))
+    assert not any(mark in told for mark in ("<u>", "<i>", "<s>", "<a href", "<b></", 'title="<'))
+    assert all(f"&lt;{mark}&gt;" in told for mark in "buis")
+    long = history_view.line_html(history_view.Line((entry(sentence=f"Deleted “{'x' * 200}”"),), (None,)))
+    assert f"Deleted “{'x' * 39}…”</span>" in long
+    assert "x" * 200 in long, "in full when pointed at"
+
+
+def test_single_answers_in_a_row_fold_into_a_line_that_can_be_opened(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water", author="Ada")
+    for row, said in enumerate((True, True, False, "unsure")):
+        tag(workspace, planted, concept, [row], said, author="Ada", how="card")
+    tag(workspace, planted, concept, [9, 10], True, author="Ada", how="card")
+    for row in (11, 12):
+        tag(workspace, planted, concept, [row], True, author="Bo", how="card")
+    app = visit("concepts", look="history")
+    shown = bodies(app)
+    assert shown.count("<bdi") == 5, "two of Bo's are few, and two images at once are one step as it is"
+    told = "Tagged 4 images with “water”, one by one (2 present, 1 absent, 1 unsure)"
+    assert f"{told}</span>" in shown
+    assert f"on a card · {planted.images[11]}" in shown
+    assert f"on a card · {planted.images[0]}" not in shown
+    button(app, "Each").click().run()
+    shown = bodies(app)
+    assert told not in shown
+    assert f"on a card · {planted.images[0]}" in shown
+    assert shown.count("<bdi") == 8
+
+
+def test_what_differs_does_not_fold() -> None:
+    alike = [entry(id=number) for number in range(9, 5, -1)]
+    assert [len(line.entries) for line in history_view.folded(alike, {}, set())] == [4]
+    others: list[dict[str, Any]] = [{"author": "Bo"}, {"concept": "reeds"}, {"how": "grid"}, {"source": "review"}]
+    others += [{"undone": datetime(2026, 1, 3)}, {"direction": "neuron:1"}, {"images": 2}, {"kind": "palette"}]
+    for other in others:
+        mixed = [*alike[:2], entry(id=7, **other), *alike[2:]]
+        assert len(history_view.folded(mixed, {}, set())) == 5, other
+    assert len(history_view.folded(alike, {}, {7})) == 4
+
+
+def test_every_place_pages_name_has_words() -> None:
+    parts = Path(history_view.__file__).parent
+    named = {
+        word
+        for file in parts.glob("*.py")
+        for word in re.findall(r'\b(?:how|HOW)(?:: str)? ?= ?"([^"]+)"', file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 8
+    assert named <= history_view.PLACES.keys()
 
 
 def test_back_to_here_takes_back_ones_own_steps_since(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
@@ -348,6 +542,61 @@ def test_agreement_is_told_with_interval_and_kappa_and_differing_images_are_show
     assert {image["note"] for image in grid["images"]} == {"<u>Bo</u> no, Ada yes"}
 
 
+def test_kappa_is_told_of_enough_answers_only() -> None:
+    def pair(both: int) -> Agreement:
+        return Agreement("Ada", "Bo", both, both - 1, 0.9, 0.5, 1.0, 0.7, ())
+
+    assert "kappa" not in people_view.pair_sentence(pair(9))
+    assert "kappa 0.70" in people_view.pair_sentence(pair(10))
+
+
+def test_names_of_one_browser_are_one_person() -> None:
+    last = datetime(2026, 1, 2), datetime(2026, 1, 5)
+    found = (Author("Zoë <b>", 3, last[0]), Author("Bo", 1, last[0]), Author("Person 3", 4, last[1]))
+    zoe, bo = people_view.persons(found, {"Person 3": "Zoë <b>"})
+    assert (zoe.name, zoe.answers, zoe.last, zoe.earlier) == ("Zoë <b>", 7, last[1], ["Person 3"])
+    assert (bo.answers, bo.earlier) == (1, [])
+    told = people_view.person_html(zoe, me=True, here=True)
+    assert "<b>Zoë &lt;b&gt;</b>" in told
+    assert "(earlier Person 3)" in told
+    assert "you · 7 answers · here now" in told
+    # who has not answered under the new name yet is called by it all the same
+    [only] = people_view.persons(found[2:], {"Person 3": "Zoë"})
+    assert (only.name, only.earlier) == ("Zoë", ["Person 3"])
+
+
+def test_nobody_is_said_to_have_given_no_answers_just_now() -> None:
+    person = people_view.Person("Ada", 0, datetime(2026, 1, 2))
+    assert "0 answers" not in people_view.person_html(person, me=False, here=True)
+    assert people_view.person_html(person, me=False, here=False).endswith("no answers</span></p>")
+
+
+def test_who_changed_their_name_is_not_compared_with_themselves(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    app = visit("concepts", look="people")
+    me = who._browsers()[app.session_state[who.BROWSER]]
+    me.name, me.former = "Zoë", ["Person 1"]
+    concept = create_concept(workspace, planted.dataset_id, "water", author="Zoë")
+    for author in ("Person 1", "Zoë", "Bo"):
+        tag(workspace, planted, concept, [1, 2], author != "Bo", author=author)
+    app.run()
+    assert "(earlier Person 1)" in bodies(app)
+    shown = texts(app)
+    assert "**Bo** and **Zoë** agree on 0 of 2" in shown
+    assert "**Person 1** and **Zoë**" not in shown
+
+
+def test_what_is_shown_of_people_follows_the_answers(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, planted.dataset_id, "water", author="Ada")
+    tag(workspace, planted, concept, [1, 2], True, author="Ada")
+    tag(workspace, planted, concept, [1], True, author="Bo")
+    app = visit("concepts", look="people")
+    assert "agree on 1 of 1 answer" in texts(app)
+    tag(workspace, planted, concept, [2], True, author="Bo")
+    assert "agree on 2 of 2 answers" in texts(app.run())
+
+
 def test_people_who_answered_about_different_images_are_told_what_to_do(
     visit: Visit, planted: Analysis, workspace: Workspace
 ) -> None:
@@ -366,6 +615,20 @@ def test_every_format_can_be_downloaded(visit: Visit, planted: Analysis, workspa
     app = visit("concepts", look="files")
     assert not app.exception
     assert [each.proto.label for each in app.get("download_button")] == ["CSV", "JSON", "Parquet", "FiftyOne"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("birds", "birds"),
+        ("../my birds/v1.2", "my-birds-v1.2"),
+        ("鸟", "鸟"),
+        ("???", "dataset"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_files_are_named_after_their_dataset(name: str, stem: str) -> None:
+    assert tag_files.file_stem(name) == stem
 
 
 def test_an_import_is_shown_before_it_is_taken(visit: Visit, planted: Analysis, workspace: Workspace) -> None:

@@ -183,3 +183,17 @@ def test_the_sidebar_says_the_name_and_changes_it(visit: Visit, planted: Analysi
     next(each for each in app.text_input if each.label == "Your name").set_value("local")
     next(each for each in app.button if each.label == "Save").click().run()
     assert "command line" in app.error[0].value
+
+
+def test_former_names_lead_to_the_one_of_now_unless_somebody_goes_by_them(arrive: Any) -> None:
+    who._browsers()["a"] = who.Browser("a", "Zoë", ["Person 3", "Bo"])
+    who._browsers()["b"] = who.Browser("b", "Bo")
+    # a name that was somebody else's says nothing of who it is
+    who._browsers()["c"] = who.Browser("c", "Ada", ["Cleo"], borrowed=True)
+    assert who.known_as() == {"Person 3": "Zoë"}
+
+
+def test_a_server_forgets_the_oldest_browsers(arrive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(who, "MOST", 2)
+    came = [arrive().id for _ in range(4)]
+    assert list(who._browsers()) == came[2:]
