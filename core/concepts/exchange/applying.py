@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from core.concepts.concept import check_dataset, concept_in, concept_key, settle, state_shortcuts
 from core.concepts.exchange.contents import Contents, LabelStatement, PaletteEntry, Rejected, Statement, shown
-from core.concepts.exchange.gathering import standing_verdicts
 from core.concepts.exchange.origin import keep_origins
+from core.concepts.labels import standing_verdicts
 from core.concepts.log import STATES, begin, record_action
 from core.database import ConceptRecord, LabelVerdict, StandingTag, TagAction, TagRecord
 from core.workspace import Workspace
@@ -152,7 +152,8 @@ def _make_concepts(session: Session, analysis: Analysis, action: TagAction, plan
 def _say(session: Session, analysis: Analysis, action: TagAction, plan: _Plan, ids: dict[str, int]) -> None:
     if not plan.statements:
         return
-    said = [(ids[concept_key(one.concept)], one.image, one.said) for one in plan.statements]
+    by_name = {name: ids[concept_key(name)] for name in {one.concept for one in plan.statements}}
+    said = [(by_name[one.concept], one.image, one.said) for one in plan.statements]
     record_action(session, analysis.dataset_id, said, author=action.author, source="import", action=action)
     tags = session.scalars(select(TagRecord.id).where(TagRecord.action_id == action.id).order_by(TagRecord.id)).all()
     keep_origins(session, "tag", zip(tags, (one.origin for one in plan.statements), strict=True))
@@ -195,8 +196,9 @@ def _plan(session: Session, analysis: Analysis, contents: Contents) -> _Plan:
     counts: dict[str, list[int]] = {}
     names: dict[str, str] = {}
     fresh = []
+    keys = {name: concept_key(name) for name in {one.concept for one in contents.statements}}
     for one in contents.statements:
-        key = concept_key(one.concept)
+        key = keys[one.concept]
         if key not in counts:
             counts[key], names[key] = [0, 0, 0], living.get(key, one.concept)
             held[key] = _held(session, known[key]) if key in known else {}
@@ -266,6 +268,6 @@ def _new_verdicts(session: Session, analysis: Analysis, contents: Contents) -> l
         return []
     held = {
         image: (found.label, found.verdict, found.new_label)
-        for image, (found, _) in standing_verdicts(session, analysis.dataset_id).items()
+        for image, found in standing_verdicts(session, analysis.dataset_id).items()
     }
     return [one for one in contents.verdicts if held.get(one.image) != (one.label, one.verdict, one.new_label)]

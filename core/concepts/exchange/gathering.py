@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from core.concepts.concept import list_concepts
 from core.concepts.exchange.contents import Answer, Contents, LabelStatement, Origin, PaletteEntry, Statement
 from core.concepts.exchange.origin import origins
-from core.database import ConceptRecord, LabelVerdict, StandingTag, TagAction, TagRecord
+from core.concepts.labels import standing_verdicts
+from core.database import ConceptRecord, StandingTag, TagAction, TagRecord
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def gather(workspace: Workspace, analysis: Analysis) -> Contents:
                 found.label,
                 found.verdict,
                 found.new_label,
-                _origin(judged.get(found.id), action.author, action.source, action.how, action.created),
+                _origin(judged.get(found.id), found.author, found.source, found.how, found.when),
             )
-            for number, (image, (found, action)) in enumerate(
+            for number, (image, found) in enumerate(
                 sorted(standing_verdicts(session, analysis.dataset_id).items()), start=1
             )
         )
@@ -74,18 +74,6 @@ def gather(workspace: Workspace, analysis: Analysis) -> Contents:
         for one in list_concepts(workspace, analysis.dataset_id)
     )
     return Contents(statements, palette, verdicts)
-
-
-def standing_verdicts(session: Session, dataset_id: str) -> dict[str, tuple[LabelVerdict, TagAction]]:
-    """The verdict that holds for each image, without those taken back."""
-    query = (
-        select(LabelVerdict, TagAction)
-        .join(TagAction, TagAction.id == LabelVerdict.action_id)
-        .where(TagAction.dataset_id == dataset_id, TagAction.undone.is_(None))
-        .order_by(LabelVerdict.id)
-    )
-    newest = {found.image: (found, action) for found, action in session.execute(query)}
-    return {image: found for image, found in newest.items() if found[0].verdict != "cleared"}
 
 
 def _origin(

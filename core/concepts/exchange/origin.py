@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import DateTime, select
 from sqlalchemy.orm import Session
 
 from core.concepts.exchange.contents import ORIGIN, Origin
@@ -18,13 +18,24 @@ from core.database import StatementOrigin
 
 def keep_origins(session: Session, kind: str, origins: Iterable[tuple[int, Origin]]) -> None:
     """Add (statement id, origin) pairs to an open transaction; those that say nothing are not kept."""
-    rows = [
-        {"kind": kind, "statement_id": statement, **vars(origin)} for statement, origin in origins if origin != Origin()
-    ]
-    if not rows:
-        return
-    # by the connection: a session would make an object of each row
-    session.connection().execute(insert(StatementOrigin), rows)
+    connection = session.connection()
+    stored = DateTime().dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    # many statements have one origin
+    cells: dict[Origin, tuple[Any, ...]] = {Origin(): ()}
+    rows = []
+    for statement, origin in origins:
+        if origin not in cells:
+            facts = {**vars(origin), "time": stored(origin.time) if stored else origin.time}
+            cells[origin] = tuple(facts[name] for name in ORIGIN)
+        if cells[origin]:
+            rows.append((kind, statement, *cells[origin]))
+    if rows:
+        # as plain rows: an import may be a million of them
+        connection.exec_driver_sql(
+            "INSERT INTO statement_origins "
+            "(kind, statement_id, author, source, how, time, direction, low, high) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
 
 
 def origins(session: Session, kind: str) -> dict[int, Origin]:

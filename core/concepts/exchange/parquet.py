@@ -126,8 +126,8 @@ class _Texts:
             self.characters += len(text)
             if self.characters > _CHARACTERS:
                 raise _too_much(
-                    f"{name_of(self.name)} holds more than {_CHARACTERS / 1e6:,.0f} million characters of text; that is "
-                    "the most that is read at once."
+                    f"{name_of(self.name)} holds more than {_CHARACTERS / 1e6:,.0f} million characters of text, more "
+                    "than is read at once."
                 )
         return self.known[text]
 
