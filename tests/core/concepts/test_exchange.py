@@ -82,6 +82,18 @@ def test_what_was_exported_is_imported_exactly(workspace: Workspace, analysis: A
     assert after == before
 
 
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [("'tis", "'tis"), ("'", "'"), ("'=1", "=1"), ("''tis", "'tis"), ("''", "'"), ("'-", "-"), ("'＝wide", "＝wide")],
+)
+def test_only_the_apostrophe_that_guards_a_formula_is_taken_off(
+    workspace: Workspace, analysis: Any, tmp_path: Path, cell: str, meant: str
+) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text(f"image,concept,present\nimages/000000.png,{cell},1\n", encoding="utf-8")
+    assert import_csv(workspace, analysis, table).concepts == (meant,)
+
+
 def test_cleared_tags_are_not_exported(workspace: Workspace, analysis: Any, tmp_path: Path) -> None:
     water = create_concept(workspace, analysis.dataset_id, "water")
     tag(workspace, analysis, water, [0, 1], True)

@@ -470,6 +470,22 @@ def test_unusable_entries_are_rejected_one_by_one(workspace: Workspace, analysis
     assert (water.role, water.note, water.attribute) == ("confounder", "", None)
 
 
+def test_a_label_that_is_right_has_no_better_one(workspace: Workspace, analysis: Any) -> None:
+    first, second = analysis.classes
+    verdicts = [
+        {"image": "images/000000.png", "verdict": "right", "new_label": second},
+        {"image": "images/000002.png", "verdict": "wrong", "new_label": first},
+        {"image": "images/000004.png", "verdict": "wrong", "new_label": second},
+    ]
+    load_tags(workspace, analysis, json.dumps({"tags": [], "verdicts": verdicts}).encode(), "tags.json")
+    said = [(one.image, one.verdict, one.new_label) for one in verdict_list(workspace, analysis)]
+    assert said == [
+        ("images/000000.png", "right", None),
+        ("images/000002.png", "right", None),
+        ("images/000004.png", "wrong", second),
+    ]
+
+
 def test_an_origin_that_cannot_be_understood_does_not_cost_the_tag(workspace: Workspace, analysis: Any) -> None:
     tags = [
         {"image": "images/000000.png", "concept": "a", "present": 1, "time": "yesterday", "low": "deep"},
