@@ -59,6 +59,13 @@ def above(share: float, logits: np.ndarray, labels: np.ndarray, reference: np.nd
     return result
 
 
+def clear_majority(present: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """The usual value by numbers of answers, of any shape: int8, UNTAGGED where there are none or they are divided."""
+    few, all_of_them = np.minimum(present, absent), present + absent
+    clear = (all_of_them > 0) & ((few + 1) / (all_of_them + 2) < MIXED)
+    return np.where(clear, np.where(present > absent, _PRESENT, _ABSENT), _UNKNOWN).astype(np.int8)
+
+
 def usual_values(
     states: np.ndarray, labels: np.ndarray, top: np.ndarray, classes: Sequence[str], concept: str = "the concept"
 ) -> Usual:
@@ -71,7 +78,7 @@ def usual_values(
     k = len(classes)
     present = np.bincount(labels[top & (states == _PRESENT)], minlength=k)
     absent = np.bincount(labels[top & (states == _ABSENT)], minlength=k)
-    values = np.full(k, _UNKNOWN, dtype=np.int8)
+    values = clear_majority(present, absent)
     warnings = []
     for c, name in enumerate(classes):
         yes, no = int(present[c]), int(absent[c])
@@ -80,8 +87,8 @@ def usual_values(
                 f"No image in the top band of {name} is tagged for {concept}, so nothing is assumed about {name}: "
                 f"tag a few of the images it is surest about."
             )
-        elif (min(yes, no) + 1) / (yes + no + 2) < MIXED:
-            values[c] = _PRESENT if yes > no else _ABSENT
+        elif values[c] != _UNKNOWN:
+            continue
         elif yes + no >= ENOUGH_TO_BE_MIXED:
             warnings.append(
                 f"In the top band of {name}, {yes} images show {concept} and {no} do not, so nothing is assumed "

@@ -15,9 +15,9 @@ import numpy as np
 
 from core.classifiers.logistic import logistic_regression
 from core.concepts.evidence import Evidence, ground, log_odds, scaled, spread_evenly
-from core.concepts.majority import MIXED
+from core.concepts.majority import clear_majority
 from core.concepts.probes import FOLDS, L2, cell_weights
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
+from core.concepts.tags import UNTAGGED
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -93,13 +93,6 @@ def _usual(known: Evidence, cells: np.ndarray, seen: np.ndarray, top: np.ndarray
         unseen = np.bincount(cells[top & ~seen[:, column]], minlength=2 * k)
         counts[:, :, column] -= unseen.reshape(k, 2).T
     return clear_majority(counts[1], counts[0])
-
-
-def clear_majority(present: np.ndarray, absent: np.ndarray) -> np.ndarray:
-    """The usual value by numbers of answers, of any shape: int8, UNTAGGED where there are none or they are divided."""
-    few = np.minimum(present, absent)
-    clear = (present + absent > 0) & ((few + 1) / (present + absent + 2) < MIXED)
-    return np.where(clear, np.where(present > absent, PRESENT, ABSENT), UNTAGGED).astype(np.int8)
 
 
 def _parts(rows: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

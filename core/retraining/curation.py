@@ -20,7 +20,7 @@ import numpy as np
 from core.classifiers.softmax import softmax, softmax_regression, standardise
 from core.concepts.discriminant import Discriminant, PatternProbe
 from core.concepts.majority import above, top_half, usual_values
-from core.concepts.probes import FOLDS, L2, balanced_accuracy, cell_weights, doubtful_tags
+from core.concepts.probes import FOLDS, L2, PROBE_WARNING, balanced_accuracy, cell_weights, doubtful_tags
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 from core.errors import EmptyGroup, NotEnoughTags
 from core.retraining.groups import Grouping, by_concepts
@@ -37,8 +37,6 @@ LOW = 0.2
 FEWEST_TAGS = 8
 # of these, at least this many of each value
 FEWEST_PER_VALUE = 2
-# held-out accuracy of the probe below which it does not see the concept (0.5 is guessing)
-PROBE_WARNING = 0.65
 # a group as small as this, with no tag among it, is more likely the probe's error than a group
 SMALLEST_UNTAGGED_GROUP = 4
 
@@ -183,7 +181,7 @@ def _guess(
     states = np.stack([concept.states for concept in concepts], axis=1)
     tagged = states != UNTAGGED
     values, sure = (np.stack([getattr(one, name) for one in known], axis=1) for name in ("values", "sure"))
-    guesses = _held_out(pool, values, sure, tagged, space, rng)
+    guesses = _held_out(pool, concepts, tagged, top, space, rng)
     checked = [
         _checked(pool, concept, one, guesses[concept.states != UNTAGGED, j], top)
         for j, (concept, one) in enumerate(zip(concepts, known, strict=True))
@@ -234,29 +232,36 @@ def _checked(pool: Pool, concept: ConceptTags, known: _Seen, guesses: np.ndarray
 
 def _held_out(
     pool: Pool,
-    values: np.ndarray,
-    known: np.ndarray,
+    concepts: Sequence[ConceptTags],
     tagged: np.ndarray,
+    top: np.ndarray,
     space: Discriminant,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """What probes say of tagged images they have not seen: (m, concepts) float64, NaN for unknown.
 
-    values, known, tagged: (m, concepts). The tagged images are parted into folds, each pattern of tags in as many as
-    it reaches; each fold is guessed from the others.
+    tagged: (m, concepts). The tagged images are parted into folds, each pattern of tags in as many as it reaches; each
+    fold is guessed from the others, and from what they alone allow to be assumed.
     """
+    states = np.stack([concept.states for concept in concepts], axis=1)
     rows = np.flatnonzero(tagged.any(axis=1))
-    _, pattern = np.unique(np.where(tagged, values, UNTAGGED)[rows], axis=0, return_inverse=True)
+    _, pattern = np.unique(states[rows], axis=0, return_inverse=True)
     mixed = rng.permutation(len(rows))
     fold = np.empty(len(rows), dtype=np.int64)
     fold[mixed[np.argsort(pattern.ravel()[mixed], kind="stable")]] = np.arange(len(rows)) % FOLDS
-    guesses = np.full(values.shape, np.nan)
+    guesses = np.full(states.shape, np.nan)
     for i in range(FOLDS):
         held = rows[fold == i]
         if len(held):
-            seen = known.copy()
-            seen[held] = False
-            probe = space.fit(values, seen, tagged & seen)
+            others = states.copy()
+            others[held] = UNTAGGED
+            known = [
+                _assume(pool, replace(concept, states=others[:, j]), top).values for j, concept in enumerate(concepts)
+            ]
+            values = np.stack(known, axis=1)
+            # their own top halves would take them for images that nobody was asked about
+            values[held] = UNTAGGED
+            probe = space.fit(values, values != UNTAGGED, others != UNTAGGED)
             if probe is not None:
                 guesses[held] = probe.probability(pool.features[held], pool.labels[held])
     return guesses

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.classifiers.head import Head
+from core.concepts.majority import top_half
 from core.concepts.suggestions import suggest
 from core.errors import NotEnoughTags
 from core.retraining.curation import curate, curate_without_tags
@@ -85,6 +86,37 @@ def test_wrong_answers_are_found_left_out_and_named() -> None:
     assert len(set((chosen.doubtful - 100).tolist()) & set(slips.tolist())) >= 3
     assert not set(chosen.doubtful - 100) & set(chosen.positions)
     assert any("second look" in warning for warning in chosen.warnings)
+
+
+def test_tags_that_mean_nothing_agree_by_chance_though_each_class_has_one_on_top() -> None:
+    """A coin says what one image at the top and one at the bottom of each class show, and features tell the class
+    alone: a class's top half, assumed from its one tag, must not be what that tag is checked against."""
+    k, accuracies = 40, []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(k * 30) % k
+        centres = (3 * rng.normal(size=(k, 24))).astype(np.float32)
+        features = centres[labels] + rng.normal(size=(len(labels), 24)).astype(np.float32)
+        head = Head(centres, -np.square(centres).sum(axis=1) / 2)
+        logits = head.logits(features)
+        pool = Pool(
+            rows=np.arange(len(labels)),
+            features=features,
+            logits=logits,
+            labels=labels,
+            classes=tuple(f"class {c}" for c in range(k)),
+            head=head,
+            split="val",
+            eligible=np.ones(len(labels), dtype=bool),
+        )
+        top = top_half(logits, labels)
+        asked = [rng.choice(np.flatnonzero(half & (labels == c))) for c in range(k) for half in (top, ~top)]
+        states = np.full(len(labels), -1, dtype=np.int8)
+        states[asked] = rng.random(len(asked)) < 0.5
+        (accuracy,) = curate(pool, [ConceptTags("coin", states)], rng=rng).probe_accuracy
+        assert accuracy is not None
+        accuracies.append(accuracy)
+    assert np.mean(accuracies) < 0.56
 
 
 def test_without_probe_only_tagged_and_assumed_images_are_used() -> None:
