@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.concepts.concept import ROLES, clean_name, concept_key
+from core.concepts.concept import LONGEST_NOTE, ROLES, clean_name, clean_note, concept_key
 from core.concepts.tags import rows_of_images
 from core.errors import BadRequest
 from core.migration import SHORTCUTS
@@ -26,14 +26,17 @@ Answer = bool | Literal["unsure"]
 # bytes of a file of tags at most: a million tags in CSV
 LARGEST = 150_000_000
 MOST_TAGS = 2_000_000
-# a path, a name or a direction may be long; what is longer is no such thing
-LONGEST_TEXT = 4000
+# a path, a note or a direction may be long; what is longer is no such thing
+LONGEST_TEXT = LONGEST_NOTE
 # characters of a cell that a reason quotes
 QUOTED = 80
 TITLE = "The file of tags cannot be read"
 VERDICTS = ("wrong", "right")
 # what a file says of where a statement came from, in the order of `Origin`
 ORIGIN = ("author", "source", "how", "time", "direction", "low", "high")
+
+_LONG = f"longer than {LONGEST_TEXT:,} characters"
+_UNCLEAR = "which cannot be understood"
 
 _YES = {"1", "1.0", "true", "yes", "y", "present"}
 _NO = {"0", "0.0", "false", "no", "n", "absent"}
@@ -125,10 +128,23 @@ class Contents:
 @dataclass
 class _Checking:
     rejected: list[Rejected] = field(default_factory=list)
-    # of statements that are kept without something of where they came from
-    dropped: set[str] = field(default_factory=set)
-    without: int = 0
-    origins: dict[tuple[str, ...], tuple[Origin, list[str]]] = field(default_factory=dict)
+    # of what is kept without some of its cells: how many of each kind and reason, and which cells
+    without: dict[tuple[str, str], tuple[int, set[str]]] = field(default_factory=dict)
+    origins: dict[tuple[str, ...], tuple[Origin, Mapping[str, list[str]]]] = field(default_factory=dict)
+
+    def lose(self, kind: str, lost: Mapping[str, list[str]]) -> None:
+        """Note that one statement or concept is kept without these cells, by reason."""
+        for reason, names in lost.items():
+            count, all_names = self.without.get((kind, reason), (0, set()))
+            self.without[kind, reason] = count + 1, all_names.union(names)
+
+    @property
+    def notes(self) -> list[str]:
+        sentences = []
+        for (kind, reason), (count, names) in self.without.items():
+            subject = f"1 {kind} is read without its" if count == 1 else f"{count:,} {kind}s are read without their"
+            sentences.append(f"{subject} {', '.join(sorted(names))}, {reason}.")
+        return sentences
 
 
 def checked(raw: Raw, analysis: Analysis) -> Contents:
@@ -142,13 +158,8 @@ def checked(raw: Raw, analysis: Analysis) -> Contents:
     statements = _statements(raw, analysis, checking)
     palette = _palette(raw.concepts, checking)
     verdicts = _verdicts(raw.verdicts, analysis, checking)
-    notes = []
-    if checking.without:
-        plural = "statement is" if checking.without == 1 else "statements are"
-        what = ", ".join(sorted(checking.dropped))
-        notes.append(f"{checking.without:,} {plural} read without its {what}, which cannot be understood.")
     return Contents(
-        tuple(statements), tuple(palette), tuple(verdicts), tuple(checking.rejected), tuple(notes), raw.unit
+        tuple(statements), tuple(palette), tuple(verdicts), tuple(checking.rejected), tuple(checking.notes), raw.unit
     )
 
 
@@ -242,6 +253,7 @@ def _palette(concepts: Sequence[Any], checking: _Checking) -> list[PaletteEntry]
             checking.rejected.append(Rejected(number, f"Concept {number} of the file repeats “{shown(entry.name)}”."))
         else:
             found[concept_key(entry.name)] = entry
+            checking.lose("concept", _lost(cells, vars(entry), ("color", "role", "note", "shortcut", "attribute")))
     return list(found.values())
 
 
@@ -257,10 +269,17 @@ def _entry(cells: Any) -> PaletteEntry:
         name=_name(cells["concept"]),
         color=color if isinstance(color, str) and re.fullmatch(r"#[0-9A-Fa-f]{6}", color) else None,
         role=role if role in ROLES else None,
-        note=_text(note) if isinstance(note, str) and len(note) <= LONGEST_TEXT else None,
+        note=_note(note),
         shortcut=_key(cells),
         attribute=column,
     )
+
+
+def _note(value: Any) -> str | None:
+    try:
+        return clean_note(value) if isinstance(value, str) else None
+    except BadRequest:
+        return None
 
 
 def _key(cells: Mapping[str, Any]) -> int | None:
@@ -305,9 +324,7 @@ def _origin(cells: Mapping[str, Any], checking: _Checking) -> Origin:
     if key not in checking.origins:
         checking.origins[key] = _read_origin(cells)
     origin, lost = checking.origins[key]
-    if lost:
-        checking.dropped.update(lost)
-        checking.without += 1
+    checking.lose("statement", lost)
     return origin
 
 
@@ -316,14 +333,24 @@ def _identity(cell: Any) -> str:
     return repr(cell) if cell is None or isinstance(cell, str | int | float | datetime) else "[]"
 
 
-def _read_origin(cells: Mapping[str, Any]) -> tuple[Origin, list[str]]:
-    """The origin, and the names of the cells that cannot be understood."""
+def _read_origin(cells: Mapping[str, Any]) -> tuple[Origin, Mapping[str, list[str]]]:
+    """The origin, and the names of the cells that are not in it, by reason."""
     author, source, how, direction = (_short(cells.get(name)) for name in ("author", "source", "how", "direction"))
     origin = Origin(
         author, source, how, _time(cells.get("time")), direction, _number(cells.get("low")), _number(cells.get("high"))
     )
-    lost = [name for name in ORIGIN if getattr(origin, name) is None and cells.get(name) not in (None, "")]
-    return origin, lost
+    return origin, _lost(cells, vars(origin), ORIGIN)
+
+
+def _lost(cells: Mapping[str, Any], kept: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[str]]:
+    """Names of the cells that say something that is not kept, by reason."""
+    lost: dict[str, list[str]] = {}
+    for name in names:
+        cell = cells.get(name)
+        if kept[name] is None and cell is not None and cell != "":
+            long = isinstance(cell, str) and len(cell) > LONGEST_TEXT
+            lost.setdefault(_LONG if long else _UNCLEAR, []).append(name)
+    return lost
 
 
 def _short(value: Any) -> str | None:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from core.concepts.adoption import adopt
 from core.concepts.concept import change_concept, create_concept, list_concepts
@@ -25,7 +26,7 @@ from core.concepts.exchange import FORMATS, dump_tags, export_tags, format_of, i
 from core.concepts.exchange import parquet as parquet_reader
 from core.concepts.labels import judge, verdict_list
 from core.concepts.tags import answers, tag, tag_states, undo
-from core.database import DatasetRecord
+from core.database import ConceptRecord, DatasetRecord
 from core.errors import BadRequest, MidbandError, PathNotFound
 from core.workspace import Workspace, open_workspace
 
@@ -306,7 +307,7 @@ def test_a_text_that_a_parquet_file_repeats_is_held_once(
     if column == "concept":
         assert done.rejected[0].reason == "The concept's name has more than 4,000 characters."
     if column == "author":
-        assert done.notes == ("1 statement is read without its author, which cannot be understood.",)
+        assert done.notes == ("1 statement is read without its author, longer than 4,000 characters.",)
 
 
 def test_parquet_with_more_text_than_its_sizes_say_is_refused(
@@ -468,6 +469,29 @@ def test_unusable_entries_are_rejected_one_by_one(workspace: Workspace, analysis
         assert len(line.reason) < 250
     water = list_concepts(workspace, analysis.dataset_id)[0]
     assert (water.role, water.note, water.attribute) == ("confounder", "", None)
+    assert done.notes == (
+        "1 concept is read without its attribute, color, note, role, shortcut, which cannot be understood.",
+    )
+
+
+@pytest.mark.parametrize("format", WHOLE)
+def test_what_is_too_long_to_be_taken_is_said(workspace: Workspace, analysis: Any, another: Any, format: str) -> None:
+    note = f"{'n' * 3999}\u0301"
+    water = create_concept(workspace, analysis.dataset_id, "water", note=note)
+    tag(workspace, analysis, water, [0], True, how="h" * 4000, direction="d" * 4000)
+    other, content = another(), dump_tags(workspace, analysis, format)
+    assert load_tags(other, analysis, content, "tags", format=format).notes == ()
+    assert dump_tags(other, analysis, format) == content
+    # as only another program, or an older Midband, writes it
+    with workspace.writing() as session:
+        session.execute(update(ConceptRecord).values(note="n" * 4001))
+    tag(workspace, analysis, water, [0, 1], True, how="h" * 4001, direction="d" * 4001)
+    done = load_tags(another(), analysis, dump_tags(workspace, analysis, format), "tags", format=format)
+    assert done.added == 2
+    assert done.notes == (
+        "2 statements are read without their direction, how, longer than 4,000 characters.",
+        "1 concept is read without its note, longer than 4,000 characters.",
+    )
 
 
 def test_a_label_that_is_right_has_no_better_one(workspace: Workspace, analysis: Any) -> None:
@@ -501,7 +525,7 @@ def test_an_origin_that_cannot_be_understood_does_not_cost_the_tag(workspace: Wo
     ]
     done = load_tags(workspace, analysis, json.dumps(tags).encode(), "tags.json", author="Ada")
     assert done.added == 4
-    assert done.notes == ("3 statements are read without its author, high, low, time, which cannot be understood.",)
+    assert done.notes == ("3 statements are read without their author, high, low, time, which cannot be understood.",)
     written = json.loads(dump_tags(workspace, analysis, "json"))["tags"]
     assert [one["author"] for one in written] == ["Ada"] * 4
     assert (written[3]["time"], written[3]["low"]) == ("2026-01-02T01:04:05Z", "-inf")
