@@ -117,6 +117,8 @@ def _first_steps(present: int, absent: int, looked_at: int, left: int, problem: 
         return "Every image that may be tagged is answered, and all answers are the same: there is nothing to learn."
     if not present + absent:
         return "Begin with the images that are proposed: they tell what each class usually shows."
+    if not (present and absent):
+        return f"Go on: at least one image as {'absent' if present else 'present'} is needed before any can be guessed."
     return problem.next_step
 
 
@@ -144,11 +146,16 @@ def _verdict(
             fitted.known.usual.warnings[0] if fitted.known.usual.warnings else "Go on with the images proposed.",
         )
     if held_out.share >= PROBE_WARNING and tried.change <= CHANGE and unsure <= UNSURE:
-        return False, ", and more tags no longer help", "Retrain: twice the tags changed next to no guess."
+        return False, ", and more tags no longer help", "Retrain: with half of your tags the guesses were the same."
     if held_out.share < PROBE_WARNING:
         return True, "", "The probe hardly sees the concept yet. Look over the answers it contradicts, then go on."
     if tried.change > CHANGE:
-        return True, "", f"More tags still help: twice as many changed {percent(tried.change)} of the guesses."
+        changed = percent(tried.change)
+        return (
+            True,
+            "",
+            f"With half of your tags the guesses were {changed} different, so more still change the result.",
+        )
     return True, "", f"More tags still help: the probe is unsure of {percent(unsure)} of the images left."
 
 

@@ -6,16 +6,17 @@ What is shown here are guesses. They become tags only by what a person presses, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import streamlit as st
 
 from core.concepts.concept import Concept
 from core.concepts.guesses import accept_guesses
-from core.concepts.spread import Candidate, Spread, review_list, spread
+from core.concepts.spread import Candidate, Spread, fitted_probe, probabilities, spread
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, Suggested, answers, suggested_members
 from core.errors import NotEnoughTags
 from pages.parts import concept_tools, gallery, notices, problem, rooms, state, who
@@ -23,6 +24,7 @@ from pages.parts.words import count, interval, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.workspace import Workspace
 
 BATCHES = "review_batches"
 # batches answered in this session, the newest last: undo leads back to them
@@ -66,12 +68,14 @@ def show(analysis: Analysis, concept: Concept) -> None:
         if not len(suggested[0]):
             _too_few(concept, said)
             return
-    _trust(spreading)
-    choice = _choose(spreading, said)
+    waiting = Suggested(*(part[said[suggested.rows] == UNTAGGED] for part in suggested[:2]), suggested.source)
+    _trust(spreading, waiting)
+    guesses = _guesses(workspace, analysis, concept, spreading, said, waiting)
+    choice = _choose(spreading, guesses)
     if choice.side == AGAIN and spreading is not None:
         _look_again(analysis, concept, spreading)
         return
-    batch = _batch(analysis, concept, spreading, said, suggested, choice)
+    batch = _batch(analysis, concept, guesses, said, choice)
     if not batch:
         _nothing_left(choice)
         return
@@ -90,10 +94,14 @@ def _too_few(concept: Concept, said: np.ndarray) -> None:
         rooms.link("tag_next", "Go to the queue", look="queue")
 
 
-def _trust(spreading: Spread | None) -> None:
+def _trust(spreading: Spread | None, suggested: Suggested) -> None:
     """How far the guesses can be trusted, before any of them is seen."""
     if spreading is None:
-        st.markdown("Suggested members only: tag one image as present and one as absent, and all others are guessed.")
+        by = {"cluster": " by a cluster", "text": " by the text model"}.get(suggested.source, "")
+        st.markdown(
+            f"**{len(suggested.rows):,} suggested{by}**, none guessed: tag one image as present and one as absent, and "
+            "all others are guessed."
+        )
         return
     held = spreading.held_out
     if held.share is None:
@@ -112,16 +120,48 @@ def _trust(spreading: Spread | None) -> None:
         st.caption(f"And {count(more, 'warning')} more like these.")
 
 
-def _choose(spreading: Spread | None, said: np.ndarray) -> Choice:
-    waiting = waiting_guesses(spreading, said)
-    titles = {side: f"{title} ({waiting[side]:,})" for side, title in SIDES.items()}
+class Guesses(NamedTuple):
+    """All that waits to be reviewed. rows: (m,) int64. chance: (m,) guess of the probe, NaN while there is none. named:
+    (m,) bool, suggested as a member by `source`."""
+
+    rows: np.ndarray
+    chance: np.ndarray
+    named: np.ndarray
+    source: str
+
+
+def _guesses(
+    workspace: Workspace,
+    analysis: Analysis,
+    concept: Concept,
+    spreading: Spread | None,
+    said: np.ndarray,
+    suggested: Suggested,
+) -> Guesses:
+    """Images that may be tagged, as guessed, and suggested members wherever they are; without a probe these alone."""
+    if spreading is None:
+        some = len(suggested.rows)
+        return Guesses(suggested.rows, np.full(some, np.nan), np.ones(some, dtype=bool), suggested.source)
+    further = np.setdiff1d(suggested.rows, spreading.rows)
+    chances = probabilities(analysis, fitted_probe(workspace, analysis, concept).probe, further)
+    rows, chance = np.concatenate([spreading.rows, further]), np.concatenate([spreading.probability, chances])
+    free = said[rows] == UNTAGGED
+    rows = rows[free]
+    return Guesses(rows, chance[free], np.isin(rows, suggested.rows), suggested.source)
+
+
+def _choose(spreading: Spread | None, guesses: Guesses) -> Choice:
     choice: Choice = st.session_state.setdefault("review_choice", Choice())
-    again = 0 if spreading is None else len(spreading.doubtful)
+    if spreading is None:
+        # there is nothing to tell apart yet
+        return Choice()
+    shown, every = int((guesses.chance > 0.5).sum()), len(guesses.rows)
+    waiting = {PRESENT_SIDE: shown, ABSENT_SIDE: every - shown, BOTH: every}
+    titles = {side: f"{title} ({waiting[side]:,})" for side, title in SIDES.items()}
+    again = len(spreading.doubtful)
     # somebody who is looking again stays there when the last one is answered
     if again or choice.side == AGAIN:
         titles[AGAIN] = f"Look again ({again:,})"
-    if choice.side == AGAIN and spreading is None:
-        choice = replace(choice, side=PRESENT_SIDE)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="review-controls"):
         st.session_state["review_side"] = choice.side
         st.segmented_control(
@@ -147,13 +187,18 @@ def _choose(spreading: Spread | None, said: np.ndarray) -> Choice:
     return choice
 
 
-def waiting_guesses(spreading: Spread | None, said: np.ndarray) -> dict[str, int]:
-    """How many images nobody has answered, by side."""
-    if spreading is None:
-        return dict.fromkeys(SIDES, 0)
-    free = said[spreading.rows] == UNTAGGED
-    present = int((free & (spreading.probability > 0.5)).sum())
-    return {PRESENT_SIDE: present, ABSENT_SIDE: int(free.sum()) - present, BOTH: int(free.sum())}
+def first_of(guesses: Guesses, choice: Choice, limit: int, besides: Collection[int] = ()) -> tuple[Candidate, ...]:
+    """Guesses of the chosen side, in the chosen order; while there is no probe, as they were suggested."""
+    places = np.flatnonzero(~np.isin(guesses.rows, list(besides)))
+    if not np.isnan(guesses.chance).any():
+        if choice.side != BOTH:
+            places = places[(guesses.chance[places] > 0.5) == (choice.side == PRESENT_SIDE)]
+        doubt = np.abs(guesses.chance[places] - 0.5)
+        places = places[np.argsort(doubt if choice.order == "doubt" else -doubt, kind="stable")]
+    return tuple(
+        Candidate(int(guesses.rows[i]), guesses.source if guesses.named[i] else "probe", float(guesses.chance[i]))
+        for i in places[:limit]
+    )
 
 
 def _keep() -> None:
@@ -164,9 +209,8 @@ def _keep() -> None:
 def _batch(
     analysis: Analysis,
     concept: Concept,
-    spreading: Spread | None,
+    guesses: Guesses,
     said: np.ndarray,
-    suggested: Suggested,
     choice: Choice,
 ) -> tuple[Candidate, ...]:
     """The guesses at hand, kept until each is answered: what is shown neither moves nor changes meanwhile."""
@@ -180,10 +224,7 @@ def _batch(
         return batch
     if len(_answered(batch, said)) == len(batch):
         put_off: set[int] = st.session_state.get(PUT_OFF, {}).get(key, set())
-        found = review_list(
-            spreading, said, suggested, side=choice.side, order=choice.order, limit=BATCH + len(put_off)
-        )
-        fresh = tuple(item for item in found if item.row not in put_off)[:BATCH]
+        fresh = first_of(guesses, choice, BATCH, put_off)
         if batch and fresh:
             st.toast("Reviewed. Here are the next ones.", icon=":material/check_circle:")
         if batch:

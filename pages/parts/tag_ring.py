@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from core.concepts.concept import Concept
-from core.concepts.enough import Readiness, readiness
+from core.concepts.enough import FEWEST, FEWEST_PER_VALUE, Readiness, readiness
 from core.concepts.probes import PROBE_WARNING
-from core.concepts.tags import UNTAGGED, tag_states, tagging_split
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states, tagging_split
 from core.settings import DEFAULTS
 from pages.parts import rooms, state
 from pages.parts.component_source import source
@@ -23,12 +23,15 @@ ENOUGH = 20
 LAST = "ring_last"
 
 COLLECTING, TRY, GOOD, DONE, STUCK = "collecting", "try", "good", "done", "stuck"
+ONE_SIDED, WEAK = "one-sided", "weak"
 STATES = {
     COLLECTING: "Collecting answers",
     TRY: "Enough for a first try",
     GOOD: "Enough for a good repair",
     DONE: "More tags no longer help",
     STUCK: "More tags will hardly help",
+    ONE_SIDED: "One answer is still rare",
+    WEAK: "The guesses are not good yet",
 }
 
 _component = st.components.v2.component(
@@ -45,24 +48,33 @@ def show(analysis: Analysis, concept: Concept, *, beside: bool = True) -> None:
     beside: it has a narrow column to itself.
     """
     split = tagging_split(analysis)
-    states = tag_states(state.workspace(), analysis, concept)[analysis.split_rows(split)]
-    tags = int((states != UNTAGGED).sum())
+    everywhere = tag_states(state.workspace(), analysis, concept)
+    states = everywhere[analysis.split_rows(split)]
+    tags, fewest = int((states != UNTAGGED).sum()), min(int((states == value).sum()) for value in (PRESENT, ABSENT))
+    # a column speaks of all images: nobody wonders where those tags are
+    elsewhere = 0 if concept.attribute else int((everywhere != UNTAGGED).sum()) - tags
     kept: dict[tuple[str, int], Readiness] = st.session_state.setdefault(LAST, {})
     about = (analysis.id, concept.id)
     store = f"tag-ring-{analysis.id}"
     with st.container(gap=None):
-        _component(key=store, data=counted(store, concept, tags, kept.get(about), split))
+        first = counted(store, concept, tags, kept.get(about), split, fewest=fewest, elsewhere=elsewhere)
+        _component(key=store, data=first)
         kept[about] = told = readiness(state.workspace(), analysis, concept)
-        _component(key=f"{store}-verdict", data=verdict(store, concept, told))
-    _retrain(tags, state_of(tags, told), width="stretch" if beside else "content")
+        _component(key=f"{store}-verdict", data=verdict(store, concept, told, fewest=fewest))
+    _retrain(tags, state_of(tags, told, fewest=fewest), width="stretch" if beside else "content")
 
 
-def state_of(tags: int, told: Readiness | None) -> str:
-    """told: the last verdict, which may be about fewer tags than there are by now."""
+def state_of(tags: int, told: Readiness | None, *, fewest: int = FEWEST_PER_VALUE) -> str:
+    """One verdict, which what is said below it and the button agree with.
+
+    told: the last verdict, which may be about fewer tags than there are by now. fewest: tags of the rarer value.
+    """
     if told is not None and not told.helps:
         return DONE if told.share is not None and told.share >= PROBE_WARNING else STUCK
+    if tags >= FEWEST and fewest < FEWEST_PER_VALUE:
+        return ONE_SIDED
     if tags >= DEFAULTS.tag_budget:
-        return GOOD
+        return WEAK if told is not None and told.share is not None and told.share < PROBE_WARNING else GOOD
     return TRY if tags >= ENOUGH else COLLECTING
 
 
@@ -72,7 +84,23 @@ def said(tags: int) -> str:
     return f"{tags} of about {budget} tags" if tags <= budget else f"{tags} tags, where about {budget} usually do"
 
 
-def counted(store: str, concept: Concept, tags: int, told: Readiness | None, split: str) -> dict[str, Any]:
+def counted(
+    store: str,
+    concept: Concept,
+    tags: int,
+    told: Readiness | None,
+    split: str,
+    *,
+    fewest: int = FEWEST_PER_VALUE,
+    elsewhere: int = 0,
+) -> dict[str, Any]:
+    """elsewhere: tags of images of other splits, which do not count towards the ring."""
+    notes = [] if split == "val" else ["The dataset has no val split, so training images are asked about."]
+    if elsewhere:
+        others = "train or test" if split == "val" else "test"
+        are = "the other is on a" if elsewhere == 1 else "the others are on"
+        image = "image" if elsewhere == 1 else "images"
+        notes.append(f"{tags:,} of {tags + elsewhere:,} tags count: {are} {others} {image}.")
     return {
         "role": "count",
         "store": store,
@@ -80,19 +108,19 @@ def counted(store: str, concept: Concept, tags: int, told: Readiness | None, spl
         "tags": tags,
         "budget": DEFAULTS.tag_budget,
         "enough": ENOUGH,
-        "state": STATES[state_of(tags, told)],
+        "state": STATES[state_of(tags, told, fewest=fewest)],
         "said": said(tags),
-        "note": "" if split == "val" else "The dataset has no val split, so training images are asked about.",
+        "note": " ".join(notes),
     }
 
 
-def verdict(store: str, concept: Concept, told: Readiness) -> dict[str, Any]:
+def verdict(store: str, concept: Concept, told: Readiness, *, fewest: int = FEWEST_PER_VALUE) -> dict[str, Any]:
     return {
         "role": "verdict",
         "store": store,
         "about": concept.id,
         "tags": told.tags,
-        "state": STATES[state_of(told.tags, told)],
+        "state": STATES[state_of(told.tags, told, fewest=fewest)],
         # without the count, which may be another one by now
         "rest": told.sentence.removeprefix(said(told.tags)),
         "next": told.next_step,

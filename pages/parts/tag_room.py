@@ -13,6 +13,7 @@ import streamlit as st
 from core.concepts.concept import Concept
 from core.concepts.departures import departure
 from pages.parts import concept_tools, notices, problem, review, rooms, state, tag_queue, theme, wrong_labels
+from pages.parts.component_source import source
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -48,6 +49,7 @@ def heading() -> None:
 @problem.guarded
 def enter(analysis: Analysis) -> None:
     view = current(analysis)
+    st.html(f"<style>{source('tag_next', 'tag_next.css')}</style>")
     # side by side: the images shall begin as high up as they can
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="tag-head"
@@ -129,7 +131,7 @@ def _looks(view: View) -> None:
 
 
 def _concept(analysis: Analysis, view: View) -> Concept | None:
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="tag-choice"):
         concept = concept_tools.choose(analysis)
         concept_tools.create(analysis, "queue", prominent=not concept_tools.concepts(analysis))
         if concept is not None and view.look == QUEUE:

@@ -123,6 +123,33 @@ def test_suggested_members_need_no_probe(visit: Visit, planted: Analysis, worksp
     assert (tag_states(workspace, planted, water)[[201, 207, 203]] == PRESENT).all()
 
 
+def test_suggested_members_count_and_are_ordered_by_their_guess(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water")
+    # of train, which no probe guesses by itself
+    rows = planted.split_rows("train")[:40]
+    suggest_members(workspace, planted, water, rows[:12], "cluster")
+    app = visit("tag_next", look="review")
+    assert "**12 suggested by a cluster**, none guessed" in texts(app)
+    assert not any(control.key == "review_side" for control in app.segmented_control)
+    tag_by_truth(workspace, planted, 40)
+    app = visit("tag_next", look="review")
+    told = spread(workspace, planted, water, split="all")
+    of = [float(told.probability[row]) for row in rows[:12]]
+    for side in ("present", "absent"):
+        app.session_state["review_choice"] = Choice(side)
+        app.session_state["review_batches"] = {}
+        app.run()
+        guessed = [float(told.probability[row]) for row in shown_rows(app, planted)]
+        assert np.abs(np.array(guessed) - 0.5).tolist() == sorted(np.abs(np.array(guessed) - 0.5))
+        assert all((chance > 0.5) == (side == "present") for chance in guessed)
+    waiting = spread(workspace, planted, water)
+    shown = int((waiting.probability[answers(workspace, planted, water)[waiting.rows] == UNTAGGED] > 0.5).sum())
+    options = next(control for control in app.segmented_control if control.key == "review_side").options
+    assert options[0] == f"Probably present ({shown + sum(chance > 0.5 for chance in of)})"
+
+
 def test_answers_that_contradict_the_others_can_be_looked_at_again(
     visit: Visit, planted: Analysis, workspace: Workspace
 ) -> None:

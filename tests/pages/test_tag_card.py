@@ -15,11 +15,12 @@ from streamlit.testing.v1 import AppTest
 from core.activations.store import Analysis
 from core.concepts.adoption import adopt
 from core.concepts.concept import Concept, create_concept, delete_concept, merge_concepts
+from core.concepts.enough import Readiness
 from core.concepts.suggestions import Suggestion
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, tag, undo
 from core.database import TagAction
 from core.workspace import Workspace
-from pages.parts import notices, tag_card, who
+from pages.parts import notices, tag_card, tag_ring, who
 from pages.parts.tag_card import CardEvent, Inbox
 from pages.parts.tag_deck import AHEAD, IN_HAND, LOW, ROUND, Deck, Step
 
@@ -453,6 +454,31 @@ def test_the_ring_counts_and_says_when_retraining_is_worth_it(
     button = next(button for button in app.button if button.label == "Retrain")
     assert button.disabled
     assert "8 more images" in button.help
+
+
+def test_the_ring_says_one_thing_at_a_time() -> None:
+    def told(share: float | None, helps: bool = True) -> Readiness:
+        return Readiness(70, 60, share, 0.0, 1.0, 0.1, 0.1, helps, "", "")
+
+    state = tag_ring.state_of
+    assert state(12, None) == tag_ring.COLLECTING
+    assert state(30, told(0.9)) == tag_ring.TRY
+    assert state(70, told(0.9)) == tag_ring.GOOD
+    # "only 4 say absent: look for more" must not stand below "enough for a good repair"
+    assert state(70, told(0.9), fewest=4) == tag_ring.ONE_SIDED
+    assert state(70, told(0.6)) == tag_ring.WEAK
+    assert state(70, told(0.9, helps=False), fewest=4) == tag_ring.DONE
+    assert state(70, told(0.6, helps=False)) == tag_ring.STUCK
+
+
+def test_tags_that_do_not_count_are_told(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    water = create_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, water, planted.split_rows("val")[:3], True)
+    app = visit("tag_next")
+    assert next(one for one in sent(app) if one.get("role") == "count")["note"] == ""
+    tag(workspace, planted, water, planted.split_rows("train")[:2], True)
+    ring = next(one for one in sent(visit("tag_next")) if one.get("role") == "count")
+    assert (ring["tags"], ring["note"]) == (3, "3 of 5 tags count: the others are on train or test images.")
 
 
 def test_a_link_opens_the_concept_and_the_mode(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
