@@ -7,6 +7,7 @@ columns that are followed as concepts, verdicts on labels); CSV carries the tags
 
 from core.concepts.exchange.applying import Imported, ImportedConcept
 from core.concepts.exchange.contents import Rejected
+from core.concepts.exchange.csv_table import guarded
 from core.concepts.exchange.files import (
     FORMATS,
     Exported,
@@ -31,6 +32,7 @@ __all__ = [
     "export_csv",
     "export_tags",
     "format_of",
+    "guarded",
     "import_csv",
     "import_tags",
     "load_tags",

@@ -38,7 +38,7 @@ def write(contents: Contents) -> bytes:
         ]
         # numbers are written as they are: a minus sign before digits is no formula
         band = ["" if value is None else repr(value) for value in (origin.low, origin.high)]
-        writer.writerow([*map(_as_text, cells), *band])
+        writer.writerow([*map(guarded, cells), *band])
     return file.getvalue().encode("utf-8")
 
 
@@ -55,7 +55,7 @@ def read(content: bytes, name: str) -> Raw:
         for cells in reader:
             if any(cells):
                 line = {
-                    column: _from_text(cells[place]) if place < len(cells) else "" for column, place in places.items()
+                    column: _unguarded(cells[place]) if place < len(cells) else "" for column, place in places.items()
                 }
                 lines.append((reader.line_num, line))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -74,9 +74,10 @@ def _check(header: list[str], name: str) -> None:
         )
 
 
-def _as_text(cell: str) -> str:
+def guarded(cell: str) -> str:
+    """The cell as a spreadsheet shows it, rather than runs it."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _from_text(cell: str) -> str:
+def _unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
