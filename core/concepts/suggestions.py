@@ -20,9 +20,9 @@ import numpy as np
 
 from core.concepts.concept import Concept
 from core.concepts.labels import label_verdicts
-from core.concepts.majority import own_logits, top_half
+from core.concepts.majority import above_own
 from core.concepts.probes import concept_probe, confidence
-from core.concepts.spread import probabilities
+from core.concepts.spread import pool_probabilities
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tagging_split
 from core.workspace import Workspace
 
@@ -40,6 +40,8 @@ TOP_SHARE = 0.25
 FULL_BUDGET = 60
 # of a smaller budget, the part that goes to the boundary
 BOUNDARY_SHARE = 0.5
+# logits that are read at once
+_AT_ONCE = 1_000_000
 # of a later round, the part that goes to what the probe is unsure about
 DOUBT_SHARE = 0.5
 
@@ -62,15 +64,19 @@ def suggest(
     budget: int,
     states: np.ndarray | None = None,
     sureness: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> tuple[Suggestion, ...]:
     """Up to `budget` different untagged images, in an order whose beginning holds some of everything.
 
     logits: (m, k) and labels: (m,) of the images to choose from; rows of the answer are positions in them. states:
     (m,) int8 answers so far, None for none; what somebody was unsure about is not asked again. sureness: (m,) in
-    0.5..1, how sure the concept's probe is; None when there is no probe yet. Deterministic.
+    0.5..1, how sure the concept's probe is; None when there is no probe yet. rows: (m,) of a larger table of logits,
+    which is read but in part; None for all. Deterministic.
     """
     k = logits.shape[1]
-    own, top = own_logits(logits, labels), top_half(logits, labels)
+    rows = np.arange(len(labels)) if rows is None else rows
+    own = logits[rows, labels]
+    top = above_own(0.5, own, labels, k)
     free = np.ones(len(labels), dtype=bool) if states is None else states == UNTAGGED
     budget = min(budget, int(free.sum()))
     answered = np.zeros(len(labels), dtype=bool) if states is None else states >= 0
@@ -94,7 +100,7 @@ def suggest(
         left -= len(chosen["doubt"])
     if planned < FULL_BUDGET:
         rest = free & ~_mask([row for rows in chosen.values() for row in rows], len(labels))
-        lead, count = _lead(logits), round(left * BOUNDARY_SHARE)
+        lead, count = _lead(logits, rows), round(left * BOUNDARY_SHARE)
         nearest = [_lowest(members[c][rest[members[c]]], lead, count).tolist() for c in range(k)]
         chosen["boundary"] = _round_robin(nearest)[:count]
         left -= len(chosen["boundary"])
@@ -117,14 +123,17 @@ def suggest_next(
     whose label was judged wrong are never proposed; with a corrected label they count in that class.
     """
     verdicts = label_verdicts(workspace, analysis)
-    rows = analysis.split_rows(tagging_split(analysis))
-    rows = rows[~verdicts.excluded[rows]]
+    pool = analysis.split_rows(tagging_split(analysis))
+    usable = ~verdicts.excluded[pool]
+    rows = pool[usable]
     states = None if concept is None else answers(workspace, analysis, concept)[rows]
     sureness = None
     if concept is not None and states is not None and _ready_for_doubt(states):
-        sureness = confidence(probabilities(analysis, concept_probe(workspace, analysis, concept), rows))
+        # not the probe that is refitted from the last one: what is asked must follow from the tags alone
+        probe = concept_probe(workspace, analysis, concept)
+        sureness = confidence(pool_probabilities(analysis, probe)[usable])
     proposed = suggest(
-        np.asarray(analysis.logits[rows]), verdicts.labels[rows], budget=budget, states=states, sureness=sureness
+        analysis.logits, verdicts.labels[rows], budget=budget, states=states, sureness=sureness, rows=rows
     )
     return tuple(Suggestion(int(rows[item.row]), item.why) for item in proposed)
 
@@ -135,10 +144,17 @@ def _ready_for_doubt(states: np.ndarray) -> bool:
     return present + absent >= FULL_BUDGET and min(present, absent) > 0
 
 
-def _lead(logits: np.ndarray) -> np.ndarray:
-    """How far the largest logit leads the next: (n,)."""
-    ordered = np.partition(logits, -2, axis=1)
-    return ordered[:, -1] - ordered[:, -2]
+def _lead(logits: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """How far the largest logit leads the next: (m,), read a block at a time."""
+    lead = np.empty(len(rows), dtype=logits.dtype)
+    size = max(1, _AT_ONCE // logits.shape[1])
+    for start in range(0, len(rows), size):
+        block = np.array(logits[rows[start : start + size]])
+        everyone, best = np.arange(len(block)), block.argmax(axis=1)
+        largest = block[everyone, best]
+        block[everyone, best] = -np.inf
+        lead[start : start + size] = largest - block.max(axis=1)
+    return lead
 
 
 def _by_class(labels: np.ndarray, k: int) -> list[np.ndarray]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.concepts.majority import above, top_half, usual_values
+from core.concepts.majority import above, clear_majority, top_half, usual_values
 
 CLASSES = ("landbird", "waterbird")
 
@@ -79,3 +79,26 @@ def test_five_answers_withstand_one_wrong_in_ten(share: float) -> None:
         values, _ = decided([(0, True, int(slip)) for slip in slips] + [(1, True, 1)])
         wrong += values[0] == 1
     assert wrong <= 9
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_above_is_what_quantiles_of_each_class_say(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, k = rng.integers(0, 60), int(rng.integers(1, 8))
+    # with ties, and classes of few images or none
+    logits = np.round(rng.normal(size=(n, k)), seed % 4).astype(np.float32)
+    labels, reference = rng.integers(0, k, n), rng.random(n) < 0.5
+    for share in (0.2, 0.5):
+        expected = np.zeros(n, dtype=bool)
+        for c in range(k):
+            own = logits[:, c].astype(np.float64)
+            if (reference & (labels == c)).any():
+                expected |= (labels == c) & (own > np.quantile(own[reference & (labels == c)], share))
+        assert np.array_equal(above(share, logits, labels, reference), expected)
+
+
+def test_clear_majority_is_the_rule_of_usual_values() -> None:
+    numbers = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (3, 1), (3, 2), (6, 3)]
+    present, absent = np.array(numbers).T
+    assert clear_majority(present, absent).tolist() == [-1, 1, 0, -1, -1, 1, -1, 1]
+    assert clear_majority(present[:, None], absent[:, None]).shape == (len(numbers), 1)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.classifiers.head import Head
+from core.concepts import suggestions as module
 from core.concepts.concept import create_concept
 from core.concepts.labels import judge
 from core.concepts.majority import own_logits, top_half
@@ -122,6 +123,34 @@ def test_batches_leave_no_class_behind(batch: int) -> None:
             for part in (top, ~top):
                 counts = np.bincount(labels[part & (states >= 0)], minlength=4)
                 assert counts.max() - counts.min() <= 1
+
+
+def test_answers_anywhere_in_the_top_half_spare_questions_there() -> None:
+    logits, labels = images(0)
+    places = {item.row for item in suggest(logits, labels, budget=60) if item.why == "top"}
+    others = np.setdiff1d(np.flatnonzero(top_half(logits, labels) & (labels == 0)), list(places))
+    states = np.full(len(labels), -1, dtype=np.int8)
+    # a person found these in the bands, and nobody was asked about them
+    states[others[:3]] = 1
+    found = [item for item in suggest(logits, labels, budget=57, states=states) if item.why == "top"]
+    assert np.bincount(labels[[item.row for item in found]]).tolist() == [2, 5]
+
+
+def test_rows_of_a_larger_table_are_asked_about_as_a_table_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, labels = images(3, 600, 5)
+    rows = np.random.default_rng(0).permutation(600)[:350]
+    alone = suggest(logits[rows], labels[rows], budget=40)
+    assert any(item.why == "boundary" for item in alone)
+    monkeypatch.setattr(module, "_AT_ONCE", 5 * 16)
+    assert suggest(logits, labels[rows], budget=40, rows=rows) == alone
+
+
+def test_the_boundary_is_where_the_two_largest_logits_are_closest() -> None:
+    logits, _ = images(4, 600, 5)
+    ordered = np.sort(logits, axis=1)
+    found = module._lead(logits, np.arange(600))
+    np.testing.assert_array_equal(found, ordered[:, -1] - ordered[:, -2])
+    assert module._lead(np.zeros((3, 4), dtype=np.float32), np.arange(3)).tolist() == [0, 0, 0]
 
 
 def test_once_there_is_a_probe_its_doubts_are_asked_about() -> None:
