@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import select
 
-from core.concepts.concept import (
-    LONGEST_NAME,
-    Concept,
-    as_concept,
-    check_dataset,
-    clean_name,
-    concept_in,
-    concept_key,
-)
+from core.concepts.concept import Concept, as_concept, bring_back, check_dataset, concept_in, free_name
 from core.concepts.log import ANYBODY, begin
 from core.database import ConceptRecord
 from core.errors import BadRequest
@@ -48,8 +40,9 @@ def adoptable(analysis: Analysis) -> tuple[tuple[str, str, int], ...]:
 def adopt(workspace: Workspace, analysis: Analysis, attribute: str, value: str, *, author: str = ANYBODY) -> Concept:
     """Make a value of a column a concept, in one step; the one that follows it already is returned as it is.
 
-    It is called after both ("place: water"), or after the column where the value is a mere yes. A concept that a
-    person made and that has this name stays what it is, and the new one is numbered. Raises `BadRequest` when the
+    It is called after both ("place: water"), or after the column where the value is a mere yes. One that followed it
+    before it was deleted comes back with its tags. A concept that a person made and that has this name stays what it
+    is, deleted or not, and the new one is numbered. Raises `BadRequest` when the
     dataset has no such column or value.
     """
     columns = {column.name: column for column in analysis.attributes}
@@ -61,16 +54,23 @@ def adopt(workspace: Workspace, analysis: Analysis, attribute: str, value: str, 
         )
     with workspace.writing() as session:
         check_dataset(session, analysis.dataset_id)
-        living = session.scalars(
-            select(ConceptRecord).where(
-                ConceptRecord.dataset_id == analysis.dataset_id, ConceptRecord.deleted.is_(None)
-            )
+        records = session.scalars(
+            select(ConceptRecord)
+            .where(ConceptRecord.dataset_id == analysis.dataset_id)
+            # the one that was made last, of several that followed it
+            .order_by(ConceptRecord.deleted.is_not(None), ConceptRecord.id.desc())
         ).all()
-        for record in living:
-            if (record.attribute, record.attribute_value) == (attribute, value):
-                return as_concept(record)
-        plain = attribute if value.strip().lower() in _YES else f"{attribute}: {value}"
-        name = _free_name(plain, {record.key for record in living})
+        followed = [record for record in records if (record.attribute, record.attribute_value) == (attribute, value)]
+        if followed and followed[0].deleted is None:
+            return as_concept(followed[0])
+        if followed:
+            back = followed[0]
+            others = {record.key for record in records if record is not back and record.deleted is None}
+            name = free_name(back.name, others)
+        else:
+            back = None
+            plain = attribute if value.strip().lower() in _YES else f"{attribute}: {value}"
+            name = free_name(plain, {record.key for record in records})
         action = begin(
             session,
             analysis.dataset_id,
@@ -80,13 +80,6 @@ def adopt(workspace: Workspace, analysis: Analysis, attribute: str, value: str, 
             subject=name,
             sentence=f"Adopted the column {attribute} = {value} as “{name}”",
         )
+        if back is not None:
+            return bring_back(session, back, action, name=name, attribute=[attribute, value])
         return concept_in(session, analysis.dataset_id, name, attribute=(attribute, value), action=action)
-
-
-def _free_name(wanted: str, taken: set[str]) -> str:
-    name, number = clean_name(wanted[:LONGEST_NAME]), 1
-    while concept_key(name) in taken:
-        number += 1
-        suffix = f" ({number})"
-        name = clean_name(f"{wanted[: LONGEST_NAME - len(suffix)]}{suffix}")
-    return name

@@ -12,9 +12,9 @@ from sqlalchemy import select
 
 from core.activations.curves import wilson
 from core.concepts.concept import Concept, list_concepts
-from core.concepts.log import author_names
+from core.concepts.log import author_names, clean_author
 from core.concepts.tags import rows_of_images
-from core.database import TagAction, TagRecord
+from core.database import StatementOrigin, TagAction, TagRecord
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def agreements(workspace: Workspace, analysis: Analysis, concept: Concept | None
     """Every pair of people that answered a question both, the pair with most of them first.
 
     concept: None takes all. What counts is the newest of each one's own statements that stand, whoever's holds. An
-    "unsure" is no answer, nor is what came with a merge or from a column of the dataset.
+    "unsure" is no answer, nor is what came with a merge or from a column of the dataset. What was imported counts as
+    said by whom its file names, if anybody, where they said nothing here; never as said by who imported it.
     """
     concepts = list_concepts(workspace, analysis.dataset_id) if concept is None else (concept,)
     said = _own_statements(workspace, analysis, concepts)
@@ -94,26 +95,38 @@ def _own_statements(workspace: Workspace, analysis: Analysis, concepts: tuple[Co
     # by image, those of which more than one spoke
     shared: list[tuple[int, str, dict[str, str]]] = []
     with workspace.reading() as session:
-        if len(author_names(session, analysis.dataset_id)) < 2:
-            return {}
         # beside the session: its bookkeeping would take longer than the query
         read = session.connection().execute
+        imports = TagAction.source == "import", TagAction.dataset_id == analysis.dataset_id, TagAction.undone.is_(None)
+        imported = read(select(TagAction.id).where(*imports).limit(1)).first() is not None
+        if len(author_names(session, analysis.dataset_id)) < 2 and not imported:
+            return {}
+        # by statement; of those that came with an import and say who said them
+        origins = (
+            select(StatementOrigin.statement_id, StatementOrigin.author)
+            .join(TagRecord, TagRecord.id == StatementOrigin.statement_id)
+            .join(TagAction, TagAction.id == TagRecord.action_id)
+            .where(StatementOrigin.kind == "tag", StatementOrigin.author.is_not(None), *imports)
+        )
+        named = {tag: clean_author(author or "") for tag, author in read(origins)} if imported else {}
         stands = select(TagAction.id, TagAction.author).where(
             TagAction.dataset_id == analysis.dataset_id,
             TagAction.undone.is_(None),
             TagAction.kind == "tag",
-            TagAction.source != "metadata",
+            TagAction.source.not_in(["metadata", "import"]),
         )
         authors = {found.id: found.author for found in read(stands)}
         for concept in concepts:
             # in the order of the index: nothing has to be sorted
             statements = (
-                select(TagRecord.action_id, TagRecord.image, TagRecord.state)
+                select(TagRecord.id, TagRecord.action_id, TagRecord.image, TagRecord.state)
                 .where(TagRecord.concept_id == concept.id)
                 .order_by(TagRecord.image, TagRecord.id)
             )
-            for image, group in itertools.groupby(read(statements), key=lambda statement: statement[1]):
-                newest = {authors[action]: state for action, _, state in group if action in authors}
+            for image, group in itertools.groupby(read(statements), key=lambda statement: statement[2]):
+                made = list(group)
+                newest = {named[tag]: state for tag, _, _, state in made if tag in named} if named else {}
+                newest |= {authors[action]: state for _, action, _, state in made if action in authors}
                 if len(newest) > 1:
                     shared.append((concept.id, image, newest))
     rows = rows_of_images(analysis, [image for _, image, _ in shared]).tolist()

@@ -23,6 +23,7 @@ from core.workspace import Workspace
 
 ROLES = ("confounder", "core", "wrong-label", "other")
 LONGEST_NAME = 200
+LONGEST_NOTE = 4000
 # parts a key from what makes it unique once another concept has the name; no typed name can hold a NUL
 _ASIDE = "\0"
 # Okabe & Ito, "Color Universal Design" (2008): told apart by people of every type of colour vision. Its black is left
@@ -72,9 +73,9 @@ def create_concept(
 
     A name that was deleted comes back with its tags: deleting loses nothing. color: None takes the next of the
     palette. shortcut: 1 to 9, 0 for none; None, or a key that is taken, gives the lowest that is free. Raises
-    `BadRequest` for an unusable name, colour, role or key, `NotFound` for an unknown dataset.
+    `BadRequest` for an unusable name, colour, role, note or key, `NotFound` for an unknown dataset.
     """
-    name, role = clean_name(name), _check_role(role)
+    name, role, note = clean_name(name), _check_role(role), clean_note(note)
     if color is not None:
         _check_color(color)
     if shortcut is not None:
@@ -127,15 +128,21 @@ def concept_in(
             "color": record.color,
             "role": role,
             "note": note,
-            "shortcut": shortcut,
             "attribute": None if attribute is None else list(attribute),
         }
     else:
-        facts = {"shortcut": record.shortcut if shortcut is None else shortcut}
-        if attribute is not None:
-            facts["attribute"] = list(attribute)
-    facts["shortcut"] = None if shortcut == 0 else free_shortcut(session, dataset_id, facts["shortcut"])
-    state_facts(session, action, record, exists=True, **facts)
+        facts = {} if attribute is None else {"attribute": list(attribute)}
+    return bring_back(session, record, action, shortcut=shortcut, **facts)
+
+
+def bring_back(
+    session: Session, record: ConceptRecord, action: TagAction, *, shortcut: int | None = None, **facts: Any
+) -> Concept:
+    """Make a concept that is deleted, or not yet there, a living one, in an action. shortcut: as in `concept_in`; None
+    takes the one it had, where it is free. facts: what else is said of it."""
+    wanted = record.shortcut if shortcut is None else shortcut
+    key = None if shortcut == 0 else free_shortcut(session, record.dataset_id, wanted)
+    state_facts(session, action, record, exists=True, shortcut=key, **facts)
     settle(session, [record.id])
     return as_concept(record)
 
@@ -196,7 +203,7 @@ def change_concept(
         if role is not None:
             facts["role"] = _check_role(role)
         if note is not None:
-            facts["note"] = note
+            facts["note"] = clean_note(note)
         if shortcut is not None:
             facts["shortcut"] = _check_shortcut(shortcut) or None
         facts = {field: value for field, value in facts.items() if getattr(record, field) != value}
@@ -587,6 +594,21 @@ def clean_name(name: str) -> str:
     if not 1 <= len(clean) <= LONGEST_NAME:
         problem = "is empty" if not clean else f"has {len(clean)} characters"
         raise BadRequest(f"The concept's name {problem}.", next_step=f"Use 1 to {LONGEST_NAME} characters.")
+    return clean
+
+
+def clean_note(note: str) -> str:
+    """The note as it is stored: NFC, no control characters but newlines, no empty space around it.
+
+    Raises `BadRequest` when more than 4,000 characters are left.
+    """
+    lines = note.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    kept = (one for one in lines if one == "\n" or unicodedata.category(one) not in ("Cc", "Cs"))
+    clean = unicodedata.normalize("NFC", "".join(kept)).strip()
+    if len(clean) > LONGEST_NOTE:
+        raise BadRequest(
+            f"The note has {len(clean):,} characters.", next_step=f"Use at most {LONGEST_NOTE:,} characters."
+        )
     return clean
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
 from core.concepts.log import clean_author, sentence_of
 from core.concepts.tags import newest_standing, take_back
-from core.database import TagAction
+from core.database import ConceptRecord, LogVersion, StandingTag, TagAction, TagRecord
 from core.errors import BadRequest, NotFound
 from core.workspace import Workspace
 
@@ -53,8 +54,13 @@ class Entry:
         }
 
 
+# by workspace and dataset: the version of the log, and the tags of people that hold; pages ask again and again
+_COUNTED: dict[tuple[Path, str], tuple[int | None, dict[str, int]]] = {}
+
+
 class Author(NamedTuple):
-    """tags: images tagged, over all actions that stand. last: when they last did something, UTC, naive."""
+    """tags: answers of theirs that hold for living concepts, each image and concept once. last: when they last did
+    something, UTC, naive."""
 
     name: str
     tags: int
@@ -109,12 +115,31 @@ def undo_until(workspace: Workspace, dataset_id: str, action_id: int, author: st
 
 def authors(workspace: Workspace, dataset_id: str) -> tuple[Author, ...]:
     """Everybody who did something, the one who did most recently first."""
-    standing = func.sum(TagAction.images).filter(TagAction.undone.is_(None), TagAction.kind == "tag")
     query = (
-        select(TagAction.author, func.coalesce(standing, 0), func.max(TagAction.created))
+        select(TagAction.author, func.max(TagAction.created))
         .where(TagAction.dataset_id == dataset_id)
         .group_by(TagAction.author)
         .order_by(func.max(TagAction.id).desc())
     )
+    holding = (
+        select(TagAction.author, func.count())
+        .select_from(ConceptRecord)
+        .join(StandingTag, StandingTag.concept_id == ConceptRecord.id)
+        .join(TagRecord, TagRecord.id == StandingTag.tag_id)
+        .join(TagAction, TagAction.id == TagRecord.action_id)
+        .where(
+            ConceptRecord.dataset_id == dataset_id,
+            ConceptRecord.deleted.is_(None),
+            StandingTag.state != "cleared",
+            TagAction.kind == "tag",
+        )
+        .group_by(TagAction.author)
+    )
     with workspace.reading() as session:
-        return tuple(Author(*found) for found in session.execute(query))
+        version = session.scalar(select(LogVersion.version).where(LogVersion.dataset_id == dataset_id))
+        known = _COUNTED.get((workspace.root, dataset_id))
+        if known is None or known[0] != version:
+            known = version, dict(session.execute(holding).tuples().all())
+            _COUNTED[workspace.root, dataset_id] = known
+        counts = known[1]
+        return tuple(Author(name, counts.get(name, 0), last) for name, last in session.execute(query))

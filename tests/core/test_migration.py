@@ -296,3 +296,16 @@ def test_a_workspace_of_the_second_version_gets_what_it_lacks_and_keeps_the_rest
     assert rows(old, "SELECT kind, statement_id, author, action_id FROM statement_origins") == held_origins
     assert kept == [rows(old, query) for query in queries]
     assert held(reopened, Images()) == {**HELD, "new": [-1] * 6}
+
+
+def test_a_clock_that_stepped_back_brings_no_old_step_back(old: Path) -> None:
+    """Zoe took her first step back, then, by a clock that went an hour wrong, took another one: that one is newer."""
+    connection = sqlite3.connect(old)
+    connection.executescript(
+        "INSERT INTO tag_actions VALUES "
+        "(8, 'planted-data', 'person', 'Zoe', NULL, NULL, NULL, '2026-01-01 10:00:00.000000', "
+        "'2026-01-01 09:30:00.000000'), "
+        "(9, 'planted-data', 'person', 'Zoe', NULL, NULL, NULL, '2026-01-01 09:00:00.000000', NULL)"
+    )
+    connection.close()
+    assert redo(open_workspace(old.parent), "planted-data", "Zoe") is None

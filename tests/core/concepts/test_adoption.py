@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.concepts.adoption import adopt, adoptable
-from core.concepts.concept import create_concept, delete_concept, list_concepts, merge_concepts
+from core.concepts.concept import change_concept, create_concept, delete_concept, list_concepts, merge_concepts
 from core.concepts.tags import answers, redo, said_states, tag, tag_states, tag_version, tags_of, undo
 from core.database import TagRecord
 from core.datasets.dataset import Attribute
@@ -114,3 +114,26 @@ def test_merging_passes_the_column_on_and_two_columns_do_not_merge(workspace: Wo
         ("place", "water"),
         ("place", "land"),
     ]
+
+
+def test_a_deleted_concept_of_a_person_says_nothing_over_the_column(workspace: Workspace, analysis: Any) -> None:
+    own = create_concept(workspace, analysis.dataset_id, "place: water")
+    tag(workspace, analysis, own, [0, 4], True)
+    delete_concept(workspace, own)
+    water = adopt(workspace, analysis, "place", "water")
+    assert (water.name, water.id == own.id) == ("place: water (2)", False)
+    assert tag_states(workspace, analysis, water).tolist() == [0, 1, 1, -1, 0]
+    assert create_concept(workspace, analysis.dataset_id, "place: water").id == own.id
+
+
+def test_one_that_followed_the_column_comes_back_whatever_it_is_called(workspace: Workspace, analysis: Any) -> None:
+    water = change_concept(workspace, adopt(workspace, analysis, "place", "water"), name="sea")
+    tag(workspace, analysis, water, [0], True)
+    delete_concept(workspace, water)
+    taken = create_concept(workspace, analysis.dataset_id, "other")
+    change_concept(workspace, taken, name="Sea")
+    back = adopt(workspace, analysis, "place", "water", author="Ann")
+    assert (back.id, back.name, back.shortcut) == (water.id, "sea (2)", 2)
+    assert tag_states(workspace, analysis, back).tolist() == [1, 1, 1, -1, 0]
+    undo(workspace, analysis.dataset_id, "Ann")
+    assert [concept.name for concept in list_concepts(workspace, analysis.dataset_id)] == ["Sea"]

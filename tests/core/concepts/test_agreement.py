@@ -7,6 +7,8 @@ import pytest
 
 from core.concepts.agreement import agreements
 from core.concepts.concept import Concept, create_concept, merge_concepts
+from core.concepts.exchange import load_tags
+from core.concepts.log import record_action
 from core.concepts.tags import tag, undo
 from core.workspace import Workspace
 
@@ -92,3 +94,47 @@ def test_a_merge_puts_no_words_into_anybodys_mouth(workspace: Workspace, analysi
     merge_concepts(workspace, water, snow, author="Cy")
     tag(workspace, analysis, water, [0], True, author="Bob")
     assert agreements(workspace, analysis) == ()
+
+
+def test_images_that_the_analysis_skipped_do_not_count(workspace: Workspace, analysis: Any, water: Concept) -> None:
+    tag(workspace, analysis, water, [0], True, author="Ann")
+    tag(workspace, analysis, water, [0, N - 1], True, author="Bob")
+    for author, said in (("Ann", True), ("Bob", False)):
+        with workspace.writing() as session:
+            statements = [(water.id, "skipped.png", said)]
+            record_action(session, analysis.dataset_id, statements, author=author, source="person")
+    (found,) = agreements(workspace, analysis)
+    assert (found.both, found.same, found.differing) == (1, 1, ())
+
+
+def load(workspace: Workspace, analysis: Any, rows: Any, said: str, named: str, by: str) -> None:
+    lines = [f"{image},water,{said},{named}\r\n" for image in analysis.image_names(rows)]
+    load_tags(workspace, analysis, f"image,concept,present,author\r\n{''.join(lines)}".encode(), "x.csv", author=by)
+
+
+def test_what_somebody_imports_are_not_their_own_words(workspace: Workspace, analysis: Any, water: Concept) -> None:
+    tag(workspace, analysis, water, range(6), True, author="Ann")
+    tag(workspace, analysis, water, range(6), False, author="Bob")
+    load(workspace, analysis, range(6), "1", "Carl", by="Bob")
+    assert [(one.first, one.second, one.both, one.same) for one in agreements(workspace, analysis)] == [
+        ("Ann", "Bob", 6, 0),
+        ("Ann", "Carl", 6, 6),
+        ("Bob", "Carl", 6, 0),
+    ]
+    undo(workspace, analysis.dataset_id, "Bob")
+    assert [(one.first, one.second) for one in agreements(workspace, analysis)] == [("Ann", "Bob")]
+    load(workspace, analysis, range(6), "1", "", by="Bob")
+    (found,) = agreements(workspace, analysis)
+    assert (found.first, found.second, found.same) == ("Ann", "Bob", 0), "nobody is named: nobody's words"
+
+
+def test_an_import_changes_nobodys_own_answers_and_adds_those_it_names(
+    workspace: Workspace, analysis: Any, water: Concept
+) -> None:
+    tag(workspace, analysis, water, [0], True, author="Ann")
+    tag(workspace, analysis, water, [0, 2], False, author="Bob")
+    load(workspace, analysis, [0], "unsure", " Ann ", by="Ann")
+    load(workspace, analysis, [2], "1", "Ann", by="Bob")
+    (found,) = agreements(workspace, analysis)
+    assert (found.first, found.second, found.both, found.same) == ("Ann", "Bob", 2, 0)
+    assert [difference.row for difference in found.differing] == [0, 2]

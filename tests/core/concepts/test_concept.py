@@ -393,3 +393,15 @@ def test_merging_carries_suggestions_over_and_undo_gives_them_back(
     undo(workspace, dataset)
     suggest_members(workspace, analysis, lake, [7], "cluster")
     assert suggested(lake) == [7], "a new list takes the place of all that was shown"
+
+
+def test_notes_keep_their_lines_and_nothing_that_no_page_can_hold(workspace: Workspace, dataset: str) -> None:
+    water = create_concept(workspace, dataset, "water", note=" e\u0301\r\n<b>two</b>\x00\ud800\tthree\r\n")
+    assert water.note == "\u00e9\n<b>two</b> three"
+    assert change_concept(workspace, water, note="\x07 ماء \n\n🐦").note == "ماء \n\n🐦"
+    assert change_concept(workspace, water, note="n" * 4000 + "  ").note == "n" * 4000
+    with pytest.raises(BadRequest, match=r"note has 4,001 characters"):
+        change_concept(workspace, water, note="n" * 4001)
+    with pytest.raises(BadRequest, match=r"note has 4,001 characters"):
+        create_concept(workspace, dataset, "snow", note="n" * 4001)
+    assert [concept.name for concept in list_concepts(workspace, dataset)] == ["water"]

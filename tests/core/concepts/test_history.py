@@ -93,3 +93,20 @@ def test_authors_are_listed_with_what_stands_of_them(workspace: Workspace, analy
         ("<b>Bob</b>", 1),
     ]
     assert authors(workspace, "nowhere") == ()
+
+
+def test_tags_of_people_are_those_that_hold_for_concepts_that_are_there(workspace: Workspace, analysis: Any) -> None:
+    water, snow = (create_concept(workspace, analysis.dataset_id, name, author="Ann") for name in ("water", "snow"))
+    tag(workspace, analysis, water, [0, 1, 2], True, author="Ann")
+    tag(workspace, analysis, water, [2], False, author="Bob")
+    tag(workspace, analysis, water, [0], False, author="Ann")
+    tag(workspace, analysis, snow, [0, 1], True, author="Ann")
+
+    def counted() -> dict[str, int]:
+        return {name: tags for name, tags, _ in authors(workspace, analysis.dataset_id)}
+
+    assert counted() == {"Ann": 4, "Bob": 1}
+    delete_concept(workspace, snow, author="Cy")
+    assert counted() == {"Cy": 0, "Ann": 2, "Bob": 1}
+    tag(workspace, analysis, water, [2], None, author="Bob")
+    assert counted()["Bob"] == 0

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
-from core.concepts import log
+from core.concepts import log, tags
 from core.concepts.concept import Concept, create_concept, delete_concept, list_concepts
 from core.concepts.tags import (
     ABSENT,
@@ -416,3 +416,43 @@ def test_scores_have_to_be_as_many_as_images(
     with pytest.raises(BadRequest, match=f"2 images but {len(scores)} scores"):
         suggest_members(workspace, analysis, water, [0, 1], "text", scores)
     assert suggested_members(workspace, analysis, water).rows.tolist() == [5]
+
+
+def test_of_steps_taken_back_at_the_same_moment_the_last_one_comes_back_first(
+    workspace: Workspace, analysis: Any, water: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = now()
+    monkeypatch.setattr(tags, "now", lambda: moment)
+    older = tag(workspace, analysis, water, [0], True, author="Ann")
+    newer = tag(workspace, analysis, water, [1], True, author="Bob")
+    undone = [undo(workspace, analysis.dataset_id) for _ in range(2)]
+    assert [None if action is None else action.id for action in undone] == [newer, older]
+    redone = [redo(workspace, analysis.dataset_id) for _ in range(2)]
+    assert [None if action is None else action.id for action in redone] == [older, newer]
+
+
+def test_a_step_that_was_done_again_is_as_if_never_taken_back(
+    workspace: Workspace, analysis: Any, water: Concept
+) -> None:
+    number = tag(workspace, analysis, water, [0], True)
+    undo(workspace, analysis.dataset_id)
+    redo(workspace, analysis.dataset_id)
+    with workspace.reading() as session:
+        action = session.get_one(TagAction, number)
+        assert (action.undone, action.undone_after) == (None, None)
+
+
+def test_what_is_kept_in_memory_cannot_be_changed(workspace: Workspace, analysis: Any, water: Concept) -> None:
+    tag(workspace, analysis, water, [0], True)
+    with workspace.reading() as session:
+        kept = tags._said(session, workspace, analysis, water)
+    with pytest.raises(ValueError, match="read-only"):
+        kept[0] = ABSENT
+
+
+def test_names_of_people_have_at_most_200_characters(workspace: Workspace, analysis: Any, water: Concept) -> None:
+    tag(workspace, analysis, water, [0], True, author="x" * 199 + " y" * 50)
+    undone = undo(workspace, analysis.dataset_id)
+    assert undone is not None
+    assert undone.author == "x" * 199
+    assert log.clean_author("🐦" * 300) == "🐦" * 200
