@@ -81,7 +81,7 @@ def test_a_concept_is_made_changed_deleted_and_all_of_it_undone_with_a_key(
         if after:
             expect(concepts.locator("[class*=st-key-card-concept-]")).to_contain_text(after[0], timeout=PATIENCE)
         assert names(demo, analysis) == after
-    concepts.keyboard.press("y")
+    concepts.keyboard.press("Shift+Z")
     expect(concepts.locator("[class*=st-key-card-concept-]")).to_contain_text("pond", timeout=PATIENCE)
 
 
