@@ -15,7 +15,7 @@ import streamlit as st
 
 from core.activations.bands import Range
 from core.concepts.concept import LONGEST_NAME, Concept, clean_name, concept_key, create_concept, list_concepts
-from core.concepts.tags import suggest_members, suggested_members
+from core.concepts.tags import UNTAGGED, answers, suggest_members, suggested_members
 from core.files import digest
 from core.settings import DEFAULTS
 from pages.parts import band_controls, band_data, band_state, gallery, notices, problem, rooms, state, text_results, who
@@ -33,6 +33,8 @@ ORDER, NUMBER = "discover_order", "discover_number"
 AUTOMATIC = "auto"
 # images of a cluster shown in its row: what a laptop shows side by side
 IN_A_ROW = 7
+# share of a cluster's images that are suggestions of a concept from which the concept is its name
+SAME = 0.95
 SUSPICIOUS, BY_LIFT, BY_ERRORS, BY_SIZE = "suspicious", "lift", "errors", "size"
 ORDERS = {
     SUSPICIOUS: "not at the top, often wrong",
@@ -83,7 +85,10 @@ def show(analysis: Analysis, view: View) -> None:
     with st.spinner("Looking for what these images have in common …", show_time=False):
         found = _discovery(subject, view.low, view.high, top, asked)
     key = (subject, view.low, view.high, top, asked)
-    seen: Seen = st.session_state.setdefault(SEEN, {}).setdefault(key, Seen(set(), {}))
+    known: dict[object, Seen] = st.session_state.setdefault(SEEN, {})
+    if key not in known:
+        known[key] = Seen(set(), named_before(analysis, found))
+    seen = known[key]
     if seen.opened is not None and seen.opened < len(found.clusters):
         _in_full(subject, view, found, seen)
         return
@@ -178,7 +183,7 @@ def _cluster(subject: Subject, view: View, found: Discovery, number: int, place:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"cluster-foot-{suffix}"):
             _name(subject.analysis, cluster, number, suffix, seen, ordinal=place + 1)
             st.button(
-                f"Show all {cluster.size:,}" if cluster.size > IN_A_ROW else "Open",
+                f"Show all {cluster.size:,}",
                 icon=":material/grid_view:",
                 key=f"cluster-open-{suffix}",
                 type="tertiary",
@@ -201,7 +206,7 @@ def _facts(cluster: Cluster, found: Discovery) -> None:
     """Everything about a cluster in a line, each figure with what it means."""
     share = f"{percent(cluster.size / found.compared)} of the band"
     st.markdown(f"**{count(cluster.size, 'image')}**, {share}", width="content")
-    st.markdown(f"lift **{times(cluster.lift)}**{_reach(cluster)}", help=HELP["lift"], width="content")
+    st.markdown(lift_of(cluster, found.compared), help=HELP["lift"], width="content")
     wrong = f"**{percent(cluster.error_rate)}** wrong ({interval(cluster.low, cluster.high)})"
     st.markdown(wrong, help=HELP["errors"], width="content")
     classes = [f"{number:,} {plain(short(name))}" for name, number in cluster.classes]
@@ -227,11 +232,29 @@ def times(value: float) -> str:
     return f"{value:.0f}×" if value >= 20 else f"{value:.1f}×"
 
 
-def _reach(cluster: Cluster) -> str:
+def lift_of(cluster: Cluster, compared: int) -> str:
+    """Markdown: the lift and its interval; where none is at the top, that alone, for the figure would be a guess."""
     if math.isnan(cluster.lift):
-        return ""
-    ends = f"{times(cluster.lift_low)} to {times(cluster.lift_high)}"
-    return f" ({ends}; none at the top)" if not cluster.top_count else f" ({ends})"
+        return f"lift **{times(cluster.lift)}**"
+    if not cluster.top_count:
+        return f"**none at the top**, {percent(cluster.size / compared)} here"
+    return f"lift **{times(cluster.lift)}** ({times(cluster.lift_low)} to {times(cluster.lift_high)})"
+
+
+def named_before(analysis: Analysis, found: Discovery) -> dict[int, int]:
+    """Clusters that were named in another session: number to id of the concept whose suggestions they became."""
+    workspace, named = state.workspace(), {}
+    for concept in _concepts(analysis):
+        suggested = suggested_members(workspace, analysis, concept)
+        if suggested.source != "cluster" or not len(suggested.rows):
+            continue
+        answered = answers(workspace, analysis, concept) != UNTAGGED
+        for number, cluster in enumerate(found.clusters):
+            waiting = np.isin(cluster.rows, suggested.rows)
+            # those answered since are suggested no longer
+            if waiting.any() and (waiting | answered[cluster.rows]).mean() >= SAME:
+                named[number] = concept.id
+    return named
 
 
 def _name(analysis: Analysis, cluster: Cluster, number: int, suffix: str, seen: Seen, *, ordinal: int) -> None:

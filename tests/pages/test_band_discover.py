@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from core.activations.store import Analysis
 from core.concepts import text_search
 from core.concepts.concept import create_concept, list_concepts
 from core.concepts.discovery import Discovery
-from core.concepts.tags import UNTAGGED, answers, suggest_members, suggested_members
+from core.concepts.history import history
+from core.concepts.tags import UNTAGGED, answers, suggest_members, suggested_members, tag
 from core.errors import NotFound
 from core.jobs.job import Job
 from core.workspace import Workspace
 from pages.parts import band_discover, text_results
-from pages.parts.band_discover import times
+from pages.parts.band_discover import lift_of, times
 
 from .conftest import Visit, plant, texts
 
@@ -70,9 +72,13 @@ def test_every_cluster_is_told_with_its_figures_and_images(visit: Visit, planted
         ids = planted.ids[cluster.rows[: band_discover.IN_A_ROW]].tolist()
         assert shown[f"cluster-grid-{number}-{len(clusters)}"] == ids
         assert f"**{cluster.size} images**" in told
-        assert f"lift **{times(cluster.lift)}**" in told
+        assert lift_of(cluster, found(app).compared) in told
     # every figure says what it is
-    helps = [element.help for element in app.markdown if "lift **" in element.value or "** wrong" in element.value]
+    helps = [
+        element.help
+        for element in app.markdown
+        if "lift **" in element.value or "at the top**" in element.value or "** wrong" in element.value
+    ]
     assert len(helps) == 2 * len(clusters)
     assert all("95% interval" in text for text in helps)
     assert any("Stands out: place" in element.value for element in app.caption)
@@ -301,3 +307,32 @@ def test_a_new_model_looks_at_the_images_in_a_job(
     assert [(job.kind, job.request) for job in queued] == [("embed", {"analysis": planted.id})]
     # the button gives way to the job's progress
     assert "describe-prepare" not in {button.key for button in app.button}
+
+
+def test_a_lift_over_nothing_is_not_given_as_a_figure() -> None:
+    some = SimpleNamespace(lift=46.0, lift_low=2.6, lift_high=799.0, top_count=0, size=6)
+    assert lift_of(some, 100) == "**none at the top**, 6% here"
+    some.top_count = 1
+    assert lift_of(some, 100) == "lift **46×** (2.6× to 799×)"
+    some.lift = float("nan")
+    assert lift_of(some, 100) == "lift **–**"
+
+
+def test_the_name_of_a_cluster_is_still_known_in_another_session(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    app = named(opened(visit), "reeds")
+    [concept] = list_concepts(workspace, planted.dataset_id)
+    rows = suggested_members(workspace, planted, concept).rows
+    tag(workspace, planted, concept, rows[:2], True)
+    later = opened(visit)
+    assert "Named **reeds**" in texts(later)
+    assert texts(later).count("Named **") == texts(app).count("Named **") == 1
+
+
+def test_a_concept_named_after_a_cluster_is_made_under_ones_own_name(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    named(opened(visit), "reeds")
+    [made] = history(workspace, planted.dataset_id)
+    assert made.author == "Person 1"

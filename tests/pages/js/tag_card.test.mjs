@@ -72,6 +72,12 @@ test("the strip shows the last answers with their marks, the one in question, an
   assert.deepEqual(filmOf(state, 8).map(item => item.id), [3, 4]) // answers to another question
 })
 
+test("an image answered once more is the last of the strip", () => {
+  const trail = [answer(1), answer(2), answer(1, false)].map(step => ({ ...step, before: null }))
+  assert.deepEqual(filmOf({ deck: [3], trail }, 7, { behind: 1, ahead: 0 })[0], { id: 1, state: "no" })
+  assert.deepEqual(filmOf({ deck: [3], trail }, 7).map(item => item.id), [2, 1, 3])
+})
+
 test("an answer has a mark and a word, no answer has none", () => {
   assert.deepEqual([true, false, "unsure", null, undefined].map(markOf), ["yes", "no", "unsure", "", ""])
   assert.deepEqual([true, false, "unsure", null].map(wordOf), ["yes", "no", "can’t tell", "no answer"])
