@@ -25,6 +25,33 @@ function thinned(corners, apart) {
   return kept
 }
 
+/** The `most` corners that say most of an outline: again and again the one is left out whose absence changes it least
+ * (Visvalingam and Whyatt, 1993). */
+export function reduced(corners, most) {
+  const kept = []
+  for (let i = 0; i < corners.length; i += 2) kept.push([corners[i], corners[i + 1]])
+  const change = i => {
+    const [[x0, y0], [x1, y1], [x2, y2]] = [kept.at(i - 1), kept[i], kept[(i + 1) % kept.length]]
+    return Math.abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0))
+  }
+  while (kept.length > Math.max(most, 3)) {
+    let least = 0
+    let smallest = Infinity
+    for (let i = 0; i < kept.length; i += 1) {
+      const by = change(i)
+      if (by < smallest) [least, smallest] = [i, by]
+    }
+    kept.splice(least, 1)
+  }
+  return kept.flat()
+}
+
+/** Corners with as few figures as half a pixel takes, at `scale` pixels per unit. */
+export function rounded(corners, scale) {
+  const figures = Math.min(12, Math.max(0, Math.ceil(Math.log10(scale) + 0.3)))
+  return corners.map(value => Number(value.toFixed(figures)))
+}
+
 /** The corners of a box between two opposite ones. */
 export function boxCorners(x0, y0, x1, y1) {
   return [x0, y0, x1, y0, x1, y1, x0, y1]

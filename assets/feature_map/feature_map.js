@@ -9,6 +9,8 @@ const REACH_PX = 12
 const TOUCH_REACH_PX = 26
 const DRAG_PX = 4
 const CORNER_PX = 3
+const MOST_CORNERS = 40 // of what is drawn: an address has room for no more
+const FAINT_SIZE = 0.6 // of a point whose value is not known
 const FRAME_MS = 20 // for a picture while something moves; fewer points are drawn if all take longer
 const DOUBLE_MS = 350
 const MOST_DENSITY = 2
@@ -29,8 +31,8 @@ const EXPLAINED = {
   in: ["Zoom in", "Key +"],
   out: ["Zoom out", "Key −"],
   fit: ["Show everything", "Key 0"],
-  all: ["Select all", "Of the values that stand out. Key A"],
-  clear: ["Select nothing", "Key Esc"],
+  all: ["Circle all", "Of the values that stand out. Key A"],
+  clear: ["Circle nothing", "Key Esc"],
   keys: ["Keyboard shortcuts"],
 }
 
@@ -92,7 +94,7 @@ function createMap(parentElement, store) {
   const button = action => root.querySelector(`[data-action=${action}]`)
   const { outbox, pictures } = store
 
-  let points = null // {layout, xs, ys, codes, marks, rows, place: shuffled position of a row, count}
+  let points = null // {layout, xs, ys, codes, marks, rows: of the points shown, total: images there are, count}
   let cells = null
   let colours = null // the message's header
   let bounds = null
@@ -103,6 +105,7 @@ function createMap(parentElement, store) {
   let preview = null // a code that stands out while the pointer rests on its entry
   let rings = true
   let drag = null
+  let late = false // places came while somebody drew
   let pinch = null
   const fingers = new Map()
   let cross = null // {left, top} of the keyboard's cross
@@ -136,6 +139,9 @@ function createMap(parentElement, store) {
     const n = places.arrays.x.length
     if (colour.arrays.codes.length !== n) return
     const fresh = points?.message !== places
+    // what is being drawn belongs to the points it is drawn around
+    late = fresh && points !== null && drag !== null
+    if (late) return
     if (fresh) takePlaces(places, n)
     const recoloured = fresh || colours !== colour.header
     if (recoloured) takeColours(colour, fresh)
@@ -148,26 +154,29 @@ function createMap(parentElement, store) {
   }
 
   function takePlaces(message, n) {
-    const order = points?.rows.length === n ? points.rows : shuffledOrder(n)
-    const place = points?.rows === order ? points.place : new Uint32Array(n)
-    const [xs, ys] = [new Float32Array(n), new Float32Array(n)]
-    for (let i = 0; i < n; i += 1) {
-      xs[i] = message.arrays.x[order[i]]
-      ys[i] = message.arrays.y[order[i]]
-      place[order[i]] = i
-    }
-    const another = points && points.rows !== order
-    points = { message, layout: message.header.layout, title: message.header.title, xs, ys, rows: order, place, count: n }
-    points.codes = new Uint8Array(n)
-    points.marks = new Uint8Array(n)
-    bounds = boundsOf(xs, ys)
+    const { x, y, shown } = message.arrays
+    const rows = shuffledOrder(n).filter(row => bit(shown, row))
+    const xs = Float32Array.from(rows, row => x[row])
+    const ys = Float32Array.from(rows, row => y[row])
+    const { layout, title, noun } = message.header
+    if (points && points.total !== n) pictures.forget()
+    points = { message, layout, title, noun, xs, ys, rows, total: n, count: rows.length }
+    points.codes = new Uint8Array(points.count)
+    points.marks = new Uint8Array(points.count)
+    // of all images: the same place on screen, whoever is shown
+    bounds = boundsOf(x, y)
     cells = null
-    if (another) pictures.forget()
     cross = null
     walk = { at: null, order: [], step: -1 }
     at = -1
+    drawOver()
+  }
+
+  /** Nothing is drawn any more, and what came meanwhile is taken over. */
+  function endDrag() {
     drag = null
     drawOver()
+    if (late) arrived()
   }
 
   /** Made when somebody first points at the map: drawing needs none. */
@@ -222,6 +231,7 @@ function createMap(parentElement, store) {
       names: listed,
       background: packed(background),
       strong: Uint32Array.from(rgb, packed),
+      faintColor: packed(mixed(rgb[255], background, 0.45)),
       pale: Uint32Array.from(rgb, color => packed(mixed(color, background, 0.2))),
       ring: packed(text),
       paleRing: packed(mixed(text, background, 0.28)),
@@ -275,7 +285,9 @@ function createMap(parentElement, store) {
         shown,
         onlySelected: preview === null && selectedCount > 0,
         ringed: rings && hasBand(),
+        faint: colours.ramp || preview === 255 || pressed.has(255) ? null : 255,
         radius: radiusOf(points.count, zoom) * density,
+        faintRadius: radiusOf(points.count, zoom) * density * FAINT_SIZE,
         ringWidth: 1.1 * density,
       },
     )
@@ -320,7 +332,7 @@ function createMap(parentElement, store) {
       },
       { press, preview: bringForward, ring: () => ((rings = !rings), drawPoints(), drawWords()) },
     )
-    setText(countLine, countText({ selected: selectedCount, total: points.count }))
+    setText(countLine, countText({ selected: selectedCount, total: points.count, noun: points.noun }))
     countLine.classList.toggle("chosen", selectedCount > 0)
     button("clear").disabled = selectedCount === 0
     for (const name of ["move", "lasso", "box"]) {
@@ -328,7 +340,7 @@ function createMap(parentElement, store) {
       button(name).tabIndex = tool === name ? 0 : -1
     }
     stage.dataset.tool = tool
-    stage.setAttribute("aria-label", spokenMap(points.title, colours, entries, bandCount, selectedCount))
+    stage.setAttribute("aria-label", spokenMap(points.title, colours, entries, bandCount, selectedCount, points.noun))
     const nothing = part("nothing")
     nothing.hidden = bounds !== null
     setText(nothing, bounds ? "" : "No image has finite features, so none has a place here.")
@@ -406,7 +418,8 @@ function createMap(parentElement, store) {
   }
 
   function enclose(corners, mode) {
-    const drawn = simplified(corners, CORNER_PX / frame.scale)
+    // Python and the address count with the very same corners
+    const drawn = rounded(reduced(simplified(corners, CORNER_PX / frame.scale), MOST_CORNERS), frame.scale)
     if (drawn.length < 6) return
     const number = push({ kind: "area", mode, corners: drawn })
     markSoon(number, () => marked(points.marks, inside(drawn, points.xs, points.ys, standsOut), mode))
@@ -448,7 +461,7 @@ function createMap(parentElement, store) {
   }
 
   function announce() {
-    announcer.textContent = selectedCount ? countText({ selected: selectedCount, total: points.count }) : "Nothing selected"
+    announcer.textContent = selectedCount ? countText({ selected: selectedCount, total: points.count, noun: points.noun }) : "Nothing circled"
   }
 
   // --- the picture under the pointer ---------------------------------------------------------------------------
@@ -516,9 +529,8 @@ function createMap(parentElement, store) {
     stage.setPointerCapture(event.pointerId)
     fingers.set(event.pointerId, spotOf(event))
     if (fingers.size === 2) {
-      drag = null
       pinch = pinched()
-      drawOver()
+      endDrag()
       return
     }
     if (fingers.size > 2 || drag) return
@@ -571,11 +583,11 @@ function createMap(parentElement, store) {
     }
     if (!drag || event.pointerId !== drag.id) return
     const { moved, how, corners, mode, from } = drag
-    drag = null
-    drawOver()
-    if (event.type === "pointercancel") return
-    if (moved && how !== "move" && corners) enclose(corners, mode)
-    else if (!moved) clicked(from, mode, event)
+    if (event.type !== "pointercancel") {
+      if (moved && how !== "move" && corners) enclose(corners, mode)
+      else if (!moved) clicked(from, mode, event)
+    }
+    endDrag()
   }
   stage.onpointerup = lifted
   stage.onpointercancel = lifted
@@ -649,17 +661,13 @@ function createMap(parentElement, store) {
 
   function choose(name) {
     tool = name
-    drag = null
     drawWords()
-    drawOver()
+    endDrag()
   }
 
   function escape() {
     if (!part("keys").hidden) return acts.keys()
-    if (drag) {
-      drag = null
-      return drawOver()
-    }
+    if (drag) return endDrag()
     if (cross) {
       cross = null
       hideCard()
@@ -720,10 +728,8 @@ function createMap(parentElement, store) {
     if (!cross) return moveCross([0, 0])
     const here = toPlace(frame, cross.left, cross.top)
     if (tool === "box" && drag?.byKeys) {
-      const { corners, mode } = drag
-      drag = null
-      drawOver()
-      return enclose(corners, mode)
+      enclose(drag.corners, drag.mode)
+      return endDrag()
     }
     if (tool === "box" && at < 0) {
       drag = { byKeys: true, start: here, mode: modeOf(event), corners: boxCorners(here.x, here.y, here.x, here.y) }
@@ -768,9 +774,9 @@ function createMap(parentElement, store) {
 
   stage.onblur = () => {
     stage.classList.remove("by-hand")
-    if (drag?.byKeys) drag = null
     cross = null
     hideCard()
+    if (drag?.byKeys) endDrag()
   }
 
   const watcher = new ResizeObserver(() => {

@@ -28,17 +28,18 @@ export function shownCodes(pressed) {
   return shown
 }
 
-export function countText({ selected, total }) {
-  return selected ? `${grouped.format(selected)} of ${grouped.format(total)} selected` : `${grouped.format(total)} images`
+export function countText({ selected, total, noun = "images" }) {
+  const all = `${grouped.format(total)} ${noun}`
+  return selected ? `${grouped.format(selected)} of ${all} circled` : all
 }
 
 /** What a screen reader says of the map: its kind, its colours and the counts. */
-export function spokenMap(title, header, entries, band, selected) {
-  const parts = [`${title} of the images`, `coloured by ${header.title}`]
+export function spokenMap(title, header, entries, band, selected, noun = "images") {
+  const parts = [`${title} of the ${noun}`, `coloured by ${header.title}`]
   if (header.ramp) parts.push(`from ${header.low} to ${header.high}`)
   parts.push(...entries.map(entry => `${entry.name}: ${grouped.format(entry.count)}`))
   if (band) parts.push(`in the current band: ${grouped.format(band)}`)
-  if (selected) parts.push(`${grouped.format(selected)} selected`)
+  if (selected) parts.push(`${grouped.format(selected)} circled`)
   return parts.join(". ")
 }
 
@@ -63,14 +64,14 @@ export function drawLegend(holder, state, act) {
     name.textContent = entry.name
     const ofSelected = anySelected ? `${grouped.format(entry.selected)} / ` : ""
     count.textContent = `${ofSelected}${grouped.format(entry.count)}`
-    const selectedToo = anySelected ? `, ${grouped.format(entry.selected)} selected` : ""
+    const selectedToo = anySelected ? `, ${grouped.format(entry.selected)} circled` : ""
     button.setAttribute("aria-label", `${entry.name}: ${grouped.format(entry.count)} images${selectedToo}`)
     button.style.setProperty("--value-color", colors[entry.code])
     button.append(element("i", "swatch"), name, count)
     button.onclick = () => act.press(entry.code)
     button.onpointerenter = event => event.pointerType === "mouse" && act.preview(entry.code)
     button.onpointerleave = () => act.preview(null)
-    describe(button, () => [entry.name, pressed.has(entry.code) ? "Press to show all again" : "Press to bring these forward and select among them"])
+    describe(button, () => [entry.name, pressed.has(entry.code) ? "Press to show all again" : "Press to bring these forward and circle among them"])
     list.append(button)
   }
   const parts = [title]

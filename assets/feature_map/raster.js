@@ -77,28 +77,38 @@ export function stamp(picture, width, height, shape, x, y, color) {
  * Draw points into a picture. points: {xs, ys, codes, marks, count}; marks: bit 1 selected, bit 2 in the band. frame:
  * in device pixels. look: {background, strong, pale: 256 colours each, ring, paleRing: a colour each, radius, ringWidth in
  * device pixels, onlySelected: whether what is not selected is pale, shown: (256,) 1 where a code is not pale, ringed:
- * whether the band has rings}. From below: pale points, strong ones, strong ones with a ring.
+ * whether the band has rings, faint: the code of points that are drawn small, and in faintColor unless selected, or
+ * null, faintRadius}. From below: faint points, pale ones, those that would be faint but are selected or in the band, strong
+ * ones, strong ones with a ring.
  */
 export function paint(picture, width, height, points, frame, look) {
   const { xs, ys, codes, marks, count } = points
-  const dot = stampOf(look.radius, width)
-  const halo = stampOf(look.radius + look.ringWidth, width)
-  const beyond = halo.reach + 1
-  picture.fill(look.background)
+  const dots = [look.radius, look.faintRadius ?? look.radius].map(radius => ({
+    dot: stampOf(radius, width),
+    halo: stampOf(radius + look.ringWidth, width),
+  }))
+  const beyond = dots[0].halo.reach + 1
   const { scale } = frame
+  const faint = look.faint ?? -1
   const [addX, addY] = [width / 2 - frame.x * scale, height / 2 + frame.y * scale]
-  for (let layer = 0; layer < (look.ringed ? 3 : 2); layer += 1) {
+  picture.fill(look.background)
+  for (let layer = faint < 0 ? 1 : 0; layer < 5; layer += 1) {
+    if ((layer === 2 && faint < 0) || (layer === 4 && !look.ringed)) continue
     for (let i = 0; i < count; i += 1) {
-      const strong = look.shown[codes[i]] === 1 && (!look.onlySelected || (marks[i] & 1) === 1)
+      const code = codes[i]
+      const strong = look.shown[code] === 1 && (!look.onlySelected || (marks[i] & 1) === 1)
       const ring = look.ringed && (marks[i] & 2) === 2
-      if (layer !== (strong ? (ring ? 2 : 1) : 0)) continue
+      const own = code === faint ? (strong && (ring || look.onlySelected) ? 2 : 0) : strong ? (ring ? 4 : 3) : 1
+      if (layer !== own) continue
       // NaN compares false: points without a place are not drawn
       const left = xs[i] * scale + addX
       const top = addY - ys[i] * scale
       if (!(left > -beyond && top > -beyond && left < width + beyond && top < height + beyond)) continue
       const [x, y] = [Math.floor(left), Math.floor(top)]
+      const unknown = code === faint
+      const { dot, halo } = dots[unknown ? 1 : 0]
       if (ring) stamp(picture, width, height, halo, x, y, strong ? look.ring : look.paleRing)
-      stamp(picture, width, height, dot, x, y, (strong ? look.strong : look.pale)[codes[i]])
+      stamp(picture, width, height, dot, x, y, !strong ? look.pale[code] : unknown && !look.onlySelected ? look.faintColor : look.strong[code])
     }
   }
 }

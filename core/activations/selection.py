@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.datasets.dataset import SPLITS
+
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
+# every image, whatever its split
+ALL = "all"
 # a difference in shares below this is not worth a sentence
 TELLING = 0.1
 
 
 @dataclass(frozen=True)
 class Trait:
-    """A value that is commoner among the chosen images. share: among them, overall: among all images, both fractions
-    of those whose value is known."""
+    """A value that is commoner among the chosen images. share: among them, overall: among those they are compared
+    with, both fractions of those whose value is known."""
 
     title: str
     value: str
@@ -28,13 +32,15 @@ class Trait:
 
 @dataclass(frozen=True)
 class Selection:
-    """count: images chosen. wrong, wrong_overall: shares the model gets wrong among them and among all. traits: what
-    sets them apart most, of each facet at most one value, the largest difference first."""
+    """count: images chosen. wrong, wrong_overall: shares the model gets wrong among them and among those they are
+    compared with: all, or those of `split`. traits: what sets them apart most, of each facet at most one value, the
+    largest difference first."""
 
     count: int
     wrong: float
     wrong_overall: float
     traits: tuple[Trait, ...]
+    split: str = ALL
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -42,23 +48,27 @@ class Selection:
             "wrong": self.wrong,
             "wrong_overall": self.wrong_overall,
             "traits": [vars(trait) for trait in self.traits],
+            "split": self.split,
         }
 
     def sentence(self) -> str:
-        """For a person: "96% waterbird (of all images 24%), 80% place: land (52%). The model is wrong on 61% (6%)."."""
+        """For a person: "96% waterbird (24% of all val images), 80% place: land (52%). The model is wrong on 61% of
+        them (6% of all val images)."."""
+        everything = "of all images" if self.split == ALL else f"of all {self.split} images"
         parts = [
             f"{_percent(trait.share)} {trait.value if trait.title == 'class' else f'{trait.title}: {trait.value}'} "
-            f"({'of all images ' if place == 0 else ''}{_percent(trait.overall)})"
+            f"({_percent(trait.overall)}{'' if place else f' {everything}'})"
             for place, trait in enumerate(self.traits)
         ]
         told = f"{', '.join(parts)}. " if parts else ""
-        of_all = "" if parts else "of all images "
-        return f"{told}The model is wrong on {_percent(self.wrong)} ({of_all}{_percent(self.wrong_overall)})."
+        wrong = f"{_percent(self.wrong)} of them ({_percent(self.wrong_overall)} {everything})"
+        return f"{told}The model is wrong on {wrong}."
 
 
-def describe(analysis: Analysis, rows: np.ndarray, most: int = 2) -> Selection:
-    """rows: (m,) int, m > 0. most: traits at most; class and known attributes are looked at."""
-    overall, wrong_overall = _overall(analysis)
+def describe(analysis: Analysis, rows: np.ndarray, most: int = 2, *, split: str = ALL) -> Selection:
+    """rows: (m,) int, m > 0. most: traits at most; class and known attributes are looked at. split: whose images they
+    are compared with."""
+    overall, wrong_overall = _overall(analysis, split)
     wrong = np.asarray(analysis.predicted)[rows] != np.asarray(analysis.labels)[rows]
     traits = []
     for (title, values, codes), everywhere in zip(_kinds(analysis), overall, strict=True):
@@ -69,7 +79,7 @@ def describe(analysis: Analysis, rows: np.ndarray, most: int = 2) -> Selection:
         if among[best] - everywhere[best] >= TELLING:
             traits.append(Trait(title, values[best], float(among[best]), float(everywhere[best])))
     traits.sort(key=lambda trait: trait.overall - trait.share)
-    return Selection(len(rows), float(wrong.mean()), wrong_overall, tuple(traits[:most]))
+    return Selection(len(rows), float(wrong.mean()), wrong_overall, tuple(traits[:most]), split)
 
 
 def _kinds(analysis: Analysis) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
@@ -78,11 +88,13 @@ def _kinds(analysis: Analysis) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
     return [("class", analysis.classes, analysis.labels), *known]
 
 
-@lru_cache(maxsize=8)
-def _overall(analysis: Analysis) -> tuple[tuple[np.ndarray | None, ...], float]:
-    """Shares of every kind's values among all images, and the share the model gets wrong: the same for any rows."""
-    shares = tuple(_shares(np.asarray(codes), len(values)) for _, values, codes in _kinds(analysis))
-    return shares, float(np.mean(analysis.predicted != analysis.labels))
+@lru_cache(maxsize=16)
+def _overall(analysis: Analysis, split: str) -> tuple[tuple[np.ndarray | None, ...], float]:
+    """Shares of every kind's values among the images of a split, and the share the model gets wrong: the same for any
+    rows."""
+    rows = slice(None) if split == ALL else np.flatnonzero(analysis.splits == SPLITS.index(split))
+    shares = tuple(_shares(np.asarray(codes)[rows], len(values)) for _, values, codes in _kinds(analysis))
+    return shares, float(np.mean((analysis.predicted != analysis.labels)[rows]))
 
 
 def _shares(codes: np.ndarray, values: int) -> np.ndarray | None:

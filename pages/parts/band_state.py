@@ -18,10 +18,13 @@ from pages.parts.band_scale import QUANTILE, SCALES, VALUE
 from pages.parts.words import listed, plain
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from core.activations.store import Analysis
 
 VIEWS = "band_views"
 HELD = "band_held"
+BROUGHT = "band_brought"
 TOP, MID, BOTTOM = "Top", "Mid band", "Bottom"
 PRESETS = (TOP, MID, BOTTOM)
 # What the page shows below the strip.
@@ -162,6 +165,21 @@ def hold(analysis: Analysis, view: View) -> None:
 def is_outdated(analysis: Analysis, view: View) -> bool:
     """Whether tags have changed since what the view would hold."""
     return subject(analysis, view).version != _fresh(analysis, view).version
+
+
+def bring(analysis: Analysis, rows: np.ndarray) -> None:
+    """Bring images from elsewhere into the band that is looked at now: they are shown alone until another one is."""
+    st.session_state.setdefault(BROUGHT, {})[analysis.id] = (_of_images(kept(analysis)), rows)
+
+
+def brought(analysis: Analysis, view: View) -> np.ndarray | None:
+    """Rows (m,) of the images that were brought into this band; None where none were."""
+    found = st.session_state.get(BROUGHT, {}).get(analysis.id)
+    return found[1] if found is not None and found[0] == _of_images(view) else None
+
+
+def _of_images(view: View) -> tuple[object, ...]:
+    return view.direction, view.low, view.high, view.split, view.where, view.run
 
 
 def let_go(analysis: Analysis) -> None:

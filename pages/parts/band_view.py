@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.activations import findings, sampling
+from core.activations.index import open_index
 from core.settings import DEFAULTS
 from pages.parts import (
     band_controls,
@@ -124,7 +125,8 @@ def _finding(analysis: Analysis, view: View) -> None:
 
 def _grid(analysis: Analysis, view: View) -> None:
     subject = band_state.subject(analysis, view)
-    shown = _page(subject, view)
+    mine = _brought(analysis, subject, view)
+    shown = _page(subject, view, mine)
     if shown.number != view.page:
         band_state.turn_to(analysis, shown.number)
     if shown.note:
@@ -140,20 +142,56 @@ def _grid(analysis: Analysis, view: View) -> None:
         page=shown.number,
         pages=shown.pages,
         # what is selected stays selected through the pages of one band
-        scope=repr((analysis.id, view.direction, view.low, view.high, view.split, view.where, view.run)),
+        scope=repr(
+            (analysis.id, view.direction, view.low, view.high, view.split, view.where, view.run, mine is not None)
+        ),
+        within="in this band" if mine is None else "in your circle",
         on_page=problem.kept(partial(_set_page, analysis)),
-        everything=partial(_everything, subject, view),
+        everything=partial(_everything, subject, view) if mine is None else lambda: mine,
         empty="No image lies in this band. Widen it, or count other images with Filter."
         if view.where.terms
         else "No image lies in this band. Widen it, or choose another split.",
     )
 
 
-def _page(subject: Subject, view: View) -> sampling.BandPage:
+def _brought(analysis: Analysis, subject: Subject, view: View) -> np.ndarray | None:
+    """The images circled on the map that the grid shows alone; None where it shows the band."""
+    mine = band_state.brought(analysis, view)
+    if mine is None:
+        return None
+    mine = np.intersect1d(mine, _everything(subject, view))
+    whole = len(_everything(subject, view))
+    if not len(mine) or len(mine) == whole:
+        return None
+    choices = {True: f"Circled {len(mine):,}", False: f"The whole band {whole:,}"}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="band-brought"):
+        st.caption(
+            f"**{len(mine):,} of these {whole:,} images** are those you circled on the map; the others lie in between.",
+            width="content",
+        )
+        only = st.segmented_control(
+            "Which of these images",
+            list(choices),
+            default=True,
+            required=True,
+            format_func=choices.get,
+            label_visibility="collapsed",
+            key=f"band-brought-{analysis.id}-{len(mine)}-{whole}",
+        )
+    return mine if only else None
+
+
+def _page(subject: Subject, view: View, mine: np.ndarray | None = None) -> sampling.BandPage:
+    """mine: rows to show alone, of those in the band."""
+    index = band_data.index(subject)
+    if mine is not None:
+        among = np.zeros(subject.analysis.n, dtype=bool)
+        among[mine] = True
+        index = open_index(subject.analysis, band_data.direction(subject), among)
     return sampling.page(
         subject.analysis,
         band_data.direction(subject),
-        band_data.index(subject),
+        index,
         view.low,
         view.high,
         closed=True,

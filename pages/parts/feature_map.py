@@ -82,11 +82,14 @@ _part = st.components.v2.component(
 
 @dataclass(frozen=True, eq=False)
 class MapLayout:
-    """id: differs where the places do. title: what made it. xy: (n, 2) float32, NaN for images without a place."""
+    """id: differs where the places do, or who is shown. title: what made it. xy: (n, 2) float32, NaN for images without
+    a place. shown: (n,) bool, whose points there are; None for all. noun: what those images are called."""
 
     id: str
     title: str
     xy: np.ndarray
+    shown: np.ndarray | None = None
+    noun: str = "images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,8 +225,10 @@ def _said(name: str, what: str) -> object:
 
 
 def points_message(key: str, layout: MapLayout) -> bytes:
-    header = {"role": "points", "store": key, "layout": layout.id, "title": layout.title}
-    return packed(header, x=layout.xy[:, 0].astype(np.float32), y=layout.xy[:, 1].astype(np.float32))
+    header = {"role": "points", "store": key, "layout": layout.id, "title": layout.title, "noun": layout.noun}
+    shown = np.ones(len(layout.xy), dtype=bool) if layout.shown is None else layout.shown
+    x, y = (layout.xy[:, side].astype(np.float32) for side in (0, 1))
+    return packed(header, x=x, y=y, shown=np.packbits(shown))
 
 
 def colours_message(key: str, colours: MapColours) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from core.activations.directions import Direction, parse_direction, scores
 from core.activations.facets import CORRECTNESS, Facet, parse_facet
+from core.concepts.concept import get_concept
 from core.concepts.probes import concept_direction
 from core.concepts.tags import tag_version
 from pages.parts import band_data, band_state, state
@@ -28,6 +29,8 @@ MOST_VALUES = 12
 MOST_LOGITS = 50
 # what is the rest of the values, darker than what is not known
 REST_COLORS = ("#4a545c", "#b4bec6")
+# luminance of the dark page, #13181d
+DARK_PAGE = 0.0089
 # of `theme.wrong_color` and `theme.right_color`
 CORRECTNESS_COLORS = {"light": ("#c2410c", "#6b8fa8"), "dark": ("#f08a6b", "#5d7f99")}
 # shares of the activations beyond both ends of the ramp: a few extreme ones would leave one colour for all others
@@ -74,7 +77,8 @@ def _colours(analysis: Analysis, spec: str, title: str, version: tuple[object, .
         return _of_activation(analysis, spec, title, identity)
     facet = parse_facet(spec, analysis, states=band_data.states(analysis))
     if spec.startswith("concept:"):
-        return replace(_of_concept(facet, title, identity), told=partial(_value_of, facet))
+        own = get_concept(state.workspace(), analysis.dataset_id, spec.partition(":")[2]).color
+        return replace(_of_concept(facet, title, identity, own), told=partial(_value_of, facet))
     if spec.startswith("attribute:"):
         return replace(_of_values(facet, title, identity), told=partial(_value_of, facet))
     if spec == "correctness":
@@ -97,10 +101,30 @@ def _activation_of(values: np.ndarray, row: int) -> str:
     return format_activation(float(values[row])) or "not finite"
 
 
-def _of_concept(facet: Facet, title: str, identity: str) -> MapColours:
-    """Present first, and what nobody tagged in grey."""
+def _of_concept(facet: Facet, title: str, identity: str, own: str) -> MapColours:
+    """Present first, in the concept's own colour."""
     codes = np.array([1, 0, UNKNOWN], dtype=np.uint8)[facet.codes]
-    return MapColours(identity, title, codes, ("present", "absent"), LIGHT[:2], DARK[:2], unknown="not tagged")
+    present = (legible(own, dark=False), legible(own, dark=True))
+    light, dark = ((color, rest) for color, rest in zip(present, REST_COLORS, strict=True))
+    return MapColours(identity, title, codes, ("present", "absent"), light, dark, unknown="not tagged")
+
+
+def legible(color: str, *, dark: bool) -> str:
+    """A colour that people chose, as near to it as is seen on the page: at least 3:1, WCAG's for graphics."""
+    chosen = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    end = np.ones(3) if dark else np.zeros(3)
+    for share in np.linspace(0, 1, 21):
+        mixed = np.rint((chosen * (1 - share) + end * share) * 255) / 255
+        high, low = sorted((_luminance(mixed), DARK_PAGE if dark else 1.0), reverse=True)
+        if (high + 0.05) / (low + 0.05) >= 3:
+            break
+    return "#{:02x}{:02x}{:02x}".format(*np.rint(mixed * 255).astype(int))
+
+
+def _luminance(channels: np.ndarray) -> float:
+    """Relative luminance as WCAG 2 defines it; channels: red, green, blue from 0 to 1."""
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def _of_values(facet: Facet, title: str, identity: str) -> MapColours:

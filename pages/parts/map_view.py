@@ -27,9 +27,10 @@ from core.activations.projection import (
     umap_stamp,
 )
 from core.activations.selection import describe
+from core.datasets.dataset import SPLITS
 from core.errors import BadRequest, MidbandError
 from core.jobs.job import DONE, Job
-from core.jobs.queue import list_jobs
+from core.jobs.queue import get_job, list_jobs, request_cancel
 from core.settings import DEFAULTS
 from pages.parts import (
     band_data,
@@ -41,6 +42,7 @@ from pages.parts import (
     jobs,
     map_colours,
     map_pictures,
+    map_strokes,
     notices,
     problem,
     rooms,
@@ -49,7 +51,8 @@ from pages.parts import (
 )
 from pages.parts.feature_map import MapColours, MapEvent, MapLayout
 from pages.parts.image_grid import format_activation
-from pages.parts.words import count, duration, percent, plain, short
+from pages.parts.map_strokes import Stroke
+from pages.parts.words import TERMS, count, duration, listed, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -64,20 +67,30 @@ KEY = "map"
 UMAP, PCA = "umap", "pca"
 LAYOUTS = {UMAP: "UMAP", PCA: "Principal components"}
 FEW, MANY = 5, 100
-LATE = "The map changed before that arrived, so nothing was selected. Please draw it again."
+LATE = "The map changed before that arrived, so nothing was circled. Please draw it again."
+# as high with a button as with a bar or a sentence: the map below must not move while somebody draws
+ABOUT_STYLE = (
+    "<style>.st-key-map-about { min-height: 2.75rem; justify-content: center; gap: 0 }"
+    "@media (max-width: 640px) { .st-key-map-about { min-height: 7.5rem } }</style>"
+)
 
 
 @dataclass(frozen=True)
 class MapView:
     """layout: which one is wanted; principal components are shown until there is a UMAP. colour: a facet or a
-    direction. neighbours, min_dist: of UMAP. at: the layout that `where` belongs to, where: what part of it is seen."""
+    direction. split: whose images are shown: train, val, test or all; "" for the usual one. neighbours, min_dist: of
+    UMAP. at: the layout that `where` belongs to, where: what part of it is seen. strokes: what the circled images come
+    from, () where an address cannot say it; on: the layout they were drawn on, "" for the one shown."""
 
     layout: str = UMAP
     colour: str = map_colours.USUAL
+    split: str = ""
     neighbours: int = USUAL.neighbours
     min_dist: float = USUAL.min_dist
     at: str = ""
     where: feature_map.View | None = None
+    strokes: tuple[Stroke, ...] = ()
+    on: str = ""
 
     @property
     def settings(self) -> MapSettings:
@@ -103,17 +116,18 @@ def explore(analysis: Analysis) -> None:
         st.title("Map", anchor=False, width="content")
         if analysis.n >= FEWEST:
             _controls(analysis, view, choices)
-    with st.container(key="lead"):
-        st.markdown(LEAD)
     if analysis.n < FEWEST:
         _too_few(analysis)
         return
     # looked up once: a UMAP may come at any moment, and no map may go by another one's name
     points = _points(analysis, view)
     # always there, so that the map below keeps its place, and with it what somebody is drawing
+    st.html(ABOUT_STYLE)
     with st.container(key="map-about"):
         _about(analysis, view, points)
-    layout = MapLayout(_layout_id(points, view), LAYOUTS[points.kind], points.xy)
+    layout = MapLayout(
+        _shown_id(points, view), LAYOUTS[points.kind], points.xy, _of_split(analysis, view.split), _images(view.split)
+    )
     colours = map_colours.colours(analysis, view.colour, choices[view.colour])
     with st.container(gap=None):
         feature_map.send(KEY, layout, colours)
@@ -130,13 +144,26 @@ def current(analysis: Analysis, choices: dict[str, str]) -> MapView:
     views: dict[str, MapView] = st.session_state.setdefault(VIEWS, {})
     asked = state.view_link()
     if asked and asked.get("analysis", analysis.id) == analysis.id and len(asked) > ("analysis" in asked):
-        views[analysis.id] = from_link(asked)
-    view = views.setdefault(analysis.id, MapView())
+        views[analysis.id] = _settled(analysis, from_link(asked), choices)
+        _circle(analysis, _replayed(analysis, views[analysis.id], choices))
+    views[analysis.id] = _settled(analysis, views.get(analysis.id, MapView()), choices)
+    return views[analysis.id]
+
+
+def _settled(analysis: Analysis, view: MapView, choices: dict[str, str]) -> MapView:
+    """The view without what is not there."""
+    if view.split not in band_state.splits(analysis):
+        view = replace(view, split=band_state.splits(analysis)[0])
     if view.colour not in choices:
         notices.say(f"There is nothing called {plain(view.colour)} to colour by (any more).", ":material/info:")
-        view = replace(view, colour=map_colours.USUAL)
-        views[analysis.id] = view
+        view = _recoloured(view, map_colours.USUAL)
     return view
+
+
+def _recoloured(view: MapView, colour: str) -> MapView:
+    """What was drawn among the values of other colours cannot be said in the address any more."""
+    strokes = () if any(stroke.values is not None for stroke in view.strokes) else view.strokes
+    return replace(view, colour=colour, strokes=strokes if colour != view.colour else view.strokes)
 
 
 def kept(analysis: Analysis) -> MapView:
@@ -153,8 +180,15 @@ def query(analysis: Analysis, view: MapView) -> dict[str, str]:
     link = {"analysis": analysis.id, "layout": view.layout, "colour": view.colour}
     if (view.neighbours, view.min_dist) != (USUAL.neighbours, USUAL.min_dist):
         link |= {"neighbours": str(view.neighbours), "min_dist": f"{view.min_dist:g}"}
-    if view.where is not None and view.at == _layout_id(_points(analysis, view), view):
+    if view.split != band_state.splits(analysis)[0]:
+        link["split"] = view.split
+    layout = _layout_id(_points(analysis, view), view)
+    if view.where is not None and view.at == layout:
         link["at"] = ",".join(f"{number:g}" for number in view.where)
+    if view.strokes:
+        link["circled"] = map_strokes.written(view.strokes)
+        if view.on not in ("", layout):
+            link["on"] = view.on
     return link
 
 
@@ -168,22 +202,44 @@ def from_link(asked: dict[str, str]) -> MapView:
     return MapView(
         layout=layout if layout in LAYOUTS else UMAP,
         colour=asked.get("colour") or map_colours.USUAL,
+        split=asked.get("split", ""),
         neighbours=settings.neighbours,
         min_dist=settings.min_dist,
         where=feature_map.read_view([_number(part) for part in asked.get("at", "").split(",")]),
+        strokes=map_strokes.read(asked.get("circled", "")),
+        on=asked.get("on", ""),
     )
 
 
 def selected_rows(analysis: Analysis) -> np.ndarray:
-    """Rows (m,) int64, rising, of what is selected on the map of this session."""
+    """Rows (m,) int64, rising, of what is circled on the map of this session."""
     return st.session_state.get(SELECTED, {}).get(analysis.id, np.empty(0, dtype=np.int64))
 
 
-def select(analysis: Analysis, rows: np.ndarray) -> None:
-    """Select these rows, (m,) rising and each once, and show them from the first page on."""
+def select(analysis: Analysis, rows: np.ndarray, strokes: tuple[Stroke, ...] = (), on: str = "") -> None:
+    """Circle these rows, (m,) rising and each once, and show them from the first page on. strokes, on: as in
+    `MapView`."""
+    change(analysis, strokes=strokes, on=on)
+    _circle(analysis, rows)
+
+
+def _circle(analysis: Analysis, rows: np.ndarray) -> None:
     st.session_state.setdefault(PAGE, {})[analysis.id] = 0
     st.session_state[DRAWN] = st.session_state.get(DRAWN, 0) + 1
     st.session_state.setdefault(SELECTED, {})[analysis.id] = np.asarray(rows, dtype=np.int64)
+
+
+def _images(split: str) -> str:
+    """What the images shown are called."""
+    return "images" if split == band_data.ALL else f"{split} images"
+
+
+@lru_cache(maxsize=4)
+def _of_split(analysis: Analysis, split: str) -> np.ndarray:
+    """(n,) bool, whose points are shown."""
+    if split == band_data.ALL:
+        return np.ones(analysis.n, dtype=bool)
+    return np.asarray(analysis.splits == SPLITS.index(split))
 
 
 def _number(text: str) -> float:
@@ -219,6 +275,18 @@ def _controls(analysis: Analysis, view: MapView, choices: dict[str, str]) -> Non
             "**Principal components** show the two directions in which the features differ most; they are there at "
             "once.",
         )
+        parts = band_state.splits(analysis)
+        if len(parts) > 1:
+            st.session_state["map-split"] = view.split
+            st.segmented_control(
+                "Images",
+                parts,
+                key="map-split",
+                required=True,
+                label_visibility="collapsed",
+                on_change=problem.kept(partial(_set_split, analysis)),
+                help=TERMS["split"],
+            )
         st.session_state["map-colour"] = view.colour
         st.selectbox(
             "Colour by",
@@ -227,7 +295,7 @@ def _controls(analysis: Analysis, view: MapView, choices: dict[str, str]) -> Non
             format_func=lambda spec: f"Colour: {short(choices.get(spec, spec))}",
             key="map-colour",
             label_visibility="collapsed",
-            width=260,
+            width=240,
             on_change=problem.kept(partial(_set_colour, analysis)),
         )
         with st.popover("More", icon=":material/tune:", key="map-more"), st.form("map-settings", border=False):
@@ -263,8 +331,21 @@ def _set_layout(analysis: Analysis) -> None:
     change(analysis, layout=st.session_state["map-layout"])
 
 
+def _set_split(analysis: Analysis) -> None:
+    """The same drawing circles the images that are shown now; what no address can say keeps those that still are."""
+    change(analysis, split=st.session_state["map-split"])
+    view = kept(analysis)
+    rows = selected_rows(analysis)
+    if view.strokes:
+        found = _replayed(analysis, view, map_colours.choices(analysis, _band(analysis)))
+    else:
+        found = rows[_of_split(analysis, view.split)[rows]]
+    _circle(analysis, found)
+
+
 def _set_colour(analysis: Analysis) -> None:
-    change(analysis, colour=st.session_state["map-colour"])
+    views = st.session_state[VIEWS]
+    views[analysis.id] = _recoloured(kept(analysis), st.session_state["map-colour"])
 
 
 # --- the job ---------------------------------------------------------------------------------------------------------
@@ -285,8 +366,9 @@ def _about(analysis: Analysis, view: MapView, points: MapPoints) -> None:
     job = _job(analysis, view) if view.layout == UMAP else None
     if job is not None and job.state != DONE:
         if job.active:
-            st.caption(f"Principal components are shown until the UMAP is there. {axes}")
-        jobs.panel(job, on_done=lambda _: None, noun="step")
+            st.fragment(_progress, run_every=jobs.POLL)(job.id)
+        else:
+            jobs.panel(job, on_done=lambda _: None, noun="step")
         return
     if view.layout == PCA:
         st.caption(axes)
@@ -304,6 +386,29 @@ def _about(analysis: Analysis, view: MapView, points: MapPoints) -> None:
             f"background, in about {duration(_estimate(analysis))}.{placed}{nowhere}",
             width="stretch",
         )
+
+
+def _progress(job_id: str) -> None:
+    """One line, as high as what stands there before and after: the panel of a job would push the map down."""
+    with problem.shown():
+        job = get_job(state.workspace(), job_id)
+        if not job.active:
+            st.rerun()
+        left = f", about {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
+        doing = plain(job.message) or "Getting ready"
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="map-job"):
+            st.progress(
+                job.fraction or 0.0,
+                text=f"{doing}{left}. Principal components are shown until the UMAP is there.",
+                width="stretch",
+            )
+            st.button(
+                "Cancelling …" if job.stopping else "Cancel",
+                key=f"cancel-{job.id}",
+                icon=":material/close:",
+                disabled=job.stopping,
+                on_click=problem.kept(partial(request_cancel, state.workspace(), job.id)),
+            )
 
 
 def _begin(analysis: Analysis) -> None:
@@ -354,6 +459,7 @@ def _drawn(analysis: Analysis, layout: MapLayout, colours: MapColours) -> None:
     with st.container():
         _map(analysis, layout, colours, band)
         _selection(analysis, band)
+    state.write_link(query(analysis, kept(analysis)))
 
 
 def _map(analysis: Analysis, layout: MapLayout, colours: MapColours, band: band_state.View) -> None:
@@ -368,7 +474,7 @@ def _map(analysis: Analysis, layout: MapLayout, colours: MapColours, band: band_
         selected=selected,
         band=in_band,
         band_label=band_label,
-        view=view.where if view.at in ("", layout.id) else None,
+        view=view.where if not view.at or layout.id == f"{view.at} {view.split}" else None,
         on_event=problem.kept(partial(_on_event, analysis)),
         on_view=partial(_on_view, analysis),
         pictures=map_pictures.address(analysis, view.colour, colours.title),
@@ -395,6 +501,11 @@ def _layout_id(points: MapPoints, view: MapView) -> str:
     return f"{points.kind} {view.neighbours} {view.min_dist:g}" if points.kind == UMAP else PCA
 
 
+def _shown_id(points: MapPoints, view: MapView) -> str:
+    """Of the points on screen: a layout, and whose images."""
+    return f"{_layout_id(points, view)} {view.split}"
+
+
 def _in_band(analysis: Analysis, view: band_state.View) -> tuple[np.ndarray | None, str]:
     """(n,) bool, the band that is looked at on the Bands page, and its name; None where it cannot be looked at."""
     try:
@@ -415,10 +526,11 @@ def _mask(subject: band_data.Subject, low: float, high: float) -> np.ndarray:
 # --- what a person does ----------------------------------------------------------------------------------------------
 
 
-def _on_view(analysis: Analysis, layout: str, where: feature_map.View | None) -> None:
+def _on_view(analysis: Analysis, shown: str, where: feature_map.View | None) -> None:
     view = kept(analysis)
-    if layout == _layout_id(_points(analysis, view), view):
-        change(analysis, at=layout, where=where)
+    points = _points(analysis, view)
+    if shown == _shown_id(points, view):
+        change(analysis, at=_layout_id(points, view), where=where)
         state.write_link(query(analysis, kept(analysis)))
 
 
@@ -434,26 +546,58 @@ def _on_event(analysis: Analysis, event: MapEvent) -> None:
     if rows is None:
         notices.say(LATE, ":material/info:")
         return
+    before = selected_rows(analysis)
+    strokes, on = _strokes(view, event, len(before))
     if event.mode != "replace":
         selected = np.zeros(analysis.n, dtype=bool)
-        selected[selected_rows(analysis)] = True
+        selected[before] = True
         selected[rows] = event.mode == "add"
         rows = np.flatnonzero(selected)
-    select(analysis, rows)
+    select(analysis, rows, strokes, on)
+
+
+def _strokes(view: MapView, event: MapEvent, before: int) -> tuple[tuple[Stroke, ...], str]:
+    """How the address says what is circled after this event, and the layout that was drawn on; () where it cannot.
+    before: how many images were circled."""
+    on = event.layout.rpartition(" ")[0] if event.kind == "area" else ""
+    stroke = Stroke(event.mode, event.corners, event.row, event.values)
+    if event.mode == "replace" or not before:
+        return (stroke,), on
+    if not view.strokes or (on and view.on and on != view.on) or len(view.strokes) >= map_strokes.MOST:
+        return (), ""
+    return (*view.strokes, stroke), view.on or on
+
+
+def _replayed(analysis: Analysis, view: MapView, choices: dict[str, str]) -> np.ndarray:
+    """The rows that the strokes of a view circle, (m,) rising; none where their layout is not there (any more)."""
+    circled = np.zeros(analysis.n, dtype=bool)
+    points = _principal(analysis) if view.on == PCA else _points(analysis, view)
+    if view.on in ("", _layout_id(points, view)):
+        for stroke in view.strokes:
+            if stroke.row >= 0:
+                inside = np.arange(analysis.n) == stroke.row
+            elif stroke.corners:
+                inside = inside_polygon(points.xy, np.reshape(stroke.corners, (-1, 2)))
+            else:
+                inside = np.ones(analysis.n, dtype=bool)
+            if stroke.values is not None:
+                inside &= np.isin(map_colours.colours(analysis, view.colour, choices[view.colour]).codes, stroke.values)
+            inside &= _of_split(analysis, view.split)
+            circled = {"add": circled | inside, "remove": circled & ~inside}.get(stroke.mode, inside)
+    return np.flatnonzero(circled)
 
 
 def _meant(analysis: Analysis, view: MapView, event: MapEvent) -> np.ndarray | None:
     """The rows that an event means; None where it speaks of a layout or of colours that are not shown any more."""
     if event.kind == "one":
         return np.array([event.row])
+    inside = _of_split(analysis, view.split).copy()
     if event.kind == "area":
         # principal components also when a UMAP has come while somebody drew
-        points = _principal(analysis) if event.layout == PCA else _points(analysis, view)
-        if event.layout != _layout_id(points, view):
+        points = _principal(analysis) if event.layout.startswith(f"{PCA} ") else _points(analysis, view)
+        if event.layout != _shown_id(points, view):
             return None
-        inside = inside_polygon(points.xy, np.reshape(event.corners, (-1, 2)))
-    else:
-        inside = np.ones(analysis.n, dtype=bool)
+        inside &= inside_polygon(points.xy, np.reshape(event.corners, (-1, 2)))
     if event.values is not None:
         choices = map_colours.choices(analysis, _band(analysis))
         if view.colour not in choices:
@@ -473,8 +617,8 @@ def _selection(analysis: Analysis, band: band_state.View) -> None:
     rows = selected_rows(analysis)
     if not len(rows):
         st.caption(
-            "**Nothing is selected.** Drag around points with the lasso, or press a value in the legend and **Select "
-            "all**. What you select is shown here, to be tagged like any image."
+            "**Nothing is circled.** Drag around points with the lasso, or press a value in the legend and **Circle "
+            "all**. What you circle is shown here, to be tagged like any image."
         )
     else:
         _selected(analysis, rows, band)
@@ -484,11 +628,16 @@ def _selection(analysis: Analysis, band: band_state.View) -> None:
 
 
 def _selected(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> None:
-    found = describe(analysis, rows)
+    view = kept(analysis)
+    found = describe(analysis, rows, split=view.split)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small", key="map-selected"
     ):
-        st.markdown(f"**{count(found.count, 'image')}:** {plain(found.sentence())}", width="stretch")
+        st.markdown(
+            f"**{count(found.count, 'image')}:** {plain(found.sentence())}{_not_counted(analysis, rows)}",
+            # two lines beside the buttons: the images shall begin as high up as they can
+            width=560,
+        )
         with st.container(horizontal=True, gap="small", width="content"):
             found_in = _range(analysis, rows, band)
             if st.button(
@@ -498,6 +647,7 @@ def _selected(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> No
                 help="The band from the lowest to the highest activation of these images, along the direction at hand.",
             ):
                 band_state.change(analysis, **(found_in or {}))
+                band_state.bring(analysis, rows)
                 rooms.go("bands")
             concept_tools.create(analysis, "map", prominent=not concept_tools.concepts(analysis))
             st.button(
@@ -520,17 +670,26 @@ def _selected(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> No
         shown,
         key="map-grid",
         values=None if along is None else scores(analysis, along, shown),
-        place=gallery.Place(direction=None if along is None else along.spec),
         direction=along,
         total=len(rows),
         page=number,
         pages=pages,
         scope=f"{analysis.id} {st.session_state.get(DRAWN, 0)}",
-        within="in your selection",
+        within="in your circle",
         on_page=problem.kept(partial(_set_page, analysis)),
         everything=partial(selected_rows, analysis),
         how="map",
     )
+
+
+def _not_counted(analysis: Analysis, rows: np.ndarray) -> str:
+    """What is said where tags of some of these images help no repair; "" where all do."""
+    counts = band_state.splits(analysis)[0]
+    found = np.bincount(np.asarray(analysis.splits)[rows], minlength=len(SPLITS))
+    others = [f"{number:,} {name}" for name, number in zip(SPLITS, found, strict=True) if number and name != counts]
+    if not others or counts == band_data.ALL:
+        return ""
+    return f" **{listed(others)} images are among them:** a repair learns from tags of {counts} images."
 
 
 def _set_page(analysis: Analysis, number: int) -> None:
@@ -548,7 +707,7 @@ def _range(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> dict[
         "direction": spec,
         "low": float(values.min()),
         "high": float(values.max()),
-        "split": band_data.ALL if len(band_state.splits(analysis)) > 1 else band_state.splits(analysis)[0],
+        "split": kept(analysis).split,
         "where": band_data.EVERY_IMAGE,
         "run": "",
         "look": band_state.IMAGES,

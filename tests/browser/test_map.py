@@ -126,7 +126,7 @@ def spot_of(page: Page, analysis: Analysis, row: int) -> tuple[float, float]:
 def test_what_is_drawn_around_is_marked_at_once_and_shown_in_the_grid(map_page: Page, analysis: Analysis) -> None:
     counted(map_page, "400 images")
     draw(map_page, "left")
-    counted(map_page, "200 of 400 selected")
+    counted(map_page, "200 of 400 images circled")
     expect(map_page.locator(".range")).to_contain_text("1–60 of 200")
     expect(map_page.locator(".tile")).to_have_count(60)
     # the legend says what of: one group is one class
@@ -136,19 +136,19 @@ def test_what_is_drawn_around_is_marked_at_once_and_shown_in_the_grid(map_page: 
     map_page.keyboard.press("Escape")
     counted(map_page, "400 images")
     expect(map_page.locator(".tile")).to_have_count(0)
-    expect(map_page.get_by_text("Nothing is selected")).to_be_visible()
+    expect(map_page.get_by_text("Nothing is circled")).to_be_visible()
 
 
 def test_shift_adds_and_alt_takes_away(map_page: Page) -> None:
     stage(map_page).focus()
     map_page.keyboard.press("b")
     draw(map_page, "left", box=True)
-    counted(map_page, "200 of 400 selected")
+    counted(map_page, "200 of 400 images circled")
     draw(map_page, "right", box=True, key="Shift")
-    counted(map_page, "400 of 400 selected")
+    counted(map_page, "400 of 400 images circled")
     expect(map_page.locator(".range")).to_contain_text("of 400")
     draw(map_page, "left", box=True, key="Alt")
-    counted(map_page, "200 of 400 selected")
+    counted(map_page, "200 of 400 images circled")
     # Python counts the same, though three areas came one after another
     expect(map_page.locator(".range")).to_contain_text("of 200")
     expect(map_page.get_by_text("200 images:")).to_be_visible()
@@ -182,7 +182,7 @@ def test_a_view_is_kept_in_the_address_and_restored_from_it(map_page: Page, serv
     stage(map_page).focus()
     map_page.keyboard.press("b")
     draw(map_page, "left", box=True)
-    expect(map_page.locator(".map-root .count")).to_have_text(re.compile(r"^\d+ of 400 selected$"))
+    expect(map_page.locator(".map-root .count")).to_have_text(re.compile(r"^\d+ of 400 images circled$"))
     seen = int(map_page.locator(".map-root .count").inner_text().split()[0])
     assert seen < 200
     map_page.keyboard.press("0")
@@ -194,10 +194,10 @@ def test_everything_can_be_done_with_keys(map_page: Page) -> None:
     map_page.keyboard.press("n")
     expect(map_page.locator(".card")).to_be_visible()
     map_page.keyboard.press("Space")
-    counted(map_page, "1 of 400 selected")
+    counted(map_page, "1 of 400 images circled")
     map_page.keyboard.press("n")
     map_page.keyboard.press("Space")
-    counted(map_page, "2 of 400 selected")
+    counted(map_page, "2 of 400 images circled")
     map_page.keyboard.press("Escape")
     counted(map_page, "400 images")
     # a box from the middle to the lower right corner: half of the right group, more or less
@@ -208,20 +208,20 @@ def test_everything_can_be_done_with_keys(map_page: Page) -> None:
         for _ in range(12):
             map_page.keyboard.press(f"Shift+{key}")
     map_page.keyboard.press("Space")
-    expect(map_page.locator(".map-root .count")).to_have_text(re.compile(r"^\d+ of 400 selected$"))
+    expect(map_page.locator(".map-root .count")).to_have_text(re.compile(r"^\d+ of 400 images circled$"))
     assert 40 < int(map_page.locator(".map-root .count").inner_text().split()[0]) <= 200
 
 
 def test_a_value_of_the_legend_stands_out_and_is_selected_alone(map_page: Page) -> None:
     map_page.get_by_role("button", name=f"{CLASSES[1]}: 200 images").click()
-    map_page.get_by_role("button", name="Select all").click()
-    counted(map_page, "200 of 400 selected")
+    map_page.get_by_role("button", name="Circle all").click()
+    counted(map_page, "200 of 400 images circled")
     expect(map_page.locator(".range")).to_contain_text("of 200")
     # another colour keeps the selection
     map_page.get_by_role("combobox", name="Colour by").click()
     map_page.get_by_role("option", name="Colour: place").click()
     expect(map_page.locator(".legend-title")).to_have_text("place")
-    counted(map_page, "200 of 400 selected")
+    counted(map_page, "200 of 400 images circled")
 
 
 def test_a_finger_draws_on_a_telephone_in_the_dark(phone: Page) -> None:
@@ -234,7 +234,7 @@ def test_a_finger_draws_on_a_telephone_in_the_dark(phone: Page) -> None:
             point = {"x": x0 + (x1 - x0) * step / 6, "y": y0 + (y1 - y0) * step / 6}
             client.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    counted(phone, "200 of 400 selected")
+    counted(phone, "200 of 400 images circled")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     # what is seen is dark, and points are not
     pixels = phone.locator(".picture").evaluate(

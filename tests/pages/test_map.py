@@ -8,6 +8,7 @@ import os
 import re
 import struct
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from core.concepts.tags import tag, tag_states
 from core.database import TagAction
 from core.jobs.job import DONE, FAILED, RUNNING, Job
 from core.workspace import Workspace
-from pages.parts import feature_map, map_colours, map_pictures, map_route, map_view
+from pages.parts import feature_map, map_colours, map_pictures, map_route, map_strokes, map_view
 from pages.parts.feature_map import UNKNOWN, MapColours, MapEvent, MapLayout, deliver_all, read_event, read_view
 from pages.parts.inspector import Inbox
+from pages.parts.map_strokes import Stroke
 from pages.parts.theme import DARK, LIGHT
 from tests.pages.conftest import Visit, plant, set_job, texts
 
@@ -87,10 +89,11 @@ def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
     small.session_state["event"], small.session_state["for"] = read, analysis.id
     small.run()
     assert not small.exception
-    for key in (map_view.SELECTED, map_view.PAGE, map_view.DRAWN, map_view.OPENED, "notices"):
+    for key in (map_view.VIEWS, map_view.SELECTED, map_view.PAGE, map_view.DRAWN, map_view.OPENED, "notices"):
         if key in small.session_state:
             app.session_state[key] = small.session_state[key]
-    assert app.session_state[map_view.VIEWS][analysis.id] == view
+    after = app.session_state[map_view.VIEWS][analysis.id]
+    assert replace(after, strokes=view.strokes, on=view.on) == view
     return app.run()
 
 
@@ -119,7 +122,7 @@ def test_principal_components_are_shown_at_once(visit: Visit, planted: Analysis)
     assert colours["names"] == ["landbird", "waterbird"]
     np.testing.assert_array_equal(codes["codes"], planted.labels)
     assert [button.label for button in app.button if button.label == "Make the UMAP"]
-    assert "Nothing is selected" in texts(app)
+    assert "Nothing is circled" in texts(app)
 
 
 def test_the_band_of_the_bands_page_is_marked(visit: Visit, planted: Analysis) -> None:
@@ -258,15 +261,17 @@ def test_the_umap_is_made_in_the_background_and_takes_over(
     assert [(job.kind, job.request) for job in queued] == [("map", {"analysis": planted.id})]
     set_job(workspace, queued[0].id, state=RUNNING, done=40, total=200, message="Laying out the map")
     app.run()
-    assert message(app, "-points")[0]["layout"] == "pca"
-    assert "Principal components are shown until the UMAP is there" in texts(app)
+    assert message(app, "-points")[0]["layout"] == "pca val"
+    bar = app.get("progress")[0].proto
+    assert "Principal components are shown until the UMAP is there" in bar.text
+    assert bar.value == 20
     assert any(button.label == "Cancel" for button in app.button)
     make_umap(planted)
     set_job(workspace, queued[0].id, state=DONE, result={"analysis": planted.id})
     app.run()
     header, _ = message(app, "-points")
     assert header["title"] == "UMAP"
-    assert header["layout"] != "pca"
+    assert header["layout"] != "pca val"
     assert chosen(app, planted) == [5]
     assert np.flatnonzero(np.unpackbits(message(app)[1]["selected"])).tolist() == [5]
 
@@ -281,7 +286,7 @@ def test_a_map_that_failed_says_why_and_can_be_tried_again(
     app.run()
     assert "Not enough disk space" in texts(app)
     assert any(button.label == "Try again" for button in app.button)
-    assert message(app, "-points")[0]["layout"] == "pca"
+    assert message(app, "-points")[0]["layout"] == "pca val"
 
 
 def test_other_settings_are_a_map_of_their_own(
@@ -293,7 +298,7 @@ def test_other_settings_are_a_map_of_their_own(
     app.number_input[0].set_value(30)
     next(button for button in app.button if button.label == "Make the map").click().run()
     assert queued[0].request == {"analysis": planted.id, "neighbours": 30, "min_dist": 0.1}
-    assert message(app, "-points")[0]["layout"] == "pca"
+    assert message(app, "-points")[0]["layout"] == "pca val"
     make_umap(planted, MapSettings(neighbours=30))
     app.run()
     assert message(app, "-points")[0]["title"] == "UMAP"
@@ -304,7 +309,7 @@ def test_principal_components_stay_a_choice(visit: Visit, planted: Analysis, no_
     make_umap(planted)
     app = visit("map")
     app.segmented_control[0].set_value("pca").run()
-    assert message(app, "-points")[0]["layout"] == "pca"
+    assert message(app, "-points")[0]["layout"] == "pca val"
     assert "The two axes hold" in texts(app)
     assert linked(app, "layout") == "pca"
 
@@ -313,19 +318,136 @@ def test_principal_components_stay_a_choice(visit: Visit, planted: Analysis, no_
 
 
 def test_an_area_selects_what_lies_in_it_and_the_grid_shows_it(visit: Visit, planted: Analysis) -> None:
-    app = visit("map")
+    app = visit("map", split="all")
     xy = pca_map(planted)
     rows = np.flatnonzero(xy[:, 0] > np.quantile(xy[:, 0], 0.9))
     corners = np.reshape(around(xy[rows]), (-1, 2))
     inside = ((xy >= corners.min(axis=0)) & (xy <= corners.max(axis=0))).all(axis=1)
     expected = np.flatnonzero(inside).tolist()
-    do(app, planted, kind="area", corners=corners.ravel().tolist(), layout="pca", colours="", values=None)
+    do(app, planted, kind="area", corners=corners.ravel().tolist(), layout="pca all", colours="", values=None)
     assert chosen(app, planted) == expected
     assert np.flatnonzero(np.unpackbits(message(app)[1]["selected"])).tolist() == expected
     assert f"**{len(expected)} images:**" in texts(app)
     assert re.search(r"The model is wrong on \d", texts(app))
     grid = next(e for e in app.get("bidi_component") if e.proto.id.endswith("map-grid"))
     assert json.loads(grid.proto.json)["paging"]["total"] == len(expected)
+
+
+def test_the_images_where_tags_count_are_shown_first(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    header, arrays = message(app, "-points")
+    assert header["noun"] == "val images"
+    np.testing.assert_array_equal(np.unpackbits(arrays["shown"])[: planted.n], planted.splits == 1)
+    do(app, planted, kind="all")
+    assert chosen(app, planted) == np.flatnonzero(planted.splits == 1).tolist()
+    assert "are among them" not in texts(app)
+    assert "of all val images\\)" in texts(app)
+    app.segmented_control(key="map-split").set_value("all").run()
+    # the same drawing, now over all images; what tags of them do is said
+    assert len(chosen(app, planted)) == planted.n
+    assert "**200 train and 200 test images are among them:** a repair learns from tags of val images" in texts(app)
+    assert linked(app, "split") == "all"
+    app.segmented_control(key="map-split").set_value("test").run()
+    assert chosen(app, planted) == np.flatnonzero(planted.splits == 2).tolist()
+
+
+def test_a_link_circles_the_same_images_again(visit: Visit, planted: Analysis) -> None:
+    app = visit("map")
+    xy = pca_map(planted)
+    do(app, planted, kind="area", corners=around(xy[:300]), layout="pca val")
+    do(app, planted, kind="one", row=210, mode="remove")
+    do(app, planted, kind="all", mode="remove", values=[1], colours=message(app)[0]["colours"])
+    before = chosen(app, planted)
+    assert before
+    again = visit("map", **{name: linked(app, name) for name in app.query_params})
+    assert chosen(again, planted) == before
+    assert linked(again, "circled") == linked(app, "circled")
+    # codes of other colours would circle others
+    box = next(box for box in app.selectbox if box.label == "Colour by")
+    box.set_value("correctness").run()
+    assert chosen(app, planted) == before
+    assert "circled" not in app.query_params
+
+
+def test_a_link_says_on_which_layout_it_was_drawn(visit: Visit, planted: Analysis, no_umap: None) -> None:
+    app = visit("map")
+    do(app, planted, kind="area", corners=around(pca_map(planted)[:250]), layout="pca val")
+    before = chosen(app, planted)
+    make_umap(planted)
+    app.run()
+    assert linked(app, "on") == "pca"
+    again = visit("map", **{name: linked(app, name) for name in app.query_params})
+    assert message(again, "-points")[0]["title"] == "UMAP"
+    assert chosen(again, planted) == before
+
+
+def test_going_back_to_an_address_without_a_circle_circles_nothing(visit: Visit, planted: Analysis) -> None:
+    val = np.flatnonzero(planted.splits == 1)[:2].tolist()
+    app = visit("map", circled=f"ri{val[0]}~ai{val[1]}", colour="class")
+    assert chosen(app, planted) == val
+    # not right after a write: then the browser may still send the address of before
+    app.session_state[map_view.state.WRITTEN] = -10.0
+    app.query_params.clear()
+    app.query_params.update({"analysis": planted.id, "colour": "class"})
+    app.run()
+    assert chosen(app, planted) == []
+
+
+STROKES = (
+    Stroke("replace", (0.5, 1, 2, 1.25, -3e-7, 4), values=(0, 255)),
+    Stroke("add"),
+    Stroke("remove", row=17),
+    Stroke("remove", values=()),
+)
+
+
+def test_strokes_are_read_back() -> None:
+    text = map_strokes.written(STROKES)
+    assert map_strokes.read(text) == STROKES
+    assert re.fullmatch(r"[\w.~-]+", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "r", "rall~", "x1_2_3_4_5_6", "r1_2_3_4", "r1_2_3_4_5", "r1_2_3_4_5_nan", "r1_2_3_4_5_1e999", "rallv256"),
+        *("ri-1", "ri٣", "r" + "_".join("1" * 122), "~".join(["rall"] * 7), "<b>", "r1__2_3_4_5"),
+    ],
+)
+def test_what_is_no_stroke_circles_nothing(text: str) -> None:
+    assert map_strokes.read(text) == ()
+
+
+def test_a_concept_has_its_own_colour_and_what_nobody_tagged_is_faint(
+    visit: Visit, workspace: Workspace, planted: Analysis
+) -> None:
+    create_concept(workspace, planted.dataset_id, "water", color="#b75ab0")
+    header, _ = message(visit("map", colour="concept:water"), "-colours")
+    assert (header["names"], header["unknown"]) == (["present", "absent"], "not tagged")
+    assert header["colors"]["light"][0] == "#b75ab0"
+    assert map_colours.legible("#ffffff", dark=False) != "#ffffff"
+    for color in ("#ffffff", "#000000", "#ffff00", "#1f7a8c"):
+        for dark, page in ((False, "#ffffff"), (True, "#13181d")):
+            high, low = sorted((luminance(map_colours.legible(color, dark=dark)), luminance(page)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 2.99
+
+
+def test_bands_show_what_was_circled_alone_until_asked(visit: Visit, planted: Analysis) -> None:
+    app = visit("map", split="all")
+    for row in (3, 50, 300):
+        do(app, planted, kind="one", row=row, mode="add")
+    next(button for button in app.button if button.label == "Show in Bands").click().run()
+    app = visit("bands", app)
+    grid = lambda: json.loads(bidi_json(app, "band-grid"))["paging"]  # noqa: E731
+    assert (grid()["total"], grid()["within"]) == (3, "in your circle")
+    assert "are those you circled on the map" in texts(app)
+    next(c for c in app.segmented_control if "band-brought" in c.key).set_value(False).run()
+    assert grid()["total"] > 3
+
+
+def bidi_json(app: AppTest, name: str) -> str:
+    [found] = [e for e in app.get("bidi_component") if e.proto.id.endswith(f"-{name}")]
+    return found.proto.json
 
 
 def test_areas_add_and_take_away(visit: Visit, planted: Analysis) -> None:
@@ -337,21 +459,23 @@ def test_areas_add_and_take_away(visit: Visit, planted: Analysis) -> None:
     assert chosen(app, planted) == [3, 7]
     do(app, planted, kind="clear")
     assert chosen(app, planted) == []
-    assert "Nothing is selected" in texts(app)
+    assert "Nothing is circled" in texts(app)
 
 
 def test_only_values_that_stand_out_are_selected(visit: Visit, planted: Analysis) -> None:
-    app = visit("map")
+    app = visit("map", split="all")
     colours = message(app)[0]["colours"]
     do(app, planted, kind="all", values=[1], colours=colours)
     assert chosen(app, planted) == np.flatnonzero(planted.labels == 1).tolist()
-    do(app, planted, kind="area", values=[0], colours=colours, layout="pca", corners=around(pca_map(planted)))
+    do(app, planted, kind="area", values=[0], colours=colours, layout="pca all", corners=around(pca_map(planted)))
     assert chosen(app, planted) == np.flatnonzero(planted.labels == 0).tolist()
 
 
-@pytest.mark.parametrize("late", [{"layout": "umap 15 0.1"}, {"layout": "pca", "values": [1], "colours": "others"}])
+@pytest.mark.parametrize(
+    "late", [{"layout": "umap 15 0.1 all"}, {"layout": "pca all", "values": [1], "colours": "others"}]
+)
 def test_what_was_drawn_on_another_map_selects_nothing(visit: Visit, planted: Analysis, late: dict[str, Any]) -> None:
-    app = visit("map")
+    app = visit("map", split="all")
     do(app, planted, kind="one", row=3)
     do(app, planted, kind="area", corners=around(pca_map(planted)), **late)
     assert chosen(app, planted) == [3]
@@ -362,7 +486,7 @@ def test_tags_of_the_selection_say_that_they_came_from_the_map(
     visit: Visit, workspace: Workspace, planted: Analysis
 ) -> None:
     concept = create_concept(workspace, planted.dataset_id, "water")
-    app = visit("map")
+    app = visit("map", split="all")
     do(app, planted, kind="all", values=[1], colours=message(app)[0]["colours"])
     seen: dict[str, Any] = {}
     original = map_view.gallery.show
@@ -372,7 +496,7 @@ def test_tags_of_the_selection_say_that_they_came_from_the_map(
         )
         app.run()
     assert seen["how"] == "map"
-    assert seen["place"].direction == "logit:landbird"
+    assert seen.get("place") is None
     rows = app.session_state[map_view.SELECTED][planted.id]
     tag(workspace, planted, concept, rows, True, how=seen["how"])
     assert (tag_states(workspace, planted, concept) == 1).sum() == len(rows)
@@ -387,7 +511,7 @@ def test_pointing_at_an_image_opens_it(visit: Visit, planted: Analysis) -> None:
 
 
 def test_bands_show_the_range_that_the_selection_takes(visit: Visit, planted: Analysis) -> None:
-    app = visit("map")
+    app = visit("map", split="all")
     rows = [3, 50, 300]
     for row in rows:
         do(app, planted, kind="one", row=row, mode="add")
@@ -454,19 +578,19 @@ def test_no_map_goes_by_another_ones_name(
 
     monkeypatch.setattr(map_view, "_about", umap_comes)
     header, arrays = message(visit("map"), "-points")
-    assert (header["layout"], header["title"]) == ("pca", "Principal components")
+    assert (header["layout"], header["title"]) == ("pca val", "Principal components")
     np.testing.assert_array_equal(arrays["x"], pca_map(planted)[:, 0])
 
 
 def test_what_was_drawn_while_the_umap_came_selects_what_was_drawn_around(
     visit: Visit, planted: Analysis, no_umap: None
 ) -> None:
-    app = visit("map")
+    app = visit("map", split="all")
     do(app, planted, kind="one", row=5)
     xy = pca_map(planted)
     make_umap(planted)
     corners = around(xy[:100])
-    do(app, planted, kind="area", layout="pca", corners=corners)
+    do(app, planted, kind="area", layout="pca all", corners=corners)
     inside = projection.inside_polygon(xy, np.reshape(corners, (-1, 2)))
     assert chosen(app, planted) == np.flatnonzero(inside).tolist()
     assert message(app, "-points")[0]["title"] == "UMAP"

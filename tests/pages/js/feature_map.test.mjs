@@ -191,6 +191,18 @@ test("what is not selected, or whose value does not stand out, is pale and lies 
   assert.equal(painted(points([0], [0], [2], [0]), { shown })(20, 20), raster.packed([240, 240, 240]))
 })
 
+test("what is not known is small and faint, below all others, until it is selected", () => {
+  const both = points([0, 0, 1], [0, 0, 1], [1, 255, 255], [0, 0, 1])
+  const faintly = { faint: 255, faintRadius: 1, faintColor: raster.packed([180, 180, 180]) }
+  const at = painted(both, faintly)
+  assert.equal(at(20, 20), hue(1))
+  assert.equal(at(30, 10), raster.packed([180, 180, 180]))
+  assert.equal(at(32, 8), raster.packed([255, 255, 255]))
+  const chosen = painted(both, { ...faintly, onlySelected: true })
+  assert.equal(chosen(30, 10), hue(255))
+  assert.equal(chosen(32, 8), raster.packed([255, 255, 255]))
+})
+
 test("the band has rings, above all other points", () => {
   const both = points([0, 0.1], [0, 0], [1, 2], [2, 0])
   const at = painted(both, { ringed: true })
@@ -239,6 +251,17 @@ test("a hand's many corners become few, the shape stays", () => {
   assert.ok(few.length / 2 <= 400 && few.length / 2 > 50)
   for (const [x, y, there] of [[0, 0, true], [97, 0, true], [103, 0, false]]) assert.equal(area.winding(few, x, y) !== 0, there)
   assert.ok(area.simplified(corners, 0, 30).length / 2 <= 30)
+  // the few corners an address holds enclose nearly the same: a star keeps its points, an edge needs no more than its ends
+  const star = Array.from({ length: 400 }, (_, i) => {
+    const far = i % 80 < 40 ? 1 + (i % 40) / 40 : 2 - (i % 40) / 40
+    return [far * Math.cos((i / 400) * 2 * Math.PI), far * Math.sin((i / 400) * 2 * Math.PI)]
+  }).flat()
+  const kept = area.reduced(star, 40)
+  assert.equal(kept.length, 80)
+  assert.ok(Math.max(...kept.map((value, i) => Math.hypot(value, kept[i ^ 1]))) > 1.9)
+  assert.deepEqual(area.reduced([0, 0, 1, 0, 2, 0, 2, 2, 0, 2], 4), [0, 0, 2, 0, 2, 2, 0, 2])
+  assert.deepEqual(area.reduced([0, 0, 1, 0, 2, 2], 2), [0, 0, 1, 0, 2, 2])
+  assert.deepEqual(area.rounded([1.23456, 0.00001], 100), [1.235, 0])
 })
 
 test("keys say what an area does: replace, add, take away", () => {
@@ -301,10 +324,10 @@ test("the legend counts every value, and what of it is selected", () => {
   assert.deepEqual(entries.map(({ name, count, selected: some }) => [name, count, some]), [["a", 1, 1], ["b", 2, 1], ["none", 0, 0], ["not known", 1, 0]])
   assert.equal(
     legend.spokenMap("UMAP", header, entries.slice(0, 2), 3, 2),
-    "UMAP of the images. coloured by class. a: 1. b: 2. in the current band: 3. 2 selected",
+    "UMAP of the images. coloured by class. a: 1. b: 2. in the current band: 3. 2 circled",
   )
   assert.equal(legend.countText({ selected: 0, total: 6000 }), "6,000 images")
-  assert.equal(legend.countText({ selected: 1200, total: 6000 }), "1,200 of 6,000 selected")
+  assert.equal(legend.countText({ selected: 1200, total: 6000, noun: "val images" }), "1,200 of 6,000 val images circled")
 })
 
 test("all values stand out until some are pressed", () => {
