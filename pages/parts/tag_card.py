@@ -28,7 +28,7 @@ from core.settings import DEFAULTS
 from pages.parts import concept_tools, inspector, notices, problem, state, who
 from pages.parts.component_source import source
 from pages.parts.tag_deck import IN_HAND, Deck, Said, Step
-from pages.parts.words import count, plain, short
+from pages.parts.words import count, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -42,8 +42,6 @@ OPENED = "card_opened"
 HOW = "card"
 # images put back at once when an undo takes back what was answered elsewhere
 MOST_BACK = 24
-# characters of what a message says was done
-LONGEST_TOLD = 90
 
 WHY = {
     "top": "Asked to confirm the usual look: the model is surest about images like this.",
@@ -341,9 +339,8 @@ def _step(step: Callable[..., UndoneAction | None], analysis: Analysis) -> Undon
 
 
 def _told(action: UndoneAction) -> str:
-    # the sentence holds names in full, which may be of 200 characters
-    sentence = short(action.sentence[:1].lower() + action.sentence[1:], LONGEST_TOLD)
-    return f"{plain(sentence)}." + "".join(f" {plain(note)}" for note in action.notes)
+    told = plain(inspector.brief(inspector.lowered(action.sentence)))
+    return f"{told}." + "".join(f" {plain(inspector.brief(note))}" for note in action.notes)
 
 
 def _said(state_: int) -> Said:
