@@ -309,7 +309,7 @@ def _unjudged(analysis: Analysis, trait: Trait, rows: np.ndarray) -> str:
     sides = [np.bincount(labels[states == state], minlength=analysis.k) for state in (PRESENT, ABSENT)]
     if not (np.minimum(*sides) >= LEAST_IMAGES).any():
         left = everywhere - present - absent
-        apart = f", {left:,} on train do not count" if left else ""
+        apart = f", {left:,} on train {'does' if left == 1 else 'do'} not" if left else ""
         return (
             f"no class has {LEAST_IMAGES} images with and {LEAST_IMAGES} without it; "
             f"{present:,} present and {absent:,} absent count{apart}"

@@ -196,7 +196,7 @@ def _tag(analysis: Analysis, shown: Shown, event: GridEvent) -> None:
     workspace = state.workspace()
     known = {concept.id: concept for concept in list_concepts(workspace, analysis.dataset_id)}
     if event.concept not in known:
-        inspector.tell_gone(event.concept or 0)
+        inspector.tell_gone(analysis, event.concept or 0)
         return
     if event.everything:
         rows = np.empty(0, dtype=np.int64) if shown.everything is None else shown.everything()

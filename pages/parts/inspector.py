@@ -40,14 +40,14 @@ from core.activations.standing import (
     telling_directions,
 )
 from core.concepts.concept import list_concepts
+from core.concepts.departures import departure
 from core.concepts.probes import concept_direction
 from core.concepts.tags import redo, tag, tag_version, tags_of, undo
-from core.database import ConceptRecord
 from core.datasets.dataset import SPLITS
 from core.datasets.images import UnreadableImage, decode
 from core.errors import MidbandError, NotFound
 from core.settings import DEFAULTS
-from pages.parts import live, notices, problem, state, who
+from pages.parts import concept_tools, live, notices, problem, state, who
 from pages.parts.component_source import source
 from pages.parts.image_grid import format_activation, is_said
 from pages.parts.inbox import Inbox as Inbox
@@ -508,22 +508,20 @@ def _tag(analysis: Analysis, event: dict[str, Any], source: str) -> None:
     if not isinstance(images, list) or not all(map(_is_int, images)) or not _is_int(named) or not is_said(present):
         return
     if named not in concepts:
-        tell_gone(named)
+        tell_gone(analysis, named)
         return
     rows, author = analysis.rows_of(images), who.author()
     tag(state.workspace(), analysis, concepts[named], rows, present, author=author, source=source, how="inspector")
 
 
-def tell_gone(concept: int) -> None:
+def tell_gone(analysis: Analysis, concept: int) -> None:
     """Say that a tag was not kept, since somebody put away the concept of this id meanwhile."""
-    with state.workspace().reading() as session:
-        record = session.get(ConceptRecord, concept)
-        name = None if record is None else record.name
-    what = "That concept" if name is None else f"“{plain(short(name))}”"
-    notices.say(
-        f"{what} was deleted or merged meanwhile, so nothing was tagged. Undo by whoever did that brings it back.",
-        ":material/info:",
-    )
+    left = departure(state.workspace(), analysis.dataset_id, concept)
+    if left is None:
+        notices.say("That concept is not there, so nothing was tagged.", ":material/info:")
+        return
+    told = f"{concept_tools.departed(left)}, so nothing was tagged. Undo of that step brings it back."
+    notices.say(told, ":material/info:")
 
 
 def take_back(analysis: Analysis, kind: str) -> None:

@@ -86,8 +86,8 @@ def test_a_concept_that_is_gone_changes_nothing_and_that_is_told(
     assert (tag_states(workspace, planted, water) == UNTAGGED).all()
     assert (tag_states(workspace, planted, reeds) == UNTAGGED).all()
     first, second = (text for text, _ in st.session_state[notices.KEPT])
-    assert first.startswith("That concept was deleted or merged meanwhile, so nothing was tagged.")
-    assert second.startswith("“\\*reeds\\*” was deleted")
+    assert first.startswith("That concept is not there, so nothing was tagged.")
+    assert second.startswith("**\\*reeds\\*** was deleted by local (just now), so nothing was tagged.")
 
 
 def test_a_closer_look_at_a_guess_judges_the_guess(

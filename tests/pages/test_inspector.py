@@ -376,4 +376,4 @@ def test_a_tag_for_a_concept_that_is_gone_is_told(planted: Analysis, workspace: 
     delete_concept(workspace, concept)
     st.session_state.pop(notices.KEPT, None)
     inspector._tag(planted, {"concept": concept.id, "ids": [int(planted.ids[30])], "present": True}, "person")
-    assert "“water” was deleted or merged meanwhile, so nothing was tagged" in st.session_state[notices.KEPT][0][0]
+    assert "**water** was deleted by local (just now), so nothing was tagged" in st.session_state[notices.KEPT][0][0]

@@ -135,6 +135,33 @@ def test_nothing_to_say_is_said(workspace: Workspace, make_analysis: Any) -> Non
     assert "stands out from chance" in chance.sentence
 
 
+def test_a_concept_that_cannot_be_judged_is_named_with_the_reason(workspace: Workspace, make_analysis: Any) -> None:
+    n = 80
+    labels, splits = np.arange(n) % 2, np.where(np.arange(n) < 40, 0, 1)
+    # of the first class some are wrong, of the second none
+    analysis = analysis_of(make_analysis, labels, (labels == 0) & (np.arange(n) % 8 == 0), splits=splits)
+    val = np.arange(40, n)
+
+    def say(name: str, present: Any, absent: Any) -> None:
+        concept = create_concept(workspace, analysis.dataset_id, name)
+        for rows, answer in ((present, True), (absent, False)):
+            if len(rows):
+                tag(workspace, analysis, concept, rows, answer)
+
+    say("silent", [], [])
+    say("on train", [1], [2, 3])
+    say("few", val[:3], [*val[10:14], 5])
+    say("never wrong", val[1:21:2], val[21::2])
+    say("judged", val[0:20:2], val[20::2])
+    assert dict(explain(workspace, analysis).unjudged) == {
+        "silent": "nothing was said of it yet",
+        "on train": "all 3 answers are on train, which does not count",
+        "few": "no class has 5 images with and 5 without it; 3 present and 4 absent count, 1 on train does not",
+        "never wrong": "where it could be compared, the model is never wrong or never right",
+    }
+    assert explain(workspace, analysis).to_dict()["unjudged"][0]["name"] == "silent"
+
+
 def test_an_adopted_column_is_not_compared_twice(workspace: Workspace, make_analysis: Any) -> None:
     labels = np.arange(40) % 2
     analysis = make_analysis(np.zeros((40, 2)), labels, place=np.arange(40) // 20)
