@@ -16,6 +16,7 @@ import numpy as np
 import streamlit as st
 
 from core.concepts.concept import list_concepts
+from core.concepts.exchange import guarded
 from core.concepts.labels import LabelVerdicts, judge, label_verdicts, verdict_list
 from core.concepts.mislabelled import LabelCheck, Suspect, check_labels
 from core.concepts.probes import PROBE_WARNING
@@ -47,7 +48,6 @@ MANY = 0.5
 # and how many times the share among all images it has to be
 LIFT = 2.0
 CSV_COLUMNS = ("image", "label", "verdict", "new_label", "author", "when")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 HELP = {
     "how": (
         "Several small models learn the labels, each without some of the images, and are asked about just those. An "
@@ -428,10 +428,5 @@ def as_csv(analysis: Analysis) -> bytes:
     writer.writerow(CSV_COLUMNS)
     for verdict in verdict_list(state.workspace(), analysis):
         told = verdict.to_dict()
-        writer.writerow([_harmless(told[column] or "") for column in CSV_COLUMNS])
+        writer.writerow([guarded(told[column] or "") for column in CSV_COLUMNS])
     return target.getvalue().encode("utf-8-sig")
-
-
-def _harmless(cell: str) -> str:
-    """Spreadsheets run cells that begin like a formula; an apostrophe in front makes them text."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
