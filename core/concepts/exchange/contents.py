@@ -263,7 +263,7 @@ def _entry(cells: Any) -> PaletteEntry:
         raise BadRequest("it has no name.", next_step="Give it one.")
     color, role, note, attribute = (cells.get(name) for name in ("color", "role", "note", "attribute"))
     column: tuple[str, str] | None = None
-    if isinstance(attribute, Sequence) and len(attribute) == 2 and all(isinstance(part, str) for part in attribute):
+    if isinstance(attribute, list) and len(attribute) == 2 and all(isinstance(part, str) for part in attribute):
         column = (attribute[0], attribute[1])
     return PaletteEntry(
         name=_name(cells["concept"]),
