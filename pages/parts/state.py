@@ -216,7 +216,7 @@ def chooser() -> None:
     records = investigations()
     if not records:
         return
-    names = {record.id: _title(record) for record in records}
+    names = _titles(records)
     with problem.shown():
         current = chosen_id()
         # the widget follows what was chosen elsewhere (a link, a card, a finished job)
@@ -233,6 +233,13 @@ def chooser() -> None:
 
 def _choose_from_sidebar() -> None:
     choose(st.session_state[CHOOSER])
+
+
+def _titles(records: list[Investigation]) -> dict[str, str]:
+    """By id. Equal ones are told apart: the list finds its entries by what is written."""
+    plainly = {record.id: _title(record) for record in records}
+    twice = [title for title in plainly.values() if list(plainly.values()).count(title) > 1]
+    return {key: f"{title} · {key[:4]}" if title in twice else title for key, title in plainly.items()}
 
 
 def _title(record: Investigation) -> str:

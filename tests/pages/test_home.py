@@ -72,6 +72,13 @@ def test_names_are_text_never_markup(visit: Visit, workspace: Workspace) -> None
     assert r"\*\*b\*\* \<i\>c" in texts(app)
 
 
+def test_investigations_of_one_name_are_told_apart(visit: Visit, workspace: Workspace) -> None:
+    first, second = plant(workspace), plant(workspace, 450)
+    chooser = visit().selectbox(key="investigation_chooser")
+    assert len(set(chooser.options)) == 2
+    assert sorted(option[-4:] for option in chooser.options) == sorted((first.id[:4], second.id[:4]))
+
+
 def test_the_chooser_moves_every_page_to_another_investigation(visit: Visit, workspace: Workspace) -> None:
     first, second = plant(workspace, name="first"), plant(workspace, 450, name="second")
     app = visit()
