@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from core.activations.store import Analysis
+from core.database import AnalysisRecord
 from core.jobs.job import Job
 from core.retraining.runs import retrain
 from core.workspace import Workspace
@@ -73,10 +76,15 @@ def test_names_are_text_never_markup(visit: Visit, workspace: Workspace) -> None
 
 
 def test_investigations_of_one_name_are_told_apart(visit: Visit, workspace: Workspace) -> None:
-    first, second = plant(workspace), plant(workspace, 450)
-    chooser = visit().selectbox(key="investigation_chooser")
-    assert len(set(chooser.options)) == 2
-    assert sorted(option[-4:] for option in chooser.options) == sorted((first.id[:4], second.id[:4]))
+    first, second, _ = plant(workspace), plant(workspace, 450), plant(workspace, 300, name="other")
+    with workspace.writing() as session:
+        for each in session.scalars(select(AnalysisRecord)):
+            each.accuracy = 0.5
+    options = visit().selectbox(key="investigation_chooser").options
+    assert {option for option in options if option.startswith("birds")} == {
+        f"birds · erm · 50% · {each.id[:4]}" for each in (first, second)
+    }
+    assert [option for option in options if option.startswith("other")] == ["other · erm · 50%"]
 
 
 def test_the_chooser_moves_every_page_to_another_investigation(visit: Visit, workspace: Workspace) -> None:
