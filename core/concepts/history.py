@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from core.concepts.log import clean_author, sentence_of
 from core.concepts.tags import newest_standing, take_back
-from core.database import ConceptRecord, LogVersion, StandingTag, TagAction, TagRecord
+from core.database import ConceptRecord, LogVersion, TagAction, TagRecord
 from core.errors import BadRequest, NotFound
 from core.workspace import Workspace
 
@@ -59,8 +59,8 @@ _COUNTED: dict[tuple[Path, str], tuple[int | None, dict[str, int]]] = {}
 
 
 class Author(NamedTuple):
-    """tags: answers of theirs that hold for living concepts, each image and concept once. last: when they last did
-    something, UTC, naive."""
+    """tags: their answers about living concepts, each image and concept once. last: when they last did something, UTC,
+    naive."""
 
     name: str
     tags: int
@@ -121,25 +121,31 @@ def authors(workspace: Workspace, dataset_id: str) -> tuple[Author, ...]:
         .group_by(TagAction.author)
         .order_by(func.max(TagAction.id).desc())
     )
-    holding = (
-        select(TagAction.author, func.count())
-        .select_from(ConceptRecord)
-        .join(StandingTag, StandingTag.concept_id == ConceptRecord.id)
-        .join(TagRecord, TagRecord.id == StandingTag.tag_id)
-        .join(TagAction, TagAction.id == TagRecord.action_id)
+    # what somebody said last of an image counts for them, whoever spoke after them
+    last = (
+        select(TagAction.author, func.max(TagRecord.id).label("id"))
+        .join(TagRecord, TagRecord.action_id == TagAction.id)
+        .join(ConceptRecord, ConceptRecord.id == TagRecord.concept_id)
         .where(
-            ConceptRecord.dataset_id == dataset_id,
-            ConceptRecord.deleted.is_(None),
-            StandingTag.state != "cleared",
+            TagAction.dataset_id == dataset_id,
             TagAction.kind == "tag",
+            TagAction.undone.is_(None),
+            ConceptRecord.deleted.is_(None),
         )
-        .group_by(TagAction.author)
+        .group_by(TagAction.author, TagRecord.concept_id, TagRecord.image)
+        .subquery()
+    )
+    answered = (
+        select(last.c.author, func.count())
+        .join(TagRecord, TagRecord.id == last.c.id)
+        .where(TagRecord.state != "cleared")
+        .group_by(last.c.author)
     )
     with workspace.reading() as session:
         version = session.scalar(select(LogVersion.version).where(LogVersion.dataset_id == dataset_id))
         known = _COUNTED.get((workspace.root, dataset_id))
         if known is None or known[0] != version:
-            known = version, dict(session.execute(holding).tuples().all())
+            known = version, dict(session.execute(answered).tuples().all())
             _COUNTED[workspace.root, dataset_id] = known
         counts = known[1]
         return tuple(Author(name, counts.get(name, 0), last) for name, last in session.execute(query))

@@ -95,7 +95,7 @@ def test_authors_are_listed_with_what_stands_of_them(workspace: Workspace, analy
     assert authors(workspace, "nowhere") == ()
 
 
-def test_tags_of_people_are_those_that_hold_for_concepts_that_are_there(workspace: Workspace, analysis: Any) -> None:
+def test_tags_of_people_are_what_they_said_last_of_concepts_that_are_there(workspace: Workspace, analysis: Any) -> None:
     water, snow = (create_concept(workspace, analysis.dataset_id, name, author="Ann") for name in ("water", "snow"))
     tag(workspace, analysis, water, [0, 1, 2], True, author="Ann")
     tag(workspace, analysis, water, [2], False, author="Bob")
@@ -105,8 +105,9 @@ def test_tags_of_people_are_those_that_hold_for_concepts_that_are_there(workspac
     def counted() -> dict[str, int]:
         return {name: tags for name, tags, _ in authors(workspace, analysis.dataset_id)}
 
-    assert counted() == {"Ann": 4, "Bob": 1}
+    # Bob's other answer about an image is no answer of Ann's less
+    assert counted() == {"Ann": 5, "Bob": 1}
     delete_concept(workspace, snow, author="Cy")
-    assert counted() == {"Cy": 0, "Ann": 2, "Bob": 1}
+    assert counted() == {"Cy": 0, "Ann": 3, "Bob": 1}
     tag(workspace, analysis, water, [2], None, author="Bob")
     assert counted()["Bob"] == 0
