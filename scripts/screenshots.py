@@ -32,6 +32,7 @@ from core.concepts.tags import tag  # noqa: E402
 from core.demo import CONCEPT, find_demo, make_demo  # noqa: E402
 from core.retraining.runs import retrain  # noqa: E402
 from core.workspace import Workspace, open_workspace  # noqa: E402
+from pages.parts import who  # noqa: E402
 from scripts.local_app import CHROMIUM_FLAGS, chromium_path, serving  # noqa: E402
 
 # name: (path, height in pixels; None is the whole page)
@@ -51,6 +52,7 @@ SHOWN = {
     "results": ("/results", 1180),
 }
 PAGES = {"home": "/", "load": "/load", **{name: path for name, (path, _) in SHOWN.items()}, "retrain": "/retrain"}
+ME = who.Browser("0" * 16, "Ada")
 WIDTHS = (1920, 1024, 390)
 TALLEST = 3200
 
@@ -114,6 +116,8 @@ def picture(browser: Browser, address: str, width: int, *, scheme: str = "light"
     context = browser.new_context(
         viewport={"width": width, "height": height or 900}, color_scheme="dark" if scheme == "dark" else "light"
     )
+    # one person takes all pictures, not a new one each
+    context.add_cookies([{"name": who.COOKIE, "value": who.cookie(ME), "url": address}])
     page = context.new_page()
     page.goto(address)
     settle(page)
