@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, change_concept, create_concept, list_concepts
+from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, create_concept, list_concepts
 from core.concepts.departures import Departure, departure
 from pages.parts import notices, problem, state, who
 from pages.parts.words import TERMS, ago, count, plain, short
@@ -211,7 +211,14 @@ def _create(analysis: Analysis, suffix: str, first_key: int) -> None:
     before = {concept.id: concept for concept in concepts(analysis)}
     workspace, author = state.workspace(), who.author()
     concept = create_concept(
-        workspace, analysis.dataset_id, name, color=color, role=role, note=note.strip(), author=author
+        workspace,
+        analysis.dataset_id,
+        name,
+        color=color,
+        role=role,
+        note=note.strip(),
+        shortcut=shortcut,
+        author=author,
     )
     st.session_state[CHOSEN] = concept.id
     st.session_state["concepts_made"] += 1
@@ -221,11 +228,4 @@ def _create(analysis: Analysis, suffix: str, first_key: int) -> None:
             f"{plain(short(concept.name))} was there already: it is chosen now, and as it was.", ":material/sell:"
         )
         return
-    _give_key(concept, shortcut)
     notices.say(f"{plain(short(concept.name))} is ready to tag with.", ":material/sell:")
-
-
-def _give_key(concept: Concept, shortcut: int) -> None:
-    """A new concept has the lowest free key; this gives it the one that was chosen."""
-    if (concept.shortcut or 0) != shortcut:
-        change_concept(state.workspace(), concept, shortcut=shortcut, author=who.author())

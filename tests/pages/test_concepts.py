@@ -103,6 +103,8 @@ def test_a_concept_is_made_with_colour_role_key_and_note(visit: Visit, planted: 
     assert not app.exception
     made = get_concept(workspace, planted.dataset_id, "reeds")
     assert (made.color, made.role, made.shortcut, made.note) == ("#123456", "core", 7, "stalks")
+    # one press, one step to undo
+    assert len(history(workspace, planted.dataset_id)) == 1
     assert {entry.author for entry in history(workspace, planted.dataset_id)} == {"Person 1"}
 
 
