@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 WRONG, RIGHT = "wrong", "right"
+# classes named in the sentence of the log
+NAMED = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ def judge(
     rows: Sequence[int] | np.ndarray,
     verdict: Literal["wrong", "right"] | None,
     *,
-    relabel_to: str | None = None,
+    relabel_to: str | Sequence[str] | None = None,
     author: str = ANYBODY,
     source: str = "person",
     how: str = "",
@@ -97,21 +99,27 @@ def judge(
     """Say that the labels of images are wrong or right, or take back what was said (None); returns the action's id,
     None without rows: then nothing was done.
 
-    relabel_to: the class they should have; without it, wrong ones are left out of curation. An image that has this
-    class already counts as right. One transaction, one undo. Raises `BadRequest` for an unknown class or verdict,
-    `IndexError` for rows that do not exist.
+    relabel_to: the class they should have, one for all or one for each of the rows; without it, wrong ones are left
+    out of curation. An image that has its class already counts as right. One transaction, one undo. Raises
+    `BadRequest` for an unknown class or verdict, `IndexError` for rows that do not exist.
     """
     if verdict not in (WRONG, RIGHT, None):
         raise BadRequest(f"“{verdict}” is no verdict.", next_step="Use wrong or right, or None to take one back.")
     if relabel_to is not None and verdict != WRONG:
         raise BadRequest("Only a wrong label can be replaced.", next_step="Judge it wrong to give it another class.")
-    if relabel_to is not None and relabel_to not in analysis.classes:
+    asked = np.asarray(rows, dtype=np.int64).reshape(-1).tolist()
+    each: Sequence[str | None]
+    each = [relabel_to] * len(asked) if relabel_to is None or isinstance(relabel_to, str) else relabel_to
+    named = [relabel_to] if isinstance(relabel_to, str) else relabel_to or ()
+    if (unknown := next((name for name in named if name not in analysis.classes), None)) is not None:
         raise BadRequest(
-            f"There is no class “{relabel_to}”.", next_step=f"The classes are: {', '.join(analysis.classes)}."
+            f"There is no class “{unknown}”.", next_step=f"The classes are: {', '.join(analysis.classes)}."
         )
-    wanted = np.unique(np.asarray(rows, dtype=np.int64).reshape(-1))
-    images = analysis.image_names(wanted)
-    given = [analysis.classes[code] for code in np.asarray(analysis.labels)[wanted].tolist()]
+    wanted = dict(zip(asked, each, strict=True))
+    places = np.array(sorted(wanted), dtype=np.int64)
+    images = analysis.image_names(places)
+    given = [analysis.classes[code] for code in np.asarray(analysis.labels)[places].tolist()]
+    new_labels = [wanted[row] for row in places.tolist()]
     with workspace.writing() as session:
         check_dataset(session, analysis.dataset_id)
         if not images:
@@ -124,7 +132,7 @@ def judge(
             source=source,
             how=how,
             images=len(images),
-            sentence=_sentence(len(images), verdict, relabel_to),
+            sentence=_sentence(len(images), verdict, new_labels),
         )
         session.execute(
             insert(LabelVerdict),
@@ -133,10 +141,10 @@ def judge(
                     "action_id": action.id,
                     "image": image,
                     "label": label,
-                    "verdict": RIGHT if label == relabel_to else verdict or "cleared",
-                    "new_label": None if label == relabel_to else relabel_to,
+                    "verdict": RIGHT if label == new else verdict or "cleared",
+                    "new_label": None if label == new else new,
                 }
-                for image, label in zip(images, given, strict=True)
+                for image, label, new in zip(images, given, new_labels, strict=True)
             ],
         )
         return action.id
@@ -239,10 +247,13 @@ def _present(workspace: Workspace, analysis: Analysis, concept: Concept) -> tupl
     return rows[rows >= 0], actions[rows >= 0]
 
 
-def _sentence(images: int, verdict: str | None, new_label: str | None) -> str:
+def _sentence(images: int, verdict: str | None, new: Sequence[str | None]) -> str:
+    """new: of each image the class it was given."""
     number = "1 label" if images == 1 else f"{images:,} labels"
     if verdict is None:
         return f"Took back what was said of {number}"
-    if new_label is not None:
-        return f"Relabelled {'1 image' if images == 1 else f'{images:,} images'} as {new_label}"
-    return f"Marked {number} as {verdict}"
+    names = [name for name in dict.fromkeys(new) if name is not None]
+    if not names:
+        return f"Marked {number} as {verdict}"
+    relabelled = f"Relabelled {'1 image' if images == 1 else f'{images:,} images'}"
+    return f"{relabelled} as {' or '.join(names)}" if len(names) <= NAMED else relabelled

@@ -20,7 +20,6 @@ from core.concepts.exchange import guarded
 from core.concepts.labels import LabelVerdicts, judge, label_verdicts, verdict_list
 from core.concepts.mislabelled import LabelCheck, Suspect, check_labels
 from core.concepts.probes import PROBE_WARNING
-from core.concepts.relabelling import relabel
 from core.concepts.spread import spread
 from core.concepts.tags import tag_version
 from core.errors import NotEnoughTags
@@ -326,7 +325,8 @@ def _relabel(analysis: Analysis, asked: Asked, key: str) -> None:
     if not given:
         notices.say(f"Nothing was relabelled.{skipped}", ":material/info:")
         return
-    relabel(state.workspace(), analysis, given, author=who.author(), how=HOW)
+    workspace, targets = state.workspace(), list(given.values())
+    judge(workspace, analysis, list(given), "wrong", relabel_to=targets, author=who.author(), how=HOW)
     names = list(dict.fromkeys(given.values()))
     target = f"Relabelled as {plain(short(names[0]))}" if len(names) == 1 else "Relabelled as what each looks like"
     _given(f"{target}: {count(len(given), 'image')}.{skipped}")

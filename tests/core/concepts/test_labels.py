@@ -186,3 +186,32 @@ def test_10_000_verdicts_are_read_quickly(workspace: Workspace, make_analysis: A
 def test_without_images_nothing_is_done(workspace: Workspace, analysis: Any) -> None:
     assert judge(workspace, analysis, [], "wrong") is None
     assert undo(workspace, analysis.dataset_id) is None
+
+
+def test_each_image_gets_its_own_class_in_one_step(workspace: Workspace, analysis: Any) -> None:
+    judge(workspace, analysis, [2, 0, 3, 0], "wrong", relabel_to=["cat", "cat", "cat", "dog"], author="Ann", how="list")
+    held = label_verdicts(workspace, analysis)
+    assert held.labels.tolist() == [1, 1, 0, 0, 1, 2]
+    assert held.count == 2
+    assert [(one.image, one.verdict, one.new_label) for one in verdict_list(workspace, analysis)] == [
+        ("images/000000.png", "wrong", "dog"),
+        ("images/000002.png", "wrong", "cat"),
+        ("images/000003.png", "right", None),
+    ]
+    undone = undo(workspace, analysis.dataset_id, "Ann")
+    assert undone is not None
+    assert (undone.sentence, undone.images) == ("Relabelled 3 images as dog or cat", 3)
+    assert not label_verdicts(workspace, analysis).judged.any()
+
+
+def test_one_unknown_class_of_several_changes_nothing(workspace: Workspace, analysis: Any) -> None:
+    with pytest.raises(BadRequest, match="no class “bird”"):
+        judge(workspace, analysis, [0, 1], "wrong", relabel_to=["dog", "bird"])
+    assert not label_verdicts(workspace, analysis).judged.any()
+
+
+def test_more_classes_than_a_sentence_holds_are_not_named(workspace: Workspace, analysis: Any) -> None:
+    judge(workspace, analysis, [0, 1, 2], "wrong", relabel_to=["dog", "cat", "<b>fish</b>"], author="Ann")
+    undone = undo(workspace, analysis.dataset_id, "Ann")
+    assert undone is not None
+    assert undone.sentence == "Relabelled 3 images"
