@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import select
 
-from core.concepts.concept import Concept, as_concept, bring_back, check_dataset, concept_in, free_name
+from core.concepts.concept import Concept, as_concept, bring_back, check_dataset, concept_in
 from core.concepts.log import ANYBODY, begin
+from core.concepts.names import free_name
 from core.database import ConceptRecord
 from core.errors import BadRequest
 from core.workspace import Workspace

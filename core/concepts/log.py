@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from core.database import ConceptRecord, TagAction, now
+from core.database import ConceptChange, ConceptRecord, TagAction, now
 from core.errors import BadRequest
 
 Said = bool | None | Literal["unsure"]
@@ -123,6 +123,15 @@ def record_action(
         )
     settle_tags(session)
     return action.id
+
+
+def state_facts(session: Session, action: TagAction, record: ConceptRecord, **facts: Any) -> None:
+    """Add statements about a concept to an action. Fields: see `ConceptChange`."""
+    session.add_all(
+        ConceptChange(action_id=action.id, concept_id=record.id, field=field, value=value)
+        for field, value in facts.items()
+    )
+    session.flush()
 
 
 def _state_of(answer: Said) -> str:

@@ -18,10 +18,12 @@ import numpy as np
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.concepts.concept import Concept, as_concept, merged_into, settle
+from core.concepts.concept import Concept, as_concept
 from core.concepts.log import ANYBODY, author_names, clean_author, newest_of, sentence_of
 from core.concepts.log import Said as Said
 from core.concepts.log import record_action as record_action
+from core.concepts.merging import merged_into
+from core.concepts.settlement import settle
 from core.database import (
     ConceptChange,
     ConceptRecord,

@@ -14,7 +14,8 @@ import numpy as np
 import streamlit as st
 
 from core.activations.bands import Range
-from core.concepts.concept import LONGEST_NAME, Concept, clean_name, concept_key, create_concept, list_concepts
+from core.concepts.concept import Concept, create_concept, list_concepts
+from core.concepts.names import LONGEST_NAME, clean_name, concept_key
 from core.concepts.tags import UNTAGGED, answers, suggest_members, suggested_members
 from core.files import digest
 from core.settings import DEFAULTS

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.concepts.concept import LONGEST_NAME, PALETTE, Concept, create_concept, list_concepts
+from core.concepts.concept import PALETTE, Concept, create_concept, list_concepts
 from core.concepts.departures import Departure, departure
+from core.concepts.names import LONGEST_NAME
 from pages.parts import notices, problem, state, who
 from pages.parts.words import TERMS, ago, count, plain, short
 

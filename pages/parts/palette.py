@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import streamlit as st
 
-from core.concepts.concept import (
-    LONGEST_NAME,
-    Concept,
-    change_concept,
-    delete_concept,
-    merge_concepts,
-)
+from core.concepts.concept import Concept, change_concept, delete_concept
+from core.concepts.merging import merge_concepts
+from core.concepts.names import LONGEST_NAME
 from core.concepts.steps import steps
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, answers, tag_version, tagging_split
 from core.errors import BadRequest, NotEnoughTags

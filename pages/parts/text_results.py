@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.concepts import text_search
-from core.concepts.concept import LONGEST_NAME
+from core.concepts.names import LONGEST_NAME
 from pages.parts import band_data, gallery, jobs, notices, problem, rooms, state
 from pages.parts.band_data import Subject
 from pages.parts.band_state import View

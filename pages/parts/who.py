@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 import streamlit as st
 from sqlalchemy import select
 
-from core.concepts.concept import clean_name, concept_key
+from core.concepts.names import clean_name, concept_key
 from core.database import TagAction
 from core.errors import BadRequest
 from pages.parts import notices, problem, state

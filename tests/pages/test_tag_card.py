@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
 from core.concepts.adoption import adopt
-from core.concepts.concept import Concept, create_concept, delete_concept, merge_concepts
+from core.concepts.concept import Concept, create_concept, delete_concept
 from core.concepts.enough import Readiness
+from core.concepts.merging import merge_concepts
 from core.concepts.suggestions import Suggestion
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, tag, undo
 from core.database import TagAction

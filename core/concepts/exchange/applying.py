@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from core.concepts.concept import check_dataset, concept_in, concept_key, settle, state_shortcuts
+from core.concepts.concept import check_dataset, concept_in
 from core.concepts.exchange.contents import Contents, LabelStatement, PaletteEntry, Rejected, Statement, shown
 from core.concepts.exchange.origin import keep_origins
 from core.concepts.labels import standing_verdicts
 from core.concepts.log import STATES, begin, record_action
+from core.concepts.names import concept_key
+from core.concepts.settlement import settle
+from core.concepts.shortcuts import state_shortcuts
 from core.database import ConceptRecord, LabelVerdict, StandingTag, TagAction, TagRecord
 from core.workspace import Workspace
 

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.concepts.concept import LONGEST_NOTE, ROLES, clean_name, clean_note, concept_key
+from core.concepts.concept import ROLES
+from core.concepts.names import LONGEST_NOTE, clean_name, clean_note, concept_key
 from core.concepts.tags import rows_of_images
 from core.errors import BadRequest
 from core.migration import SHORTCUTS

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import func, select
 
 from core.concepts.adoption import adopt, adoptable
-from core.concepts.concept import change_concept, create_concept, delete_concept, list_concepts, merge_concepts
+from core.concepts.concept import change_concept, create_concept, delete_concept, list_concepts
+from core.concepts.merging import merge_concepts
 from core.concepts.tags import answers, redo, said_states, tag, tag_states, tag_version, tags_of, undo
 from core.database import TagRecord
 from core.datasets.dataset import Attribute

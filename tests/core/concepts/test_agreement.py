@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from core.concepts.agreement import agreements
-from core.concepts.concept import Concept, create_concept, merge_concepts
+from core.concepts.concept import Concept, create_concept
 from core.concepts.exchange import load_tags
 from core.concepts.log import record_action
+from core.concepts.merging import merge_concepts
 from core.concepts.tags import tag, undo
 from core.workspace import Workspace
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.concepts.concept import create_concept, delete_concept, merge_concepts
+from core.concepts.concept import create_concept, delete_concept
 from core.concepts.departures import Departure, departure
+from core.concepts.merging import merge_concepts
 from core.concepts.tags import undo
 from core.workspace import Workspace
 

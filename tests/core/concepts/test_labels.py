@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import event
 
 from core.concepts import labels
-from core.concepts.concept import create_concept, merge_concepts
+from core.concepts.concept import create_concept
 from core.concepts.labels import judge, label_verdicts, verdict_list
+from core.concepts.merging import merge_concepts
 from core.concepts.tags import redo, tag, tag_states, tag_version, undo
 from core.errors import BadRequest
 from core.workspace import Workspace, _engine

@@ -18,16 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import func, select, text
 
-from core.concepts.concept import (
-    Concept,
-    change_concept,
-    concept_key,
-    create_concept,
-    delete_concept,
-    list_concepts,
-    merge_concepts,
-)
+from core.concepts.concept import Concept, change_concept, create_concept, delete_concept, list_concepts
 from core.concepts.labels import judge, verdict_list
+from core.concepts.merging import merge_concepts
+from core.concepts.names import concept_key
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, redo, tag, tag_version, undo
 from core.database import DatasetRecord, StandingTag, TagAction, TagRecord
 from core.errors import BadRequest
