@@ -9,7 +9,7 @@ a `MidbandError` is a bug and stays loud.
     │   ClassMismatch, HeadNotFound, BadWeights               what was given as a model
     ├── NotFound                                              an id or name that is not there
     ├── BadRequest                                            a setting out of its range
-    ├── NotEnoughTags, EmptyGroup                             retraining that could not be honest
+    ├── NotEnoughTags, EmptyGroup, LeakedImages               retraining that could not be honest
     ├── DiskFull, StorageProblem                              the machine
     ├── JobStopped, UnexpectedProblem                         work in the background that ended without a result
     └── Cancelled                                             somebody asked for it
@@ -101,6 +101,12 @@ class NotEnoughTags(MidbandError):
 
 class EmptyGroup(MidbandError):
     title = "A group has no images"
+
+
+class LeakedImages(MidbandError):
+    """The same images in two of the roles that have to be apart: fitted on, tuned on, reported on."""
+
+    title = "Images are used twice"
 
 
 class DiskFull(MidbandError):

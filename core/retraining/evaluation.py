@@ -1,24 +1,22 @@
 """What a head gets right, group by group, and whether one is better than another.
 
 Accuracies are fractions 0..1. Intervals are Wilson's at 95% (Wilson 1927): unlike the textbook interval they stay
-within 0..1 and hold for a group of five images.
+within 0..1 and hold for a group of five images. What can be said of the worst group is in intervals.py. Where groups
+are not known but guessed, see estimates.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from core.errors import EmptyGroup
+from core.retraining.calibration import Calibration, calibrate, calibration_from_dict
 from core.retraining.groups import Grouping
-
-# two-sided probability below which a difference is called one
-SIGNIFICANCE = 0.05
-# standard normal quantile of a 95% interval
-_Z = 1.959963984540054
+from core.retraining.intervals import SIGNIFICANCE, mcnemar, minimum_change, minimum_interval, wilson
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,13 @@ class GroupAccuracy:
 class Evaluation:
     """average: over all images. weighted_average: group accuracies weighted by the groups' shares of train, as
     published Waterbirds averages are. worst_group: the smallest group accuracy; worst: that group. interval: of the
-    average. estimated: the groups were guessed by a probe, so their accuracies are a guide, not a measurement."""
+    average. estimated: the groups were guessed by a probe, so their accuracies are a guide, not a measurement.
+
+    macro_average: mean of the group accuracies, every group counting the same. worst_interval: of the smallest group
+    accuracy; wider than the worst group's own, for any group may be the worst, and not around the observed minimum,
+    which is too low on average (intervals.py). confusion: images by true class (rows) and predicted class, () where
+    not recorded. calibration: None where no probabilities were given. note: how groups were estimated, or "".
+    """
 
     split: str
     count: int
@@ -67,6 +71,11 @@ class Evaluation:
     groups: tuple[GroupAccuracy, ...]
     groups_from: str
     estimated: bool
+    macro_average: float
+    worst_interval: tuple[float, float]
+    confusion: tuple[tuple[int, ...], ...] = ()
+    calibration: Calibration | None = None
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -75,11 +84,16 @@ class Evaluation:
             "average": self.average,
             "interval": list(self.interval),
             "weighted_average": self.weighted_average,
+            "macro_average": self.macro_average,
             "worst_group": self.worst_group,
+            "worst_interval": list(self.worst_interval),
             "worst": self.worst.to_dict(),
             "groups": [group.to_dict() for group in self.groups],
             "groups_from": self.groups_from,
             "estimated": self.estimated,
+            "confusion": [list(row) for row in self.confusion],
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            "note": self.note,
         }
 
 
@@ -88,14 +102,21 @@ class Comparison:
     """Two heads on the same images.
 
     fixed, broken: (m,) int64 positions right only after, only before. p_average, p_worst: exact McNemar, two-sided,
-    over all images and over those of the group that was worst before. significant: the worst-group accuracy rose, and
-    its rise is no accident.
+    over all images and over those of the group that was worst before; the latter is for that group alone, which was
+    picked for doing badly. p_minimum: two-sided, of the smallest group accuracy after against the smallest before,
+    whichever groups these are. worst_change, average_change: with their 95% intervals. significant: the worst-group
+    accuracy rose, and its rise is no accident (p_minimum).
     """
 
     fixed: np.ndarray
     broken: np.ndarray
     p_average: float
     p_worst: float
+    p_minimum: float
+    worst_change: float
+    worst_change_interval: tuple[float, float]
+    average_change: float
+    average_change_interval: tuple[float, float]
     significant: bool
     sentence: str
 
@@ -105,20 +126,31 @@ class Comparison:
             "significant": self.significant,
             "p_average": self.p_average,
             "p_worst": self.p_worst,
+            "p_minimum": self.p_minimum,
+            "worst_change": self.worst_change,
+            "worst_change_interval": list(self.worst_change_interval),
+            "average_change": self.average_change,
+            "average_change_interval": list(self.average_change_interval),
             "fixed": self.fixed.tolist(),
             "broken": self.broken.tolist(),
         }
 
 
 def evaluate(
-    predicted: np.ndarray, labels: np.ndarray, grouping: Grouping, train: np.ndarray, split: str
+    predicted: np.ndarray,
+    labels: np.ndarray,
+    grouping: Grouping,
+    train: np.ndarray,
+    split: str,
+    *,
+    probabilities: np.ndarray | None = None,
 ) -> Evaluation:
     """Accuracy of predictions, over all and by group.
 
     predicted, labels: (n,) int. grouping: of these n images; those whose group is not known count in the average only.
     train: (g,) int64, images of each group in the train split, for the weights; all zero (groups not known there)
-    makes `weighted_average` the plain mean over the images. Groups without images here are left out. Raises
-    `EmptyGroup` when there is no image, or none with a known group.
+    makes `weighted_average` the plain mean over the images. probabilities: (n, k), for `calibration`. Groups without
+    images here are left out. Raises `EmptyGroup` when there is no image, or none with a known group.
     """
     if not len(labels) or not (grouping.codes >= 0).any():
         raise EmptyGroup(
@@ -129,18 +161,51 @@ def evaluate(
     known = grouping.codes >= 0
     counts = np.bincount(grouping.codes[known], minlength=grouping.count)
     correct = np.bincount(grouping.codes[known & right], minlength=grouping.count)
-    total = int(train.sum())
+    there = np.flatnonzero(counts)
     groups = []
-    for group in np.flatnonzero(counts).tolist():
+    for group, share in zip(there.tolist(), group_shares(counts, train)[there].tolist(), strict=True):
         name, pattern = grouping.name(group)
         low, high = wilson(int(correct[group]), int(counts[group]))
         accuracy = float(correct[group] / counts[group])
-        share = float(train[group] / total) if total else float(counts[group] / counts.sum())
         groups.append(GroupAccuracy(name, pattern, int(counts[group]), int(correct[group]), accuracy, low, high, share))
+    return evaluation_of(
+        predicted,
+        labels,
+        grouping,
+        groups,
+        minimum_interval(correct[there], counts[there]),
+        split,
+        probabilities=probabilities,
+        estimated=grouping.estimated,
+    )
+
+
+def group_shares(counts: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Each group's part of train, or of the images counted here where train's groups are not known: (g,) float64."""
+    of = train if train.sum() else counts
+    return np.asarray(of / of.sum(), dtype=np.float64)
+
+
+def evaluation_of(
+    predicted: np.ndarray,
+    labels: np.ndarray,
+    grouping: Grouping,
+    groups: Sequence[GroupAccuracy],
+    worst_interval: tuple[float, float],
+    split: str,
+    *,
+    probabilities: np.ndarray | None,
+    estimated: bool,
+    note: str = "",
+) -> Evaluation:
+    """An evaluation around group accuracies that were measured (`evaluate`) or estimated (estimates.py)."""
+    right = predicted == labels
     worst = min(groups, key=lambda group: group.accuracy)
     shares = sum(group.share for group in groups)
     # a group that train has and test lacks cannot be measured: the weights of the others fill its place
     weighted = sum(group.share * group.accuracy for group in groups) / shares if shares else float(right.mean())
+    k = len(grouping.classes)
+    confusion = np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
     return Evaluation(
         split=split,
         count=len(labels),
@@ -151,23 +216,42 @@ def evaluate(
         worst=worst,
         groups=tuple(groups),
         groups_from=grouping.source,
-        estimated=grouping.estimated,
+        estimated=estimated,
+        macro_average=sum(group.accuracy for group in groups) / len(groups),
+        worst_interval=worst_interval,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        calibration=None if probabilities is None else calibrate(probabilities, labels),
+        note=note,
     )
 
 
 def evaluation_from_dict(value: dict[str, Any]) -> Evaluation:
-    """The inverse of `Evaluation.to_dict`."""
+    """The inverse of `Evaluation.to_dict`; what runs of earlier versions did not record is computed, or left empty."""
 
     def group(stored: dict[str, Any]) -> GroupAccuracy:
         return GroupAccuracy(class_name=stored["class"], **{key: stored[key] for key in stored if key != "class"})
 
+    groups = tuple(group(stored) for stored in value["groups"])
+    recorded = value.get("worst_interval")
+    calibration = value.get("calibration")
     return Evaluation(
-        **{
-            **value,
-            "interval": tuple(value["interval"]),
-            "worst": group(value["worst"]),
-            "groups": tuple(group(stored) for stored in value["groups"]),
-        }
+        split=value["split"],
+        count=value["count"],
+        average=value["average"],
+        interval=tuple(value["interval"]),
+        weighted_average=value["weighted_average"],
+        worst_group=value["worst_group"],
+        worst=group(value["worst"]),
+        groups=groups,
+        groups_from=value["groups_from"],
+        estimated=value["estimated"],
+        macro_average=value.get("macro_average", sum(group.accuracy for group in groups) / len(groups)),
+        worst_interval=tuple(recorded)
+        if recorded is not None
+        else minimum_interval(np.array([one.correct for one in groups]), np.array([one.count for one in groups])),
+        confusion=tuple(tuple(row) for row in value.get("confusion", ())),
+        calibration=None if calibration is None else calibration_from_dict(calibration),
+        note=value.get("note", ""),
     )
 
 
@@ -176,54 +260,76 @@ def compare(
 ) -> Comparison:
     """Whether new predictions are better than old ones on the same images, and on which.
 
-    before, after, labels: (n,) int. was, now: their evaluations with this grouping.
+    before, after, labels: (n,) int. was, now: their evaluations with this grouping. For groups that were estimated,
+    `estimates.estimated_comparison`.
     """
     right_before, right_after = before == labels, after == labels
     fixed, broken = right_after & ~right_before, right_before & ~right_after
-    worst = _group_code(grouping, was.worst)
-    members = grouping.codes == worst
-    p_average = mcnemar(int(fixed.sum()), int(broken.sum()))
-    p_worst = mcnemar(int((fixed & members).sum()), int((broken & members).sum()))
-    risen = now.worst_group > was.worst_group
-    significant = bool(risen and p_worst < SIGNIFICANCE and (fixed & members).sum() > (broken & members).sum())
+    known = grouping.codes >= 0
+
+    def count(which: np.ndarray) -> np.ndarray:
+        return np.bincount(grouping.codes[known & which], minlength=grouping.count)
+
+    sizes = count(known)
+    there = sizes > 0
+    p_minimum, interval = minimum_change(
+        count(fixed)[there], count(broken)[there], count(right_before)[there], sizes[there]
+    )
+    worst = grouping.codes == _group_code(grouping, was.worst)
+    return comparison_of(
+        right_before,
+        right_after,
+        was,
+        now,
+        p_worst=mcnemar(int((fixed & worst).sum()), int((broken & worst).sum())),
+        p_minimum=p_minimum,
+        worst_change_interval=interval,
+    )
+
+
+def comparison_of(
+    right_before: np.ndarray,
+    right_after: np.ndarray,
+    was: Evaluation,
+    now: Evaluation,
+    *,
+    p_worst: float,
+    p_minimum: float,
+    worst_change_interval: tuple[float, float],
+) -> Comparison:
+    """A comparison around what is known of the worst group. right_before, right_after: (n,) bool, all images."""
+    fixed, broken = right_after & ~right_before, right_before & ~right_after
+    gained, lost = np.array([int(fixed.sum())]), np.array([int(broken.sum())])
+    p_average, average_interval = minimum_change(
+        gained, lost, np.array([int(right_before.sum())]), np.array([len(fixed)])
+    )
+    significant = bool(now.worst_group > was.worst_group and p_minimum < SIGNIFICANCE)
     return Comparison(
         fixed=np.flatnonzero(fixed),
         broken=np.flatnonzero(broken),
         p_average=p_average,
         p_worst=p_worst,
+        p_minimum=p_minimum,
+        worst_change=now.worst_group - was.worst_group,
+        worst_change_interval=worst_change_interval,
+        average_change=now.average - was.average,
+        average_change_interval=average_interval,
         significant=significant,
-        sentence=_sentence(was, now, significant, p_average, p_worst),
+        sentence=_sentence(was, now, significant, p_average, p_minimum),
     )
-
-
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """95% score interval of a proportion. count 0: nothing is known, (0, 1)."""
-    if count == 0:
-        return 0.0, 1.0
-    share, z2 = correct / count, _Z**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z / (1 + z2 / count) * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    # where all or none are right the bound is 1 or 0 itself; rounding must not leave it a hair beside
-    low = 0.0 if correct == 0 else float(centre - half)
-    return low, 1.0 if correct == count else float(centre + half)
-
-
-def mcnemar(fixed: int, broken: int) -> float:
-    """Two-sided exact McNemar test: the chance of a split as uneven, were either direction equally likely."""
-    return float(binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
 
 
 def _group_code(grouping: Grouping, group: GroupAccuracy) -> int:
     return grouping.classes.index(group.class_name) * len(grouping.patterns) + grouping.patterns.index(group.concept)
 
 
-def _sentence(was: Evaluation, now: Evaluation, significant: bool, p_average: float, p_worst: float) -> str:
+def _sentence(was: Evaluation, now: Evaluation, significant: bool, p_average: float, p_minimum: float) -> str:
     change = f"from {was.worst_group:.1%} to {now.worst_group:.1%}"
     guess = " Groups are estimated by a probe, so take this as a guide." if now.estimated else ""
     if significant:
-        first = f"Worst-group accuracy rose {change} ({was.worst.title}, p {_p(p_worst)})."
+        first = f"Worst-group accuracy rose {change} ({was.worst.title}, p {_p(p_minimum)})."
     elif now.worst_group > was.worst_group:
-        first = f"No improvement that is beyond chance: worst-group accuracy went {change} (p {_p(p_worst)})."
+        first = f"No improvement that is beyond chance: worst-group accuracy went {change} (p {_p(p_minimum)})."
     elif now.worst_group == was.worst_group:
         first = f"No improvement: worst-group accuracy stayed at {was.worst_group:.1%}."
     else:

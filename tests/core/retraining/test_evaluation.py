@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from core.errors import EmptyGroup
-from core.retraining.evaluation import compare, evaluate, evaluation_from_dict, mcnemar, wilson
+from core.retraining.evaluation import compare, evaluate, evaluation_from_dict
 from core.retraining.groups import Grouping, by_attribute, by_class, by_concepts
+from core.retraining.intervals import mcnemar, wilson
 
 CLASSES = ("landbird", "waterbird")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
