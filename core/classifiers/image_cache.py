@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,33 +43,49 @@ def decode_images(
     folder: a temporary one, where the pixels go when they are too many for memory. Raises `EmptyDataset` when not one
     of them can be read.
     """
-    shape = (len(ids), preprocessing.crop, preprocessing.crop, 3)
+    names = dataset.images[ids].tolist()
+    found = decode_files(dataset.root, names, preprocessing, folder=folder, max_pixels=max_pixels, progress=progress)
+    if not len(found.ids):
+        raise EmptyDataset(
+            f"None of the {len(ids):,} images of {dataset.name} could be read (the first: {found.skipped[0].reason}).",
+            next_step="Check that the files are images and that they are whole.",
+        )
+    return DecodedImages(found.pixels, np.asarray(ids, dtype=np.int64)[found.ids], found.skipped)
+
+
+def decode_files(
+    root: Path,
+    names: Sequence[str],
+    preprocessing: Preprocessing,
+    *,
+    folder: Path,
+    max_pixels: int,
+    progress: Progress = silent,
+) -> DecodedImages:
+    """The same for files below `root`; `ids` are positions among the names, none where not one can be read."""
+    shape = (len(names), preprocessing.crop, preprocessing.crop, 3)
     if int(np.prod(shape, dtype=np.int64)) <= IN_MEMORY:
         pixels = np.empty(shape, dtype=np.uint8)
     else:
         with storage_problems(folder / "pixels.npy"):
             pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
-
-    def read(image: int) -> np.ndarray | Problem:
-        name = str(dataset.images[image])
-        try:
-            return preprocessing.pixels(decode(dataset.root / name, max_pixels))
-        except UnreadableImage as problem:
-            return Problem(name, problem.reason)
-
     kept: list[int] = []
     skipped: list[Problem] = []
-    for done, (image, found) in enumerate(zip(ids, in_threads(read, ids), strict=True), start=1):
-        if isinstance(found, Problem):
-            skipped.append(found)
+    found = in_threads(lambda name: read_pixels(root, name, preprocessing, max_pixels), names)
+    for done, read in enumerate(found, start=1):
+        if isinstance(read, Problem):
+            skipped.append(read)
         else:
-            pixels[len(kept)] = found
-            kept.append(int(image))
-        if done % 64 == 0 or done == len(ids):
-            progress(done, len(ids), "Decoding images")
-    if not kept:
-        raise EmptyDataset(
-            f"None of the {len(ids):,} images of {dataset.name} could be read (the first: {skipped[0].reason}).",
-            next_step="Check that the files are images and that they are whole.",
-        )
+            pixels[len(kept)] = read
+            kept.append(done - 1)
+        if done % 64 == 0 or done == len(names):
+            progress(done, len(names), "Decoding images")
     return DecodedImages(pixels[: len(kept)], np.array(kept, dtype=np.int64), tuple(skipped))
+
+
+def read_pixels(root: Path, name: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Problem:
+    """One image as a network gets it, (s, s, 3) uint8, or why it cannot be read."""
+    try:
+        return preprocessing.pixels(decode(root / name, max_pixels))
+    except UnreadableImage as problem:
+        return Problem(name, problem.reason)

@@ -76,10 +76,15 @@ class Preprocessing:
 
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
         """pixels: (..., 3) uint8. Returns float32 of that shape, centred and scaled by `mean` and `std`."""
+        scale, shift = self.affine()
+        return pixels * scale - shift
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """What pixels are multiplied by and what is then taken off, each (3,) float32: one multiplication and one
+        subtraction per value instead of two divisions."""
         mean = np.asarray(self.mean, dtype=np.float32)
         std = np.asarray(self.std, dtype=np.float32)
-        # one multiplication and one addition per value instead of two divisions
-        return pixels * (1 / (255 * std)) - mean / std
+        return 1 / (255 * std), mean / std
 
     def apply(self, image: Image.Image) -> np.ndarray:
         """image: RGB. Returns the network's input for it, (3, crop, crop) float32."""

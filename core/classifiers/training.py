@@ -6,23 +6,22 @@ class mostly share a background, a network trained so will use it, which is what
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
-from core.classifiers.architectures import SMALL, build, channels_last, check, default_preprocessing
+from core.classifiers.architectures import SMALL, build, check, default_preprocessing
 from core.classifiers.checkpoint import ModelDescription, check_output, write_checkpoint
 from core.classifiers.image_cache import decode_images
+from core.classifiers.learner import WEIGHT_DECAY, Learner, augment, own_randomness
+from core.classifiers.lookahead import in_threads
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.datasets.dataset import SPLITS, Dataset, Problem
 from core.errors import BadRequest, EmptyDataset, OneClass
@@ -38,11 +37,6 @@ EPOCHS_RANGE = (4, 40)
 BATCH = 128
 LEARNING_RATE = 2e-3
 LARGE_LEARNING_RATE = 5e-4
-WEIGHT_DECAY = 1e-2
-# Share of the steps in which the learning rate rises, before it falls along a cosine to zero.
-WARMUP = 0.15
-# Augmentation: mirrored half of the time, shifted by up to this share of the side.
-SHIFT = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -121,8 +115,8 @@ def train_erm(
     wanted = np.concatenate([train_ids, test_ids])
     steps = _Steps(progress, total=len(wanted) + epochs * len(train_ids) + max(len(test_ids), 1))
 
-    with tempfile.TemporaryDirectory(prefix="midband-train-") as folder, _own_randomness(seed):
-        network = channels_last(build(arch, len(dataset.classes)))
+    with tempfile.TemporaryDirectory(prefix="midband-train-") as folder, own_randomness(seed):
+        network = build(arch, len(dataset.classes))
         _check_input(network, arch, preprocessing)
         images = decode_images(
             dataset,
@@ -136,20 +130,26 @@ def train_erm(
         test = np.flatnonzero(dataset.splits[images.ids] == SPLITS.index("test"))
         _check_trainable(dataset, images.ids[train])
         labels = dataset.labels[images.ids]
-        rate = _fit(
+        # small datasets in small batches: an epoch of few steps teaches little, and normalisation lags behind
+        batch = min(len(train), max(16, min(BATCH, len(train) // 16)))
+        learner = Learner(
             network,
+            preprocessing,
+            learning_rate=learning_rate or (LEARNING_RATE if arch == SMALL else LARGE_LEARNING_RATE),
+            weight_decay=weight_decay,
+            steps=epochs * max(1, len(train) // batch),
+        )
+        rate = _fit(
+            learner,
             images.pixels,
             labels,
             train,
-            preprocessing,
-            epochs=epochs,
-            learning_rate=learning_rate or (LEARNING_RATE if arch == SMALL else LARGE_LEARNING_RATE),
-            weight_decay=weight_decay,
+            batch=batch,
             rng=np.random.default_rng(seed),
             progress=steps.part(epochs * len(train_ids)),
         )
         measured = test if len(test) else train
-        predicted = _predict(network, images.pixels, measured, preprocessing, steps.part(max(len(test_ids), 1)))
+        predicted = _predict(learner, images.pixels, measured, steps.part(max(len(test_ids), 1)))
 
     write_checkpoint(
         out,
@@ -222,116 +222,56 @@ def _check_input(network: nn.Module, arch: str, preprocessing: Preprocessing) ->
         ) from error
 
 
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Initial weights and dropout follow the seed; the caller's random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
 def _fit(
-    network: nn.Module,
+    learner: Learner,
     pixels: np.ndarray,
     labels: np.ndarray,
     rows: np.ndarray,
-    preprocessing: Preprocessing,
     *,
-    epochs: int,
-    learning_rate: float,
-    weight_decay: float,
+    batch: int,
     rng: np.random.Generator,
     progress: Progress,
 ) -> float:
     """Train in place. pixels: (m, s, s, 3) uint8. rows: those to train on. Returns images per second."""
-    # small datasets in small batches: an epoch of few steps teaches little, and normalisation lags behind
-    batch = min(len(rows), max(16, min(BATCH, len(rows) // 16)))
     batches = max(1, len(rows) // batch)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, weight_decay), lr=learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, epochs * batches))
+    epochs = learner.steps // batches
+    order = rows
+
+    def prepare(step: int) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal order
+        index = step % batches
+        if index == 0:
+            # the remainder that fills no batch changes every epoch; a last batch of one would break normalisation
+            order = rng.permutation(rows)
+        chosen = np.sort(order[index * batch : (index + 1) * batch])
+        return augment(pixels[chosen], rng), labels[chosen]
+
     started = time.monotonic()
-    network.train()
-    for epoch in range(epochs):
-        # the remainder that fills no batch changes every epoch; a last batch of one would break batch normalisation
-        order = rng.permutation(rows)
-        loss_sum, right, seen = 0.0, 0, 0
-        for index in range(batches):
-            chosen = np.sort(order[index * batch : (index + 1) * batch])
-            inputs = _tensor(preprocessing.normalise(augment(pixels[chosen], rng)))
-            targets = torch.from_numpy(labels[chosen])
-            logits = network(inputs)
-            loss = nn.functional.cross_entropy(logits, targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
-            loss_sum += float(loss.detach()) * len(chosen)
-            right += int((logits.detach().argmax(1) == targets).sum())
-            seen += len(chosen)
-            _check_finite(loss_sum)
+    loss_sum, right, seen = 0.0, 0, 0
+    # one thread, which draws random numbers in order, one batch ahead of the network
+    with closing(in_threads(prepare, range(learner.steps), ahead=2, threads=1)) as prepared:
+        for step, (inputs, targets) in enumerate(prepared):
+            epoch, index = divmod(step, batches)
+            if index == 0:
+                loss_sum, right, seen = 0.0, 0, 0
+            loss, hits = learner.step(inputs, targets)
+            loss_sum, right, seen = loss_sum + loss * len(targets), right + hits, seen + len(targets)
             progress(
                 epoch * len(rows) + seen,
                 epochs * len(rows),
                 f"Epoch {epoch + 1} of {epochs}: loss {loss_sum / seen:.3f}, accuracy {right / seen:.1%} on train",
             )
-    return epochs * batches * batch / (time.monotonic() - started)
+    return learner.steps * batch / (time.monotonic() - started)
 
 
-def augment(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror half of the images and shift each a little, repeating its border. (b, s, s, 3) uint8, in and out."""
-    side = pixels.shape[1]
-    margin = max(1, round(side * SHIFT))
-    padded = np.pad(pixels, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="edge")
-    windows = sliding_window_view(padded, (side, side), axis=(1, 2))  # (b, 2m+1, 2m+1, 3, s, s)
-    down, right = rng.integers(0, 2 * margin + 1, size=(2, len(pixels)))
-    shifted = windows[np.arange(len(pixels)), down, right].transpose(0, 2, 3, 1)
-    mirrored = rng.random(len(pixels)) < 0.5
-    shifted[mirrored] = shifted[mirrored][:, :, ::-1]
-    return shifted
-
-
-def _predict(
-    network: nn.Module, pixels: np.ndarray, rows: np.ndarray, preprocessing: Preprocessing, progress: Progress
-) -> np.ndarray:
+def _predict(learner: Learner, pixels: np.ndarray, rows: np.ndarray, progress: Progress) -> np.ndarray:
     """Predicted classes (len(rows),) int64."""
-    network.eval()
     predicted = np.empty(len(rows), dtype=np.int64)
-    with torch.inference_mode():
-        for start in range(0, len(rows), BATCH):
-            chosen = rows[start : start + BATCH]
-            inputs = _tensor(preprocessing.normalise(pixels[chosen]))
-            predicted[start : start + len(chosen)] = network(inputs).argmax(1).numpy()
-            progress(start + len(chosen), len(rows), "Measuring accuracy")
+    for start in range(0, len(rows), BATCH):
+        chosen = rows[start : start + BATCH]
+        predicted[start : start + len(chosen)] = learner.logits(pixels[chosen]).argmax(axis=1)
+        progress(start + len(chosen), len(rows), "Measuring accuracy")
     return predicted
-
-
-def _tensor(images: np.ndarray) -> torch.Tensor:
-    """(b, h, w, 3) to a (b, 3, h, w) view: channels-last memory, which convolutions on a CPU like best."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-
-
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay pulls weight matrices and filters towards zero; biases and normalisation are left alone."""
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _warm_cosine(step: int, steps: int) -> float:
-    """Factor of the learning rate at this step: up in a line, down along a cosine."""
-    warm = max(1, round(steps * WARMUP))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def _check_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise BadRequest(
-            "The training diverged: its loss is not a number any more.",
-            next_step="Try another seed, the small network, or a lower learning rate.",
-        )
 
 
 def _groups(dataset: Dataset, ids: np.ndarray, predicted: np.ndarray) -> tuple[GroupCount, ...]:

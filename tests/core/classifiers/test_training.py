@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from core.classifiers import image_cache
 from core.classifiers.classifier import load_classifier
+from core.classifiers.learner import augment
 from core.classifiers.preprocessing import squeezed
-from core.classifiers.training import TrainedModel, augment, default_epochs, train_erm
+from core.classifiers.training import TrainedModel, default_epochs, train_erm
 from core.datasets import open_dataset
 from core.datasets.dataset import Attribute, Dataset
 from core.errors import BadRequest, Cancelled, EmptyDataset, OneClass

@@ -1,0 +1,71 @@
+"""The settings of the method `finetune`; apart from it, so that listing methods needs nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import BadRequest
+from core.retraining.interface import Knob
+
+ALL_LAYERS, LAST_BLOCK = "all", "last-block"
+
+KNOBS = (
+    Knob(
+        "epochs",
+        "Epochs",
+        20,
+        1,
+        500,
+        help="How often all images are gone through at most; the learning rate falls to zero over all of them.",
+    ),
+    Knob(
+        "learning_rate",
+        "Learning rate",
+        3e-4,
+        1e-6,
+        0.1,
+        help="How far one step goes: higher learns faster and forgets faster what the network knew.",
+    ),
+    Knob("batch", "Images per step", 64, 4, 1024, unit="images", help="Fewer need less memory; groups share them."),
+    Knob(
+        "patience",
+        "Patience",
+        6,
+        1,
+        500,
+        unit="epochs",
+        help="Training ends after so many epochs without a better worst group among the images set aside for that.",
+    ),
+    Knob(
+        "layers",
+        "Layers trained",
+        ALL_LAYERS,
+        choices=(ALL_LAYERS, LAST_BLOCK),
+        help="The whole network, or its last block and last layer only, which is faster and changes less.",
+    ),
+    Knob(
+        "augment",
+        "Augmentation",
+        True,
+        help="Mirrors and shifts the images at random; turn it off where left and right mean something.",
+    ),
+    Knob(
+        "train_images",
+        "Use training images",
+        False,
+        help="Whether training images join the curated held-out ones, put into groups by the probe.",
+    ),
+)
+
+
+def checked_finetune(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """All knobs, with the values given or their defaults. Raises `BadRequest` naming the knob and its range."""
+    given = dict(settings or {})
+    for name in given:
+        if name not in {knob.name for knob in KNOBS}:
+            raise BadRequest(
+                f"The method finetune has no knob “{str(name)[:80]}”.",
+                next_step=f"Use one of: {', '.join(knob.name for knob in KNOBS)}.",
+            )
+    return {knob.name: knob.check(given.get(knob.name, knob.default)) for knob in KNOBS}
