@@ -25,7 +25,20 @@ from core.concepts.tags import tag, tag_states
 from core.database import TagAction
 from core.jobs.job import DONE, FAILED, RUNNING, Job
 from core.workspace import Workspace
-from pages.parts import feature_map, map_colours, map_pictures, map_route, map_strokes, map_view
+from pages.parts import (
+    feature_map,
+    map_circle,
+    map_colours,
+    map_drawing,
+    map_pictures,
+    map_route,
+    map_selection,
+    map_state,
+    map_strokes,
+    map_umap,
+    map_view,
+    state,
+)
 from pages.parts.feature_map import UNKNOWN, MapColours, MapEvent, MapLayout, deliver_all, read_event, read_view
 from pages.parts.inspector import Inbox
 from pages.parts.map_strokes import Stroke
@@ -69,7 +82,7 @@ def around(xy: np.ndarray) -> list[float]:
 
 def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
     """What the component would call for an event of the browser, and the run that follows."""
-    view = app.session_state[map_view.VIEWS][analysis.id]
+    view = app.session_state[map_state.VIEWS][analysis.id]
     read = read_event(event, analysis.n)
     assert read is not None
 
@@ -77,22 +90,22 @@ def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
         import streamlit as st
 
         from core.activations.store import open_analysis
-        from pages.parts import map_view, state
+        from pages.parts import map_drawing, state
 
         what, found = st.session_state["event"], st.session_state["for"]
-        map_view._on_event(open_analysis(state.workspace(), found), what)
+        map_drawing.on_event(open_analysis(state.workspace(), found), what)
 
     small = AppTest.from_function(act, default_timeout=30)
-    for key in (map_view.VIEWS, map_view.SELECTED, map_view.PAGE, map_view.DRAWN):
+    for key in (map_state.VIEWS, map_circle.SELECTED, map_circle.PAGE, map_circle.DRAWN):
         if key in app.session_state:
             small.session_state[key] = app.session_state[key]
     small.session_state["event"], small.session_state["for"] = read, analysis.id
     small.run()
     assert not small.exception
-    for key in (map_view.VIEWS, map_view.SELECTED, map_view.PAGE, map_view.DRAWN, map_view.OPENED, "notices"):
+    for key in (map_state.VIEWS, map_circle.SELECTED, map_circle.PAGE, map_circle.DRAWN, map_drawing.OPENED, "notices"):
         if key in small.session_state:
             app.session_state[key] = small.session_state[key]
-    after = app.session_state[map_view.VIEWS][analysis.id]
+    after = app.session_state[map_state.VIEWS][analysis.id]
     assert replace(after, strokes=view.strokes, on=view.on) == view
     return app.run()
 
@@ -104,7 +117,7 @@ def linked(app: AppTest, name: str) -> str:
 
 
 def chosen(app: AppTest, analysis: Analysis) -> list[int]:
-    return app.session_state[map_view.SELECTED][analysis.id].tolist()
+    return app.session_state[map_circle.SELECTED][analysis.id].tolist()
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
@@ -176,7 +189,7 @@ def test_each_colour_is_drawn_and_kept_in_the_address(
 
 def test_a_link_restores_layout_colour_and_view(visit: Visit, planted: Analysis) -> None:
     app = visit("map", layout="pca", colour="correctness", at="0.5,-0.25,3", neighbours="30", min_dist="0.5")
-    view = app.session_state[map_view.VIEWS][planted.id]
+    view = app.session_state[map_state.VIEWS][planted.id]
     assert (view.layout, view.colour, view.where) == ("pca", "correctness", (0.5, -0.25, 3.0))
     assert view.settings == MapSettings(neighbours=30, min_dist=0.5)
     assert message(app)[0]["view"] == [0.5, -0.25, 3.0]
@@ -200,7 +213,7 @@ def test_an_address_that_makes_no_sense_falls_back_to_the_usual(
     app = visit("map", **query)
     assert not app.exception
     assert not app.error
-    view = app.session_state[map_view.VIEWS][planted.id]
+    view = app.session_state[map_state.VIEWS][planted.id]
     assert (view.layout, view.colour, view.where, view.settings) == ("umap", "class", None, MapSettings())
 
 
@@ -386,7 +399,7 @@ def test_going_back_to_an_address_without_a_circle_circles_nothing(visit: Visit,
     app = visit("map", circled=f"ri{val[0]}~ai{val[1]}", colour="class")
     assert chosen(app, planted) == val
     # not right after a write: then the browser may still send the address of before
-    app.session_state[map_view.state.WRITTEN] = -10.0
+    app.session_state[state.WRITTEN] = -10.0
     app.query_params.clear()
     app.query_params.update({"analysis": planted.id, "colour": "class"})
     app.run()
@@ -489,15 +502,15 @@ def test_tags_of_the_selection_say_that_they_came_from_the_map(
     app = visit("map", split="all")
     do(app, planted, kind="all", values=[1], colours=message(app)[0]["colours"])
     seen: dict[str, Any] = {}
-    original = map_view.gallery.show
+    original = map_selection.gallery.show
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            map_view.gallery, "show", lambda *args, **options: seen.update(options) or original(*args, **options)
+            map_selection.gallery, "show", lambda *args, **options: seen.update(options) or original(*args, **options)
         )
         app.run()
     assert seen["how"] == "map"
     assert seen.get("place") is None
-    rows = app.session_state[map_view.SELECTED][planted.id]
+    rows = app.session_state[map_circle.SELECTED][planted.id]
     tag(workspace, planted, concept, rows, True, how=seen["how"])
     assert (tag_states(workspace, planted, concept) == 1).sum() == len(rows)
     with workspace.reading() as session:
@@ -570,13 +583,13 @@ def test_a_umap_is_seen_however_close_to_the_last_look_it_came(visit: Visit, pla
 def test_no_map_goes_by_another_ones_name(
     visit: Visit, planted: Analysis, no_umap: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = map_view._about
+    original = map_umap.about
 
     def umap_comes(*args: Any) -> None:
         original(*args)
         make_umap(planted)
 
-    monkeypatch.setattr(map_view, "_about", umap_comes)
+    monkeypatch.setattr(map_umap, "about", umap_comes)
     header, arrays = message(visit("map"), "-points")
     assert (header["layout"], header["title"]) == ("pca val", "Principal components")
     np.testing.assert_array_equal(arrays["x"], pca_map(planted)[:, 0])
