@@ -23,7 +23,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.classifiers.softmax import _DOUBLE
+from core.classifiers.precision import DOUBLE
 
 # entries of a block that goes there and back at once: it stays in the cache, and OpenBLAS does not wake its threads for
 # it, which would cost more than they bring, and far more on a busy machine
@@ -67,24 +67,28 @@ def logistic_regression(
     *,
     l2: float,
     after: LogOdds | None = None,
+    offsets: np.ndarray | None = None,
     tolerance: float = 1e-4,
 ) -> LogOdds:
     """Minimise the objective above for every column.
 
     features: (n, d) float, scaled by the caller, or several of them that together have n rows. values: (n,) or (n, K)
     of 0 and 1. weights: (n,) or (n, K) >= 0, each column with some on either value. after: the fit of nearly the same
-    problem to start from; the result depends on it within the tolerance only. tolerance: length of the gradient at the
+    problem to start from; the result depends on it within the tolerance only. offsets: (n,) or (n, K), added to the
+    log-odds of each image, as of a fit to stay close to; None for none. tolerance: length of the gradient at the
     solution. Deterministic.
     """
     blocks = [features] if isinstance(features, np.ndarray) else [block for block in features if len(block)]
     n, d = sum(len(block) for block in blocks), blocks[0].shape[1]
-    precision = np.float64 if n * d <= _DOUBLE else np.float32
+    precision = np.float64 if n * d <= DOUBLE else np.float32
     blocks = [np.ascontiguousarray(block, dtype=precision) for block in blocks]
     w = np.asarray(weights, dtype=np.float64).reshape(n, -1)
     w = (w / w.sum(axis=0)).astype(precision)
     columns = w.shape[1]
     rows_at_once = max(16, (_BLOCK if columns == 1 else _BLOCK_OF_SEVERAL) // d)
     shows = np.broadcast_to(np.asarray(values).reshape(n, -1), (n, columns)).astype(precision)
+    base = np.zeros((1, 1)) if offsets is None else np.asarray(offsets).reshape(n, -1)
+    base = np.broadcast_to(base, (n, columns)).astype(precision)
     penalty = np.full((d + 1, 1), l2 / 2, dtype=precision)
     penalty[d] = 0
     at = np.zeros((d + 1, columns), dtype=precision)
@@ -124,7 +128,8 @@ def logistic_regression(
     length = np.full(columns, np.inf)
     best, best_length, fruitless = at, length, 0
     for _ in range(_MOST_STEPS):
-        z, gradient = there_and_back(at, lambda z, rows: w[rows] * (_sigmoid(z) - shows[rows]))
+        z, gradient = there_and_back(at, lambda z, rows: w[rows] * (_sigmoid(z + base[rows]) - shows[rows]))
+        z += base
         gradient += penalty * at
         length = _lengths(gradient)
         fruitless = 0 if length.max() < best_length.max() else fruitless + 1

@@ -16,10 +16,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from core.classifiers.head import Head
-
-# features of up to this many entries are handled in float64: exact, and fast enough to be unnoticeable.
-# Above it, float32 halves time and memory.
-_DOUBLE = 1_000_000
+from core.classifiers.newton import DIRECT, log_odds_regression
+from core.classifiers.precision import DOUBLE
 
 
 @dataclass(frozen=True)
@@ -69,31 +67,64 @@ def softmax_regression(
     classes: int,
     l2: float,
     towards: Head | None = None,
+    start: Head | None = None,
     tolerance: float = 1e-5,
     max_iterations: int = 1000,
 ) -> Head:
-    """Minimise the objective above by L-BFGS, from `towards` or from zero.
+    """Minimise the objective above: by Newton's method for two classes (newton.py), else by L-BFGS.
 
     features: (n, d) float, scaled by the caller. labels: (n,) int in 0..classes-1. weights: (n,) >= 0, None for equal
-    ones. tolerance: largest entry of the gradient at the solution. Classes without images keep their weight W0.
-    Returns a head for the scaled features. Deterministic.
+    ones. start: a head near the solution, to be faster; None starts from `towards` or zero. tolerance: largest entry of
+    the gradient at the solution. Classes without images keep their weight W0. Returns a head for the scaled features.
+    Deterministic.
     """
     n, d = features.shape
-    precision = np.float64 if n * d <= _DOUBLE else np.float32
+    precision = np.float64 if n * d <= DOUBLE else np.float32
     x = np.ascontiguousarray(features, dtype=precision)
     w = np.full(n, 1 / n) if weights is None else np.asarray(weights, dtype=np.float64) / np.sum(weights)
-    w = w.astype(precision)
     centre = np.zeros((classes, d)) if towards is None else towards.weight.astype(np.float64)
-    start = np.zeros((classes, d + 1))
-    start[:, :d] = centre
+    base = np.zeros(classes) if towards is None else towards.bias.astype(np.float64)
+    offsets = np.zeros((n, classes), dtype=precision) + base.astype(precision)
     if towards is not None:
-        start[:, d] = towards.bias
+        offsets += x @ centre.T.astype(precision)
+    if classes == 2 and all(w[labels == c].any() for c in (0, 1)):
+        apart = offsets[:, 1].astype(np.float64) - offsets[:, 0]
+        row, bias = log_odds_regression(x, labels, w, apart, l2=l2, tolerance=tolerance)
+        weight, more = np.stack([-row / 2, row / 2]), np.array([-bias / 2, bias / 2])
+    else:
+        basis = None
+        if n < d and n <= DIRECT:
+            # W - W0 lies in the span of the images: as many unknowns as images are enough
+            basis, corners = np.linalg.qr(x.T.astype(np.float64))
+            x = np.ascontiguousarray(corners.T, dtype=precision)
+        first = np.zeros((classes, x.shape[1] + 1))
+        if start is not None:
+            away = start.weight - centre
+            first[:, :-1], first[:, -1] = away if basis is None else away @ basis, start.bias - base
+        weight, more = _lbfgs(x, labels, w.astype(precision), offsets, first, l2, tolerance, max_iterations)
+        weight = weight if basis is None else weight @ basis.T
+    return Head((centre + weight).astype(np.float32), (base + more).astype(np.float32))
+
+
+def _lbfgs(
+    x: np.ndarray,
+    labels: np.ndarray,
+    w: np.ndarray,
+    offsets: np.ndarray,
+    start: np.ndarray,
+    l2: float,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """W - W0 and the bias beyond the old one. offsets: (n, k), logits of the old head. start: (k, d + 1)."""
+    (n, d), classes = x.shape, start.shape[0]
     everyone = np.arange(n)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         parameters = flat.reshape(classes, d + 1)
-        weight, bias = parameters[:, :d], parameters[:, d]
-        logits = x @ weight.T.astype(precision) + bias.astype(precision)
+        away, bias = parameters[:, :d], parameters[:, d]
+        logits = x @ away.T.astype(x.dtype) + bias.astype(x.dtype)
+        logits += offsets
         logits -= logits.max(axis=1, keepdims=True)
         correct = logits[everyone, labels]
         exponentials = np.exp(logits, out=logits)
@@ -102,7 +133,6 @@ def softmax_regression(
         # gradient in the logits: w_i (softmax - one-hot), in the same memory
         exponentials *= (w / total)[:, None]
         exponentials[everyone, labels] -= w
-        away = weight - centre
         gradient = np.empty((classes, d + 1))
         gradient[:, :d] = (exponentials.T @ x).astype(np.float64) + l2 * away
         gradient[:, d] = exponentials.sum(axis=0, dtype=np.float64)
@@ -116,7 +146,7 @@ def softmax_regression(
         options={"gtol": tolerance, "ftol": 1e-12, "maxiter": max_iterations, "maxcor": 20},
     )
     solution = found.x.reshape(classes, d + 1)
-    return Head(solution[:, :d].astype(np.float32), solution[:, d].astype(np.float32))
+    return solution[:, :d], solution[:, d]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

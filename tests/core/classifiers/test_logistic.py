@@ -85,7 +85,7 @@ def test_rows_without_weight_and_several_arrays_change_nothing() -> None:
 def test_large_features_in_float32_on_two_threads_agree_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, w = problem(3, 3000, 40)
     exact = logistic_regression(x, y, w, l2=0.1, tolerance=1e-7)
-    monkeypatch.setattr(module, "_DOUBLE", 0)
+    monkeypatch.setattr(module, "DOUBLE", 0)
     monkeypatch.setattr(module, "_ALONE", 0)
     monkeypatch.setattr(module, "_BLOCK", 40 * 100)
     single = logistic_regression(x, y, w, l2=0.1, tolerance=1e-4)

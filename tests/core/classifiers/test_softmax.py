@@ -84,7 +84,7 @@ def test_weights_count_as_copies() -> None:
 def test_float32_path_agrees_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, w = problem(2, 400, 20, 3)
     exact = softmax_regression(x, y, w, classes=3, l2=0.1)
-    monkeypatch.setattr(module, "_DOUBLE", 0)
+    monkeypatch.setattr(module, "DOUBLE", 0)
     single = softmax_regression(x, y, w, classes=3, l2=0.1)
     assert objective(single, x, y, w, 0.1) == pytest.approx(objective(exact, x, y, w, 0.1), abs=1e-6)
 
