@@ -94,7 +94,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if kind_of_file(path) == "safetensors":
         checkpoint = _read_safetensors(path)
     else:
-        checkpoint = Checkpoint(state=_state_dict(_read_torch(path), path), description=ModelDescription())
+        weights = weights_in(read_torch(path), path)
+        state = {str(name): item for name, item in weights.items() if isinstance(item, torch.Tensor)}
+        checkpoint = Checkpoint(state=state, description=ModelDescription())
     check_finite(checkpoint.state, path)
     return checkpoint
 
@@ -172,7 +174,8 @@ def _read_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(state=state, description=description)
 
 
-def _read_torch(path: Path) -> Any:
+def read_torch(path: Path) -> Any:
+    """What a PyTorch checkpoint holds, wrappers and all. Raises `UnsafeCheckpoint`, `BadCheckpoint`."""
     try:
         # opened here: given a path, torch chooses a reader by its suffix
         with open(path, "rb") as source, warnings.catch_warnings():
@@ -202,16 +205,18 @@ def _named(reason: str) -> str:
     return f" ({found.group(1)})" if found else ""
 
 
-def _state_dict(value: Any, path: Path) -> State:
-    """The weights inside what was saved: the thing itself, or under one of the usual keys, however deep."""
+def weights_in(value: Any, path: Path) -> Mapping[Any, Any]:
+    """The mapping that holds the weights: what was saved itself, or under one of the usual keys, however deep.
+
+    path: for the message. Raises `BadCheckpoint` where there is none.
+    """
     for _ in range(4):
         if not isinstance(value, Mapping):
             break
-        tensors = {str(name): item for name, item in value.items() if isinstance(item, torch.Tensor)}
         inner = next((value[key] for key in WRAPPERS if isinstance(value.get(key), Mapping)), None)
         if inner is None:
-            if tensors:
-                return tensors
+            if any(isinstance(item, torch.Tensor) for item in value.values()):
+                return value
             break
         value = inner
     raise BadCheckpoint(

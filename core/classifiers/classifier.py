@@ -3,6 +3,10 @@
 The last layer is taken out and replaced by one that passes its input on, so that running the rest gives the features
 directly: no hooks, nothing to remove afterwards, and it works inside compiled TorchScript too. That the two parts
 together are the network is verified on a few random images when it is loaded.
+
+A network with one output z tells two classes apart: the sigmoid of z is the chance of the second one. Here it has two
+logits, -z/2 and z/2, whose softmax is that very chance. Halves, not (0, z), so that either class has a range of its own
+to look at. `replace_head` makes one output of two again: z is the second logit minus the first.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ class Classifier:
     """A frozen network in evaluation mode. Call it with a batch to get features and logits.
 
     classes: names in the order of the logits, None where the file does not say. digest: of weights and architecture,
-    not of preprocessing. backbone: (b, 3, h, w) float32 -> (b, d).
+    not of preprocessing. backbone: (b, 3, h, w) float32 -> (b, d). single: the file has one output where this has two
+    logits.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Classifier:
     file: Path
     backbone: Callable[[torch.Tensor], torch.Tensor]
     head_name: str
+    single: bool = False
 
     @property
     def k(self) -> int:
@@ -71,10 +77,10 @@ class Classifier:
         """Raise `ClassMismatch` unless logit c is the dataset's class c, as far as the file says."""
         if self.k != len(dataset_classes):
             ours = f" ({_listed(self.classes)})" if self.classes else ""
-            one = " Midband needs one logit per class, also for two classes." if self.k == 1 else ""
+            one = " with its one output" if self.single else ""
             raise ClassMismatch(
-                f"{self.name} tells {self.k} {_plural('class', self.k)} apart{ours}, the dataset has "
-                f"{len(dataset_classes)} ({_listed(dataset_classes)}).{one}",
+                f"{self.name} tells {self.k} {_plural('class', self.k)} apart{ours}{one}, the dataset has "
+                f"{len(dataset_classes)} ({_listed(dataset_classes)}).",
                 next_step="Choose the dataset that the model was trained on, or train a model on this one.",
             )
         if self.classes is None or self.classes == dataset_classes:
@@ -138,13 +144,15 @@ def load_classifier(
 def replace_head(classifier: Classifier, head: Head) -> nn.Module:
     """A copy of the whole network with this last layer: a `ScriptModule` where TorchScript came in.
 
-    Raises `BadRequest` when the head is of another size.
+    It has one output where the classifier came with one. Raises `BadRequest` when the head is of another size.
     """
     if (head.k, head.d) != (classifier.k, classifier.d):
         raise BadRequest(
             f"A head of {head.k} x {head.d} does not fit {classifier.name}: it needs {classifier.k} x {classifier.d}.",
             next_step="Choose a run of this very model.",
         )
+    if classifier.single:
+        head = one_output(head)
     weight, bias = torch.from_numpy(head.weight.copy()), torch.from_numpy(head.bias.copy())
     if classifier.arch == TORCHSCRIPT:
         return torchscript.with_head(classifier.file, classifier.head_name, weight, bias)
@@ -154,6 +162,17 @@ def replace_head(classifier: Classifier, head: Head) -> nn.Module:
     last.load_state_dict({"weight": weight, "bias": bias})
     network.set_submodule(classifier.head_name, last)
     return network.eval()
+
+
+def two_logits(head: Head) -> Head:
+    """(1, d) -> (2, d): the output z as the logits -z/2 and z/2 of two classes."""
+    return Head(np.concatenate([-head.weight, head.weight]) / 2, np.concatenate([-head.bias, head.bias]) / 2)
+
+
+def one_output(head: Head) -> Head:
+    """(2, d) -> (1, d): the second logit minus the first. The inverse of `two_logits`, and for any other head the same
+    probabilities."""
+    return Head(head.weight[1:] - head.weight[:1], head.bias[1:] - head.bias[:1])
 
 
 def description_of(classifier: Classifier) -> ModelDescription:
@@ -174,6 +193,9 @@ def _parted(
     assert isinstance(last, nn.Linear)
     network.set_submodule(name, nn.Identity().eval())
     head = Head(weight=last.weight.detach().numpy().copy(), bias=last.bias.detach().numpy().copy())
+    single = head.k == 1
+    if single:
+        head, logits = two_logits(head), torch.cat([-logits, logits], dim=1) / 2
     classifier = Classifier(
         name=file.stem,
         arch=arch,
@@ -184,6 +206,7 @@ def _parted(
         file=file,
         backbone=network,
         head_name=name,
+        single=single,
     )
     if description.classes is not None and len(description.classes) != head.k:
         raise ArchitectureMismatch(
@@ -201,16 +224,19 @@ def _load_torchscript(file: Path, preprocessing: Preprocessing | None) -> Classi
     probe = _probe(preprocessing)
     logits = _run(module, probe, file.name, preprocessing)
     name, weight, bias, backbone = torchscript.part(file, probe, logits, TOLERANCE)
+    head = Head(weight=weight, bias=bias)
+    single = head.k == 1
     return Classifier(
         name=file.stem,
         arch=TORCHSCRIPT,
         classes=None,
         preprocessing=preprocessing,
-        head=Head(weight=weight, bias=bias),
+        head=two_logits(head) if single else head,
         digest=digest(TORCHSCRIPT, file_digest(file, 64), length=24),
         file=file,
         backbone=backbone,
         head_name=name,
+        single=single,
     )
 
 
@@ -231,6 +257,9 @@ def _run(
             f"{name} cannot take images of {chosen.crop} x {chosen.crop} pixels ({''.join(cause).strip()}).",
             next_step="Give the preprocessing that the model was trained with.",
         ) from error
+    if isinstance(logits, torch.Tensor) and logits.shape == (len(probe),):
+        # one output, its last axis squeezed away
+        logits = logits[:, None]
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(probe):
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise HeadNotFound(
@@ -252,7 +281,7 @@ def _verify(classifier: Classifier, probe: torch.Tensor, logits: torch.Tensor) -
     if not fits:
         raise HeadNotFound(
             f"The logits of {classifier.name} are not those of its last linear layer.",
-            next_step="Use a network whose output is its last linear layer's, without softmax or anything after it.",
+            next_step="Use a network whose output is its last linear layer's, without softmax, sigmoid or anything else.",
         )
 
 

@@ -94,7 +94,8 @@ def part(
     raise HeadNotFound(
         f"No layer of {file.name} gives its {k} logits as a linear function of features"
         + ("." if candidates else f" (no weight in it has {k} rows; freezing removes them)."),
-        next_step="Save the network without freezing it, and without softmax or anything else after its last layer.",
+        next_step="Save the network without freezing it, and without softmax, sigmoid or anything else after its last "
+        "layer.",
     )
 
 

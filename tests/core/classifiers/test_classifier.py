@@ -11,7 +11,7 @@ from torch import nn
 
 from core.classifiers.architectures import last_linear
 from core.classifiers.checkpoint import write_checkpoint
-from core.classifiers.classifier import description_of, load_classifier, replace_head
+from core.classifiers.classifier import description_of, load_classifier, one_output, replace_head, two_logits
 from core.classifiers.head import Head
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.errors import (
@@ -145,10 +145,67 @@ def test_classes_are_compared_by_count_name_and_order(own_file: Path) -> None:
         classifier.check_classes(("dark", "grey"))
 
 
-def test_network_of_one_logit_is_told_what_is_needed(tmp_path: Path, network: NetworkMaker) -> None:
-    torch.save(network("small", 1).state_dict(), tmp_path / "m.pt")
-    with pytest.raises(ClassMismatch, match="one logit per class"):
-        load_classifier(tmp_path / "m.pt", arch="small").check_classes(("a", "b"))
+@pytest.mark.parametrize("kind", ["weights", "script", "squeezed"])
+def test_one_output_is_two_logits_of_the_same_chances(tmp_path: Path, network: NetworkMaker, kind: str) -> None:
+    original = network("small", 1)
+    if kind == "weights":
+        torch.save(original.state_dict(), tmp_path / "m.pt")
+    else:
+        torch.jit.script(Squeezed(original).eval() if kind == "squeezed" else original).save(tmp_path / "m.pt")
+    arch = "small" if kind == "weights" else None
+    classifier = load_classifier(tmp_path / "m.pt", arch=arch, preprocessing=squeezed(32))
+    classifier.check_classes(("dark", "light"))
+    assert (classifier.k, classifier.single) == (2, True)
+    images = images_for(4, 32)
+    logits = classifier(images)[1]
+    with torch.inference_mode():
+        z = original(images)
+    torch.testing.assert_close(torch.softmax(logits, dim=1)[:, 1:], torch.sigmoid(z))
+    # either class has a range to look at
+    assert (logits.std(dim=0) > 0).all()
+    with pytest.raises(ClassMismatch, match="one output"):
+        classifier.check_classes(("a", "b", "c"))
+
+
+@pytest.mark.parametrize("script", [False, True])
+def test_one_output_comes_back_as_one(tmp_path: Path, network: NetworkMaker, script: bool) -> None:
+    original = network("small", 1)
+    path = tmp_path / "m.pt"
+    if script:
+        torch.jit.script(original).save(path)
+    else:
+        torch.save(original.state_dict(), path)
+    classifier = load_classifier(path, arch=None if script else "small", preprocessing=squeezed(32))
+    images = images_for(4, 32)
+    with torch.inference_mode():
+        wanted = original(images)
+        torch.testing.assert_close(replace_head(classifier, classifier.head)(images), wanted)
+        # a head with nothing symmetric about it, as solvers make them
+        rng = np.random.default_rng(0)
+        head = Head(rng.normal(size=(2, 128)).astype(np.float32), rng.normal(size=2).astype(np.float32))
+        found = replace_head(classifier, head)(images)
+    logits = head.logits(classifier(images)[0].numpy())
+    assert found.shape == (4, 1)
+    np.testing.assert_allclose(found[:, 0], logits[:, 1] - logits[:, 0], rtol=1e-4, atol=1e-4)
+
+
+class Squeezed(nn.Module):
+    """Gives one number per image, as some training scripts have it."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.body(images).squeeze(1)
+
+
+def test_halves_of_one_output_are_undone() -> None:
+    rng = np.random.default_rng(0)
+    head = Head(rng.normal(size=(1, 9)).astype(np.float32), rng.normal(size=1).astype(np.float32))
+    back = one_output(two_logits(head))
+    assert np.array_equal(back.weight, head.weight)
+    assert np.array_equal(back.bias, head.bias)
 
 
 def test_any_classes_pass_where_the_file_names_none(tmp_path: Path, network: NetworkMaker) -> None:
