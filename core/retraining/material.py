@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.concepts.concept import Concept, get_concept, list_concepts
-from core.concepts.labels import label_verdicts
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, said_states, tag_states, tagging_split
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, tag_states, tagging_split
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags
 from core.files import digest
 from core.retraining.curation import FEWEST_PER_VALUE, FEWEST_TAGS
 from core.retraining.groups import Grouping, by_attribute
 from core.retraining.methods import Material
 from core.retraining.pool import ConceptTags, Pool
+from core.retraining.statements import Statements, read_statements
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,16 +32,17 @@ MOST_CONCEPTS = 6
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """material: what methods get. states: (n, m) int8, tags of the chosen concepts on every image. groups: of every
-    image, by the dataset's first attribute; None where it has none. notes: sentences about what was left out.
-    tags: hash of all tags and verdicts on labels used."""
+    """material: what methods get. names: of the concepts. states: (n, m) int8, what is said of them on every image.
+    groups: of every image, by the dataset's first attribute; None where it has none. notes: sentences about what was
+    left out. tags: hash of all tags and verdicts on labels used. statements: what was said, of all images."""
 
     material: Material
-    concepts: tuple[Concept, ...]
+    names: tuple[str, ...]
     states: np.ndarray
     groups: Grouping | None
     notes: tuple[str, ...]
     tags: str
+    statements: Statements
 
 
 def chosen_concepts(workspace: Workspace, analysis: Analysis, names: Sequence[str]) -> tuple[Concept, ...]:
@@ -66,6 +67,11 @@ def chosen_concepts(workspace: Workspace, analysis: Analysis, names: Sequence[st
 
 def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]) -> Gathered:
     """Read what a retraining needs. Raises `EmptyGroup` when a class has no image to fit on."""
+    return assemble(analysis, read_statements(workspace, analysis, concepts))
+
+
+def assemble(analysis: Analysis, statements: Statements) -> Gathered:
+    """What a retraining gets where this was said. Raises `EmptyGroup` when a class has no image to fit on."""
     split = tagging_split(analysis)
     notes = []
     if split == "train":
@@ -74,8 +80,7 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
             "of the repair than with images set aside."
         )
     held_out = analysis.split_rows(split)
-    verdicts = label_verdicts(workspace, analysis)
-    wrong, labels = verdicts.excluded, verdicts.labels
+    wrong, labels, states = statements.wrong, statements.labels, statements.states
     relabelled = labels != analysis.labels
     left_out, renamed = int(wrong[held_out].sum()), int(relabelled[held_out].sum())
     if left_out:
@@ -88,20 +93,14 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
             f"{_images(doubted)} of test {_were(doubted)} judged wrongly labelled. Test is measured on the labels as "
             "the dataset gives them, so that figures stay comparable."
         )
-    states = np.full((analysis.n, len(concepts)), UNTAGGED, dtype=np.int8)
-    # by people: what a column of the dataset says is known of all images, and those for fitting are enough
-    tagged = np.zeros(analysis.n, dtype=bool)
-    for i, concept in enumerate(concepts):
-        states[:, i] = tag_states(workspace, analysis, concept)
-        tagged |= said_states(workspace, analysis, concept) != UNTAGGED
-    on_test = int(tagged[analysis.split_rows("test")].sum())
+    on_test = int(statements.said[analysis.split_rows("test")].sum())
     if on_test:
         notes.append(f"{on_test} tagged test images were not used for training: test is for measuring only.")
-    is_eligible = np.zeros(analysis.n, dtype=bool)
-    is_eligible[held_out] = True
+    is_held_out = np.zeros(analysis.n, dtype=bool)
+    is_held_out[held_out] = True
     is_train = np.zeros(analysis.n, dtype=bool)
     is_train[analysis.split_rows("train")] = True
-    rows = np.flatnonzero((is_eligible | (is_train & tagged)) & ~wrong)
+    rows = np.flatnonzero((is_held_out | (is_train & statements.said)) & ~wrong)
     pool = Pool(
         rows=rows,
         features=np.asarray(analysis.features[rows], dtype=np.float32),
@@ -110,7 +109,7 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
         classes=analysis.classes,
         head=analysis.head,
         split=split,
-        eligible=is_eligible[rows],
+        eligible=is_held_out[rows],
     )
     _check_classes(pool)
     groups = known_groups(analysis)
@@ -118,16 +117,18 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
     if groups is not None:
         corrected = _by_first_attribute(analysis, labels)
         known = Grouping(corrected.codes[rows], corrected.classes, corrected.patterns, corrected.source)
-    tags = tuple(ConceptTags(concept.name, states[rows, i]) for i, concept in enumerate(concepts))
+    tags = tuple(ConceptTags(name, states[rows, i]) for i, name in enumerate(statements.names))
     used = []
-    for i, concept in enumerate(concepts):
+    for i, concept in enumerate(statements.names):
         known_ones = np.flatnonzero(states[:, i] != UNTAGGED)
-        names = analysis.image_names(known_ones)
-        used += [f"{concept.name}\0{name}\0{states[row, i]}" for row, name in zip(known_ones, names, strict=True)]
-    for row in np.flatnonzero((wrong | relabelled) & (is_eligible | is_train)).tolist():
+        images = analysis.image_names(known_ones)
+        used += [f"{concept}\0{image}\0{states[row, i]}" for row, image in zip(known_ones, images, strict=True)]
+    for row in np.flatnonzero((wrong | relabelled) & (is_held_out | is_train)).tolist():
         label = "" if wrong[row] else analysis.classes[labels[row]]
         used.append(f"label\0{analysis.image_names([row])[0]}\0{label}")
-    return Gathered(Material(pool, tags, known), tuple(concepts), states, groups, tuple(notes), digest(*used))
+    return Gathered(
+        Material(pool, tags, known), statements.names, states, groups, tuple(notes), digest(*used), statements
+    )
 
 
 def known_groups(analysis: Analysis) -> Grouping | None:

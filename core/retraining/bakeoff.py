@@ -1,0 +1,372 @@
+"""All methods on the same images, features and tags, several seeds each: one table with intervals.
+
+<workspace>/bakeoffs/<id>/result.json    `BakeOff.to_dict()`
+
+The classifier as it is, the assumptions of no person, and DFR with known groups (where an attribute is known of all
+images) are always beside the methods asked for: a figure means something between them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.database import now
+from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound
+from core.files import read_json, write_json
+from core.progress import Progress, silent
+from core.retraining.edits import CurationEdits
+from core.retraining.evaluation import mcnemar
+from core.retraining.identity import data_digest, plain
+from core.retraining.material import MOST_CONCEPTS, Gathered, chosen_concepts, gather
+from core.retraining.measuring import NO_PERSON, Measure, baseline_title, evaluation_groups
+from core.retraining.methods import METHODS, checked_settings, fit_without_tags, get_method, needs
+from core.retraining.outcome import repair
+from core.retraining.result import NETWORK
+from core.retraining.threads import pinned_threads
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+FOLDER, RESULT = "bakeoffs", "result.json"
+ORACLE = "dfr"
+# draws of the test images that an interval comes from
+DRAWS = 2000
+MOST_SEEDS = 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method. worst_group, average: per seed, in the order of `BakeOff.seeds`. mean, spread: of the worst-group
+    accuracies over the seeds, the standard deviation being 0 with one seed. interval: 95% of the mean, over which test
+    images there happened to be. average_mean: mean of the averages. share: of the way from the classifier as it is to
+    the oracle; None without an oracle, or where it is no better. p: exact sign test against the classifier as it is,
+    over the images of the group that it is worst at: those more often right in the seeds against those less often."""
+
+    method: str
+    title: str
+    needs: str
+    worst_group: tuple[float, ...]
+    average: tuple[float, ...]
+    weighted_average: tuple[float, ...]
+    mean: float
+    spread: float
+    interval: tuple[float, float]
+    average_mean: float
+    average_spread: float
+    share: float | None
+    p: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "title": self.title,
+            "needs": self.needs,
+            "worst_group": list(self.worst_group),
+            "average": list(self.average),
+            "weighted_average": list(self.weighted_average),
+            "mean": self.mean,
+            "spread": self.spread,
+            "interval": list(self.interval),
+            "average_mean": self.average_mean,
+            "average_spread": self.average_spread,
+            "share": self.share,
+            "p": self.p,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class BakeOff:
+    """lines: best first. groups_from, estimated: as of an `Evaluation`. absent: method -> why it has no line."""
+
+    id: str
+    analysis: str
+    concepts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    lines: tuple[Line, ...]
+    absent: dict[str, str]
+    groups_from: str
+    estimated: bool
+    images: int
+    tags: str
+    data: str
+    notes: tuple[str, ...]
+    seconds: float
+    created: str
+
+    def line(self, method: str) -> Line | None:
+        return next((line for line in self.lines if line.method == method), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "bake_off": self.id,
+            "analysis": self.analysis,
+            "concepts": list(self.concepts),
+            "seeds": list(self.seeds),
+            "lines": [line.to_dict() for line in self.lines],
+            "absent": dict(self.absent),
+            "groups_from": self.groups_from,
+            "estimated": self.estimated,
+            "images": self.images,
+            "tags": self.tags,
+            "data": self.data,
+            "notes": list(self.notes),
+            "seconds": self.seconds,
+            "created": self.created,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Entered:
+    """What a method said of the test images: predicted (seeds, t) int64, one row where the seed does not matter."""
+
+    predicted: np.ndarray
+    seconds: float
+
+
+def usual_methods() -> tuple[str, ...]:
+    """Those compared when nobody says which: all that fit a head."""
+    return tuple(name for name, method in METHODS.items() if method.kind != NETWORK)
+
+
+def bake_off(
+    workspace: Workspace,
+    analysis: Analysis,
+    *,
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    concepts: Sequence[str] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    bake_off_id: str | None = None,
+    progress: Progress = silent,
+) -> BakeOff:
+    """Fit every method with every seed, measure all on test, and store the table.
+
+    methods: none means all that fit a head. settings: method -> knobs. A method that lacks tags or groups has no line
+    but a reason. Raises `NotFound`, `BadRequest`, `EmptyGroup`.
+    """
+    started, created = time.perf_counter(), now()
+    given = settings or {}
+    asked = check_bake_off(methods, seeds, given)
+    chosen = chosen_concepts(workspace, analysis, concepts)
+    if not concepts and len(chosen) > MOST_CONCEPTS:
+        chosen = ()
+    progress(0, 0, "Reading tags and features")
+    gathered = gather(workspace, analysis, chosen)
+    grouping, notes = evaluation_groups(analysis, gathered, None, seeds[0])
+    measured = Measure(analysis, grouping)
+    entered: dict[str, _Entered] = {}
+    absent: dict[str, str] = {}
+    with pinned_threads():
+        for place, method in enumerate(asked):
+            title = baseline_title(method)
+            progress(place * len(seeds), len(asked) * len(seeds), title)
+
+            def at(seed: int, place: int = place, title: str = title) -> None:
+                progress(place * len(seeds) + seed, len(asked) * len(seeds), title)
+
+            try:
+                entered[method] = _enter(analysis, gathered, measured, method, seeds, given.get(method, {}), at)
+            except (BadRequest, EmptyGroup, NotEnoughTags) as error:
+                absent[method] = error.detail
+    result = BakeOff(
+        id=bake_off_id or secrets.token_hex(6),
+        analysis=analysis.id,
+        concepts=gathered.names,
+        seeds=tuple(int(seed) for seed in seeds),
+        lines=_lines(measured, entered, len(seeds)),
+        absent=absent,
+        groups_from=grouping.source,
+        estimated=grouping.estimated,
+        images=len(measured.rows),
+        tags=gathered.tags,
+        data=data_digest(workspace, analysis),
+        notes=(*gathered.notes, *notes),
+        seconds=time.perf_counter() - started,
+        created=created.isoformat(sep=" ", timespec="seconds"),
+    )
+    write_json(_folder(workspace, result.id) / RESULT, plain(result.to_dict()))
+    total = len(asked) * len(seeds)
+    progress(total, total, "Compared")
+    return result
+
+
+def check_bake_off(
+    methods: Sequence[str], seeds: Sequence[int], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[str, ...]:
+    """The methods to compare, the lines that are always there among them. Raises `NotFound`, `BadRequest`."""
+    if not seeds or len(set(seeds)) != len(seeds) or len(seeds) > MOST_SEEDS:
+        raise BadRequest(
+            f"A comparison takes 1 to {MOST_SEEDS} different seeds.", next_step="5 are usual, 3 do for a first look."
+        )
+    wanted = tuple(dict.fromkeys(methods)) or usual_methods()
+    for method in wanted:
+        if method != NO_PERSON:
+            checked_settings(method, (settings or {}).get(method, {}))
+    return ("erm", NO_PERSON, *(name for name in dict.fromkeys((*wanted, ORACLE)) if name not in ("erm", NO_PERSON)))
+
+
+def open_bake_off(workspace: Workspace, bake_off_id: str | None = None) -> BakeOff:
+    """A stored comparison; None means the latest. Raises `NotFound`."""
+    if bake_off_id is None:
+        latest = next(iter(list_bake_offs(workspace)), None)
+        if latest is None:
+            raise NotFound("No methods have been compared yet.", next_step="Start it: `python -m core bake-off`.")
+        return latest
+    file = _folder(workspace, bake_off_id) / RESULT
+    if not file.is_file():
+        raise NotFound(
+            f"There is no comparison {bake_off_id}.", next_step="See whether its job is still running or failed."
+        )
+    return _from_dict(read_json(file))
+
+
+def list_bake_offs(workspace: Workspace, analysis_id: str | None = None) -> tuple[BakeOff, ...]:
+    """Stored comparisons, latest first; of one analysis when given."""
+    files = sorted((workspace.root / FOLDER).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    found = (_from_dict(read_json(file)) for file in files)
+    return tuple(one for one in found if analysis_id in (None, one.analysis))
+
+
+def _enter(
+    analysis: Analysis,
+    gathered: Gathered,
+    measured: Measure,
+    method: str,
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    at: Any,
+) -> _Entered:
+    started, predicted = time.perf_counter(), []
+    if method != NO_PERSON:
+        _check_needs(method, settings, gathered)
+    for place, seed in enumerate(seeds):
+        at(place)
+        if method == NO_PERSON:
+            head = fit_without_tags(gathered.material.pool, rng=np.random.default_rng(seed)).head
+            logits = measured.logits(head)
+        else:
+            with tempfile.TemporaryDirectory(prefix="midband-bake-off-") as folder:
+                repaired = repair(
+                    analysis,
+                    gathered,
+                    method=method,
+                    settings=checked_settings(method, settings),
+                    edits=CurationEdits(),
+                    seed=int(seed),
+                    folder=Path(folder),
+                )
+            logits = measured.logits(repaired.head) if repaired.logits is None else repaired.logits[measured.rows]
+        predicted.append(logits.argmax(axis=1))
+        if method == "erm":
+            break
+    return _Entered(np.stack(predicted), time.perf_counter() - started)
+
+
+def _check_needs(method: str, settings: Mapping[str, Any], gathered: Gathered) -> None:
+    wanted = needs(method, settings)
+    if wanted == "attributes" and gathered.material.known is None:
+        raise BadRequest(
+            "It needs the group of every held-out image, and the dataset has no known attribute.",
+            next_step="Leave it out.",
+        )
+    if wanted == "tags" and not gathered.names:
+        raise NotEnoughTags("It needs tags, and no image is tagged with a confounder yet.", next_step="Tag some.")
+
+
+def _lines(measured: Measure, entered: Mapping[str, _Entered], seeds: int) -> tuple[Line, ...]:
+    codes, labels = measured.grouping.codes, measured.labels
+    erm = entered["erm"].predicted[0] == labels
+    known = codes >= 0
+    size = np.bincount(codes[known], minlength=measured.grouping.count)
+    there = np.flatnonzero(size)
+    accuracy = np.bincount(codes[known & erm], minlength=measured.grouping.count)[there] / size[there]
+    at_worst = codes == there[int(accuracy.argmin())]
+    floor = float(accuracy.min())
+    # the same draws of images for all methods
+    draws = [(members, _draws(len(members))) for members in (np.flatnonzero(codes == group) for group in there)]
+    found = []
+    for method, entry in entered.items():
+        right = entry.predicted == labels
+        evaluations = [measured.evaluate(predicted) for predicted in entry.predicted]
+        worst = np.array([evaluation.worst_group for evaluation in evaluations])
+        average = np.array([evaluation.average for evaluation in evaluations])
+        more = right[:, at_worst].mean(axis=0) - erm[at_worst]
+        # one row where the seed does not matter stands for all of them
+        each = seeds // len(worst)
+        found.append(
+            Line(
+                method=method,
+                title=baseline_title(method),
+                needs="" if method == NO_PERSON else get_method(method).needs,
+                worst_group=tuple(worst.tolist()) * each,
+                average=tuple(average.tolist()) * each,
+                weighted_average=tuple(evaluation.weighted_average for evaluation in evaluations) * each,
+                mean=float(worst.mean()),
+                spread=float(worst.std(ddof=1)) if len(worst) > 1 else 0.0,
+                interval=_interval(right, draws),
+                average_mean=float(average.mean()),
+                average_spread=float(average.std(ddof=1)) if len(average) > 1 else 0.0,
+                share=None,
+                p=mcnemar(int((more > 0).sum()), int((more < 0).sum())),
+                seconds=entry.seconds / len(worst),
+            )
+        )
+    return tuple(sorted(_with_shares(found, floor), key=lambda line: -line.mean))
+
+
+def _with_shares(lines: list[Line], floor: float) -> list[Line]:
+    oracle = next((line.mean for line in lines if line.method == ORACLE), None)
+    if oracle is None or oracle <= floor:
+        return lines
+    return [replace(line, share=(line.mean - floor) / (oracle - floor)) for line in lines]
+
+
+def _draws(count: int) -> np.ndarray:
+    """(draws, count): how often each of a group's images is drawn when as many are drawn as there are."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float32)
+
+
+def _interval(right: np.ndarray, draws: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """95% percentile interval of the worst-group accuracy, mean over seeds, images drawn anew within each group.
+
+    right: (seeds, t) bool. The minimum over groups of draws lies below the minimum itself where groups are close, so
+    the interval reaches lower than it should rather than higher.
+    """
+    by_group = [right[:, members].astype(np.float32) @ times.T / len(members) for members, times in draws]
+    worst = np.min(by_group, axis=0).mean(axis=0)
+    low, high = np.quantile(worst, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _folder(workspace: Workspace, bake_off_id: str) -> Path:
+    if not bake_off_id or not all(character.isalnum() or character in "-_" for character in bake_off_id):
+        raise NotFound(f"“{bake_off_id}” is not the id of a comparison.", next_step="Use the id that was printed.")
+    return workspace.root / FOLDER / bake_off_id
+
+
+def _from_dict(value: Mapping[str, Any]) -> BakeOff:
+    lists = ("worst_group", "average", "weighted_average", "interval")
+    lines = (Line(**{**line, **{name: tuple(line[name]) for name in lists}}) for line in value["lines"])
+    rest = {name: item for name, item in value.items() if name != "bake_off"}
+    return BakeOff(
+        **{
+            **rest,
+            "id": value["bake_off"],
+            "concepts": tuple(value["concepts"]),
+            "seeds": tuple(value["seeds"]),
+            "lines": tuple(lines),
+            "notes": tuple(value["notes"]),
+        }
+    )

@@ -1,0 +1,284 @@
+"""Runs on disk.
+
+<workspace>/runs/<id>/
+  head.safetensors     the new last layer (core/classifiers/head.py); of a run that trained the whole network too
+  model.safetensors    the whole network, logits.npy (n, k) float32 what it says of every image: only where it was
+                       trained
+  curation.parquet     one line per image it was fitted on: image, row, class, group, weight, reason
+  test.parquet         one line per test image: image, row, label, group (-1: not known), before, after (predicted)
+  replay.json          everything that is needed to have the run again (replay.py)
+  result.json          `RunResult.to_dict()`; written last: a folder with one is whole
+  remarks.json         name and note, what people wrote about it
+  training/            checkpoints of a network under way; removed at the end
+<workspace>/runs/.deleted/<id>/   the same of runs that were deleted
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import select
+
+from core.classifiers.head import Head, load_head
+from core.concepts.log import clean_line
+from core.database import RunRecord, now
+from core.errors import BadRequest, NotFound, StorageProblem
+from core.files import read_array, read_json, replacing, storage_problems, write_array, write_json
+from core.retraining.curation import Curation
+from core.retraining.result import NETWORK, RunResult, run_from_dict
+from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+HEAD, RESULT, CURATION, TEST = "head.safetensors", "result.json", "curation.parquet", "test.parquet"
+WEIGHTS, LOGITS, TRAINING = "model.safetensors", "logits.npy", "training"
+REPLAY, REMARKS = "replay.json", "remarks.json"
+DELETED = ".deleted"
+LONGEST_NAME, LONGEST_NOTE = 200, 10_000
+
+
+def new_run_id() -> str:
+    return secrets.token_hex(6)
+
+
+def run_folder(workspace: Workspace, run_id: str) -> Path:
+    """Where a run lies, or will. Raises `NotFound` for what cannot be an id."""
+    # ids come from people too: only what `new_run_id` and jobs make may become a path
+    if not run_id or not all(character.isalnum() or character in "-_" for character in run_id):
+        raise NotFound(f"“{run_id}” is not the id of a run.", next_step="Use the id that `retrain` printed.")
+    return workspace.runs / run_id
+
+
+def open_run(workspace: Workspace, run_id: str | None = None) -> RunResult:
+    """A finished run; None means the latest. Raises `NotFound`."""
+    if run_id is None:
+        run_id = next(iter(_finished_ids(workspace)), None)
+        if run_id is None:
+            raise NotFound("There is no run yet.", next_step="Retrain first: `python -m core retrain --wait`.")
+    folder = run_folder(workspace, run_id)
+    if not (folder / RESULT).is_file():
+        if (workspace.runs / DELETED / run_id / RESULT).is_file():
+            raise NotFound(f"Run {run_id} was deleted.", next_step="Restore it, or use another run.")
+        raise NotFound(
+            f"There is no finished run {run_id}.",
+            next_step="See whether its job is still running or failed; `compare` without --run takes the latest.",
+        )
+    return _with_remarks(run_from_dict(read_json(folder / RESULT)), folder)
+
+
+def list_runs(workspace: Workspace, analysis_id: str | None = None) -> tuple[RunResult, ...]:
+    """Finished runs, latest first; of one analysis when given."""
+    return tuple(open_run(workspace, run_id) for run_id in _finished_ids(workspace, analysis_id))
+
+
+def deleted_runs(workspace: Workspace, analysis_id: str | None = None) -> tuple[RunResult, ...]:
+    """Runs that `restore_run` brings back, latest first; of one analysis when given."""
+    place = workspace.runs / DELETED
+    ids = _recorded_ids(workspace, analysis_id)
+    folders = [place / run_id for run_id in ids if (place / run_id / RESULT).is_file()]
+    return tuple(_with_remarks(run_from_dict(read_json(folder / RESULT)), folder) for folder in folders)
+
+
+def _finished_ids(workspace: Workspace, analysis_id: str | None = None) -> list[str]:
+    ids = _recorded_ids(workspace, analysis_id)
+    return [run_id for run_id in ids if (run_folder(workspace, run_id) / RESULT).is_file()]
+
+
+def _recorded_ids(workspace: Workspace, analysis_id: str | None) -> Sequence[str]:
+    query = select(RunRecord.id).where(RunRecord.finished.is_not(None)).order_by(RunRecord.created.desc())
+    if analysis_id is not None:
+        query = query.where(RunRecord.analysis_id == analysis_id)
+    with workspace.reading() as session:
+        return session.scalars(query).all()
+
+
+def run_head(workspace: Workspace, run_id: str) -> Head:
+    """The new last layer of a run. Raises `PathNotFound` or `BadCheckpoint`."""
+    return load_head(run_folder(workspace, run_id) / HEAD)
+
+
+def run_logits(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.ndarray) -> np.ndarray:
+    """What the model of a run says of some rows of its analysis: (m, k) float32.
+
+    Of a head: computed from the stored features. Of a whole network: as it was stored, since its features are others.
+    Raises `NotFound`, `PathNotFound`, `BadCheckpoint`, or `StorageProblem` for stored logits that are damaged.
+    """
+    stored = run_folder(workspace, run_id) / LOGITS
+    if not stored.is_file():
+        return run_head(workspace, run_id).logits(analysis.features[rows])
+    try:
+        logits = read_array(stored)
+        if logits.shape != analysis.logits.shape:
+            raise ValueError(f"it has the shape {logits.shape}, not {analysis.logits.shape}")
+    except (OSError, ValueError) as error:
+        raise StorageProblem(
+            f"What run {run_id} says of the images cannot be read ({error}).",
+            next_step="Run it again; the settings are kept.",
+        ) from error
+    return np.asarray(logits[rows], dtype=np.float32)
+
+
+def predictions(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.ndarray) -> np.ndarray:
+    """What a run's model predicts for some rows of its analysis: (m,) int64."""
+    return run_logits(workspace, analysis, run_id, rows).argmax(axis=1)
+
+
+def note_run(workspace: Workspace, run_id: str, *, name: str | None = None, note: str | None = None) -> RunResult:
+    """Write down what a person calls a run, or says of it; None leaves it as it is, "" takes it away.
+
+    name: one line. note: may have lines. Raises `NotFound` for an unknown run, `BadRequest` for too long a text.
+    """
+    run = open_run(workspace, run_id)
+    given = {"name": name, "note": note}
+    kept = {key: getattr(run, key) if text is None else _clean(key, text) for key, text in given.items()}
+    write_json(run_folder(workspace, run_id) / REMARKS, kept)
+    return replace(run, name=kept["name"], note=kept["note"])
+
+
+def _clean(what: str, text: str) -> str:
+    cleaned = clean_line(text) if what == "name" else "\n".join(clean_line(line) for line in text.splitlines()).strip()
+    longest = LONGEST_NAME if what == "name" else LONGEST_NOTE
+    if len(cleaned) > longest:
+        raise BadRequest(
+            f"The {what} of a run has {len(cleaned):,} characters; {longest:,} are the most.",
+            next_step="Shorten it." if what == "note" else "Put the rest into the note.",
+        )
+    return cleaned
+
+
+def _with_remarks(run: RunResult, folder: Path) -> RunResult:
+    try:
+        remarks = read_json(folder / REMARKS)
+        return replace(run, name=str(remarks["name"]), note=str(remarks["note"]))
+    except FileNotFoundError:
+        return run
+    except (OSError, ValueError, KeyError, TypeError):
+        # a damaged remark must not keep anybody from the figures
+        return run
+
+
+def delete_run(workspace: Workspace, run_id: str) -> None:
+    """Put a run aside, whole: `restore_run` brings it back. Raises `NotFound`."""
+    open_run(workspace, run_id)
+    _move(run_folder(workspace, run_id), workspace.runs / DELETED / run_id)
+
+
+def restore_run(workspace: Workspace, run_id: str) -> RunResult:
+    """Bring a deleted run back as it was. Raises `NotFound`, or `BadRequest` when a run of that id is there."""
+    folder = run_folder(workspace, run_id)
+    aside = workspace.runs / DELETED / run_id
+    if not (aside / RESULT).is_file():
+        raise NotFound(f"There is no deleted run {run_id}.", next_step="Reload the page: it may be back already.")
+    if (folder / RESULT).is_file():
+        raise BadRequest(f"A run {run_id} is there already.", next_step="Delete that one first.")
+    _move(aside, folder)
+    return open_run(workspace, run_id)
+
+
+def _move(source: Path, target: Path) -> None:
+    with storage_problems(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # what lies there has no result, or was deleted before
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            os.replace(source, target)
+        except FileNotFoundError:
+            raise NotFound("The run is not there any more.", next_step="Reload the page.") from None
+
+
+def rerun_request(run: RunResult, *, seed: int | None = None) -> dict[str, Any]:
+    """A job's request for the same retraining, with the tags as they are now."""
+    request: dict[str, Any] = {
+        "analysis": run.analysis,
+        "method": run.method,
+        "concepts": list(run.concepts),
+        "seed": run.seed if seed is None else seed,
+        "run": new_run_id(),
+    }
+    if run.settings:
+        request["settings"] = dict(run.settings)
+    if run.edits:
+        request["edits"] = run.edits
+    return request
+
+
+def write_curation(folder: Path, analysis: Analysis, curation: Curation) -> None:
+    table = pa.table(
+        {
+            "image": pa.array(analysis.image_names(curation.rows), pa.string()),
+            "row": curation.rows,
+            "class": [analysis.classes[label] for label in curation.labels],
+            "group": curation.groups,
+            "weight": curation.weights,
+            "reason": curation.reasons.tolist(),
+        }
+    )
+    with replacing(folder / CURATION) as beside:
+        pq.write_table(table, beside)
+
+
+def write_test(
+    folder: Path, analysis: Analysis, rows: np.ndarray, groups: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> None:
+    """rows: (t,) int64. groups: (t,) int64, -1 where not known. before, after: (t,) int64, predicted classes."""
+    table = pa.table(
+        {
+            "image": pa.array(analysis.image_names(rows), pa.string()),
+            "row": rows,
+            "label": analysis.labels[rows],
+            "group": groups,
+            "before": before,
+            "after": after,
+        }
+    )
+    with replacing(folder / TEST) as beside:
+        pq.write_table(table, beside)
+
+
+def write_network(folder: Path, weights: Path, logits: np.ndarray) -> None:
+    """Keep a trained network: its file is moved here. logits: (n, k) float32."""
+    write_array(folder / LOGITS, np.asarray(logits, dtype=np.float32))
+    with storage_problems(folder / WEIGHTS):
+        os.replace(weights, folder / WEIGHTS)
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    write_json(folder / RESULT, result.to_dict())
+
+
+def record_run(workspace: Workspace, result: RunResult, job_id: str | None, created: datetime) -> None:
+    """Make a run known to the database, so that it is listed."""
+    with workspace.writing() as session:
+        session.merge(
+            RunRecord(
+                id=result.run,
+                analysis_id=result.analysis,
+                job_id=job_id,
+                method=result.method,
+                settings={
+                    "concepts": list(result.concepts),
+                    "seed": result.seed,
+                    "tags": result.tags,
+                    "data": result.data,
+                    "settings": result.settings,
+                    "edits": result.edits,
+                },
+                created=created,
+                finished=now(),
+            )
+        )
+
+
+def is_network(result: RunResult) -> bool:
+    return result.kind == NETWORK
