@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.reloading import analysed_classifier
 from core.activations.store import Analysis
 from core.classifiers.head import Head
 from core.classifiers.image_cache import decode_files, read_pixels
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
     from core.retraining.statements import Statements
 
 MODEL = "model.safetensors"
+# what an analysis calls the architecture of such files; naming it needs no torch here
+TORCHSCRIPT = "torchscript"
 # seconds between two notes of how far the training is: what a kill costs at most
 NOTE_EVERY = 30.0
 # images that the network is asked about before anything is trained, to see that they still give the stored logits
@@ -97,6 +98,8 @@ def finetune(
     take part. Raises `BadRequest` for TorchScript and settings out of range, `PathNotFound` where the model or an
     image is gone, `EmptyGroup`, `LeakedImages`, and what `progress` raises to cancel.
     """
+    from core.activations.reloading import analysed_classifier
+
     chosen = checked_finetune(settings)
     check_trainable(analysis)
     added = None
@@ -120,8 +123,6 @@ def finetune(
 
 def check_trainable(analysis: Analysis) -> None:
     """Raise `BadRequest` for a network that cannot be trained here."""
-    from core.classifiers.classifier import TORCHSCRIPT
-
     if analysis.arch == TORCHSCRIPT:
         raise BadRequest(
             f"{analysis.model_name} is TorchScript, which is made for predicting: its layers cannot be trained here.",

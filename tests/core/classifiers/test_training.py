@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 
 from core.classifiers import image_cache
 from core.classifiers.classifier import load_classifier
-from core.classifiers.learner import augment
 from core.classifiers.preprocessing import squeezed
 from core.classifiers.training import TrainedModel, default_epochs, train_erm
 from core.datasets import open_dataset
@@ -143,23 +142,6 @@ def test_pixels_on_disk_are_the_pixels_in_memory(
     assert in_memory.ids.tolist() == ids.tolist()
     first = Image.open(dark_and_light.root / str(dark_and_light.images[5])).convert("RGB")
     assert np.array_equal(in_memory.pixels[0], squeezed(16).pixels(first))
-
-
-def test_augmented_images_are_the_originals_shifted_and_mirrored() -> None:
-    pixels = np.zeros((200, 32, 32, 3), np.uint8)
-    pixels[:, 16, 10] = 255
-    made = augment(pixels, np.random.default_rng(0))
-    assert made.shape == pixels.shape
-    assert made.dtype == np.uint8
-    down, right = np.argwhere(made[..., 0] == 255)[:, 1:].T
-    assert len(down) == 200
-    assert set(down) == set(range(14, 19))
-    assert set(right) == set(range(8, 13)) | {31 - place for place in range(8, 13)}
-
-
-def test_what_shifting_uncovers_repeats_the_border() -> None:
-    pixels = np.full((50, 16, 16, 3), 77, np.uint8)
-    assert (augment(pixels, np.random.default_rng(1)) == 77).all()
 
 
 def test_more_images_need_fewer_epochs() -> None:
