@@ -1,7 +1,6 @@
 """Bringing the database of an older workspace up to date, in place and in one transaction.
 
-Schema 1 knew tags only: concepts were changed without a trace, and undo went by the clock. Schema 2 had no table for
-where statements came from before they were imported or merged.
+Schema 1 knew tags only: concepts were changed without a trace, and undo went by the clock. Schema 2 was of no release.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from core.database import (
     create_tables,
     now,
 )
+from core.errors import StorageProblem
 
 # keys of the number row
 SHORTCUTS = 9
@@ -39,8 +39,6 @@ _NEW_COLUMNS = {
         "settled BOOLEAN NOT NULL DEFAULT 0",
         "stamp BIGINT NOT NULL DEFAULT 0",
     ),
-    # workspaces of the second version have this table once tags were imported
-    "statement_origins": ("action_id INTEGER REFERENCES tag_actions (id)",),
 }
 
 
@@ -56,8 +54,16 @@ def schema_version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, version: int) -> None:
-    """Bring a database of an older version (0: an empty one) to `SCHEMA_VERSION`, within the caller's transaction."""
-    if version > 0:
+    """Bring a database of an older version (0: an empty one) to `SCHEMA_VERSION`, within the caller's transaction.
+
+    Raises `StorageProblem` for a version that no release had.
+    """
+    if version not in (0, 1):
+        raise StorageProblem(
+            f"This workspace was written between two releases of Midband (schema {version}), so it cannot be read.",
+            next_step="Export its tags with the Midband that wrote it, then import them into a new workspace.",
+        )
+    if version == 1:
         _widen(connection)
     create_tables(connection)
     if version == 1:
