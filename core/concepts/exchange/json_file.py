@@ -17,6 +17,7 @@ import json
 from typing import Any
 
 from core.concepts.exchange.contents import (
+    MOST_TAGS,
     Contents,
     LabelStatement,
     Origin,
@@ -30,6 +31,9 @@ from core.concepts.exchange.contents import (
 )
 
 FORMAT, VERSION = "midband-tags", 1
+# each takes up to a hundred bytes once parsed, whatever it takes in the file; a file of as many tags as are read, and
+# as little of each as will do, has less
+MOST_VALUES = 6 * MOST_TAGS
 _ADVICE = "Give a file that Midband exported, or a list of objects with image, concept and present."
 
 
@@ -74,7 +78,13 @@ def raw_of(value: Any, name: str) -> Raw:
 
 
 def parse(content: bytes, name: str) -> Any:
-    """JSON of somebody's file: nested too deeply, or not JSON at all, ends in `BadRequest`."""
+    """JSON of somebody's file: too much of it, nested too deeply, or not JSON at all, ends in `BadRequest`."""
+    # counted before it is parsed: 150 MB of empty lists would take 3 GB
+    if sum(map(content.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise unreadable(
+            f"{name_of(name)} holds more than {MOST_VALUES:,} values, which is more than tags need.",
+            "Check that it is the right file, or split it into several.",
+        )
     try:
         return json.loads(content.decode("utf-8-sig"))
     except (UnicodeDecodeError, RecursionError, ValueError) as error:

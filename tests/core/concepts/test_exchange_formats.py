@@ -22,8 +22,18 @@ from sqlalchemy import update
 
 from core.concepts.adoption import adopt
 from core.concepts.concept import change_concept, create_concept, list_concepts
-from core.concepts.exchange import FORMATS, dump_tags, export_tags, format_of, import_tags, load_tags, preview_tags
+from core.concepts.exchange import (
+    FORMATS,
+    dump_tags,
+    export_tags,
+    format_of,
+    import_tags,
+    json_file,
+    load_tags,
+    preview_tags,
+)
 from core.concepts.exchange import parquet as parquet_reader
+from core.concepts.exchange.contents import MOST_TAGS
 from core.concepts.labels import judge, verdict_list
 from core.concepts.tags import answers, tag, tag_states, undo
 from core.database import ConceptRecord, DatasetRecord
@@ -568,3 +578,29 @@ def test_a_folder_without_tags_and_a_missing_file_are_said(workspace: Workspace,
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(MidbandError):
         export_tags(workspace, analysis, tmp_path / "folder.csv", "csv")
+
+
+@pytest.mark.parametrize("many", [b"[" + b"[]," * 40 + b"[]]", b"[" + b"0," * 60 + b"0]", b"[" + b"{}," * 40 + b"{}]"])
+@pytest.mark.parametrize("name", ["a.json", "labels.json"])
+def test_a_file_that_would_fill_the_memory_is_refused_before_it_is_parsed(
+    workspace: Workspace, analysis: Any, monkeypatch: pytest.MonkeyPatch, many: bytes, name: str
+) -> None:
+    monkeypatch.setattr(json_file, "MOST_VALUES", 50)
+    monkeypatch.setattr(json_file.json, "loads", lambda text: pytest.fail("parsed"))
+    with pytest.raises(BadRequest, match="holds more than 50 values") as caught:
+        preview_tags(workspace, analysis, many, name)
+    assert "split it" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ([{"image": "a", "concept": "b", "present": True}] * 100, "a.json"),
+        ({"labels": {f"{i}": [{"label": "b"}] for i in range(100)}}, "labels.json"),
+    ],
+)
+def test_a_file_of_as_many_tags_as_are_read_is_not_too_much(
+    workspace: Workspace, analysis: Any, monkeypatch: pytest.MonkeyPatch, file: Any, name: str
+) -> None:
+    monkeypatch.setattr(json_file, "MOST_VALUES", json_file.MOST_VALUES // MOST_TAGS * 100)
+    preview_tags(workspace, analysis, json.dumps(file).encode(), name)
