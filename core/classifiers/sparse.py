@@ -22,7 +22,11 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from core.classifiers.head import Head
 from core.classifiers.precision import DOUBLE
 
-_MOST_LOOKS, _MOST_STEPS, _MOST_GRADIENT_STEPS = 20, 200, 5000
+_MOST_LOOKS, _MOST_STEPS, _MOST_GRADIENT_STEPS = 50, 200, 5000
+# features that join those worked on at a time, or as many as are in use
+_JOINING = 200
+# weights that leave zero in one Newton step, or a quarter of those that have: a few too many cost more than a step more
+_LEAVING_ZERO = 30
 
 
 def sparse_regression(
@@ -138,7 +142,8 @@ def _solve(
     used = np.flatnonzero(weight.any(axis=1))
     z = (x[:, used] @ weight[used].astype(x.dtype)).astype(np.float64) + bias
     steep = np.abs(x.T @ loss.first(z).astype(x.dtype)).max(axis=1)
-    working = np.union1d(used, np.flatnonzero(steep >= 2 * l1 - before))
+    likely = np.flatnonzero(steep >= max(2 * l1 - before, 0.5 * l1))
+    working = np.union1d(used, _steepest(likely, steep, max(_JOINING, len(used))))
     for _ in range(_MOST_LOOKS):
         part = x[:, working].astype(np.float64)
         if isinstance(loss, _TwoClasses):
@@ -151,8 +156,13 @@ def _solve(
         missed = np.setdiff1d(np.flatnonzero(steep > l1 * (1 + tolerance)), working)
         if not len(missed):
             break
-        working = np.union1d(working, missed)
+        working = np.union1d(working, _steepest(missed, steep, max(_JOINING, int(found.any(axis=1).sum()))))
     return weight, bias
+
+
+def _steepest(rows: np.ndarray, steep: np.ndarray, most: int) -> np.ndarray:
+    """Of some features, those with the largest gradient."""
+    return rows if len(rows) <= most else rows[np.argsort(-steep[rows], kind="stable")[:most]]
 
 
 def _newton(
@@ -162,7 +172,6 @@ def _newton(
     v, b = weight[:, 0].copy(), float(bias[0])
     z = x @ v + b
     value = loss.value(z[:, None]) + l1 * np.abs(v).sum()
-    pace = 1.0
     for _ in range(_MOST_STEPS):
         first = loss.first(z[:, None])[:, 0]
         gradient, lean = x.T @ first, first.sum()
@@ -170,38 +179,36 @@ def _newton(
         slope = np.where(v != 0, gradient + l1 * signs, np.sign(gradient) * np.maximum(np.abs(gradient) - l1, 0))
         if max(np.abs(slope).max(initial=0), abs(lean)) <= tolerance * l1:
             break
-        free = np.flatnonzero(slope != 0)
+        entering = np.flatnonzero((v == 0) & (slope != 0))
+        inside = np.flatnonzero(v)
+        # as many weights as images would fit them in many ways, and Newton's equations would choose a wild one
+        room = max(1, min(max(_LEAVING_ZERO, len(inside) // 4), len(x) * 3 // 4 - len(inside)))
+        entering = _steepest(entering, np.abs(slope), room)
+        free = np.sort(np.append(inside, entering))
         step, b_step = _newton_step(x[:, free], loss.second(z[:, None]), slope[free], lean, v[free], signs[free])
-        t, accepted = 1.0, False
-        for _ in range(8):
-            moved = v[free] + t * step
-            moved[moved * signs[free] < 0] = 0
-            change = moved - v[free]
-            b_new = b + t * b_step
-            z_new = z + x[:, free] @ change + t * b_step
-            new = loss.value(z_new[:, None]) + l1 * (np.abs(v).sum() - np.abs(v[free]).sum() + np.abs(moved).sum())
-            if new <= value + 1e-4 * min(float(slope[free] @ change) + lean * t * b_step, 0.0):
-                accepted = True
-                break
-            t /= 2
-        if accepted and new < value:
-            v[free], b, z, value = moved, b_new, z_new, new
-            continue
-        improved = False
-        for _ in range(40):
-            target = v - pace * gradient
-            moved = np.sign(target) * np.maximum(np.abs(target) - pace * l1, 0)
-            b_new = b - pace * lean
+        whole = np.zeros_like(v)
+        whole[free] = step
+        crossing = whole * signs < 0
+        first_zero = float((-v[crossing] / whole[crossing]).min(initial=1.0))
+        # Newton's steps from long to short, each weight as far as zero, and as far as the first one; should none of
+        # them help, gradient steps
+        for t in (1.0, 0.5, 0.25, 0.125, 0.0625, first_zero, *(-(0.5**i) for i in range(-6, 40))):
+            if t >= 0:
+                moved, b_new = v + t * whole, b + t * b_step
+                moved[moved * signs < 0] = 0
+            else:
+                target = v + t * gradient
+                moved = np.sign(target) * np.maximum(np.abs(target) + t * l1, 0)
+                b_new = b + t * lean
             z_new = x @ moved + b_new
             new = loss.value(z_new[:, None]) + l1 * np.abs(moved).sum()
-            if new < value:
-                improved = True
+            promised = float(slope @ (moved - v)) + lean * (b_new - b)
+            if new < value + 1e-4 * min(promised, 0.0):
                 break
-            pace /= 2
-        if not improved:
+        else:
+            # rounding sets a floor that no step gets below
             break
         v, b, z, value = moved, b_new, z_new, new
-        pace *= 2
     return v[:, None], np.array([b])
 
 

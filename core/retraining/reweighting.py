@@ -135,7 +135,7 @@ def _disagreement(
     plain = softmax(logits)
     total = np.zeros(len(features))
     for _ in range(MASKS):
-        kept = (rng.random(features.shape[1]) >= share).astype(np.float32) / np.float32(1 - share)
+        kept = np.greater_equal(rng.random(features.shape[1]), share).astype(np.float32) / np.float32(1 - share)
         masked = softmax(features @ (weight * kept).T + bias)
         total += (plain * np.log(np.maximum(plain, 1e-12) / np.maximum(masked, 1e-12))).sum(axis=1)
     return total / MASKS
@@ -151,9 +151,10 @@ def fit_jtt(material: Material, settings: Settings, rng: np.random.Generator, pr
     """
     pool = material.pool.only_eligible()
     wrong = np.not_equal(pool.logits.argmax(axis=1), pool.labels)
+    count = int(wrong.sum())
     weights = np.where(wrong, settings["factor"], 1.0)
     return Fitted(
         fit_towards(pool, np.arange(len(pool)), weights, l2=settings["pull"]),
-        notes=(f"{int(wrong.sum())} of {len(pool)} held-out images weigh {settings['factor']:g} times as much.",),
-        chosen={"wrong": int(wrong.sum())},
+        notes=(f"{count} of {len(pool)} held-out images weigh {settings['factor']:g} times as much.",),
+        chosen={"wrong": count},
     )

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from core.classifiers import newton
 from core.classifiers import softmax as module
 from core.classifiers.head import Head
-from core.classifiers.softmax import softmax, softmax_regression, standardise
+from core.classifiers.softmax import Scaling, softmax, softmax_regression, standardise
 
 
 def objective(head: Head, x: np.ndarray, y: np.ndarray, w: np.ndarray, l2: float, towards: Head | None = None) -> float:
@@ -30,9 +31,9 @@ def problem(seed: int, n: int, d: int, k: int) -> tuple[np.ndarray, np.ndarray, 
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(12, 120),
-    d=st.integers(1, 12),
+    d=st.integers(1, 200),
     k=st.integers(2, 5),
-    l2=st.sampled_from([0.01, 0.1, 1.0]),
+    l2=st.sampled_from([0.001, 0.01, 0.1, 1.0]),
 )
 def test_objective_is_that_of_scikit_learn(seed: int, n: int, d: int, k: int, l2: float) -> None:
     x, y, w = problem(seed, n, d, k)
@@ -64,6 +65,76 @@ def test_no_step_from_the_solution_lowers_the_objective(seed: int, k: int) -> No
             found.bias + 0.01 * rng.normal(size=k).astype(np.float32),
         )
         assert objective(step, x, y, w, 0.1, towards) >= best - 1e-6
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize(("n", "d"), [(60, 300), (300, 60), (200, 210)])
+def test_every_way_to_solve_finds_the_same_head(monkeypatch: pytest.MonkeyPatch, k: int, n: int, d: int) -> None:
+    """In the span of the images, in the features, by conjugate gradients; by L-BFGS with fewer unknowns or all."""
+    x, y, w = problem(4, n, d, k)
+    rng = np.random.default_rng(1)
+    towards = Head(rng.normal(size=(k, d)).astype(np.float32), rng.normal(size=k).astype(np.float32))
+    found = []
+    for direct in (10_000, 250, 0):
+        monkeypatch.setattr(module, "DIRECT", direct)
+        monkeypatch.setattr(newton, "DIRECT", direct)
+        found.append(softmax_regression(x, y, w, classes=k, l2=0.01, towards=towards, tolerance=1e-7))
+    for other in found[1:]:
+        np.testing.assert_allclose(other.weight, found[0].weight, atol=2e-4)
+        np.testing.assert_allclose(other.bias, found[0].bias, atol=2e-4)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize(("n", "d"), [(50, 120), (120, 20)])
+def test_renaming_the_classes_renames_the_rows(k: int, n: int, d: int) -> None:
+    x, y, w = problem(5, n, d, k)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(k)
+    towards = Head(rng.normal(size=(k, d)).astype(np.float32), rng.normal(size=k).astype(np.float32))
+    there = np.argsort(order)
+    moved = Head(towards.weight[there], towards.bias[there])
+    plain = softmax_regression(x, y, w, classes=k, l2=0.1, towards=towards, tolerance=1e-7)
+    renamed = softmax_regression(x, order[y], w, classes=k, l2=0.1, towards=moved, tolerance=1e-7)
+    np.testing.assert_allclose(renamed.weight[order], plain.weight, atol=1e-4)
+    np.testing.assert_allclose(renamed.bias[order], plain.bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_features_in_other_units_give_the_same_logits(k: int) -> None:
+    x, y, w = problem(6, 90, 15, k)
+    rng = np.random.default_rng(0)
+    units, zero = 10 ** rng.uniform(-3, 3, 15), rng.normal(size=15)
+    features, others = x.astype(np.float32), (x * units + zero * units).astype(np.float32)
+    logits = []
+    for table in (features, others):
+        scaling = standardise(table)
+        # without the little that quiets dead features, which is of the features' common unit
+        scaling = Scaling(scaling.mean, table.std(axis=0, dtype=np.float64))
+        head = scaling.fold(softmax_regression(scaling.apply(table), y, w, classes=k, l2=0.1, tolerance=1e-7))
+        logits.append(head.logits(table))
+    np.testing.assert_allclose(logits[0], logits[1], atol=2e-3)
+
+
+def test_one_class_alone_is_no_endless_search() -> None:
+    x, _, w = problem(0, 40, 5, 2)
+    towards = Head(np.zeros((2, 5), dtype=np.float32), np.zeros(2, dtype=np.float32))
+    found = softmax_regression(x, np.zeros(40, dtype=np.int64), w, classes=2, l2=0.1, towards=towards)
+    assert np.isfinite(found.weight).all()
+    assert (found.logits(x.astype(np.float32)).argmax(axis=1) == 0).all()
+
+
+def test_classes_far_apart_have_a_finite_head() -> None:
+    x = np.array([[-100.0, 1], [-200, 1], [100, 1], [200, 1]])
+    found = softmax_regression(x, np.array([0, 0, 1, 1]), classes=2, l2=1e-6)
+    assert np.isfinite(found.weight).all()
+    assert objective(found, x, np.array([0, 0, 1, 1]), np.ones(4), 1e-6) < 1e-3
+
+
+def test_a_start_changes_the_time_and_not_the_result() -> None:
+    x, y, w = problem(7, 80, 20, 3)
+    plain = softmax_regression(x, y, w, classes=3, l2=0.1, tolerance=1e-7)
+    started = softmax_regression(x, y, w, classes=3, l2=0.1, start=plain, tolerance=1e-7)
+    np.testing.assert_allclose(plain.weight, started.weight, atol=1e-4)
 
 
 def test_a_strong_pull_returns_the_head_it_pulls_to() -> None:
