@@ -1,7 +1,7 @@
 """The command line: `python -m core COMMAND`. Every step of the loop without a browser.
 
-Exit codes: 0 done, 2 a problem that the user can act on (printed with its next step), 130 stopped by Ctrl-C. Anything
-else is a mistake of this program and shows its traceback.
+Exit codes: 0 done, 1 a replay that came out otherwise, 2 a problem that the user can act on (printed with its next
+step), 130 stopped by Ctrl-C. Anything else is a mistake of this program and shows its traceback.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader (`head`) has seen enough; without this, Python complains once more while it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return answer.code
 
 
 if __name__ == "__main__":

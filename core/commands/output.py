@@ -26,10 +26,12 @@ SAME_KEYPRESS_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Answer:
-    """result: the object that `--json` prints. text: the same for a person."""
+    """result: the object that `--json` prints. text: the same for a person. code: the exit code, 1 where what was asked
+    came out as no."""
 
     result: dict[str, Any]
     text: str
+    code: int = 0
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, left: int = 1, indent: str = "") -> str:

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from core.activations.proposals import MID_RULES
 from core.activations.sampling import ORDERS
+from core.commands.arguments import names, natural, numbers, positive
+from core.commands.run_options import add_run_verbs
 from core.datasets.dataset import SPLITS
 from core.errors import BadRequest
 from core.settings import DEFAULTS
@@ -76,24 +78,24 @@ def make_parser() -> Parser:
     train = verb("train", "Train a classifier on a dataset, the ordinary way (ERM)", analysis=False)
     train.add_argument("--data", required=True, metavar="PATH", help="folder per class, or folder with metadata.csv")
     train.add_argument("--arch", default="small", metavar="NAME", help="small, or a torchvision architecture (small)")
-    train.add_argument("--epochs", type=_positive, metavar="E", help="passes over the train split (by its size)")
+    train.add_argument("--epochs", type=positive, metavar="E", help="passes over the train split (by its size)")
     train.add_argument("--out", required=True, type=Path, metavar="FILE", help="where the .safetensors goes")
-    train.add_argument("--image-size", type=_positive, metavar="PIXELS", help="side of the network's input")
-    train.add_argument("--seed", type=_natural, default=0, metavar="S", help="of weights, order, new splits (0)")
+    train.add_argument("--image-size", type=positive, metavar="PIXELS", help="side of the network's input")
+    train.add_argument("--seed", type=natural, default=0, metavar="S", help="of weights, order, new splits (0)")
 
     analyse = verb("analyse", "Run a classifier over a dataset and keep what it computes", analysis=False)
     analyse.add_argument("--data", required=True, metavar="PATH", help="folder per class, or with metadata.csv")
     analyse.add_argument("--model", required=True, metavar="FILE", help=".safetensors, state dict or TorchScript")
     analyse.add_argument("--arch", metavar="NAME", help="architecture of a plain state dict, such as resnet50")
-    analyse.add_argument("--image-size", type=_positive, metavar="PIXELS", help="side of the input (by architecture)")
-    analyse.add_argument("--resize", type=_positive, metavar="PIXELS", help="shorter side before the crop of that size")
-    analyse.add_argument("--seed", type=_natural, default=0, metavar="S", help="of splits a dataset lacks (0)")
+    analyse.add_argument("--image-size", type=positive, metavar="PIXELS", help="side of the input (by architecture)")
+    analyse.add_argument("--resize", type=positive, metavar="PIXELS", help="shorter side before the crop of that size")
+    analyse.add_argument("--seed", type=natural, default=0, metavar="S", help="of splits a dataset lacks (0)")
 
     bands = verb("bands", "Count images per band of a direction's activation")
     bands.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
     edges = bands.add_mutually_exclusive_group()
-    edges.add_argument("--count", type=_positive, default=DEFAULTS.band_count, metavar="K", help="bands of equal width")
-    edges.add_argument("--edges", type=_numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
+    edges.add_argument("--count", type=positive, default=DEFAULTS.band_count, metavar="K", help="bands of equal width")
+    edges.add_argument("--edges", type=numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
     bands.add_argument("--quantiles", action="store_true", help="bands of equally many images in place of equal width")
     bands.add_argument("--split", choices=SPLITS, help="only images of this split")
     bands.add_argument("--filter", metavar="F", help=FILTER)
@@ -113,18 +115,18 @@ def make_parser() -> Parser:
     )
     sample.add_argument("--preset", choices=("mid", "top", "bottom"), help="a proposed band instead")
     sample.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
-    sample.add_argument("--count", type=_positive, default=DEFAULTS.grid_size, metavar="K", help="how many at most")
+    sample.add_argument("--count", type=positive, default=DEFAULTS.grid_size, metavar="K", help="how many at most")
     sample.add_argument("--class", dest="class_name", metavar="C", help="only images of this class")
     sample.add_argument("--split", choices=SPLITS, help="only images of this split")
     sample.add_argument("--filter", metavar="F", help=FILTER)
     sample.add_argument("--order", choices=ORDERS, help="what comes first: %(choices)s (an even draw, strongest first)")
-    sample.add_argument("--page", type=_positive, default=1, metavar="N", help="of K images each (1)")
-    sample.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the draw (0)")
+    sample.add_argument("--page", type=positive, default=1, metavar="N", help="of K images each (1)")
+    sample.add_argument("--seed", type=natural, default=0, metavar="S", help="of the draw (0)")
 
     closer = verb("closer", "Look at one image: logits, neighbours, where it stands, where the network looks")
     closer.add_argument("--image", required=True, metavar="ID_OR_NAME", help="its name in the dataset, or its id")
     closer.add_argument("--direction", metavar="D", help=f"also where it stands here: {DIRECTIONS}")
-    closer.add_argument("--neighbours", type=_natural, default=12, metavar="K", help="nearest images listed (12)")
+    closer.add_argument("--neighbours", type=natural, default=12, metavar="K", help="nearest images listed (12)")
     closer.add_argument("--metric", choices=("cosine", "standardised"), default="cosine", help="distance (cosine)")
     closer.add_argument("--heatmap", type=Path, metavar="FILE.png", help="draw where the network looks")
     closer.add_argument("--class", dest="class_name", metavar="C", help="whose heat map (of the class predicted)")
@@ -132,12 +134,12 @@ def make_parser() -> Parser:
     directions = verb("directions", "Rank directions by how suspicious their middle looks")
     directions.add_argument(
         "--kind",
-        type=_names,
+        type=names,
         default=(),
         metavar="A,B",
         help="logit, margin, probability, difference, neuron, pc, concept, vector (logit,neuron,concept,vector)",
     )
-    directions.add_argument("--limit", type=_positive, default=20, metavar="K", help="how many are shown (20)")
+    directions.add_argument("--limit", type=positive, default=20, metavar="K", help="how many are shown (20)")
     directions.add_argument("--split", choices=SPLITS, help="judge by images of this split (val)")
     directions.add_argument("--filter", metavar="F", help=FILTER)
 
@@ -146,7 +148,7 @@ def make_parser() -> Parser:
     curve.add_argument("--concept", metavar="NAME", help="only this concept (everything that is known)")
     curve.add_argument("--attribute", metavar="NAME", help="only the values of this attribute")
     curve.add_argument("--estimate", action="store_true", help="also what a probe of --concept guesses for all images")
-    curve.add_argument("--bins", type=_positive, default=16, metavar="K", help="at most; each holds 20 images (16)")
+    curve.add_argument("--bins", type=positive, default=16, metavar="K", help="at most; each holds 20 images (16)")
     curve.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
     curve.add_argument("--split", choices=SPLITS, help="only images of this split")
     curve.add_argument("--filter", metavar="F", help=FILTER)
@@ -154,18 +156,18 @@ def make_parser() -> Parser:
     sheet = verb("contact-sheet", "Write a picture of a direction's bands: images, counts, what they are made of")
     sheet.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)
     cuts = sheet.add_mutually_exclusive_group()
-    cuts.add_argument("--bands", type=_positive, default=6, metavar="K", help="bands of equal width (6)")
-    cuts.add_argument("--edges", type=_numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
+    cuts.add_argument("--bands", type=positive, default=6, metavar="K", help="bands of equal width (6)")
+    cuts.add_argument("--edges", type=numbers, metavar="A,B,C", help="the edges themselves, such as -2,0,2")
     sheet.add_argument("--quantiles", action="store_true", help="bands of equally many images in place of equal width")
-    sheet.add_argument("--per-band", type=_natural, default=8, metavar="K", help="images of each band (8)")
-    sheet.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the draw (0)")
+    sheet.add_argument("--per-band", type=natural, default=8, metavar="K", help="images of each band (8)")
+    sheet.add_argument("--seed", type=natural, default=0, metavar="S", help="of the draw (0)")
     sheet.add_argument("--mid-rule", choices=MID_RULES, default=MID_RULES[0], help=MID_RULE)
     sheet.add_argument("--split", choices=SPLITS, help="only images of this split")
     sheet.add_argument("--filter", metavar="F", help=FILTER)
     sheet.add_argument("--out", required=True, type=Path, metavar="FILE", help="a .png or a .pdf")
 
     suggest = verb("suggest", "Say which images to tag next")
-    suggest.add_argument("--budget", type=_positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
+    suggest.add_argument("--budget", type=positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
     suggest.add_argument("--concept", metavar="NAME", help="skip images tagged with it already, and use those tags")
 
     tag = verb("tag", "Import tags from a file: a table with the columns image, concept, present, or what `tags` wrote")
@@ -186,25 +188,12 @@ def make_parser() -> Parser:
 
     concepts = verb("concepts", "List concepts and known attributes, tags, and how they go with classes and bands")
     concepts.add_argument("--direction", metavar="D", help=f"also by class and band of one: {DIRECTIONS}")
-    concepts.add_argument("--count", type=_positive, default=6, metavar="K", help="bands of equal width for it (6)")
+    concepts.add_argument("--count", type=positive, default=6, metavar="K", help="bands of equal width for it (6)")
 
     explain = verb("explain", "Say which concept or attribute best explains the model's errors")
-    explain.add_argument("--limit", type=_positive, default=10, metavar="K", help="how many are shown (10)")
+    explain.add_argument("--limit", type=positive, default=10, metavar="K", help="how many are shown (10)")
 
-    retrain = verb("retrain", "Fit a new last layer, as a job in the background")
-    retrain.add_argument(
-        "--method", default="mid", metavar="M", help="mid, mid-tags, dfr, afr, self, class-balanced, erm"
-    )
-    retrain.add_argument("--concepts", type=_names, default=(), metavar="A,B", help="groups are class x these together")
-    retrain.add_argument("--seed", type=_natural, default=0, metavar="S", help="of whatever is drawn (0)")
-    retrain.add_argument("--wait", action="store_true", help="wait for the result and print it")
-
-    compare = verb("compare", "Show a run before and after, and the images it fixed and broke", analysis=False)
-    compare.add_argument("--run", metavar="R", help="id of the run, as `retrain` printed it (the latest)")
-
-    export = verb("export", "Write the repaired model, the tags and a report", analysis=False)
-    export.add_argument("--run", metavar="R", help="id of the run, as `retrain` printed it (the latest)")
-    export.add_argument("--out", type=Path, metavar="DIR", help="where to (exports/R in the workspace)")
+    add_run_verbs(verb)
     return parser
 
 
@@ -233,32 +222,3 @@ def _option_names() -> tuple[set[str], set[str]]:
     values = {name for action in actions if action.nargs is None for name in action.option_strings}
     flags = {name for action in actions if action.nargs is not None for name in action.option_strings}
     return values, flags
-
-
-def _positive(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _natural(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-    return value
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as -2,0,2") from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from core.activations.store import open_analysis
 from core.commands.output import Answer, ProgressLine, duration, interval, line_of, percent, table
-from core.errors import BadRequest, Cancelled, NotFound
+from core.errors import BadRequest, Cancelled, NotFound, PathNotFound
 from core.export import export_run
+from core.files import resolved
 from core.jobs import Job, launch, list_jobs, request_cancel, wait_for
 from core.jobs.job import DONE, Pace
-from core.retraining.runs import RunResult, check_request, new_run_id, open_run, predictions
+from core.retraining.methods import checked_settings
+from core.retraining.runs import (
+    CurationEdits,
+    RunResult,
+    check_request,
+    compare_runs,
+    edits_from_dict,
+    new_run_id,
+    open_run,
+    predictions,
+)
 from core.workspace import Workspace, open_workspace
 
 # Flipped images listed for a person; `--json` lists them all.
@@ -22,14 +35,19 @@ LISTED = 5
 def retrain(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     analysis = open_analysis(workspace, options.analysis)
+    edits = _edits(options.edits)
+    settings = dict(options.settings)
     # what can be told at once is told here, not in the log of a job
-    check_request(workspace, analysis, options.method, options.concepts)
+    check_request(workspace, analysis, options.method, options.concepts, settings, edits)
+    checked = checked_settings(options.method, settings)
     request = {
         "analysis": analysis.id,
         "method": options.method,
         "concepts": list(options.concepts),
         "seed": options.seed,
         "run": new_run_id(),
+        **({"settings": {name: checked[name] for name in settings}} if settings else {}),
+        **({"edits": edits.to_dict()} if edits else {}),
     }
     job = launch(workspace, "retrain", f"Retrain with {options.method}", request)
     # the same work may be under way already: then that run is the answer
@@ -39,7 +57,7 @@ def retrain(options: argparse.Namespace, progress: ProgressLine) -> Answer:
         following = f"python -m core compare --workspace {workspace.root} --run {run_id}"
         text = f"Run {run_id} is in the queue.\nNext: {following}"
         return Answer({"run": run_id, "job": job.id, "state": job.state, **empty}, text)
-    _wait(workspace, job, progress)
+    wait_showing(workspace, job, progress)
     run = open_run(workspace, run_id)
     following = f"python -m core export --workspace {workspace.root} --run {run_id} --out DIR"
     return Answer(run.to_dict(), f"{_run_text(run)}\n\nNext: {following}")
@@ -47,7 +65,9 @@ def retrain(options: argparse.Namespace, progress: ProgressLine) -> Answer:
 
 def compare(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
-    run = _finished(workspace, options.run)
+    run = finished_run(workspace, options.run)
+    if options.other is not None:
+        return _two(workspace, run, finished_run(workspace, options.other))
     analysis = open_analysis(workspace, run.analysis)
     flips: dict[str, list[dict[str, Any]]] = {}
     for kind in ("fixed", "broken"):
@@ -73,16 +93,55 @@ def compare(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     return Answer({**run.to_dict(), **flips}, "\n".join(lines).rstrip())
 
 
+def _two(workspace: Workspace, one: RunResult, other: RunResult) -> Answer:
+    compared = compare_runs(workspace, one.run, other.run)
+    rows = [
+        ["worst group", percent(one.after.worst_group), percent(other.after.worst_group)],
+        ["average", percent(one.after.average), percent(other.after.average)],
+        ["weighted", percent(one.after.weighted_average), percent(other.after.weighted_average)],
+    ]
+    told = [[apart.what, shown(apart.first), shown(apart.second)] for apart in compared.differences]
+    lines = [f"{one.title} and {other.title}, on {compared.images:,} test images of both", ""]
+    lines += [table(rows, ["after", "first", "second"], indent="  "), "", compared.sentence, ""]
+    lines += [table(told, ["told differently", "first", "second"], left=3, indent="  ")] if told else []
+    return Answer(compared.to_dict(), "\n".join(lines).rstrip())
+
+
+def shown(value: Any) -> str:
+    """A setting as a cell."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {len(part)}" if hasattr(part, "__len__") else name for name, part in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def export(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
-    run = _finished(workspace, options.run)
+    run = finished_run(workspace, options.run)
     files = export_run(workspace, run.run, options.out or workspace.exports / run.run, progress=progress)
     rows = [[path.name, f"{path.stat().st_size:,} bytes"] for path in files]
     lines = [f"Run {run.run} is in {files[0].parent}:", "", table(rows, indent="  ")]
     return Answer({"run": run.run, "files": [str(path) for path in files]}, "\n".join(lines))
 
 
-def _wait(workspace: Workspace, job: Job, progress: ProgressLine) -> None:
+def _edits(file: Path | None) -> CurationEdits:
+    """Of a file as the preview writes it. Raises `PathNotFound`, `BadRequest`."""
+    if file is None:
+        return CurationEdits()
+    advice = 'Name a .json such as {"left_out": ["a.jpg"], "kept": {"b.jpg": {"water": true}}}.'
+    path = resolved(file, advice=advice)
+    try:
+        return edits_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise PathNotFound(f"There is no {path}.", next_step=advice) from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise BadRequest(f"{path.name} cannot be read ({error}).", next_step=advice) from error
+
+
+def wait_showing(workspace: Workspace, job: Job, progress: ProgressLine) -> None:
     """Wait for a job, showing how far it is. Raises what became of it unless it is done; Ctrl-C cancels it."""
 
     def watch(job: Job) -> None:
@@ -96,7 +155,7 @@ def _wait(workspace: Workspace, job: Job, progress: ProgressLine) -> None:
         raise ended.problem
 
 
-def _finished(workspace: Workspace, run_id: str | None) -> RunResult:
+def finished_run(workspace: Workspace, run_id: str | None) -> RunResult:
     """A run that has ended. Raises what is known of one that has not."""
     try:
         return open_run(workspace, run_id)
@@ -116,7 +175,8 @@ def _finished(workspace: Workspace, run_id: str | None) -> RunResult:
 def _run_text(run: RunResult) -> str:
     before, after = run.before.to_dict(), run.after.to_dict()
     concepts = f" on {', '.join(run.concepts)}" if run.concepts else ""
-    lines = [f"Run {run.run}: {run.method}{concepts}, {duration(run.seconds)}", run.comparison["sentence"], ""]
+    name = f" “{run.name}”" if run.name else ""
+    lines = [f"Run {run.run}{name}: {run.method}{concepts}, {duration(run.seconds)}", run.comparison["sentence"], ""]
     lines += [_accuracies(before, after), "", _groups(before, after), ""]
     if run.baselines:
         rows = [[entry.title, percent(entry.worst_group), percent(entry.average)] for entry in run.baselines]

@@ -15,6 +15,8 @@ _ROOMS = {
     "looking": ("directions", "curve", "contact-sheet"),
     "tags": ("suggest", "tag", "tags", "concepts", "explain"),
     "runs": ("retrain", "compare", "export"),
+    "history": ("runs", "note", "replay"),
+    "methods": ("methods", "bake-off"),
 }
 
 

@@ -6,7 +6,8 @@
 | `analyse` | `data`, `model`, `arch`?, `preprocessing`?, `seed`? | `analysis`, `images`, `skipped` |
 | `train` | `data`, `out`, `arch`?, `epochs`?, `seed`?, `image_size`? | `model`, `arch`, `accuracy`, `groups` |
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
-| `retrain` | `analysis`, `method`, `concepts`, `seed`, `run` | `run` |
+| `retrain` | `analysis`, `method`, `run`, `concepts`?, `seed`?, `settings`?, `edits`? | `run` |
+| `bakeoff` | `analysis`, `bake_off`, `methods`?, `seeds`?, `concepts`?, `settings`? | `bake_off` |
 | `export` | `run`, `out` | `files` |
 | `embed` | `analysis` | `images` |
 | `map` | `analysis`, `neighbours`?, `min_dist`? | `analysis`, `images`, `laid_out` |
@@ -32,8 +33,8 @@ class Kind:
     """One kind of work.
 
     required, optional: keys of its request. paths: those that are paths, made absolute when submitted. resumes: a
-    second start goes on where the first one ended. fresh: keys that do not make two requests different work. depends:
-    what else the result depends on, as a text that differs when it does.
+    second start goes on where the first one ended, or for which requests it does. fresh: keys that do not make two
+    requests different work. depends: what else the result depends on, as a text that differs when it does.
     """
 
     run: Run
@@ -41,12 +42,12 @@ class Kind:
     optional: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
-    resumes: bool = False
+    resumes: bool | Callable[[dict[str, Any]], bool] = False
     depends: Callable[[Workspace, dict[str, Any]], str] | None = None
 
-    @property
-    def after_interruption(self) -> str:
-        if self.resumes:
+    def after_interruption(self, request: dict[str, Any]) -> str:
+        """What to do about a job of this kind that ended without a result."""
+        if self.resumes(request) if callable(self.resumes) else self.resumes:
             return "Start it again: it resumes where it stopped."
         return "Start it again: it begins from the start, and nothing half-made was kept."
 
@@ -143,7 +144,8 @@ def new_model_file(workspace: Workspace, request: dict[str, Any]) -> Path:
 
 def _retrain(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.activations.store import open_analysis
-    from core.retraining.runs import retrain
+    from core.retraining.edits import edits_from_dict
+    from core.retraining.retraining import retrain
 
     result = retrain(
         workspace,
@@ -151,10 +153,37 @@ def _retrain(workspace: Workspace, request: dict[str, Any], progress: Progress) 
         method=request["method"],
         concepts=tuple(request.get("concepts") or ()),
         seed=request.get("seed") or 0,
+        settings=request.get("settings"),
+        edits=edits_from_dict(request.get("edits")),
         run_id=request["run"],
         progress=progress,
     )
     return {"run": result.run}
+
+
+def _trains_a_network(request: dict[str, Any]) -> bool:
+    from core.retraining.methods import METHODS
+    from core.retraining.result import NETWORK
+
+    method = METHODS.get(str(request.get("method")))
+    return method is not None and method.kind == NETWORK
+
+
+def _bake_off(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.activations.store import open_analysis
+    from core.retraining.bakeoff import USUAL_SEEDS, bake_off
+
+    compared = bake_off(
+        workspace,
+        open_analysis(workspace, request["analysis"]),
+        methods=tuple(request.get("methods") or ()),
+        seeds=tuple(request.get("seeds") or USUAL_SEEDS),
+        concepts=tuple(request.get("concepts") or ()),
+        settings=request.get("settings"),
+        bake_off_id=request["bake_off"],
+        progress=progress,
+    )
+    return {"bake_off": compared.id}
 
 
 def _tags_now(workspace: Workspace, request: dict[str, Any]) -> str:
@@ -203,8 +232,16 @@ KINDS: dict[str, Kind] = {
     "retrain": Kind(
         _retrain,
         required=("analysis", "method", "run"),
-        optional=("concepts", "seed"),
+        optional=("concepts", "seed", "settings", "edits"),
         fresh=("run",),
+        resumes=_trains_a_network,
+        depends=_tags_now,
+    ),
+    "bakeoff": Kind(
+        _bake_off,
+        required=("analysis", "bake_off"),
+        optional=("methods", "seeds", "concepts", "settings"),
+        fresh=("bake_off",),
         depends=_tags_now,
     ),
     "export": Kind(_export, required=("run", "out"), paths=("out",)),

@@ -177,7 +177,7 @@ def _interrupted(record: JobRecord) -> JobStopped:
         )
     return JobStopped(
         "Its process ended without a result: it was killed, the memory ran out, or the machine was switched off.",
-        next_step=kind_of(record.kind).after_interruption,
+        next_step=kind_of(record.kind).after_interruption(record.request),
     )
 
 

@@ -31,8 +31,8 @@ STEPS = 5
 @dataclass(frozen=True, eq=False)
 class Repaired:
     """A model that a method gave. head: its last layer. logits: (n, k) float32 of every image and weights: the file of
-    the whole network, both None where only the head was fitted. fitted_on, tuned_on: rows of the analysis, None where the
-    method used the whole pool."""
+    the whole network, both None where only the head was fitted. fitted_on, tuned_on: rows of the analysis, None
+    where the method used the whole pool."""
 
     head: Head
     curation: Curation | None

@@ -1,0 +1,67 @@
+"""The options of the verbs around retraining."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Protocol
+
+from core.commands.arguments import names, natural, positive, setting
+
+RUN = "id of the run, as `retrain` printed it (the latest)"
+
+
+class AddVerb(Protocol):
+    """Adds a verb, with --analysis unless told otherwise."""
+
+    def __call__(self, name: str, summary: str, *, analysis: bool = True) -> ArgumentParser: ...
+
+
+def add_run_verbs(verb: AddVerb) -> None:
+    retrain = verb("retrain", "Fit a new last layer, or train the network anew, as a job in the background")
+    retrain.add_argument("--method", default="mid", metavar="M", help="one of those that `methods` lists (mid)")
+    retrain.add_argument("--concepts", type=names, default=(), metavar="A,B", help="groups are class x these together")
+    retrain.add_argument("--seed", type=natural, default=0, metavar="S", help="of whatever is drawn (0)")
+    retrain.add_argument(
+        "--set",
+        type=setting,
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KNOB=VALUE",
+        help="a knob of the method (`methods` lists them); may be given several times",
+    )
+    retrain.add_argument(
+        "--edits", type=Path, metavar="FILE", help="a .json of images to leave out and to put in (mid, mid-tags)"
+    )
+    retrain.add_argument("--wait", action="store_true", help="wait for the result and print it")
+
+    compare = verb("compare", "Show a run before and after, and the images it fixed and broke", analysis=False)
+    compare.add_argument("--run", metavar="R", help=RUN)
+    compare.add_argument("--with", metavar="R", dest="other", help="another run: which of the two is better")
+
+    export = verb("export", "Write the repaired model, the tags and a report", analysis=False)
+    export.add_argument("--run", metavar="R", help=RUN)
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (exports/R in the workspace)")
+
+    runs = verb("runs", "List the runs: what each was told, and what came out")
+    change = runs.add_mutually_exclusive_group()
+    change.add_argument("--delete", metavar="R", help="put this run aside")
+    change.add_argument("--restore", metavar="R", help="bring a deleted run back")
+    change.add_argument("--deleted", action="store_true", help="list those that were deleted")
+
+    note = verb("note", "Give a run a name, or write something down about it", analysis=False)
+    note.add_argument("--run", metavar="R", help=RUN)
+    note.add_argument("--name", metavar="TEXT", help="one line; an empty one takes the name away")
+    note.add_argument("--note", metavar="TEXT", help="what you want to remember; an empty one takes it away")
+
+    replay = verb("replay", "Have a run again from its file, and say whether every figure is the same")
+    replay.add_argument("file", type=Path, metavar="FILE", help="replay.json of a run or of an export, or its folder")
+
+    verb("methods", "List the methods, what they need, and their knobs", analysis=False)
+
+    bake_off = verb("bake-off", "Compare methods on the same images, several seeds each, as a job in the background")
+    bake_off.add_argument("--methods", type=names, default=(), metavar="A,B", help="which (all that fit a head)")
+    bake_off.add_argument("--seeds", type=positive, default=5, metavar="N", help="how many: 0 to N - 1 (5)")
+    bake_off.add_argument("--concepts", type=names, default=(), metavar="A,B", help="groups are class x these together")
+    bake_off.add_argument("--wait", action="store_true", help="wait for the table and print it")
