@@ -39,17 +39,16 @@ class Roles:
     tuning: np.ndarray = field(default_factory=lambda: _NONE)
 
     def __post_init__(self) -> None:
-        for name in ("curation", "tuning", "reporting"):
-            rows = np.asarray(getattr(self, name), dtype=np.int64).reshape(-1)
-            object.__setattr__(self, name, np.unique(rows))
         words = {"curation": "fitted on", "tuning": "tuned on", "reporting": "reported on"}
+        for role in words:
+            object.__setattr__(self, role, np.unique(np.asarray(getattr(self, role), dtype=np.int64)))
         for first, second in combinations(words, 2):
             shared = np.intersect1d(getattr(self, first), getattr(self, second), assume_unique=True)
             if len(shared):
-                rows = ", ".join(str(row) for row in shared[:_SHOWN].tolist())
+                shown = ", ".join(str(row) for row in shared[:_SHOWN].tolist())
                 more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
                 raise LeakedImages(
-                    f"{_images(len(shared))} would be both {words[first]} and {words[second]} (row {rows}{more}), so "
+                    f"{_images(len(shared))} would be both {words[first]} and {words[second]} (row {shown}{more}), so "
                     "the accuracy would be flattered.",
                     next_step="Give every image one split: fit and tune on val, report on test.",
                 )

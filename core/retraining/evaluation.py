@@ -186,6 +186,11 @@ def group_shares(counts: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.asarray(of / of.sum(), dtype=np.float64)
 
 
+def group_position(grouping: Grouping, group: GroupAccuracy) -> int:
+    """The code of a group."""
+    return grouping.classes.index(group.class_name) * len(grouping.patterns) + grouping.patterns.index(group.concept)
+
+
 def evaluation_of(
     predicted: np.ndarray,
     labels: np.ndarray,
@@ -275,7 +280,7 @@ def compare(
     p_minimum, interval = minimum_change(
         count(fixed)[there], count(broken)[there], count(right_before)[there], sizes[there]
     )
-    worst = grouping.codes == _group_code(grouping, was.worst)
+    worst = grouping.codes == group_position(grouping, was.worst)
     return comparison_of(
         right_before,
         right_after,
@@ -317,10 +322,6 @@ def comparison_of(
         significant=significant,
         sentence=_sentence(was, now, significant, p_average, p_minimum),
     )
-
-
-def _group_code(grouping: Grouping, group: GroupAccuracy) -> int:
-    return grouping.classes.index(group.class_name) * len(grouping.patterns) + grouping.patterns.index(group.concept)
 
 
 def _sentence(was: Evaluation, now: Evaluation, significant: bool, p_average: float, p_minimum: float) -> str:

@@ -196,6 +196,11 @@ def _correlation(fixed: np.ndarray, broken: np.ndarray, before: np.ndarray, coun
     return np.where(sides > 0, (always * never - fixed * broken) / np.sqrt(np.maximum(sides, 1)), 0.0)
 
 
+def shared_level(groups: int) -> float:
+    """Level of a one-sided bound that holds for several groups at once at one side of 95% (Šidák 1967)."""
+    return float(((1 + _LEVEL) / 2) ** (1 / max(groups, 1)))
+
+
 def _shared(groups: int) -> float:
-    """Standard errors of a one-sided bound that holds for several groups at once at one side of 95% (Šidák 1967)."""
-    return float(ndtri(((1 + _LEVEL) / 2) ** (1 / max(groups, 1))))
+    """The same in standard errors."""
+    return float(ndtri(shared_level(groups)))

@@ -131,28 +131,29 @@ def activation_shift(
     places = [assign(np.clip(values, -REACH, REACH), edges) for values, _ in scaled]
     # whole bars, so that the count of the middle is the sum of its bars
     first, last = np.searchsorted(edges, MIDDLE)
-    middles = [(place >= first) & (place < last) for place in places]
+    was, now = ((place >= first) & (place < last) for place in places)
     groups = []
     for group in np.unique(codes[codes >= 0]).tolist():
         members = codes == group
         groups.append(
             GroupShift(
                 *grouping.name(group),
-                int(members.sum()),
-                *(tuple(np.bincount(place[members], minlength=bars).tolist()) for place in places),
-                *(int((middle & members).sum()) for middle in middles),
+                count=int(members.sum()),
+                before=_bars(places[0][members], bars),
+                after=_bars(places[1][members], bars),
+                middle_before=int((was & members).sum()),
+                middle_after=int((now & members).sum()),
             )
         )
-    was, now = middles
     p = mcnemar(int((was & ~now).sum()), int((now & ~was).sum()))
-    counts = [int(middle.sum()) for middle in middles]
+    counts = [int(was.sum()), int(now.sum())]
     emptied = comparable and counts[1] < counts[0] and p < SIGNIFICANCE
     name = classes[c]
     return ActivationShift(
         class_name=name,
         edges=tuple(edges.tolist()),
-        before=tuple(np.bincount(places[0], minlength=bars).tolist()),
-        after=tuple(np.bincount(places[1], minlength=bars).tolist()),
+        before=_bars(places[0], bars),
+        after=_bars(places[1], bars),
         count=int(finite.sum()),
         middle=MIDDLE,
         middle_before=counts[0],
@@ -166,6 +167,10 @@ def activation_shift(
         groups=tuple(groups),
         sentence=_sentence(name, counts, int(finite.sum()), p, emptied, comparable),
     )
+
+
+def _bars(places: np.ndarray, count: int) -> tuple[int, ...]:
+    return tuple(np.bincount(places, minlength=count).tolist())
 
 
 def margin(logits: np.ndarray, c: int) -> np.ndarray:
