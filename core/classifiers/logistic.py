@@ -1,4 +1,4 @@
-"""Two-class softmax regression by Newton's method: fast enough to refit a probe at every tag, several probes at once.
+"""Two-class softmax regression: fast enough to refit a probe at every tag, and several probes at once.
 
 With two classes and nothing to stay close to, the two rows of softmax regression are opposite, -v/2 and v/2, so one row
 of log-odds is all there is to find. For each column of values y and weights w this minimises
@@ -8,22 +8,24 @@ of log-odds is all there is to find. For each column of values y and weights w t
 which is the objective of softmax.py in half the unknowns, and scikit-learn's with C = 2/(l2 n). It is (l2/2)-strongly
 convex in v, so a gradient of length g is at most about g^2/l2 above the minimum.
 
-Newton's equations are solved by conjugate gradients, as exactly as the distance to the minimum deserves (Dembo,
-Eisenstat & Steihaug 1982); directions of the last steps precondition the next ones (Morales & Nocedal 2000); and a step
-is as long as is best. Each product with the Hessian reads the features once: a block of rows goes there and back while
-it is in the processor's cache, and serves all columns; a second thread takes every other block.
+A single column is fitted by quasi_newton.py, which starts from what the fit before learnt. Several share each reading
+of the features: Newton's equations are solved by conjugate gradients, as exactly as the distance to the minimum
+deserves (Dembo, Eisenstat & Steihaug 1982); directions of the last steps precondition the next ones (Morales & Nocedal
+2000); and a step is as long as is best. Either way a block of rows goes there and back while it is in the processor's
+cache; a second thread takes every other block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from core.classifiers.precision import DOUBLE
+from core.classifiers.quasi_newton import InverseHessian, minimise
 
 # entries of a block that goes there and back at once: it stays in the cache, and OpenBLAS does not wake its threads for
 # it, which would cost more than they bring, and far more on a busy machine
@@ -51,12 +53,14 @@ class _Direction:
 @dataclass(frozen=True, eq=False)
 class LogOdds:
     """K fits. weight: (d, K), bias: (K,): the log-odds of value 1 are x @ weight + bias. gradient: (K,) its length at
-    the solution. passes: how often the features were read."""
+    the solution. passes: how often the features were read. odds: (n,) log-odds of the rows, of a single fit only."""
 
     weight: np.ndarray
     bias: np.ndarray
     gradient: np.ndarray
     passes: int
+    odds: np.ndarray | None = None
+    inverse: InverseHessian | None = None
     directions: tuple[_Direction, ...] = ()
 
 
@@ -67,6 +71,7 @@ def logistic_regression(
     *,
     l2: float,
     after: LogOdds | None = None,
+    odds: np.ndarray | None = None,
     offsets: np.ndarray | None = None,
     tolerance: float = 1e-4,
 ) -> LogOdds:
@@ -74,21 +79,111 @@ def logistic_regression(
 
     features: (n, d) float, scaled by the caller, or several of them that together have n rows. values: (n,) or (n, K)
     of 0 and 1. weights: (n,) or (n, K) >= 0, each column with some on either value. after: the fit of nearly the same
-    problem to start from; the result depends on it within the tolerance only. offsets: (n,) or (n, K), added to the
-    log-odds of each image, as of a fit to stay close to; None for none. tolerance: length of the gradient at the
-    solution. Deterministic.
+    problem to start from; the result depends on it within the tolerance only. odds: (m,) log-odds by `after` of the
+    first rows where they are known, for a single column: these rows are not read for them. offsets: (n,) or (n, K),
+    added to the log-odds of each image, as of a fit to stay close to; None for none. tolerance: length of the gradient
+    at the solution. Deterministic.
     """
     blocks = [features] if isinstance(features, np.ndarray) else [block for block in features if len(block)]
     n, d = sum(len(block) for block in blocks), blocks[0].shape[1]
-    precision = np.float64 if n * d <= DOUBLE else np.float32
+    precision: type[np.floating] = np.float64 if n * d <= DOUBLE else np.float32
     blocks = [np.ascontiguousarray(block, dtype=precision) for block in blocks]
     w = np.asarray(weights, dtype=np.float64).reshape(n, -1)
     w = (w / w.sum(axis=0)).astype(precision)
     columns = w.shape[1]
-    rows_at_once = max(16, (_BLOCK if columns == 1 else _BLOCK_OF_SEVERAL) // d)
     shows = np.broadcast_to(np.asarray(values).reshape(n, -1), (n, columns)).astype(precision)
     base = np.zeros((1, 1)) if offsets is None else np.asarray(offsets).reshape(n, -1)
     base = np.broadcast_to(base, (n, columns)).astype(precision)
+    if columns > 1:
+        return _several(blocks, shows, w, base, l2=l2, after=after, tolerance=tolerance)
+    known = np.empty(0, dtype=precision)
+    if after is not None and odds is not None:
+        known = odds[:n].astype(precision) + base[: len(odds), 0]
+    return _single(blocks, shows[:, 0], w[:, 0], base[:, 0], l2=l2, after=after, known=known, tolerance=tolerance)
+
+
+def _single(
+    blocks: Sequence[np.ndarray],
+    shows: np.ndarray,
+    w: np.ndarray,
+    base: np.ndarray,
+    *,
+    l2: float,
+    after: LogOdds | None,
+    known: np.ndarray,
+    tolerance: float,
+) -> LogOdds:
+    """One column, by quasi_newton.py. shows, w, base: (n,). known: (m,) log-odds of the first rows by `after`, with
+    what is added to them."""
+    n, d, precision = len(w), blocks[0].shape[1], w.dtype.type
+    parts = _parts([len(block) for block in blocks], max(16, _BLOCK // d))
+
+    def sweep(at: np.ndarray, z: np.ndarray, known: int) -> np.ndarray:
+        inner, bias = np.ascontiguousarray(at[:d]), at[d]
+
+        def one(part: list[_Piece]) -> np.ndarray:
+            back = np.zeros(d + 1, dtype=precision)
+            for number, within, rows in part:
+                x = blocks[number][within]
+                if rows.stop > known:
+                    first = max(known - rows.start, 0)
+                    new = slice(rows.start + first, rows.stop)
+                    z[new] = x[first:] @ inner + (bias + base[new])
+                change = w[rows] * (_sigmoid(z[rows]) - shows[rows])
+                back[:d] += change @ x
+                back[d] += change.sum()
+            return back
+
+        return _both(one, parts, n * d)
+
+    def chosen(positions: np.ndarray) -> np.ndarray:
+        result, done = np.empty((len(positions), d), dtype=precision), 0
+        for block in blocks:
+            here = (positions >= done) & (positions < done + len(block))
+            result[here] = block[positions[here] - done]
+            done += len(block)
+        return result
+
+    start, inverse = np.zeros(d + 1, dtype=precision), None
+    if after is not None:
+        start[:d], start[d] = after.weight[:, 0], after.bias[0]
+        if after.inverse is not None and after.inverse.steps.dtype == precision:
+            inverse = after.inverse
+    found = minimise(
+        sweep, chosen, shows, w, penalty=l2 / 2, start=start, known=known, inverse=inverse, tolerance=tolerance
+    )
+    fit = LogOdds(
+        found.at[:d, None].astype(np.float64),
+        found.at[d:].astype(np.float64),
+        np.array([found.length]),
+        found.passes,
+        found.z - base,
+        found.inverse,
+    )
+    if found.length <= tolerance:
+        return fit
+    # what was learnt misled it, or rounding is all that is left: Newton's method tells
+    other = _several(blocks, shows[:, None], w[:, None], base[:, None], l2=l2, after=fit, tolerance=tolerance)
+    passes = fit.passes + other.passes
+    if other.gradient[0] >= fit.gradient[0]:
+        return replace(fit, passes=passes)
+    z = np.concatenate([block @ other.weight[:, 0].astype(precision) for block in blocks]) + precision(other.bias[0])
+    return replace(other, passes=passes + 1, odds=z, inverse=found.inverse)
+
+
+def _several(
+    blocks: Sequence[np.ndarray],
+    shows: np.ndarray,
+    w: np.ndarray,
+    base: np.ndarray,
+    *,
+    l2: float,
+    after: LogOdds | None,
+    tolerance: float,
+) -> LogOdds:
+    """Newton's method for all columns at once. shows, w, base: (n, K)."""
+    (n, columns), d, precision = w.shape, blocks[0].shape[1], w.dtype.type
+    rows_at_once = max(16, (_BLOCK if columns == 1 else _BLOCK_OF_SEVERAL) // d)
     penalty = np.full((d + 1, 1), l2 / 2, dtype=precision)
     penalty[d] = 0
     at = np.zeros((d + 1, columns), dtype=precision)
@@ -120,10 +215,7 @@ def logistic_regression(
                 back[d] += changed.sum(axis=0)
             return back
 
-        if n * d < _ALONE:
-            return z, one(parts[0]) + one(parts[1])
-        other = _other_thread().submit(one, parts[1])
-        return z, one(parts[0]) + other.result()
+        return z, _both(one, parts, n * d)
 
     length = np.full(columns, np.inf)
     best, best_length, fruitless = at, length, 0
@@ -150,7 +242,11 @@ def logistic_regression(
         directions = [*directions, *new][-_KEPT:]
         at = at + step * _step_length(z, moved, shows, w, l2 / 2, at[:d], step[:d]).astype(precision)
     return LogOdds(
-        best[:d].astype(np.float64), best[d].astype(np.float64), best_length, passes, tuple(directions[-_KEPT:])
+        best[:d].astype(np.float64),
+        best[d].astype(np.float64),
+        best_length,
+        passes,
+        directions=tuple(directions[-_KEPT:]),
     )
 
 
@@ -167,6 +263,16 @@ def _parts(lengths: Sequence[int], size: int) -> tuple[list[_Piece], list[_Piece
             pieces.append((number, slice(start, stop), slice(done + start, done + stop)))
         done += length
     return pieces[::2], pieces[1::2]
+
+
+def _both(
+    one: Callable[[list[_Piece]], np.ndarray], parts: tuple[list[_Piece], list[_Piece]], entries: int
+) -> np.ndarray:
+    """The sum over both halves, each by a thread of its own where that is worth it."""
+    if entries < _ALONE:
+        return one(parts[0]) + one(parts[1])
+    other = _other_thread().submit(one, parts[1])
+    return one(parts[0]) + other.result()
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,8 @@ standardised features. A tag more then costs one row of features, whatever the n
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -32,18 +33,26 @@ MOST = 10_000
 _SCALED = 20_000
 # entries of features that are gathered at once
 _BLOCK = 262_144
+# entries from which a second thread is worth waking
+_ALONE = 2_000_000
 # analyses whose ground is kept: at most 80 MB each for 2,048 features
 _GROUNDS = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """What all probes of an analysis stand on. pool: (m,) int64 rows that may be tagged for curation. scaling: over
-    them. top: (n,) bool, the top half of each class by its own logit. rows: (r,) int64, first the `assumable` ones,
-    which are the pool's top halves, at most `MOST`; then the rest of the pool where all of it is that small. features:
-    (r, d) float32, standardised. place: (n,) int32, where each row is among `rows`, -1 where it is not."""
+    """What all probes of an analysis stand on, as if images with broken features (NaN or infinite) were not there.
+
+    pool: (m,) int64 rows that may be tagged for curation. whole: (n,) bool, features not known to be broken: logits
+    tell it of most, and `looked` (n,) bool says whose features were looked at. scaling: over the pool. top: (n,) bool,
+    the top half of each class by its own logit. rows: (r,) int64, first the `assumable` ones, which are the pool's top
+    halves, at most `MOST`; then the rest of the pool where all of it is that small. features: (r, d) float32,
+    standardised. place: (n,) int32, where each row is among `rows`, -1 where it is not.
+    """
 
     pool: np.ndarray
+    whole: np.ndarray
+    looked: np.ndarray
     scaling: Scaling
     top: np.ndarray
     rows: np.ndarray
@@ -116,20 +125,29 @@ def ground(analysis: Analysis) -> Ground:
 
 
 def _ground(analysis: Analysis, made_of: tuple[np.ndarray, ...]) -> Ground:
-    pool = analysis.split_rows(tagging_split(analysis))
-    held_out = np.zeros(analysis.n, dtype=bool)
-    held_out[pool] = True
-    labels = np.asarray(analysis.labels)
-    top = top_half(np.asarray(analysis.logits), labels, held_out)
-    candidates = np.flatnonzero(top & held_out)
-    rows = candidates[spread_evenly(labels[candidates], MOST)]
-    assumable = len(rows)
-    if len(pool) <= MOST:
-        rows = np.concatenate([rows, np.flatnonzero(held_out & ~top)])
+    logits, labels = np.asarray(analysis.logits), np.asarray(analysis.labels)
+    whole = np.isfinite(logits).all(axis=1)
+    while True:
+        pool = analysis.split_rows(tagging_split(analysis))
+        pool = pool[whole[pool]]
+        held_out = np.zeros(analysis.n, dtype=bool)
+        held_out[pool] = True
+        top = top_half(logits, labels, held_out) & whole
+        candidates = np.flatnonzero(top & held_out)
+        rows = candidates[spread_evenly(labels[candidates], MOST)]
+        assumable = len(rows)
+        if len(pool) <= MOST:
+            rows = np.concatenate([rows, np.flatnonzero(held_out & ~top)])
+        features, sums = _gathered(analysis.features, rows)
+        broken = rows[~np.isfinite(sums)]
+        if not len(broken):
+            break
+        whole[broken] = False
+    scaling = _standardise(features) if len(rows) == len(pool) else _scaling(analysis.features, pool)
+    _in_place(features, scaling)
     place = np.full(analysis.n, -1, dtype=np.int32)
     place[rows] = np.arange(len(rows))
-    scaling = _scaling(analysis.features, pool)
-    return Ground(pool, scaling, top, rows, assumable, scaled(analysis.features, rows, scaling), place, made_of)
+    return Ground(pool, whole, place >= 0, scaling, top, rows, assumable, features, place, made_of)
 
 
 def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evidence:
@@ -142,7 +160,7 @@ def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evid
     states = answers(workspace, analysis, concept)
     verdicts = label_verdicts(workspace, analysis)
     states[analysis.split_rows("test")] = UNTAGGED
-    usable = ~verdicts.excluded
+    usable = ~verdicts.excluded & base.whole
     tagged = (states >= 0) & usable
     top = _tops(analysis, base, verdicts.labels)
     usual = usual_values(
@@ -158,6 +176,12 @@ def evidence(workspace: Workspace, analysis: Analysis, concept: Concept) -> Evid
     said = np.flatnonzero(tagged)
     if len(said) > MOST:
         said = said[spread_evenly(verdicts.labels[said] * 2 + states[said], MOST)]
+    new = said[~base.looked[said]]
+    broken = new[~_whole(analysis.features, new)]
+    base.whole[broken] = False
+    base.looked[new] = True
+    if len(broken):
+        return evidence(workspace, analysis, concept)
     rows = np.union1d(said, candidates[clear])
     labels = verdicts.labels[rows]
     values = np.where(tagged[rows], states[rows], usual.values[labels]).astype(np.int64)
@@ -232,12 +256,71 @@ def spread_evenly(cells: np.ndarray, most: int) -> np.ndarray:
 
 def scaled(features: np.ndarray, rows: np.ndarray, scaling: Scaling) -> np.ndarray:
     """Standardised features of some rows, (r, d) float32, read a block at a time."""
-    result = np.empty((len(rows), features.shape[1]), dtype=np.float32)
-    mean, scale = scaling.mean.astype(np.float32), scaling.scale.astype(np.float32)
-    for part, block in _blocks(features, rows):
-        np.subtract(block, mean, out=result[part])
-        result[part] /= scale
+    result, _ = _gathered(features, rows)
+    _in_place(result, scaling)
     return result
+
+
+def _gathered(features: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of some rows, (r, d) float32, and the sum of each, (r,), which is not finite where they are not."""
+    result = np.empty((len(rows), features.shape[1]), dtype=np.float32)
+    sums = np.empty(len(rows), dtype=np.float32)
+
+    def copy(part: slice) -> None:
+        chosen = rows[part]
+        if features.dtype == np.float32:
+            np.take(features, chosen, axis=0, out=result[part], mode="clip")
+        else:
+            result[part] = features[chosen]
+        with np.errstate(invalid="ignore", over="ignore"):
+            np.einsum("ij->i", result[part], out=sums[part])
+
+    _by_two(copy, len(rows), features.shape[1])
+    return result, sums
+
+
+def _standardise(features: np.ndarray) -> Scaling:
+    """`standardise` of features at hand, (r, d) float32."""
+    near = _near(features[:64])
+    size = _size(features.shape[1])
+    # added up in one order, whichever thread is first
+    sums = np.zeros((2, -(-len(features) // size), features.shape[1]))
+
+    def add(part: slice) -> None:
+        sums[:, part.start // size] = _sums(features[part], near)
+
+    _by_two(add, *features.shape)
+    total, squares = sums.sum(axis=1)
+    return _scaling_of(total, squares, near, len(features))
+
+
+def _in_place(features: np.ndarray, scaling: Scaling) -> None:
+    mean, inverse = scaling.mean.astype(np.float32), (1 / scaling.scale).astype(np.float32)
+
+    def standardise(part: slice) -> None:
+        features[part] -= mean
+        features[part] *= inverse
+
+    _by_two(standardise, *features.shape)
+
+
+def _by_two(work: Callable[[slice], None], n: int, d: int) -> None:
+    """Work on all of n rows, a block at a time; a second thread takes every other one where it is worth it."""
+    size = _size(d)
+    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    if n * d < _ALONE:
+        for part in parts:
+            work(part)
+        return
+
+    def those(parts: list[slice]) -> None:
+        for part in parts:
+            work(part)
+
+    with ThreadPoolExecutor(max_workers=1) as other:
+        rest = other.submit(those, parts[1::2])
+        those(parts[::2])
+        rest.result()
 
 
 def log_odds(features: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarray | float) -> np.ndarray:
@@ -250,25 +333,52 @@ def log_odds(features: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: n
 
 
 def _scaling(features: np.ndarray, rows: np.ndarray) -> Scaling:
-    """`standardise` of some rows, of `_SCALED` evenly spaced ones where there are more."""
-    if not len(rows):
-        return scaling_of(np.zeros(features.shape[1]), np.zeros(features.shape[1]))
+    """`standardise` of some rows, of `_SCALED` evenly spaced ones where there are more. Broken ones are left out."""
     if len(rows) > _SCALED:
         rows = rows[np.linspace(0, len(rows) - 1, _SCALED).astype(np.int64)]
-    # sums are taken around a value that is near, or they would swallow the deviation of a feature far from 0
-    near = np.asarray(features[rows[:64]], dtype=np.float32).mean(axis=0)
+    rows = rows[_whole(features, rows)]
+    near = _near(np.asarray(features[rows[:64]], dtype=np.float32))
     total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
     for _, block in _blocks(features, rows):
-        away = np.subtract(block, near, dtype=np.float32)
-        total += np.ones(len(away), dtype=np.float32) @ away
-        squares += np.einsum("ij,ij->j", away, away)
-    mean = total / len(rows)
-    variance = np.maximum(squares / len(rows) - mean**2, 0)
+        once, twice = _sums(block, near)
+        total += once
+        squares += twice
+    return _scaling_of(total, squares, near, len(rows))
+
+
+def _whole(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Whether the features of some rows are finite: (r,) bool."""
+    result = np.empty(len(rows), dtype=bool)
+    for part, block in _blocks(features, rows):
+        result[part] = np.isfinite(block).all(axis=1)
+    return result
+
+
+def _near(features: np.ndarray) -> np.ndarray:
+    """A value (d,) near the features: sums are taken around it, or they would swallow the deviation of a feature far
+    from 0."""
+    return features.mean(axis=0) if len(features) else np.zeros(features.shape[1], dtype=np.float32)
+
+
+def _sums(block: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the distances to a value near, and of their squares: (d,) each."""
+    away = np.subtract(block, near, dtype=np.float32)
+    once = np.ones(len(away), dtype=np.float32) @ away
+    return once, np.einsum("ij,ij->j", away, away)
+
+
+def _scaling_of(total: np.ndarray, squares: np.ndarray, near: np.ndarray, count: int) -> Scaling:
+    mean = total / max(count, 1)
+    variance = np.maximum(squares / max(count, 1) - mean**2, 0)
     return scaling_of(mean + near, np.sqrt(variance))
 
 
+def _size(d: int) -> int:
+    return max(16, _BLOCK // d)
+
+
 def _blocks(features: np.ndarray, rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    size = max(16, _BLOCK // features.shape[1])
+    size = _size(features.shape[1])
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         first, last = int(chosen[0]), int(chosen[-1])

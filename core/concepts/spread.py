@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,11 +100,12 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A concept's probe as it is now, and what it was fitted on."""
+    """A concept's probe as it is now, and what it was fitted on. odds: (m,) log-odds of the ground's first rows."""
 
     known: Evidence
     fit: LogOdds
     probe: Probe
+    odds: np.ndarray
 
 
 @dataclass(eq=False)
@@ -138,7 +139,7 @@ def spread(workspace: Workspace, analysis: Analysis, concept: Concept, *, split:
             state.probability[split] = (
                 probabilities(analysis, fitted.probe, rows)
                 if split == "all"
-                else pool_probabilities(analysis, fitted.probe)
+                else pool_probabilities(analysis, fitted.probe, fitted.odds)
             )
         probability = state.probability[split]
     held_out = held_out_agreement(tried)
@@ -181,19 +182,22 @@ def tried_probes(workspace: Workspace, analysis: Analysis, concept: Concept) -> 
 
 
 def probabilities(analysis: Analysis, probe: Probe, rows: np.ndarray) -> np.ndarray:
-    """A probe's guess for some rows: (r,) float64 in 0..1. Features are read a block at a time."""
-    return _chance(log_odds(analysis.features, rows, probe.weight, probe.bias))
+    """A probe's guess for some rows: (r,) float64 in 0..1, NaN where the features are broken. Features are read a block
+    at a time."""
+    odds = log_odds(analysis.features, rows, probe.weight, probe.bias)
+    return np.where(np.isfinite(odds), _chance(odds), np.nan)
 
 
-def pool_probabilities(analysis: Analysis, probe: Probe) -> np.ndarray:
-    """A probe's guess for the images that may be tagged: (m,) float64, in the order of the ground's pool. Where the
-    ground holds their features, none is read."""
+def pool_probabilities(analysis: Analysis, probe: Probe, odds: np.ndarray | None = None) -> np.ndarray:
+    """A probe's guess for the images that may be tagged: (m,) float64, in the order of the ground's pool. Where
+    the ground holds their features, none is read. odds: of `Fitted`, if it is of this probe: fitting has found them."""
     base = ground(analysis)
     if len(base.rows) < len(base.pool):
         return probabilities(analysis, probe, base.pool)
     weight, bias = probe.weight * base.scaling.scale, probe.bias + float(probe.weight @ base.scaling.mean)
-    odds = base.features @ weight.astype(np.float32) + np.float32(bias)
-    return _chance(odds[base.place[base.pool]].astype(np.float64))
+    found = np.empty(0, dtype=np.float32) if odds is None else odds
+    rest = base.features[len(found) :] @ weight.astype(np.float32) + np.float32(bias)
+    return _chance(np.concatenate([found, rest])[base.place[base.pool]].astype(np.float64))
 
 
 def held_out_agreement(tried: Trials) -> HeldOut:
@@ -320,16 +324,25 @@ def _refresh(state: _State, workspace: Workspace, analysis: Analysis, concept: C
     known = evidence(workspace, analysis, concept)
     if state.fitted is None or not known.says_the_same(state.fitted.known):
         check_both_values(known, concept)
-        before = None if state.fitted is None else state.fitted.fit
+        before, odds = (None, None) if state.fitted is None else (state.fitted.fit, state.fitted.odds)
+        blocks, values, weights = design(analysis, known, cell_weights(known.cells))
+        there = len(blocks[0])
         fit = logistic_regression(
-            *design(analysis, known, cell_weights(known.cells)), l2=L2, after=before, tolerance=TOLERANCE
+            blocks,
+            values,
+            weights,
+            l2=L2,
+            after=before,
+            odds=None if odds is None else odds[:there],
+            tolerance=TOLERANCE,
         )
-        probe = folded(base.scaling, fit.weight[:, 0], float(fit.bias[0]))
+        assert fit.odds is not None
+        fitted = Fitted(known, fit, folded(base.scaling, fit.weight[:, 0], float(fit.bias[0])), fit.odds[:there])
         state.trials, state.probability = None, {}
     else:
-        fit, probe = state.fitted.fit, state.fitted.probe
-    state.made, state.version, state.fitted = base, version, Fitted(known, fit, probe)
-    return state.fitted
+        fitted = replace(state.fitted, known=known)
+    state.made, state.version, state.fitted = base, version, fitted
+    return fitted
 
 
 def _tried(state: _State, analysis: Analysis, fitted: Fitted) -> Trials:
