@@ -37,7 +37,8 @@ LOW = 0.2
 FEWEST_TAGS = 8
 # of these, at least this many of each value
 FEWEST_PER_VALUE = 2
-# a group as small as this, with no tag among it, is more likely the probe's error than a group
+# a group smaller than this, without a tag among it, is more likely the probe's error than a group, where nobody has
+# seen its pattern
 SMALLEST_UNTAGGED_GROUP = 4
 
 
@@ -268,12 +269,18 @@ def _held_out(
 
 
 def _without_phantoms(kept: np.ndarray, grouping: Grouping, tagged: np.ndarray, assumed: np.ndarray) -> np.ndarray:
-    """`kept` (m,) bool without groups that only exist because probes err. tagged, assumed: (m, concepts) bool."""
+    """`kept` (m,) bool without groups that only exist because probes err. tagged, assumed: (m, concepts) bool.
+
+    A pattern that somebody has seen makes a group in every class, of however few images: one image that the probe is
+    sure of is nearly always what it is taken for, while a group left out, with the other classes' images of the pattern
+    weighted up, teaches the head that no such image is of this class.
+    """
     groups, patterns = grouping.codes, grouping.codes % len(grouping.patterns)
     whole = tagged.all(axis=1)
     if whole.any():
         # forest and desert at once: a pattern that no person has seen is two probes disagreeing, not a group
-        kept = kept & np.isin(patterns, patterns[whole | assumed.all(axis=1)])
+        return kept & np.isin(patterns, patterns[whole | assumed.all(axis=1)])
+    # nobody looked at one image for all concepts, so there is only the number of images to go by
     for group in np.unique(groups[kept]):
         members = kept & (groups == group)
         if members.sum() < SMALLEST_UNTAGGED_GROUP and not tagged[members].any():

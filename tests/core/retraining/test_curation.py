@@ -11,7 +11,8 @@ from core.classifiers.head import Head
 from core.concepts.majority import top_half
 from core.concepts.suggestions import suggest
 from core.errors import NotEnoughTags
-from core.retraining.curation import curate, curate_without_tags
+from core.retraining.curation import _without_phantoms, curate, curate_without_tags
+from core.retraining.groups import by_concepts
 from core.retraining.pool import ConceptTags, Pool
 
 CLASSES = ("landbird", "waterbird")
@@ -184,6 +185,38 @@ def test_a_pattern_no_person_has_seen_is_no_group() -> None:
     chosen = curate(pool, concepts, rng=np.random.default_rng(0))
     assert 3 not in set((chosen.groups % 4).tolist())
     assert {group.concept for group in chosen.sizes} <= {"no water, no snow", "water, no snow", "no water, snow"}
+
+
+def test_two_untagged_images_are_a_group_where_their_pattern_was_seen_in_another_class() -> None:
+    pool, place = make(clear=4.0)
+    exceptions = np.flatnonzero((pool.labels == 1) & (place == 0))
+    gone = np.isin(np.arange(len(pool)), exceptions[2:])
+    pool = replace(
+        pool,
+        **{name: getattr(pool, name)[~gone] for name in ("rows", "features", "logits", "labels", "eligible")},
+    )
+    place = place[~gone]
+    tags = answered(pool, place)
+    left = (pool.labels == 1) & (place == 0)
+    tags.states[left] = -1
+    chosen = curate(pool, [tags], rng=np.random.default_rng(0))
+    assert set(chosen.positions[chosen.groups == 2].tolist()) == set(np.flatnonzero(left).tolist())
+    assert chosen.weights[chosen.groups == 2].sum() == pytest.approx(0.25)
+    assert not chosen.warnings
+
+
+def test_where_nobody_looked_at_one_image_for_all_concepts_a_group_needs_a_tag_or_four_images() -> None:
+    grouping = by_concepts(
+        np.zeros(12, dtype=np.int64),
+        ("bird",),
+        ("water", "snow"),
+        np.repeat([[0, 0], [1, 0], [0, 1], [1, 1]], (4, 3, 4, 1), axis=0),
+        estimated=True,
+    )
+    tagged, nothing = np.zeros((2, 12, 2), dtype=bool)
+    tagged[11, 0] = True
+    kept = _without_phantoms(np.ones(12, dtype=bool), grouping, tagged, nothing)
+    assert kept.tolist() == [True] * 4 + [False] * 3 + [True] * 5
 
 
 def test_groups_of_which_no_image_was_found_are_named() -> None:
