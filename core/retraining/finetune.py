@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from core.classifiers.classifier import Classifier
     from core.classifiers.learner import Learner
     from core.retraining.material import Gathered
-    from core.retraining.statements import Statements
 
 MODEL = "model.safetensors"
 # what an analysis calls the architecture of such files; naming it needs no torch here
@@ -55,6 +54,8 @@ NOTE_EVERY = 30.0
 CHECKED = 64
 # how far logits may be from the stored ones, relative to the largest
 TOLERANCE = 1e-2
+# images of a group set aside that count for as much as what is known of the other groups
+FORGIVING = 5
 # images per forward pass when all logits are computed
 BLOCK = 64
 
@@ -64,8 +65,8 @@ class Finetuned:
     """weights: the whole network, as `write_checkpoint` writes it. logits: (n, k) float32, of every image of the
     analysis. head: its last layer, for its own features and not for those of the analysis. epochs: gone through.
     best_epoch: whose weights these are; 0 means the repaired last layer alone. history: per epoch, `epoch`, `loss` and
-    `train_accuracy` (None for epoch 0), `worst_group`, `mean_group`, `loss_aside` on the images set aside. trained,
-    stopping: rows of the analysis learnt from, and set aside. notes: sentences for a person."""
+    `train_accuracy` (None for epoch 0), and what `measured` says of the images set aside. trained, stopping: rows of
+    the analysis that were learnt from, and set aside. notes: sentences for a person."""
 
     weights: Path
     logits: np.ndarray
@@ -86,7 +87,6 @@ def finetune(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     folder: Path,
-    statements: Statements | None = None,
     progress: Progress = silent,
     limits: Settings = DEFAULTS,
 ) -> Finetuned:
@@ -94,9 +94,9 @@ def finetune(
 
     settings: knobs (finetune_knobs.py) by name. folder: where the work is kept until it is done; a second call with
     the same folder and the same work goes on where the first one ended, and on one machine with one number of threads
-    ends in the same weights as an uninterrupted one. statements: what was said of labels, needed where images of train
-    take part. Raises `BadRequest` for TorchScript and settings out of range, `PathNotFound` where the model or an
-    image is gone, `EmptyGroup`, `LeakedImages`, and what `progress` raises to cancel.
+    ends in the same weights as an uninterrupted one. Raises `BadRequest` for TorchScript, for settings out of range and
+    for images that changed, `PathNotFound` where the model or an image is gone, `EmptyGroup`, `LeakedImages`, and what
+    `progress` raises to cancel.
     """
     from core.activations.reloading import analysed_classifier
 
@@ -104,9 +104,7 @@ def finetune(
     check_trainable(analysis)
     added = None
     if chosen["train_images"]:
-        wrong = np.zeros(analysis.n, dtype=bool) if statements is None else statements.wrong
-        labels = np.asarray(analysis.labels) if statements is None else statements.labels
-        added = train_images(analysis, gathered, curation, wrong, labels)
+        added = train_images(analysis, gathered, curation)
     parts = part_images(analysis, curation, seed=seed, added=added)
     _check_files(analysis)
     folder.mkdir(parents=True, exist_ok=True)
@@ -340,7 +338,7 @@ class _Work:
         }
         best = standing.history[standing.best_epoch] if standing.history else None
         standing.history.append(entry)
-        if best is None or _score(entry) > _score(best):
+        if best is None or _rank(entry) > _rank(best):
             standing.best_epoch, standing.stale = epoch, 0
             write_best(self._folder, epoch, dict(learner.network.state_dict()))
         else:
@@ -393,7 +391,7 @@ class _Work:
 def balanced_order(groups: np.ndarray, length: int, seed: int) -> Callable[[int], np.ndarray]:
     """order(epoch): (length,) int64 positions in which every group comes equally often and, within it, every image.
 
-    Groups take turns, so every batch is balanced too, to within one image; each goes through its images in an order of
+    Groups take turns, so every batch is balanced too, to within two images; each goes through its images in an order of
     its own, shuffled anew when they are used up.
     """
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
@@ -413,21 +411,27 @@ def balanced_order(groups: np.ndarray, length: int, seed: int) -> Callable[[int]
 
 
 def measured(logits: np.ndarray, images: ChosenImages) -> dict[str, float]:
-    """How well logits (m, k) do on the images: the worst of their groups, the mean over groups, and their mean loss."""
+    """How well logits (m, k) do on the images: the worst of their groups, the mean over groups, and their mean loss.
+
+    score: the worst group again, each group's accuracy drawn towards the mean over groups as if it had `FORGIVING`
+    images more that do as well as that: of three images one wrong guess is no reason to throw an epoch away.
+    """
     right = logits.argmax(axis=1) == images.labels
     loss = -np.log(np.maximum(softmax(logits)[np.arange(len(images)), images.labels], 1e-12))
     groups = [images.groups == group for group in np.unique(images.groups)]
-    accuracies = [float(right[members].mean()) for members in groups]
+    mean = float(np.mean([right[members].mean() for members in groups]))
+    drawn = [(right[members].sum() + FORGIVING * mean) / (members.sum() + FORGIVING) for members in groups]
     return {
-        "worst_group": min(accuracies),
-        "mean_group": float(np.mean(accuracies)),
+        "worst_group": min(float(right[members].mean()) for members in groups),
+        "mean_group": mean,
         "loss_aside": float(np.mean([loss[members].mean() for members in groups])),
+        "score": float(min(drawn)),
     }
 
 
-def _score(entry: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Of few images many epochs have the same worst group: the mean over groups then decides, then the loss."""
-    return entry["worst_group"], entry["mean_group"], -entry["loss_aside"]
+def _rank(entry: Mapping[str, Any]) -> tuple[float, float]:
+    """Of few images many epochs have the same worst group: the loss then decides."""
+    return entry["score"], -entry["loss_aside"]
 
 
 def _message(standing: Standing, epoch: int) -> str:

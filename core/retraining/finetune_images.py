@@ -104,24 +104,19 @@ def without_twins(parts: Parts, pixels: np.ndarray, place: np.ndarray) -> Parts:
     return Parts(trained, parts.stopping, (*parts.notes, f"{note} not trained on."))
 
 
-def train_images(
-    analysis: Analysis, gathered: Gathered, curation: Curation, wrong: np.ndarray, labels: np.ndarray
-) -> ChosenImages:
-    """Images of train that the probe can put into a group of the curation, surely.
-
-    wrong: (n,) bool, judged wrongly labelled. labels: (n,) int64, corrected. Raises `BadRequest` where there is no
-    probe.
-    """
+def train_images(analysis: Analysis, gathered: Gathered, curation: Curation) -> ChosenImages:
+    """Images of train that the probe can surely put into a group of the curation, but for those judged wrongly
+    labelled. Raises `BadRequest` where there is no probe."""
+    said = gathered.statements
     if curation.probe is None:
         raise BadRequest(
             "Training images have no groups without a probe to guess them.",
             next_step="Train on the held-out images only, or let the probe take part.",
         )
     free = np.setdiff1d(analysis.split_rows("train"), curation.rows)
-    rows = free[~wrong[free]]
-    states = gathered.states[rows]
-    values, sure = curation.probe.guess(np.asarray(analysis.features[rows]), labels[rows], states)
-    names = [concept.name for concept in gathered.material.concepts]
-    groups = by_concepts(labels[rows], analysis.classes, names, values, estimated=True).codes
+    rows = free[~said.wrong[free]]
+    states, labels = said.states[rows], said.labels[rows].astype(np.int64)
+    values, sure = curation.probe.guess(np.asarray(analysis.features[rows]), labels, states)
+    groups = by_concepts(labels, analysis.classes, gathered.names, values, estimated=True).codes
     kept = ((sure > CONFIDENCE) | (states != UNTAGGED).all(axis=1)) & np.isin(groups, curation.groups)
-    return ChosenImages(rows[kept], labels[rows[kept]].astype(np.int64), groups[kept])
+    return ChosenImages(rows[kept], labels[kept], groups[kept])
