@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from core.errors import EmptyGroup
 from core.retraining.evaluation import compare, evaluate, evaluation_from_dict
 from core.retraining.groups import Grouping, by_attribute, by_class, by_concepts
-from core.retraining.intervals import mcnemar, wilson
+from core.retraining.intervals import mcnemar, minimum_interval
 
 CLASSES = ("landbird", "waterbird")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -63,27 +64,45 @@ def test_nothing_to_measure_is_an_error_with_a_next_step() -> None:
 
 
 def test_evaluation_survives_json() -> None:
-    found = evaluate(LABELS, LABELS, GROUPS, np.array([1, 2, 3, 4]), "test")
-    assert evaluation_from_dict(found.to_dict()) == found
+    chances = np.eye(2)[LABELS]
+    for probabilities in (None, chances):
+        found = evaluate(LABELS, LABELS, GROUPS, np.array([1, 2, 3, 4]), "test", probabilities=probabilities)
+        assert evaluation_from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
-@given(st.integers(0, 300), st.integers(0, 300))
-def test_wilson_holds_the_share_and_stays_within_bounds(correct: int, rest: int) -> None:
-    count = correct + rest
-    low, high = wilson(correct, count)
-    assert 0 <= low <= (correct / count if count else 0.5) <= high <= 1
+def test_runs_of_earlier_versions_open_with_what_can_be_told_of_them() -> None:
+    found = evaluate(1 - LABELS, LABELS, GROUPS, np.array([1, 2, 3, 4]), "test")
+    stored = found.to_dict()
+    for key in ("macro_average", "worst_interval", "confusion", "calibration", "note"):
+        del stored[key]
+    opened = evaluation_from_dict(stored)
+    assert opened.macro_average == found.macro_average
+    assert opened.worst_interval == found.worst_interval
+    assert (opened.confusion, opened.calibration, opened.note) == ((), None, "")
 
 
-def test_wilson_equals_scipys() -> None:
-    for correct, count in ((0, 5), (5, 5), (7, 12), (480, 500)):
-        expected = binomtest(correct, count).proportion_ci(method="wilson")
-        assert wilson(correct, count) == pytest.approx((expected.low, expected.high))
+def test_all_averages_by_hand() -> None:
+    predicted = np.array([0, 0, 1, 0, 0, 1, 1, 1])
+    found = evaluate(predicted, LABELS, GROUPS, np.array([70, 5, 5, 20]), "test")
+    assert found.macro_average == pytest.approx((2 / 3 + 1 + 0 + 1) / 4)
+    assert found.confusion == ((3, 1), (1, 3))
+    correct, count = (np.array([getattr(group, name) for group in found.groups]) for name in ("correct", "count"))
+    assert found.worst_interval == minimum_interval(correct, count)
+    assert found.worst_interval[0] <= found.worst_group <= found.worst_interval[1]
+    assert found.calibration is None
 
 
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_symmetric_and_a_probability(fixed: int, broken: int) -> None:
-    assert mcnemar(fixed, broken) == pytest.approx(mcnemar(broken, fixed))
-    assert 0 <= mcnemar(fixed, broken) <= 1
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.integers(1, 3))
+def test_confusion_counts_every_image_once_and_its_diagonal_is_the_average(seed: int, k: int, values: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, predicted, codes = (rng.integers(high, size=40) for high in (k, k, values))
+    groups = by_attribute(labels, [str(c) for c in range(k)], "a", [str(v) for v in range(values)], codes)
+    found = evaluate(predicted, labels, groups, np.zeros(groups.count, dtype=int), "test")
+    confusion = np.array(found.confusion)
+    assert confusion.sum() == 40
+    assert np.trace(confusion) / 40 == pytest.approx(found.average)
+    assert np.array_equal(confusion.sum(axis=1), np.bincount(labels, minlength=k))
+    assert min(group.accuracy for group in found.groups) == found.worst_group <= found.macro_average
 
 
 def _part(grouping: Grouping, which: slice) -> Grouping:
@@ -128,6 +147,75 @@ def test_a_fall_is_no_improvement() -> None:
     assert not found.significant
     assert "fell from 100.0% to 0.0%" in found.sentence
     assert len(found.broken) == (labels == 1).sum()
+
+
+def test_what_is_said_is_what_the_test_of_the_minimum_finds() -> None:
+    labels, place, groups = _large(20)
+    before = np.where((labels == 1) & (place == 0), 0, labels)
+    found = _pair(before, labels, labels, groups)
+    assert found.significant == (found.p_minimum < 0.05)
+    assert found.worst_change == 1.0
+    assert found.worst_change_interval[0] > 0
+    assert found.p_worst == mcnemar(20, 0)
+    assert found.average_change == pytest.approx((before != labels).mean())
+    assert found.average_change_interval[0] <= found.average_change <= found.average_change_interval[1]
+    assert set(json.loads(json.dumps(found.to_dict()))) >= {"p_minimum", "worst_change", "worst_change_interval"}
+
+
+def test_the_same_head_twice_is_never_an_improvement() -> None:
+    labels, place, groups = _large(5)
+    for wrong in (labels, 1 - labels, np.where(place == 1, labels, 0)):
+        found = _pair(wrong, wrong, labels, groups)
+        assert not found.significant
+        assert (found.p_average, found.p_worst, found.p_minimum) == (1.0, 1.0, 1.0)
+        assert found.worst_change == 0
+        assert found.sentence.startswith("No improvement: worst-group accuracy stayed at")
+
+
+def test_heads_that_learnt_nothing_are_called_better_or_worse_in_at_most_one_of_twenty() -> None:
+    rng = np.random.default_rng(0)
+    labels, _, groups = _large(12)
+    better, different = 0, 0
+    for _ in range(300):
+        found = _pair(*rng.integers(2, size=(2, len(labels))), labels, groups)
+        better += found.significant
+        different += found.p_average < 0.05
+    luck = 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert better / 300 <= 0.05
+    assert different / 300 <= 0.05 + luck
+
+
+def test_the_order_of_images_does_not_matter() -> None:
+    rng = np.random.default_rng(1)
+    labels, place, _ = _large(10)
+    before, after = rng.integers(2, size=(2, len(labels)))
+    order = rng.permutation(len(labels))
+    first, second = (
+        _pair(
+            before[rows],
+            after[rows],
+            labels[rows],
+            by_attribute(labels[rows], CLASSES, "place", ("land", "water"), place[rows]),
+        )
+        for rows in (np.arange(len(labels)), order)
+    )
+    assert (first.sentence, first.p_minimum, first.worst_change_interval) == (
+        second.sentence,
+        second.p_minimum,
+        second.worst_change_interval,
+    )
+    assert np.array_equal(np.sort(order[second.fixed]), first.fixed)
+
+
+def test_images_of_unknown_group_do_not_touch_the_test_of_the_worst_group() -> None:
+    labels, place, groups = _large(20)
+    before = np.where((labels == 1) & (place == 0), 0, labels)
+    more = np.concatenate([labels, np.zeros(200, dtype=int)])
+    unknown = by_attribute(more, CLASSES, "place", ("land", "water"), np.concatenate([place, np.full(200, -1)]))
+    found = _pair(np.concatenate([before, np.ones(200, dtype=int)]), more, more, unknown)
+    alone = _pair(before, labels, labels, groups)
+    assert found.p_minimum == alone.p_minimum
+    assert len(found.fixed) == len(alone.fixed) + 200
 
 
 def test_moving_the_failure_to_another_group_is_no_improvement() -> None:
