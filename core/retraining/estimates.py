@@ -72,6 +72,15 @@ class GuessedGroups:
     doubt: float
 
     @property
+    def expected(self) -> np.ndarray:
+        """How many of these images each group is expected to have: (g,) float64. For the weights of train."""
+        p = len(self.grouping.patterns)
+        chances = np.where(self.told[:, None] >= 0, np.arange(p) == self.told[:, None], self.chances)
+        found = np.zeros((len(self.grouping.classes), p))
+        np.add.at(found, self.grouping.codes // p, chances)
+        return found.ravel()
+
+    @property
     def note(self) -> str:
         """A sentence on where the groups are from and what would make them better."""
         tags = int((self.told >= 0).sum())
@@ -166,10 +175,10 @@ def estimated_evaluation(
 ) -> Evaluation:
     """`evaluate` for groups that are guesses: the same figures, corrected for what the guesses get wrong.
 
-    predicted, labels: (n,) int. groups: of these n images. train: (g,) images of each group in train, as guessed.
-    probabilities: (n, k), for `calibration`. seed: of the draws that intervals are made of; the same gives the same. A
-    group is there when the probe guesses four images to be of it, or a person told one. Tagged images are taken for a
-    random part of their cell (see above): tags that were chosen by how images look still bias the estimate. Counts of
+    predicted, labels: (n,) int. groups: of these n images. train: (g,) images of each group in train, `expected` of its
+    `GuessedGroups`. probabilities: (n, k), for `calibration`. seed: of the draws that intervals are made of; the same
+    gives the same. A group is there when the probe guesses four images to be of it, or a person told one. Tagged images
+    are taken for a random part of their cell (see above): tags that were chosen by how images look bias it. Counts of
     groups are estimates, rounded. Raises `EmptyGroup` when nothing can be measured.
     """
     if not len(labels):

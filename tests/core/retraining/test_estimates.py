@@ -257,6 +257,17 @@ def test_how_common_patterns_are_is_found_in_the_images_themselves() -> None:
     assert np.abs(pattern_shares(chances, labels, 2) - here).max() > 0.1
 
 
+def test_how_many_images_of_each_group_there_are_is_expected_from_chances_and_tags() -> None:
+    groups = GuessedGroups(
+        Grouping(np.array([0, 0, 3]), CLASSES, ("no water", "water"), "guesses", True),
+        np.array([[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]]),
+        np.array([0, 0, 1]),
+        np.array([-1, 1, -1]),
+        0.1,
+    )
+    assert groups.expected.tolist() == [0.75, 1.25, 0.25, 0.75]
+
+
 def test_several_concepts_and_a_pattern_that_a_class_does_not_have() -> None:
     """Water and snow: waterbirds never show snow, and the estimate must not invent such a group."""
     rng = np.random.default_rng(4)
