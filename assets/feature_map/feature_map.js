@@ -14,6 +14,11 @@ const FAINT_SIZE = 0.6 // of a point whose value is not known
 const FRAME_MS = 20 // for a picture while something moves; fewer points are drawn if all take longer
 const DOUBLE_MS = 350
 const MOST_DENSITY = 2
+const PAGE_BAR = 72 // pixels that the page's own bar takes at the top of the window
+const SHOW_MS = 300 // before what is circled is looked for again, and how often
+const SHOW_TIMES = 12
+const BY_HAND = ["wheel", "touchmove"] // who scrolls is not led any further
+const FIRST_LINES = 140 // pixels of what stands under the map that have to be seen
 
 const ICONS = {
   move: "M8 2v12M2 8h12M6 4l2-2 2 2M6 12l2 2 2-2M4 6 2 8l2 2M12 6l2 2-2 2",
@@ -117,6 +122,7 @@ function createMap(parentElement, store) {
   let restTimer = 0
   let viewTimer = 0
   let settleTimer = 0
+  let showTimer = 0
   let told = "" // the view that Python knows
   let palettes = null
   let lastClick = { when: 0, row: -1 }
@@ -197,7 +203,7 @@ function createMap(parentElement, store) {
   }
 
   function takeMarks({ header, arrays }) {
-    outbox.acknowledge({ client: outbox.client, seq: header.ack[outbox.client] ?? 0 })
+    outbox.acknowledge(header.ack)
     outbox.resume()
     // what was drawn since is shown as the browser counted it, until Python has answered
     const answered = !outbox.waiting.length
@@ -335,6 +341,7 @@ function createMap(parentElement, store) {
     setText(countLine, countText({ selected: selectedCount, total: points.count, noun: points.noun }))
     countLine.classList.toggle("chosen", selectedCount > 0)
     button("clear").disabled = selectedCount === 0
+    offerToShow()
     for (const name of ["move", "lasso", "box"]) {
       button(name).setAttribute("aria-checked", String(tool === name))
       button(name).tabIndex = tool === name ? 0 : -1
@@ -458,6 +465,28 @@ function createMap(parentElement, store) {
     push({ kind: "clear" })
     drawAll()
     announce()
+  }
+
+  function offerToShow() {
+    const show = button("show")
+    // whether what stands under the map lies under the window
+    const below = part("end").getBoundingClientRect().top > window.innerHeight - FIRST_LINES
+    show.hidden = !below || selectedCount === 0
+    if (!show.hidden) setText(show, showText(selectedCount))
+  }
+
+  /** Bring what is circled into the window, and lead the keyboard there; it may not be there yet, or still grow. */
+  function showSelected(times = SHOW_TIMES) {
+    clearTimeout(showTimer)
+    const found = document.querySelector(".st-key-map-selected")
+    if (found && found.getBoundingClientRect().top > PAGE_BAR) {
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches
+      found.style.scrollMarginTop = `${PAGE_BAR - 8}px`
+      found.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" })
+      found.tabIndex = -1 // its first button comes next
+      found.focus({ preventScroll: true })
+    } else if (found) return
+    if (times > 0) showTimer = setTimeout(showSelected, SHOW_MS, times - 1)
   }
 
   function announce() {
@@ -647,6 +676,7 @@ function createMap(parentElement, store) {
     fit: () => look({ ...whole }, false),
     all: selectAll,
     clear,
+    show: () => showSelected(),
     keys: () => {
       const list = part("keys")
       list.hidden = !list.hidden
@@ -785,6 +815,10 @@ function createMap(parentElement, store) {
     drawAll()
   })
   watcher.observe(stage)
+  const letGo = () => clearTimeout(showTimer)
+  for (const name of BY_HAND) window.addEventListener(name, letGo, { passive: true })
+  const scrolled = () => points && offerToShow()
+  for (const name of ["scroll", "resize"]) window.addEventListener(name, scrolled, { capture: true, passive: true })
 
   return {
     arrived() {
@@ -802,8 +836,10 @@ function createMap(parentElement, store) {
       outbox.rest()
       pictures.giveUp()
       watcher.disconnect()
+      for (const name of ["scroll", "resize"]) window.removeEventListener(name, scrolled, { capture: true })
       cancelAnimationFrame(paintFrame)
-      for (const timer of [restTimer, viewTimer, settleTimer]) clearTimeout(timer)
+      for (const timer of [restTimer, viewTimer, settleTimer, showTimer]) clearTimeout(timer)
+      for (const name of BY_HAND) window.removeEventListener(name, letGo)
       root.remove()
     },
   }

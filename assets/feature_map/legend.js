@@ -33,6 +33,11 @@ export function countText({ selected, total, noun = "images" }) {
   return selected ? `${grouped.format(selected)} of ${all} circled` : all
 }
 
+/** On the button that leads to what is circled, where that lies below the window. */
+export function showText(selected) {
+  return selected === 1 ? "Show the image circled" : `Show ${grouped.format(selected)} images circled`
+}
+
 /** What a screen reader says of the map: its kind, its colours and the counts. */
 export function spokenMap(title, header, entries, band, selected, noun = "images") {
   const parts = [`${title} of the ${noun}`, `coloured by ${header.title}`]

@@ -38,11 +38,12 @@ export function createOutbox({ client, transmit, retryMs = 4000, timers = global
       if (!underWay && !resting) handOver()
       return number
     },
-    /** Python has delivered everything up to `seq`; sends what has gathered meanwhile. */
-    acknowledge(ack) {
-      if (!ack || ack.client !== client) return
-      waiting = waiting.filter(event => event.seq > ack.seq)
-      if (!underWay || ack.seq < underWay) return
+    /** done: of each browser tab the number up to which Python has delivered; sends what has gathered meanwhile. */
+    acknowledge(done) {
+      const seq = done?.[client]
+      if (!seq) return
+      waiting = waiting.filter(event => event.seq > seq)
+      if (!underWay || seq < underWay) return
       timers.clearTimeout(timer)
       underWay = 0
       patience = retryMs

@@ -237,8 +237,7 @@ function createInspector(parentElement, store) {
       const arrived = data?.image !== fresh.image
       data = fresh
       store.transmit = message => setStateValue("up", message)
-      const seq = data.ack?.[outbox.client]
-      if (seq) outbox.acknowledge({ client: outbox.client, seq })
+      outbox.acknowledge(data.ack)
       outbox.resume()
       const last = outbox.waiting.filter(event => event.kind === "go").at(-1)
       if (!last) target = { image: data.image, anchor: data.anchor }

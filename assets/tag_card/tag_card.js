@@ -329,8 +329,7 @@ function createCards(parentElement, store) {
     update(fresh, setStateValue) {
       data = fresh
       store.transmit = message => setStateValue("up", message)
-      const seq = data.ack?.[outbox.client]
-      if (seq) outbox.acknowledge({ client: outbox.client, seq })
+      outbox.acknowledge(data.ack)
       outbox.resume()
       const before = current()
       draw()

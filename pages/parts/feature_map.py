@@ -23,22 +23,20 @@ zoomed to.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args
 
 import numpy as np
 import streamlit as st
 
 from pages.parts import problem
 from pages.parts.component_source import source
-from pages.parts.inspector import Inbox
+from pages.parts.inbox import Inbox, is_int
 from pages.parts.theme import DARK, LIGHT
-
-log = logging.getLogger(__name__)
 
 Mode = Literal["replace", "add", "remove"]
 EventKind = Literal["area", "all", "one", "clear", "open"]
@@ -177,27 +175,9 @@ def feature_map(
 
 
 def deliver_all(inbox: Inbox, message: object, n: int, on_event: Callable[[MapEvent], None]) -> None:
-    """Call `on_event` for each new event of a message, in order.
-
-    An event counts as delivered once its handler has returned, or has failed. Streamlit's interruptions are neither:
-    the browser then repeats the event, and the handler is called again.
-    """
-    before = dict(inbox.done)
-    for entry in inbox.fresh(message):
-        client, number = message["client"], entry["seq"]  # type: ignore[index]
-        event = read_event(entry, n)
-        if event is None:
-            log.warning("feature map: an event of kind %r makes no sense; dropped", entry.get("kind"))
-        else:
-            try:
-                on_event(event)
-            except Exception:
-                inbox.done[client] = number
-                raise
-            except BaseException:
-                inbox.done[client] = before.get(client, 0)
-                raise
-        before[client] = number
+    """Call `on_event` for each new event of a message, in order. n: images there are."""
+    # whatever it is, doing it twice changes nothing
+    inbox.deliver(message, on_event, read=partial(read_event, n=n), harmless=get_args(EventKind))
 
 
 @st.fragment
@@ -318,7 +298,7 @@ def read_event(entry: dict[str, Any], n: int) -> MapEvent | None:
         return None
     values = entry.get("values")
     if values is not None:
-        if not isinstance(values, list) or not all(_is_int(value) and 0 <= value <= UNKNOWN for value in values):
+        if not isinstance(values, list) or not all(is_int(value) and 0 <= value <= UNKNOWN for value in values):
             return None
         values = tuple(values)
     if kind == "clear":
@@ -327,7 +307,7 @@ def read_event(entry: dict[str, Any], n: int) -> MapEvent | None:
         return MapEvent("all", mode, colours=colours, values=values)
     if kind in ("one", "open"):
         row = entry.get("row")
-        return MapEvent(kind, mode, row=row) if _is_int(row) and 0 <= row < n else None
+        return MapEvent(kind, mode, row=row) if is_int(row) and 0 <= row < n else None
     corners = entry.get("corners")
     if kind != "area" or not isinstance(corners, list) or not 6 <= len(corners) <= 2 * MOST_CORNERS:
         return None
@@ -342,10 +322,6 @@ def read_view(told: object) -> View | None:
         return None
     x, y, zoom = map(float, told)
     return (x, y, zoom) if zoom > 1 else None
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:

@@ -32,22 +32,19 @@ Thumbnails travel in a message of their own, which Streamlit's browser cache spa
 from __future__ import annotations
 
 import base64
-import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 import streamlit as st
 
+from core.concepts.log import Said
 from pages.parts.component_source import source
-
-log = logging.getLogger(__name__)
+from pages.parts.inbox import Inbox, is_int, is_said
 
 EventKind = Literal["tag", "undo", "redo", "open", "page", "late"]
-# what can be said of an image: it shows the concept, it does not, a person looked and cannot tell; None takes it back
-Said = bool | Literal["unsure"] | None
 
 # Events may arrive after the page has moved on to other images; so many earlier sets are still recognised.
 REMEMBERED_SETS = 16
@@ -164,12 +161,9 @@ class Paging:
 
 
 @dataclass
-class Inbox:
+class GridInbox(Inbox):
     """What has been delivered to the page in this session, and what may still be named in an event."""
 
-    client: str = ""
-    done: int = 0
-    interrupted: int = 0
     paging: Paging = Paging()
     images: deque[set[int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SETS))
     concepts: deque[set[int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SETS))
@@ -187,38 +181,6 @@ class Inbox:
         if not self.concepts or self.concepts[-1] != named:
             self.concepts.append(named)
 
-    def pending(self, message: object) -> Iterator[tuple[int, GridEvent | None]]:
-        """The numbers not yet delivered, rising, each with its event; None where the event is not acceptable."""
-        if not isinstance(message, dict) or not isinstance(client := message.get("client"), str) or not client:
-            return
-        if client != self.client:  # the page was loaded anew: its numbers start again
-            self.client, self.done, self.interrupted = client, 0, 0
-        raw = message.get("events")
-        numbered = [(entry["seq"], entry) for entry in raw if _has_number(entry)] if isinstance(raw, list) else []
-        for number, entry in sorted(numbered, key=lambda pair: pair[0]):
-            if number > self.done:
-                yield number, self._event(entry)
-
-    def deliver(self, message: object, on_event: Callable[[GridEvent], None]) -> None:
-        """Call `on_event` for each new event of the message; see the module's text on what is called twice."""
-        for number, event in self.pending(message):
-            if event is None:
-                log.warning("image grid: event %d names what was never shown; dropped", number)
-                self.done = number
-                continue
-            if event.kind != "tag":
-                self.done = number
-            try:
-                on_event(event)
-            except BaseException as problem:
-                # Streamlit's interruptions are no Exceptions. A handler that asks for a rerun itself looks the same,
-                # so an event is repeated once at most.
-                if isinstance(problem, Exception) or self.interrupted == number:
-                    self.done = number
-                self.interrupted = number
-                raise
-            self.done = number
-
     def selection(self, message: object) -> Selection:
         """What the browser last said is selected, of what is on screen and the other pages of the same scope."""
         if not isinstance(message, dict) or message.get("scope") != self.paging.scope or not self.images:
@@ -227,7 +189,8 @@ class Inbox:
         ids = tuple(i for i in _ints(message.get("selected")) if i in self.images[-1])
         return Selection(ids, everything and self.paging.scope is not None)
 
-    def _event(self, entry: dict[str, Any]) -> GridEvent | None:
+    def read(self, entry: dict[str, Any]) -> GridEvent | None:
+        """What the browser sent; None where it is not acceptable, as a tag of what was never shown."""
         kind, present, concept = entry.get("kind"), entry.get("present"), entry.get("concept")
         if kind in ("undo", "redo"):
             return GridEvent(kind=kind)
@@ -237,13 +200,13 @@ class Inbox:
         ids = tuple(i for i in named if any(i in shown for shown in self.images))
         if kind == "open":
             return GridEvent(kind="open", ids=ids[:1]) if ids else None
-        known = _is_int(concept) and any(concept in some for some in self.concepts)
+        known = is_int(concept) and any(concept in some for some in self.concepts)
         if kind != "tag" or not known or not is_said(present):
             return None
         if entry.get("everything") is not True:
             return GridEvent(kind="tag", ids=ids, concept=concept, present=present) if ids else None
         asked = (entry.get("scope"), entry.get("total"))
-        if asked[0] is None or asked != (self.paging.scope, self.paging.total) or not _is_int(asked[1]):
+        if asked[0] is None or asked != (self.paging.scope, self.paging.total) or not is_int(asked[1]):
             return GridEvent(kind="late", concept=concept, present=present)
         # who leaves out what was never shown cannot be understood, and all must not be tagged for that
         raw = entry.get("ids")
@@ -256,7 +219,7 @@ class Inbox:
     def _turn(self, entry: dict[str, Any]) -> GridEvent | None:
         """A page of what is shown now; a page of what was shown before leads nowhere."""
         page = entry.get("page")
-        if entry.get("scope") != self.paging.scope or not _is_int(page) or not 0 <= page < self.paging.pages:
+        if entry.get("scope") != self.paging.scope or not is_int(page) or not 0 <= page < self.paging.pages:
             return None
         return GridEvent(kind="page", page=page)
 
@@ -305,13 +268,13 @@ def image_grid(
     _require_unique("concepts", [concept.id for concept in concepts])
     inbox_key = f"{key}-inbox"
     if inbox_key not in st.session_state:
-        st.session_state[inbox_key] = Inbox()
-    inbox: Inbox = st.session_state[inbox_key]
+        st.session_state[inbox_key] = GridInbox()
+    inbox: GridInbox = st.session_state[inbox_key]
     paging = Paging(scope, len(images) if total is None else total, page, pages)
     inbox.remember(images, concepts, paging)
 
     def deliver() -> None:
-        inbox.deliver(_message(st.session_state.get(key)), on_event)
+        inbox.deliver(_message(st.session_state.get(key)), on_event, read=inbox.read)
 
     # One container without a gap: the message with the thumbnails takes no room of its own.
     with st.container(gap=None):
@@ -332,7 +295,7 @@ def image_grid(
                 "paging": None if total is None else paging_data(paging, len(images), within),
                 "everything": everything and scope is not None and total is not None,
                 "reason": reason,
-                "ack": {"client": inbox.client, "seq": inbox.done},
+                "ack": inbox.done,
             },
             on_up_change=deliver,
         )
@@ -346,7 +309,7 @@ def selection_now(key: str) -> Selection:
     with `track_selection=False`. Nothing is selected where the grid shows something else by now.
     """
     inbox = st.session_state.get(f"{key}-inbox")
-    return inbox.selection(_message(st.session_state.get(key))) if isinstance(inbox, Inbox) else Selection()
+    return inbox.selection(_message(st.session_state.get(key))) if isinstance(inbox, GridInbox) else Selection()
 
 
 def thumbnail_data(key: str, images: Sequence[GridImage]) -> dict[str, Any]:
@@ -410,7 +373,7 @@ def grid_state(message: object, images: Sequence[GridImage], concepts: Sequence[
     concept = message.get("concept")
     return GridState(
         selected=shown,
-        concept=concept if _is_int(concept) and any(c.id == concept for c in concepts) else None,
+        concept=concept if is_int(concept) and any(c.id == concept for c in concepts) else None,
         elsewhere=0 if everything else len(named) - len(shown),
         everything=everything,
     )
@@ -428,26 +391,13 @@ def format_activation(value: float | None) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def is_said(value: object) -> TypeGuard[Said]:
-    """Whether a browser's value says something of an image and a concept."""
-    return value is None or isinstance(value, bool) or value == "unsure"
-
-
 def _message(state: object) -> object:
     return state.get("up") if isinstance(state, dict) else None
 
 
-def _has_number(entry: object) -> bool:
-    return isinstance(entry, dict) and _is_int(entry.get("seq")) and entry["seq"] > 0
-
-
 def _ints(raw: object) -> tuple[int, ...]:
     """The whole numbers of a list, each once, in their order; nothing for anything else."""
-    return tuple(dict.fromkeys(i for i in raw if _is_int(i))) if isinstance(raw, list) else ()
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return tuple(dict.fromkeys(i for i in raw if is_int(i))) if isinstance(raw, list) else ()
 
 
 def _require_unique(what: str, ids: list[int]) -> None:

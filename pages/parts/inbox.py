@@ -6,9 +6,16 @@ was delivered travels back as `done`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
+
+from core.concepts.log import Said
+
+log = logging.getLogger(__name__)
+
+Event = TypeVar("Event")
 
 
 @dataclass
@@ -18,14 +25,27 @@ class Inbox:
     done: dict[str, int] = field(default_factory=dict)
     interrupted: tuple[str, int] = ("", 0)
 
-    def deliver(self, message: object, act: Callable[[dict[str, Any]], None]) -> None:
+    def deliver(
+        self,
+        message: object,
+        act: Callable[[Event], None],
+        *,
+        read: Callable[[dict[str, Any]], Event | None] = dict,
+        harmless: Collection[str] = ("tag",),
+    ) -> None:
         """Call `act` for each event not delivered before, in order; one that fails does not take the rest with it.
 
-        A tag that Streamlit interrupted (another widget moved in that very moment) is delivered once more, which
-        changes nothing the second time; nothing else is: an undo would take back one step too many.
+        read: makes an event of what the browser sent, None of what makes no sense, which is dropped. harmless: kinds
+        that change nothing the second time. Only these are delivered once more when Streamlit interrupts them (another
+        widget moved in that very moment): an undo would take back one step too many.
         """
-        for client, number, event in self._pending(message):
-            if event.get("kind") != "tag":
+        for client, number, entry in self._pending(message):
+            event = read(entry)
+            if event is None:
+                log.warning("an event of kind %.40r makes no sense; dropped", entry.get("kind"))
+                self.done[client] = number
+                continue
+            if entry.get("kind") not in harmless:
                 self.done[client] = number
             try:
                 act(event)
@@ -38,17 +58,11 @@ class Inbox:
                 raise
             self.done[client] = number
 
-    def fresh(self, message: object) -> Iterator[dict[str, Any]]:
-        """Events not delivered before, in order, each counting as delivered once it is handed over."""
-        for client, number, event in self._pending(message):
-            self.done[client] = number
-            yield event
-
     def _pending(self, message: object) -> list[tuple[str, int, dict[str, Any]]]:
         if not isinstance(message, dict) or not isinstance(client := message.get("client"), str):
             return []
         raw = message.get("events")
-        known = [e for e in raw if isinstance(e, dict) and _is_int(e.get("seq"))] if isinstance(raw, list) else []
+        known = [e for e in raw if isinstance(e, dict) and is_int(e.get("seq"))] if isinstance(raw, list) else []
         return [
             (client, event["seq"], event)
             for event in sorted(known, key=lambda event: event["seq"])
@@ -56,5 +70,11 @@ class Inbox:
         ]
 
 
-def _is_int(value: object) -> bool:
+def is_said(value: object) -> TypeGuard[Said]:
+    """Whether a browser's value says something of an image and a concept."""
+    return value is None or isinstance(value, bool) or value == "unsure"
+
+
+def is_int(value: object) -> TypeGuard[int]:
+    """Whether a browser's value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -49,13 +49,14 @@ from core.errors import MidbandError, NotFound
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, live, notices, problem, state, who
 from pages.parts.component_source import source
-from pages.parts.image_grid import format_activation, is_said
-from pages.parts.inbox import Inbox as Inbox
+from pages.parts.image_grid import format_activation
+from pages.parts.inbox import Inbox, is_int, is_said
 from pages.parts.words import percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
     from core.classifiers.heatmap import HeatMap
+    from core.concepts.tags import UndoneAction
 
 log = logging.getLogger(__name__)
 
@@ -482,7 +483,7 @@ def _act(analysis: Analysis, ids: tuple[int, ...], source: str, event: dict[str,
     looking: Looking = st.session_state[LOOKING]
     taste: Taste = st.session_state.setdefault(TASTE, Taste())
     kind, value = event.get("kind"), event.get("value")
-    if kind == "go" and _is_int(value):
+    if kind == "go" and is_int(value):
         analysis.rows_of([value])
         looking.image = value
         looking.anchor = value if value in ids else looking.anchor
@@ -505,7 +506,7 @@ def _act(analysis: Analysis, ids: tuple[int, ...], source: str, event: dict[str,
 def _tag(analysis: Analysis, event: dict[str, Any], source: str) -> None:
     concepts = {concept.id: concept for concept in list_concepts(state.workspace(), analysis.dataset_id)}
     images, present, named = event.get("ids"), event.get("present"), event.get("concept")
-    if not isinstance(images, list) or not all(map(_is_int, images)) or not _is_int(named) or not is_said(present):
+    if not isinstance(images, list) or not all(map(is_int, images)) or not is_int(named) or not is_said(present):
         return
     if named not in concepts:
         tell_gone(analysis, named)
@@ -526,16 +527,26 @@ def tell_gone(analysis: Analysis, concept: int) -> None:
 
 def take_back(analysis: Analysis, kind: str) -> None:
     """Undo or redo what this person did last to the tags of the dataset, as `kind` says, and tell what it was."""
-    step = undo if kind == "undo" else redo
+    tell_step(analysis, kind, step(analysis, kind))
+
+
+def step(analysis: Analysis, kind: str) -> UndoneAction | None:
+    """Undo or redo what this person did last to the tags of the dataset; None where there is nothing."""
+    turn = undo if kind == "undo" else redo
     # somebody who has just given another name still means what was done under the one before
-    for name in who.names():
-        if action := step(state.workspace(), analysis.dataset_id, name):
-            verb = "Took back" if kind == "undo" else "Brought back"
-            notes = "".join(f" {plain(brief(note))}" for note in action.notes)
-            notices.say(f"{verb}: {plain(brief(lowered(action.sentence)))}.{notes}", f":material/{kind}:")
-            return
-    others = ", though others did something" if kind == "undo" and live.has_others(analysis) else ""
-    notices.say(f"Nothing of yours to {kind}{others}.", ":material/info:")
+    turned = (turn(state.workspace(), analysis.dataset_id, name) for name in who.names())
+    return next((action for action in turned if action is not None), None)
+
+
+def tell_step(analysis: Analysis, kind: str, action: UndoneAction | None) -> None:
+    """Say what was undone or done again; None: there was nothing."""
+    if action is None:
+        others = ", though others did something" if kind == "undo" and live.has_others(analysis) else ""
+        notices.say(f"Nothing of yours to {kind}{others}.", ":material/info:")
+        return
+    verb = "Took back" if kind == "undo" else "Brought back"
+    notes = "".join(f" {plain(brief(note))}" for note in action.notes)
+    notices.say(f"{verb}: {plain(brief(lowered(action.sentence)))}.{notes}", f":material/{kind}:")
 
 
 def brief(sentence: str, most: int = 40) -> str:
@@ -558,7 +569,3 @@ def _changed(file: Path) -> int:
 
 def _url(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

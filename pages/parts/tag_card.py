@@ -10,9 +10,8 @@ pictures of the next few travel ahead, each in a message of its own that is sent
 from __future__ import annotations
 
 import base64
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +20,20 @@ import streamlit as st
 
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.departures import departure
+from core.concepts.log import Said
 from core.concepts.standing import said_of, standing_by
 from core.concepts.suggestions import suggest_next
-from core.concepts.tags import UNTAGGED, answers, redo, tag, tagging_split, undo
+from core.concepts.tags import UNTAGGED, answers, tag, tagging_split
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, inspector, notices, problem, state, who
 from pages.parts.component_source import source
-from pages.parts.tag_deck import IN_HAND, Deck, Said, Step
-from pages.parts.words import count, plain
+from pages.parts.inbox import Inbox, is_int, is_said
+from pages.parts.tag_deck import IN_HAND, Deck, Step
+from pages.parts.words import count
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
     from core.concepts.suggestions import Suggestion
-    from core.concepts.tags import UndoneAction
-
-log = logging.getLogger(__name__)
 
 DECKS = "tag_decks"
 OPENED = "card_opened"
@@ -76,55 +74,16 @@ class CardEvent:
     next: bool = False
 
 
-@dataclass
-class Inbox:
-    """Events delivered in this session: of each browser tab the last number."""
-
-    done: dict[str, int] = field(default_factory=dict)
-    interrupted: tuple[str, int] = ("", 0)
-
-    def deliver(self, message: object, act: Callable[[CardEvent], None]) -> None:
-        """Call `act` for each event not delivered before, in order.
-
-        A tag that Streamlit interrupted is delivered once more, which changes nothing the second time; an undo is not:
-        it would take back one step too many.
-        """
-        for client, number, event in self._fresh(message):
-            if event is None:
-                log.warning("cards: event %d makes no sense; dropped", number)
-                self.done[client] = number
-                continue
-            if event.kind != "tag":
-                self.done[client] = number
-            try:
-                act(event)
-            except BaseException as fault:
-                if isinstance(fault, Exception) or self.interrupted == (client, number):
-                    self.done[client] = number
-                self.interrupted = (client, number)
-                raise
-            self.done[client] = number
-
-    def _fresh(self, message: object) -> Iterator[tuple[str, int, CardEvent | None]]:
-        if not isinstance(message, dict) or not isinstance(client := message.get("client"), str):
-            return
-        raw = message.get("events")
-        numbered = [e for e in raw if isinstance(e, dict) and _is_int(e.get("seq"))] if isinstance(raw, list) else []
-        for entry in sorted(numbered, key=lambda entry: entry["seq"]):
-            if entry["seq"] > self.done.get(client, 0):
-                yield client, entry["seq"], _event(entry)
-
-
-def _event(entry: dict[str, Any]) -> CardEvent | None:
+def read_event(entry: dict[str, Any]) -> CardEvent | None:
+    """An event as the browser sent it; None where it makes no sense."""
     kind, image, concept, present = (entry.get(name) for name in ("kind", "id", "concept", "present"))
     if kind in ("undo", "redo"):
         return CardEvent(kind)
-    if not _is_int(image):
+    if not is_int(image):
         return None
     if kind in ("skip", "open"):
         return CardEvent(kind, image)
-    understood = present is None or isinstance(present, bool) or present == "unsure"
-    if kind == "tag" and _is_int(concept) and understood:
+    if kind == "tag" and is_int(concept) and is_said(present):
         return CardEvent("tag", image, concept, present, entry.get("next") is True)
     return None
 
@@ -236,7 +195,8 @@ def _deliver(analysis: Analysis, concept: Concept) -> None:
     told = st.session_state.get(key)
     inbox: Inbox = st.session_state.setdefault(f"{key}-inbox", Inbox())
     # a problem with one event must not take the others with it
-    inbox.deliver(told.get("up") if isinstance(told, dict) else None, problem.kept(partial(_act, analysis, concept)))
+    act = problem.kept(partial(_act, analysis, concept))
+    inbox.deliver(told.get("up") if isinstance(told, dict) else None, act, read=read_event)
     _tell_lost(analysis, concept)
 
 
@@ -298,16 +258,16 @@ def take_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:
         return
     workspace = state.workspace()
     before = answers(workspace, analysis, concept)
-    action = _step(undo, analysis)
+    action = inspector.step(analysis, "undo")
     if action is None:
-        notices.say("Nothing of yours to undo.", ":material/info:")
+        inspector.tell_step(analysis, "undo", None)
         return
     if last is not None and action.id == last.action:
         deck.took_back()
         return
     # it was done elsewhere, so the trail is no longer what happened last; what is open again is asked about next
     deck.trail.clear()
-    notices.say(f"Took back: {_told(action)}", ":material/undo:")
+    inspector.tell_step(analysis, "undo", action)
     now = answers(workspace, analysis, concept)
     open_again = np.flatnonzero((before != UNTAGGED) & (now == UNTAGGED))
     if len(open_again) <= MOST_BACK:
@@ -318,9 +278,9 @@ def bring_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:
     """Redo this person's last undone action."""
     workspace = state.workspace()
     before = answers(workspace, analysis, concept)
-    action = _step(redo, analysis)
+    action = inspector.step(analysis, "redo")
     if action is None:
-        notices.say("Nothing of yours to redo.", ":material/info:")
+        inspector.tell_step(analysis, "redo", None)
         return
     now = answers(workspace, analysis, concept)
     answered = [int(image) for image in analysis.ids[np.flatnonzero((before == UNTAGGED) & (now != UNTAGGED))]]
@@ -329,18 +289,7 @@ def bring_back(analysis: Analysis, concept: Concept, deck: Deck) -> None:
         said: Said = _said(int(now[analysis.rows_of(answered)[0]]))
         deck.note(Step("tag", answered[0], concept.id, None, said, True, action.id))
     else:
-        notices.say(f"Brought back: {_told(action)}", ":material/redo:")
-
-
-def _step(step: Callable[..., UndoneAction | None], analysis: Analysis) -> UndoneAction | None:
-    """Somebody who has just given another name still means what was done under the one before."""
-    taken = (step(state.workspace(), analysis.dataset_id, name) for name in who.names())
-    return next((action for action in taken if action is not None), None)
-
-
-def _told(action: UndoneAction) -> str:
-    told = plain(inspector.brief(inspector.lowered(action.sentence)))
-    return f"{told}." + "".join(f" {plain(inspector.brief(note))}" for note in action.notes)
+        inspector.tell_step(analysis, "redo", action)
 
 
 def _said(state_: int) -> Said:
@@ -353,7 +302,3 @@ def _concept(concept: Concept) -> dict[str, Any]:
 
 def _key(analysis: Analysis) -> str:
     return f"tag-card-{analysis.id}"
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from core.concepts.log import Said
 from core.concepts.suggestions import Suggestion
-
-Said = bool | None | Literal["unsure"]
 
 # images asked for at once; the browser is never further ahead than it takes to compute the next ones
 ROUND = 20

@@ -129,6 +129,9 @@ def test_what_is_drawn_around_is_marked_at_once_and_shown_in_the_grid(map_page: 
     counted(map_page, "200 of 400 images circled")
     expect(map_page.locator(".range")).to_contain_text("1–60 of 200")
     expect(map_page.locator(".tile")).to_have_count(60)
+    # on a screen as large as this they are seen as it is
+    expect(map_page.locator(".tile").first).to_be_in_viewport()
+    expect(map_page.locator(".map-root .show")).to_be_hidden()
     # the legend says what of: one group is one class
     entries = map_page.locator(".legend .entry-count").all_inner_texts()
     assert sorted(entries[:2]) == ["0 / 200", "200 / 200"]
@@ -244,3 +247,11 @@ def test_a_finger_draws_on_a_telephone_in_the_dark(phone: Page) -> None:
     )
     assert pixels[0] < 40
     assert pixels[1] > 500
+    # the images are below the window: one press leads there, with the keyboard
+    show = phone.get_by_role("button", name="Show 200 images circled")
+    expect(phone.locator(".tile").first).not_to_be_in_viewport()
+    expect(show).to_be_in_viewport()
+    show.tap()
+    expect(phone.locator(".tile").first).to_be_in_viewport()
+    expect(phone.locator(".st-key-map-selected")).to_be_focused()
+    expect(show).to_be_hidden()

@@ -17,8 +17,8 @@ from pages.parts.image_grid import (
     GridConcept,
     GridEvent,
     GridImage,
+    GridInbox,
     GridState,
-    Inbox,
     Paging,
     Selection,
     format_activation,
@@ -37,8 +37,8 @@ class Interruption(BaseException):
 
 
 @pytest.fixture
-def inbox() -> Inbox:
-    fresh = Inbox()
+def inbox() -> GridInbox:
+    fresh = GridInbox()
     fresh.remember(IMAGES, CONCEPTS)
     return fresh
 
@@ -51,14 +51,14 @@ def message(*events: Any, client: str = "tab") -> dict[str, Any]:
     return {"client": client, "events": list(events), "attempt": 1}
 
 
-def delivered(inbox: Inbox, *messages: object) -> list[GridEvent]:
+def delivered(inbox: GridInbox, *messages: object) -> list[GridEvent]:
     heard: list[GridEvent] = []
     for each in messages:
-        inbox.deliver(each, heard.append)
+        inbox.deliver(each, heard.append, read=inbox.read)
     return heard
 
 
-def test_repeated_messages_deliver_each_event_once_and_in_order(inbox: Inbox) -> None:
+def test_repeated_messages_deliver_each_event_once_and_in_order(inbox: GridInbox) -> None:
     heard = delivered(
         inbox,
         message(tag(1), tag(2, [7])),
@@ -66,25 +66,25 @@ def test_repeated_messages_deliver_each_event_once_and_in_order(inbox: Inbox) ->
         message(tag(3, [9]), tag(2, [7])),
     )
     assert [event.ids for event in heard] == [(4,), (7,), (9,)]
-    assert inbox.done == 3
+    assert inbox.done == {"tab": 3}
 
 
 @given(cuts=some.lists(some.integers(0, 20), max_size=8))
 def test_however_messages_are_cut_and_repeated_nothing_is_lost_or_doubled(cuts: list[int]) -> None:
-    inbox = Inbox()
+    inbox = GridInbox()
     inbox.remember(IMAGES, CONCEPTS)
     events = [tag(seq, [(4, 7, 9)[seq % 3]]) for seq in range(1, 21)]
     # what the outbox may send: everything from some number not yet acknowledged up to some later one
-    messages = [message(*events[min(cut, inbox.done) : max(cut, 1)]) for cut in cuts]
+    messages = [message(*events[min(cut, inbox.done.get("tab", 0)) : max(cut, 1)]) for cut in cuts]
     heard = delivered(inbox, *messages, message(*events))
     assert [event.ids[0] for event in heard] == [(4, 7, 9)[seq % 3] for seq in range(1, 21)]
 
 
-def test_a_new_page_load_starts_its_own_numbers(inbox: Inbox) -> None:
+def test_a_new_page_load_starts_its_own_numbers(inbox: GridInbox) -> None:
     assert len(delivered(inbox, message(tag(1), tag(2)), message(tag(1), client="another tab"))) == 3
 
 
-def test_what_was_never_shown_is_dropped_and_acknowledged(inbox: Inbox) -> None:
+def test_what_was_never_shown_is_dropped_and_acknowledged(inbox: GridInbox) -> None:
     bad = [
         tag(1, [5]),
         tag(2, ["4"]),
@@ -97,15 +97,15 @@ def test_what_was_never_shown_is_dropped_and_acknowledged(inbox: Inbox) -> None:
         {"seq": 9, "kind": "tag"},
     ]
     assert delivered(inbox, message(*bad)) == []
-    assert inbox.done == 9
+    assert inbox.done == {"tab": 9}
 
 
-def test_ids_are_cut_down_to_those_shown_and_named_once(inbox: Inbox) -> None:
+def test_ids_are_cut_down_to_those_shown_and_named_once(inbox: GridInbox) -> None:
     [event] = delivered(inbox, message(tag(1, [9, 5, 4, 9, -1])))
     assert event == GridEvent("tag", (9, 4), 1, True)
 
 
-def test_what_cannot_be_told_is_an_answer_of_its_own(inbox: Inbox) -> None:
+def test_what_cannot_be_told_is_an_answer_of_its_own(inbox: GridInbox) -> None:
     [event] = delivered(inbox, message(tag(1, present="unsure"), tag(2, present="Unsure"), tag(3, present=["unsure"])))
     assert event == GridEvent("tag", (4,), 1, "unsure")
 
@@ -116,7 +116,7 @@ def test_a_concept_says_its_key_and_what_it_is() -> None:
     assert grid_data([], CONCEPTS)["concepts"][0]["key"] is None
 
 
-def test_an_event_may_still_name_the_images_shown_before(inbox: Inbox) -> None:
+def test_an_event_may_still_name_the_images_shown_before(inbox: GridInbox) -> None:
     inbox.remember([GridImage(id=100, thumbnail=b"", title="")], [])
     assert delivered(inbox, message(tag(1)))[0].ids == (4,)
 
@@ -126,12 +126,12 @@ def test_an_event_may_still_name_the_images_shown_before(inbox: Inbox) -> None:
     [None, 3, "tag", [], {}, {"client": "tab"}, {"client": 3, "events": [tag(1)]}, {"client": "tab", "events": "x"}]
     + [message(entry) for entry in (None, 1, {"seq": "1"}, {"seq": True}, {"seq": -1}, {"seq": 0.5})],
 )
-def test_malformed_messages_do_nothing(inbox: Inbox, nonsense: object) -> None:
+def test_malformed_messages_do_nothing(inbox: GridInbox, nonsense: object) -> None:
     assert delivered(inbox, nonsense) == []
-    assert inbox.done == 0
+    assert inbox.done == {}
 
 
-def test_all_kinds_arrive_as_meant(inbox: Inbox) -> None:
+def test_all_kinds_arrive_as_meant(inbox: GridInbox) -> None:
     heard = delivered(
         inbox,
         message(
@@ -162,41 +162,41 @@ def interrupting(heard: list[GridEvent], times: int) -> Callable[[GridEvent], No
     return on_event
 
 
-def test_an_interrupted_tag_is_delivered_again_with_what_follows(inbox: Inbox) -> None:
+def test_an_interrupted_tag_is_delivered_again_with_what_follows(inbox: GridInbox) -> None:
     heard: list[GridEvent] = []
     on_event = interrupting(heard, times=1)
     with pytest.raises(Interruption):
-        inbox.deliver(message(tag(1), tag(2, [7])), on_event)
-    assert inbox.done == 0
-    inbox.deliver(message(tag(1), tag(2, [7])), on_event)
+        inbox.deliver(message(tag(1), tag(2, [7])), on_event, read=inbox.read)
+    assert inbox.done == {}
+    inbox.deliver(message(tag(1), tag(2, [7])), on_event, read=inbox.read)
     assert [event.ids for event in heard] == [(4,), (4,), (7,)]
 
 
-def test_a_handler_that_always_interrupts_hears_an_event_twice_at_most(inbox: Inbox) -> None:
+def test_a_handler_that_always_interrupts_hears_an_event_twice_at_most(inbox: GridInbox) -> None:
     heard: list[GridEvent] = []
     on_event = interrupting(heard, times=9)
     for _ in range(2):
         with pytest.raises(Interruption):
-            inbox.deliver(message(tag(1)), on_event)
-    inbox.deliver(message(tag(1)), on_event)
+            inbox.deliver(message(tag(1)), on_event, read=inbox.read)
+    inbox.deliver(message(tag(1)), on_event, read=inbox.read)
     assert len(heard) == 2
 
 
-def test_an_interrupted_undo_is_never_repeated(inbox: Inbox) -> None:
+def test_an_interrupted_undo_is_never_repeated(inbox: GridInbox) -> None:
     heard: list[GridEvent] = []
     on_event = interrupting(heard, times=1)
     with pytest.raises(Interruption):
-        inbox.deliver(message({"seq": 1, "kind": "undo"}), on_event)
-    inbox.deliver(message({"seq": 1, "kind": "undo"}), on_event)
+        inbox.deliver(message({"seq": 1, "kind": "undo"}), on_event, read=inbox.read)
+    inbox.deliver(message({"seq": 1, "kind": "undo"}), on_event, read=inbox.read)
     assert len(heard) == 1
 
 
-def test_a_failing_handler_is_told_once_and_the_next_event_still_comes(inbox: Inbox) -> None:
+def test_a_failing_handler_is_told_once_and_the_next_event_still_comes(inbox: GridInbox) -> None:
     def fail(event: GridEvent) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        inbox.deliver(message(tag(1), tag(2, [7])), fail)
+        inbox.deliver(message(tag(1), tag(2, [7])), fail, read=inbox.read)
     assert [event.ids for event in delivered(inbox, message(tag(1), tag(2, [7])))] == [(7,)]
 
 
@@ -204,9 +204,9 @@ MID = Paging("mid", total=40, page=0, pages=14)
 
 
 @pytest.fixture
-def paged() -> Inbox:
+def paged() -> GridInbox:
     """An inbox of somebody who looks at the first three of 40 images."""
-    fresh = Inbox()
+    fresh = GridInbox()
     fresh.remember(IMAGES, CONCEPTS, MID)
     return fresh
 
@@ -215,7 +215,7 @@ def everything(seq: int = 1, scope: Any = "mid", total: Any = 40, ids: Any = (),
     return tag(seq) | {"ids": list(ids), "everything": True, "scope": scope, "total": total} | rest
 
 
-def test_a_tag_of_everything_names_only_what_it_leaves_out(paged: Inbox) -> None:
+def test_a_tag_of_everything_names_only_what_it_leaves_out(paged: GridInbox) -> None:
     [event] = delivered(paged, message(everything(ids=[7])))
     assert event == GridEvent("tag", (), 1, True, everything=True, left_out=(7,), total=40)
 
@@ -224,32 +224,32 @@ def test_a_tag_of_everything_names_only_what_it_leaves_out(paged: Inbox) -> None
     "changed",
     [{"scope": "top"}, {"scope": None}, {"total": 41}, {"total": "40"}, {"total": None}, {"scope": ["mid"]}],
 )
-def test_a_tag_of_everything_that_meant_something_else_is_only_told(paged: Inbox, changed: dict[str, Any]) -> None:
+def test_a_tag_of_everything_that_meant_something_else_is_only_told(paged: GridInbox, changed: dict[str, Any]) -> None:
     assert delivered(paged, message(everything() | changed)) == [GridEvent("late", concept=1, present=True)]
 
 
-def test_everything_of_a_page_without_scope_is_never_tagged(inbox: Inbox) -> None:
+def test_everything_of_a_page_without_scope_is_never_tagged(inbox: GridInbox) -> None:
     assert delivered(inbox, message(everything(scope=None, total=0)))[0].kind == "late"
 
 
 @pytest.mark.parametrize("ids", [[7, 999], ["7"], [True], "7", None, [7, 7]])
-def test_who_leaves_out_what_was_never_shown_tags_nothing(paged: Inbox, ids: object) -> None:
+def test_who_leaves_out_what_was_never_shown_tags_nothing(paged: GridInbox, ids: object) -> None:
     assert delivered(paged, message(everything() | {"ids": ids})) == []
 
 
 @pytest.mark.parametrize("truthy", [1, "true", {}, [1]])
-def test_only_a_plain_true_means_everything(paged: Inbox, truthy: object) -> None:
+def test_only_a_plain_true_means_everything(paged: GridInbox, truthy: object) -> None:
     [event] = delivered(paged, message(everything(ids=[4]) | {"everything": truthy}))
     assert event == GridEvent("tag", (4,), 1, True)
 
 
-def test_ids_of_all_pages_of_a_scope_may_be_tagged_together(paged: Inbox) -> None:
+def test_ids_of_all_pages_of_a_scope_may_be_tagged_together(paged: GridInbox) -> None:
     for first in range(100, 300, 10):  # more pages than sets that are remembered
         paged.remember([GridImage(id=first, thumbnail=b"", title="")], CONCEPTS, MID)
     assert delivered(paged, message(tag(1, [4, 100, 290, 999])))[0].ids == (4, 100, 290)
 
 
-def test_pages_are_turned_within_their_bounds_and_their_scope(paged: Inbox) -> None:
+def test_pages_are_turned_within_their_bounds_and_their_scope(paged: GridInbox) -> None:
     asked = [
         {"seq": seq, "kind": "page", "page": page, "scope": scope}
         for seq, (page, scope) in enumerate(
@@ -319,7 +319,7 @@ def app() -> None:
 
 
 def test_a_page_with_a_grid_runs_without_a_browser() -> None:
-    page = AppTest.from_function(app).run()
+    page = AppTest.from_function(app, default_timeout=30).run()
     assert not page.exception
     assert page.text[0].value == "selected () concept None"
     roles = [json.loads(mounted.proto.json)["role"] for mounted in page.get("bidi_component")]
@@ -327,7 +327,7 @@ def test_a_page_with_a_grid_runs_without_a_browser() -> None:
 
 
 def test_a_page_reads_the_selection_a_browser_left() -> None:
-    page = AppTest.from_function(app)
+    page = AppTest.from_function(app, default_timeout=30)
     page.session_state["grid"] = {"up": {"client": "tab", "selected": [7, 99], "concept": 1}}
     assert page.run().text[0].value == "selected (7,) concept 1"
 
@@ -347,7 +347,7 @@ def test_two_images_of_one_id_are_refused() -> None:
 
 
 def test_the_selection_now_spans_the_pages_of_a_scope_and_ends_with_it() -> None:
-    inbox = Inbox()
+    inbox = GridInbox()
     inbox.remember(IMAGES, CONCEPTS, Paging("mid", total=6, pages=2))
     inbox.remember([GridImage(id=11, thumbnail=b"", title="11.jpg")], CONCEPTS, Paging("mid", total=6, page=1, pages=2))
     said = {"client": "tab", "events": [], "selected": [11, 4, 4, 99, "7", True], "everything": False, "scope": "mid"}
@@ -355,10 +355,10 @@ def test_the_selection_now_spans_the_pages_of_a_scope_and_ends_with_it() -> None
     assert inbox.selection(said | {"everything": True}) == Selection((11, 4), everything=True)
     assert inbox.selection(said | {"scope": "top"}) == Selection()
     inbox.remember(IMAGES, CONCEPTS, Paging("top", total=3))
-    assert inbox.selection(said) == inbox.selection(None) == Inbox().selection(said) == Selection()
+    assert inbox.selection(said) == inbox.selection(None) == GridInbox().selection(said) == Selection()
 
 
 def test_without_a_scope_everything_cannot_be_selected() -> None:
-    inbox = Inbox()
+    inbox = GridInbox()
     inbox.remember(IMAGES, CONCEPTS)
     assert inbox.selection({"selected": [4], "everything": True, "scope": None}) == Selection((4,))

@@ -40,7 +40,7 @@ from pages.parts import (
     state,
 )
 from pages.parts.feature_map import UNKNOWN, MapColours, MapEvent, MapLayout, deliver_all, read_event, read_view
-from pages.parts.inspector import Inbox
+from pages.parts.inbox import Inbox
 from pages.parts.map_strokes import Stroke
 from pages.parts.theme import DARK, LIGHT
 from tests.pages.conftest import Visit, plant, set_job, texts

@@ -22,7 +22,8 @@ from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, tag, 
 from core.database import TagAction
 from core.workspace import Workspace
 from pages.parts import notices, tag_card, tag_ring, who
-from pages.parts.tag_card import CardEvent, Inbox
+from pages.parts.inbox import Inbox
+from pages.parts.tag_card import CardEvent, read_event
 from pages.parts.tag_deck import AHEAD, IN_HAND, LOW, ROUND, Deck, Step
 
 from .conftest import Visit, tag_by_truth, texts
@@ -144,10 +145,10 @@ def tags_of_card(image: int, concept: int, present: Any) -> dict[str, Any]:
 def test_every_event_is_delivered_once_in_order_however_often_it_is_sent() -> None:
     inbox, got = Inbox(), []
     told = message(tags_of_card(3, 1, True), {"kind": "skip", "id": 4}, {"kind": "undo"})
-    inbox.deliver(told, got.append)
-    inbox.deliver(told, got.append)
+    inbox.deliver(told, got.append, read=read_event)
+    inbox.deliver(told, got.append, read=read_event)
     assert got == [CardEvent("tag", 3, 1, True, True), CardEvent("skip", 4), CardEvent("undo")]
-    inbox.deliver(message({"kind": "redo"}, client="another tab"), got.append)
+    inbox.deliver(message({"kind": "redo"}, client="another tab"), got.append, read=read_event)
     assert got[3:] == [CardEvent("redo")]
 
 
@@ -165,7 +166,7 @@ def test_an_interrupted_tag_is_delivered_again_and_an_interrupted_undo_is_not() 
         inbox, got = Inbox(), []
         for _ in range(3):
             with pytest.raises(Interruption) if not inbox.done else nullcontext():
-                inbox.deliver(message(event), interrupted)
+                inbox.deliver(message(event), interrupted, read=read_event)
         assert got == (["tag", "tag"] if event["kind"] == "tag" else ["undo"])
 
 
@@ -184,7 +185,7 @@ def test_an_interrupted_tag_is_delivered_again_and_an_interrupted_undo_is_not() 
     ],
 )
 def test_messages_that_make_no_sense_do_nothing(nonsense: object) -> None:
-    Inbox().deliver(nonsense, lambda event: pytest.fail(str(event)))
+    Inbox().deliver(nonsense, lambda event: pytest.fail(str(event)), read=read_event)
 
 
 # --- what an answer does ----------------------------------------------------------------------------------------------

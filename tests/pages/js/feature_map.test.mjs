@@ -328,6 +328,8 @@ test("the legend counts every value, and what of it is selected", () => {
   )
   assert.equal(legend.countText({ selected: 0, total: 6000 }), "6,000 images")
   assert.equal(legend.countText({ selected: 1200, total: 6000, noun: "val images" }), "1,200 of 6,000 val images circled")
+  assert.equal(legend.showText(1), "Show the image circled")
+  assert.equal(legend.showText(1200), "Show 1,200 images circled")
 })
 
 test("all values stand out until some are pressed", () => {
