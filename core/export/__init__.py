@@ -1,5 +1,5 @@
-"""What a person takes away: the repaired model, the tags, and a report of what changed."""
+"""What a person takes away: the repaired model, what it was made from, and a report of what changed."""
 
-from core.export.files import export_run
+from core.export.files import Exported, export_run, write_export
 
-__all__ = ["export_run"]
+__all__ = ["Exported", "export_run", "write_export"]

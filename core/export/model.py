@@ -1,74 +1,328 @@
-"""The whole network with its new last layer, in formats that others read, and read back before it is offered."""
+"""The whole repaired network, in formats that others read, each read back and asked before it is offered.
+
+The weights come first: a network that does not say what the run stored is not offered at all. Every other format is
+offered if it passes the same check; where an exporter cannot take a network, a sentence says so and the others stay.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from core.activations.reloading import analysed_classifier
 from core.activations.store import Analysis
 from core.classifiers.checkpoint import read_checkpoint, write_checkpoint
 from core.classifiers.classifier import TORCHSCRIPT, Classifier, description_of, load_classifier, replace_head
-from core.classifiers.head import Head
+from core.classifiers.layout import read_layout, write_layout
 from core.datasets.images import UnreadableImage, decode
-from core.errors import BadCheckpoint
-from core.files import replacing
+from core.errors import BadCheckpoint, MidbandError
+from core.export.formats import (
+    LARGEST_ONNX,
+    Reloaded,
+    export_program,
+    size_of,
+    write_onnx,
+    write_program,
+    write_torchscript,
+)
+from core.progress import Progress, silent
+from core.retraining.runs import run_folder, run_head, run_logits
 from core.settings import DEFAULTS
+from core.workspace import Workspace
 
 WEIGHTS, STATE_DICT, SCRIPT = "model.safetensors", "model.pt", "model-torchscript.pt"
+PROGRAM, ONNX = "model.pt2", "model.onnx"
+FORMATS = {
+    WEIGHTS: "safetensors",
+    STATE_DICT: "PyTorch state dict",
+    SCRIPT: "TorchScript",
+    PROGRAM: "torch.export",
+    ONNX: "ONNX",
+}
+AS_IT_CAME = "the format it came in"
 # Largest difference between the logits of the written model and the stored ones, relative to the largest logit: float32
 # sums differ in the last digits with the size of the batch.
 TOLERANCE = 1e-4
+# the same for weights kept in half precision, whose numbers have three digits
+HALF_TOLERANCE = 2e-2
 # images on which a written model is tried
 TRIED = 16
 
 
-def write_model(analysis: Analysis, head: Head, folder: Path) -> tuple[Path, ...]:
-    """Write the network with this head into an existing folder, and try each file.
+@dataclass(frozen=True)
+class WrittenModel:
+    """One file that passed. what: a sentence on what it is. furthest: the largest difference of its logits from the
+    stored ones over the images tried; None where it holds the very weights that were tried. notes: what to know."""
+
+    file: str
+    format: str
+    what: str
+    furthest: float | None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "file": self.file,
+            "format": self.format,
+            "what": self.what,
+            "furthest": self.furthest,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class RefusedFormat:
+    """A format that is not offered, and why."""
+
+    format: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"format": self.format, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Models:
+    """paths: of all files, larger than `written` where one format takes two. tried: images that each was asked about;
+    0 when none could be read any more and noise took their place. single: one output for two classes."""
+
+    paths: tuple[Path, ...]
+    written: tuple[WrittenModel, ...]
+    refused: tuple[RefusedFormat, ...]
+    tried: int
+    single: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """batch: (b, 3, h, w). wanted: (b, outputs), what the run stored for it. images: how many of the batch are real."""
+
+    batch: torch.Tensor
+    wanted: np.ndarray
+    images: int
+
+    @property
+    def sample(self) -> torch.Tensor:
+        """Two inputs to follow through the network: of one, exporters conclude that there is always one."""
+        return self.batch[[0, -1]].contiguous()
+
+    def furthest(self, file: str, found: torch.Tensor, tolerance: float = TOLERANCE) -> float:
+        """Largest difference from the stored logits. Raises `BadCheckpoint` when it is beyond rounding."""
+        logits = found.detach().numpy()
+        if logits.shape == self.wanted.shape[:1]:
+            # one output, its last axis squeezed away
+            logits = logits[:, None]
+        if logits.shape != self.wanted.shape:
+            raise _does_not_fit(file, f"it gives numbers of shape {logits.shape} instead of {self.wanted.shape}")
+        furthest = float(np.abs(logits - self.wanted).max())
+        if not furthest <= tolerance * max(1.0, float(np.abs(self.wanted).max())):
+            raise _does_not_fit(file, f"its logits differ from the stored ones by up to {furthest:.3g}")
+        return furthest
+
+    def ask(self, file: str, model: Reloaded) -> float:
+        """The same for a model read back: all at once, and the first alone, since graphs may have a fixed batch."""
+        with torch.inference_mode():
+            all_at_once, alone = model(self.batch), model(self.batch[:1])
+        found = self.furthest(file, all_at_once)
+        return max(found, replace(self, wanted=self.wanted[:1]).furthest(file, alone))
+
+
+def write_model(
+    workspace: Workspace, analysis: Analysis, run_id: str, folder: Path, *, progress: Progress = silent
+) -> Models:
+    """Write the repaired network of a run into an existing folder, in every format that it passes in.
 
     `model.safetensors` (names its architecture, classes and preprocessing: Midband loads it again), `model.pt` (a state
-    dict of tensors, for `torch.load(..., weights_only=True)`), and where TorchScript came in, `model-torchscript.pt`.
-    Raises `BadCheckpoint` when a file does not give the logits it should.
+    dict of tensors, for `torch.load(..., weights_only=True)`), the layout of the file that came where that is another,
+    `model-torchscript.pt`, `model.pt2`, `model.onnx`. Raises `BadCheckpoint` when the weights do not give what the run
+    stored, and what `analysed_classifier` raises; and what `progress` raises to cancel.
     """
-    classifier = analysed_classifier(analysis)
-    network = replace_head(classifier, head)
-    # copies: a state dict may share memory between entries, which safetensors refuses
+    steps = 6
+    progress(0, steps, "Writing the weights and reading them back")
+    original = analysed_classifier(analysis)
+    network, before = _repaired(workspace, original, run_id)
+    trial = _trial(workspace, analysis, run_id, before, is_head=before is original)
+    with torch.inference_mode():
+        trial.furthest("The network", network(trial.batch))
     state = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
-    written = [folder / WEIGHTS, folder / STATE_DICT]
-    write_checkpoint(written[0], state, replace(description_of(classifier), classes=analysis.classes))
-    with replacing(written[1]) as beside:
-        torch.save(state, beside)
-    if isinstance(network, torch.jit.ScriptModule):
-        written.append(folder / SCRIPT)
-        with replacing(written[-1]) as beside:
-            network.save(str(beside))
-    for path in written[:2]:
-        _check_weights(path, state)
-    # weights alone are no TorchScript: there the module itself is tried
-    _check_logits(written[-1] if classifier.arch == TORCHSCRIPT else written[0], classifier, analysis, head)
-    return tuple(written)
+    written = _write_weights(network, state, replace(description_of(before), classes=analysis.classes), trial, folder)
+    paths = [folder / model.file for model in written]
+    refused: list[RefusedFormat] = []
+
+    def attempt(name: str, write: Callable[[Path], WrittenModel]) -> None:
+        path = folder / name
+        try:
+            written.append(write(path))
+        except MemoryError:
+            raise
+        except Exception as error:
+            # exporters fail in their own ways; none of them may take the other formats along
+            refused.append(RefusedFormat(FORMATS.get(name, AS_IT_CAME), _reason(error)))
+            for left in folder.glob(f"{path.name}*"):
+                left.unlink()
+        else:
+            paths.extend(sorted(folder.glob(f"{path.name}*")))
+
+    sample = trial.sample
+    program: torch.export.ExportedProgram | None = None
+
+    def write_graph(path: Path) -> WrittenModel:
+        nonlocal program
+        if isinstance(network, torch.jit.ScriptModule):
+            raise _CannotBe("torch.export takes networks written in Python, and this one came as TorchScript.")
+        program = export_program(network, sample)
+        furthest = trial.ask(path.name, write_program(program, path))
+        return WrittenModel(
+            path.name, FORMATS[PROGRAM], "the network as a graph of torch.export, for batches of any size", furthest
+        )
+
+    def write_open_graph(path: Path) -> WrittenModel:
+        facts = {"classes": list(analysis.classes), "preprocessing": analysis.preprocessing}
+        is_script = isinstance(network, torch.jit.ScriptModule)
+        try:
+            if size_of(state) > LARGEST_ONNX and not is_script:
+                raise _CannotBe("the former exporter knows one file only")
+            furthest = trial.ask(path.name, write_onnx(network, sample, path, facts))
+        except ImportError:
+            raise
+        except Exception:
+            if is_script:
+                raise
+            source = program or export_program(network, sample)
+            furthest = trial.ask(path.name, write_onnx(source, sample, path, facts))
+        what = "the network as ONNX: input “images”, output “logits”, batches of any size; classes and preprocessing "
+        return WrittenModel(path.name, FORMATS[ONNX], what + "are in its metadata", furthest)
+
+    progress(1, steps, "Writing the format it came in")
+    if before.arch != TORCHSCRIPT:
+        _write_as_it_came(original, state, trial, written, attempt)
+    progress(2, steps, "Writing TorchScript")
+    if not isinstance(network, torch.jit.ScriptModule):
+        attempt(SCRIPT, lambda path: _write_script(network, trial, path))
+    progress(3, steps, "Writing torch.export")
+    attempt(PROGRAM, write_graph)
+    progress(4, steps, "Writing ONNX")
+    attempt(ONNX, write_open_graph)
+    progress(steps, steps, "The models are written")
+    return Models(tuple(paths), tuple(written), tuple(refused), trial.images, original.single)
 
 
-def _check_weights(path: Path, state: dict[str, torch.Tensor]) -> None:
-    read = read_checkpoint(path).state
-    if read.keys() != state.keys() or not all(torch.equal(read[name], value) for name, value in state.items()):
-        raise _does_not_fit(path, "its weights differ from those that were written")
+class _CannotBe(Exception):
+    """A format that a network cannot be written in, for a reason known beforehand."""
 
 
-def _check_logits(path: Path, before: Classifier, analysis: Analysis, head: Head) -> None:
-    """Compare what the written model says of some images with what the new head says of their stored features."""
-    again = load_classifier(path, preprocessing=before.preprocessing)
+def _repaired(workspace: Workspace, original: Classifier, run_id: str) -> tuple[nn.Module, Classifier]:
+    """The whole network of the run, and the classifier that it was built from."""
+    weights = run_folder(workspace, run_id) / WEIGHTS
+    if weights.is_file():
+        # the whole network was trained; it goes back to one output where one came in
+        trained = load_classifier(weights, preprocessing=original.preprocessing)
+        before = replace(trained, single=original.single)
+        network = replace_head(before, before.head)
+    else:
+        before = original
+        network = replace_head(original, run_head(workspace, run_id))
+    if not isinstance(network, torch.jit.ScriptModule):
+        # channels last is for speed on this machine; others write plain files
+        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stubs lack it
+    return network, before
+
+
+def _trial(workspace: Workspace, analysis: Analysis, run_id: str, before: Classifier, *, is_head: bool) -> _Trial:
+    """is_head: the run changed the last layer only."""
     batch, rows = _batch(analysis, before)
-    _, found = again(batch)
-    # noise where no image can be read any more: then the features are computed now
-    features = analysis.features[rows] if len(rows) else before(batch)[0].numpy()
-    wanted = head.logits(np.asarray(features))
-    furthest = float(np.abs(found.numpy() - wanted).max())
-    if not furthest <= TOLERANCE * max(1.0, float(np.abs(wanted).max())):
-        raise _does_not_fit(path, f"its logits differ from the stored ones by up to {furthest:.3g}")
+    if len(rows):
+        wanted = run_logits(workspace, analysis, run_id, rows)
+    else:
+        # no image can be read any more: what the run says of noise is computed now
+        features, logits = before(batch)
+        wanted = run_head(workspace, run_id).logits(features.numpy()) if is_head else logits.numpy()
+    if before.single:
+        wanted = wanted[:, 1:] - wanted[:, :1]
+    return _Trial(batch, np.asarray(wanted, dtype=np.float32), len(rows))
+
+
+def _write_weights(
+    network: nn.Module, state: dict[str, torch.Tensor], description: Any, trial: _Trial, folder: Path
+) -> list[WrittenModel]:
+    """The weights themselves, without which there is no export; and TorchScript where it came in."""
+    write_checkpoint(folder / WEIGHTS, state, description)
+    torch.save(state, folder / STATE_DICT)
+    for name in (WEIGHTS, STATE_DICT):
+        read = read_checkpoint(folder / name).state
+        if read.keys() != state.keys() or not all(torch.equal(read[key], value) for key, value in state.items()):
+            raise _does_not_fit(name, "its weights differ from those that were written")
+    own = "all weights with what was repaired; names architecture, classes and preprocessing"
+    if isinstance(network, torch.jit.ScriptModule):
+        # weights alone are no TorchScript: there the module itself is tried
+        furthest = trial.ask(SCRIPT, write_torchscript(network, trial.sample, folder / SCRIPT))
+        script = [WrittenModel(SCRIPT, FORMATS[SCRIPT], f"the whole network, {AS_IT_CAME}", furthest)]
+        return [
+            *script,
+            WrittenModel(WEIGHTS, FORMATS[WEIGHTS], own, None),
+            WrittenModel(STATE_DICT, FORMATS[STATE_DICT], "the same weights by name", None),
+        ]
+    again = load_classifier(folder / WEIGHTS, preprocessing=description.preprocessing)
+    furthest = trial.ask(WEIGHTS, _outputs(again))
+    return [
+        WrittenModel(WEIGHTS, FORMATS[WEIGHTS], own, furthest),
+        WrittenModel(STATE_DICT, FORMATS[STATE_DICT], "the same weights as a PyTorch state dict", None),
+    ]
+
+
+def _write_as_it_came(
+    original: Classifier,
+    state: dict[str, torch.Tensor],
+    trial: _Trial,
+    written: list[WrittenModel],
+    attempt: Callable[[str, Callable[[Path], WrittenModel]], None],
+) -> None:
+    layout = read_layout(original.file, original.arch)
+    same = WEIGHTS if layout.kind == "safetensors" else STATE_DICT
+    if layout.plain:
+        # one of the files has that layout anyway
+        written[:] = [
+            replace(model, what=f"{model.what} ({AS_IT_CAME})") if model.file == same else model for model in written
+        ]
+        return
+    usual = ".safetensors" if layout.kind == "safetensors" else ".pt"
+    suffix = original.file.suffix if re.fullmatch(r"\.\w{1,16}", original.file.suffix) else usual
+    halves = any(t.is_floating_point() and t.dtype.itemsize < 4 for t in layout.weights.values() if _is_tensor(t))
+
+    def write(path: Path) -> WrittenModel:
+        notes = write_layout(layout, state, path)
+        again = load_classifier(path, arch=original.arch, preprocessing=original.preprocessing)
+        furthest = trial.furthest(path.name, _outputs(again)(trial.batch), HALF_TOLERANCE if halves else TOLERANCE)
+        what = f"{AS_IT_CAME}: the names and wrappers of {original.file.name}, for the code that loads that one"
+        return WrittenModel(path.name, AS_IT_CAME, what, furthest, notes)
+
+    attempt(f"model-as-it-came{suffix}", write)
+
+
+def _write_script(network: nn.Module, trial: _Trial, path: Path) -> WrittenModel:
+    furthest = trial.ask(path.name, write_torchscript(network, trial.sample, path))
+    return WrittenModel(path.name, FORMATS[SCRIPT], "the whole network as TorchScript, code and weights", furthest)
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _outputs(classifier: Classifier) -> Reloaded:
+    """The network's own outputs: one where it has one."""
+
+    def run(batch: torch.Tensor) -> torch.Tensor:
+        logits = classifier(batch)[1]
+        return logits[:, 1:] - logits[:, :1] if classifier.single else logits
+
+    return run
 
 
 def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np.ndarray]:
@@ -88,9 +342,23 @@ def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np
     return torch.from_numpy(np.stack(inputs)), np.array(rows, dtype=np.int64)
 
 
-def _does_not_fit(path: Path, difference: str) -> BadCheckpoint:
+def _reason(error: Exception) -> str:
+    """Why a format is not offered, in one sentence that somebody can act on or pass on."""
+    if isinstance(error, _CannotBe):
+        return str(error)
+    if isinstance(error, MidbandError):
+        return error.detail
+    if isinstance(error, ImportError):
+        return f"{error.name or 'A library'} is not installed here: `pip install -r requirements.txt` brings it."
+    lines: Sequence[str] = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[0] if lines else ""
+    shown = said if len(said) <= 160 else f"{said[:159]}…"
+    return f"Its exporter cannot take this network ({type(error).__name__}{': ' if shown else ''}{shown})."
+
+
+def _does_not_fit(file: str, difference: str) -> BadCheckpoint:
     return BadCheckpoint(
-        f"{path.name} was written but does not reproduce the run: {difference}. It was removed.",
+        f"{file} was written but does not reproduce the run: {difference}. It was removed.",
         next_step="Analyse the model again, retrain and export; if it happens again, report it.",
         title="The exported model does not fit the run",
     )
