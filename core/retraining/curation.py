@@ -59,9 +59,11 @@ class Curation:
 
     positions: (c,) int64, in the pool. rows: (c,) int64, in the analysis. labels: (c,) int64. groups: (c,) int64
     codes. weights: (c,) float64, summing to 1, every group the same. reasons: (c,) of "tagged" (a person said so),
-    "assumed" (top half of its class, the probe agrees) and "probe" (the probe is sure). sizes: one entry per group
-    that occurs. left_out: pool images not used. probe: of all concepts, in their order. usual: per concept, class name
-    -> "present", "absent" or None. probe_accuracy: per concept, on tags held out, None when not measured.
+    "assumed" (top half of its class, the probe agrees) and "probe" (the probe is sure). confidence: (c,) float64, how
+    likely the group is the right one: 1 where a person said so, else the probe's chance, or without a probe how often
+    the answers agree with what is assumed. sizes: one entry per group that occurs. left_out: pool images not used.
+    probe: of all concepts, in their order. usual: per concept, class name -> "present", "absent" or None.
+    probe_accuracy: per concept, on tags held out, None when not measured.
     doubtful: (t,) int64 analysis rows whose tag contradicts the others (`doubtful_tags`): left out, worth a second
     look.
     """
@@ -72,6 +74,7 @@ class Curation:
     groups: np.ndarray
     weights: np.ndarray
     reasons: np.ndarray
+    confidence: np.ndarray
     sizes: tuple[CuratedGroup, ...]
     left_out: int
     warnings: tuple[str, ...]
@@ -96,13 +99,15 @@ class Curation:
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """One concept over the pool. values: (m,) int8, a person's word or the guess. sure, assumed, doubtful: (m,) bool.
-    usual: (k,) int8. accuracy: None where no probe was asked for."""
+    usual: (k,) int8. confidence: (m,) float64, of the value; the probe's is of all concepts at once. accuracy: None
+    where no probe was asked for."""
 
     values: np.ndarray
     sure: np.ndarray
     assumed: np.ndarray
     doubtful: np.ndarray
     usual: np.ndarray
+    confidence: np.ndarray
     warnings: tuple[str, ...]
     accuracy: float | None = None
 
@@ -125,6 +130,8 @@ def curate(
     values, sure, assumed, doubtful = (
         np.stack([getattr(one, name) for one in seen], axis=1) for name in ("values", "sure", "assumed", "doubtful")
     )
+    # values that are assumed one by one are right together as often as each of them is
+    confidence = np.prod([one.confidence for one in seen], axis=0) if probe is None else seen[0].confidence
     tagged = np.stack([concept.states != UNTAGGED for concept in concepts], axis=1)
     grouping = by_concepts(pool.labels, pool.classes, [c.name for c in concepts], values, estimated=use_probe)
     kept = _without_phantoms(pool.eligible & sure.all(axis=1), grouping, tagged, assumed)
@@ -140,6 +147,7 @@ def curate(
         groups=groups,
         weights=cell_weights(groups),
         reasons=reasons[positions],
+        confidence=np.where(tagged.all(axis=1), 1.0, confidence)[positions],
         sizes=tuple(
             CuratedGroup(
                 *grouping.name(int(group)),
@@ -170,7 +178,11 @@ def _assume(pool: Pool, concept: ConceptTags, top: np.ndarray) -> _Seen:
     tagged = concept.states != UNTAGGED
     assumed = top & pool.eligible & ~tagged & (expected != UNTAGGED)
     values = np.where(tagged, concept.states, np.where(assumed, expected, UNTAGGED)).astype(np.int8)
-    return _Seen(values, values != UNTAGGED, assumed, np.zeros(len(pool), dtype=bool), usual.values, usual.warnings)
+    agreeing, answered = np.maximum(usual.present, usual.absent), usual.present + usual.absent
+    confidence = np.where(tagged, 1.0, ((agreeing + 1) / (answered + 2))[pool.labels])
+    return _Seen(
+        values, values != UNTAGGED, assumed, np.zeros(len(pool), dtype=bool), usual.values, confidence, usual.warnings
+    )
 
 
 def _guess(
@@ -199,6 +211,7 @@ def _guess(
         replace(
             one,
             values=values[:, j],
+            confidence=confidence,
             sure=kept & ~one.doubtful,
             # an assumption that the probe shares is what it says it is; one it contradicts was the probe's choice
             assumed=one.assumed & (values[:, j] == one.values),
@@ -329,6 +342,7 @@ def curate_without_tags(pool: Pool) -> Curation:
         groups=groups[positions],
         weights=cell_weights(groups[positions]),
         reasons=np.where(assumed, "assumed", "probe")[positions],
+        confidence=chance[positions, guess[positions]],
         sizes=tuple(sizes),
         left_out=len(pool) - len(positions),
         warnings=(),

@@ -93,6 +93,7 @@ def edit_curation(curation: Curation, edits: CurationEdits, material: Material, 
     groups = np.concatenate([curation.groups[stays], added.codes])[order]
     # what a person puts in, a person has said
     reasons = np.concatenate([curation.reasons[stays], np.full(len(put_in), "tagged")])[order]
+    confidence = np.concatenate([curation.confidence[stays], np.ones(len(put_in))])[order]
     check_groups(pool, positions, groups)
     return replace(
         curation,
@@ -102,6 +103,7 @@ def edit_curation(curation: Curation, edits: CurationEdits, material: Material, 
         groups=groups,
         weights=cell_weights(groups),
         reasons=reasons,
+        confidence=confidence,
         sizes=tuple(
             CuratedGroup(
                 *added.name(int(group)),

@@ -77,6 +77,34 @@ def test_tags_override_the_probe_and_every_image_has_a_reason() -> None:
     assert sum(group["count"] for group in described["groups"]) == described["images"]
 
 
+def test_confidence_is_one_for_a_persons_word_and_the_probes_chance_elsewhere() -> None:
+    pool, place = make()
+    tags = answered(pool, place)
+    chosen = curate(pool, [tags], rng=np.random.default_rng(0))
+    tagged, probed = chosen.reasons == "tagged", chosen.reasons == "probe"
+    assert (chosen.confidence[tagged] == 1).all()
+    assert (chosen.confidence[~tagged] > 0.9).all()
+    assert (chosen.confidence[~tagged] < 1 + 1e-12).all()
+    assert chosen.probe is not None
+    of = chosen.positions[probed]
+    (shown,) = chosen.probe.probability(pool.features[of], pool.labels[of]).T
+    expected = np.where(chosen.groups[probed] % 2 == 1, shown, 1 - shown)
+    assert np.allclose(chosen.confidence[probed], expected, atol=1e-6)
+
+
+def test_an_assumption_without_a_probe_is_as_sure_as_the_answers_agree() -> None:
+    pool, place = make()
+    tags = answered(pool, place)
+    chosen = curate(pool, [tags], rng=np.random.default_rng(0), use_probe=False)
+    top = top_half(pool.logits, pool.labels)
+    assumed = chosen.reasons == "assumed"
+    for c, usual in enumerate((0, 1)):
+        answers = tags.states[top & (pool.labels == c) & (tags.states >= 0)]
+        share = ((answers == usual).sum() + 1) / (len(answers) + 2)
+        assert chosen.confidence[assumed & (chosen.labels == c)] == pytest.approx(share)
+    assert (chosen.confidence[~assumed] == 1).all()
+
+
 def test_wrong_answers_are_found_left_out_and_named() -> None:
     pool, place = make(clear=4.0)
     tags = answered(pool, place)
