@@ -370,4 +370,4 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     # beyond 80 a float32 exponential overflows, and nothing changes any more
-    return 1 / (1 + np.exp(-np.clip(z, -80, 80)))
+    return 1 / (1 + np.exp(np.minimum(np.negative(z), 80)))

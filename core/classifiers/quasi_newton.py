@@ -263,4 +263,4 @@ def _length(vector: np.ndarray) -> float:
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     # beyond 80 a float32 exponential overflows, and nothing changes any more
-    return 1 / (1 + np.exp(-np.clip(z, -80, 80)))
+    return 1 / (1 + np.exp(np.minimum(np.negative(z), 80)))

@@ -42,9 +42,10 @@ class Probe:
     bias: float
 
     def probability(self, features: np.ndarray) -> np.ndarray:
-        """How likely each image shows the concept: (n, d) -> (n,) float64 in 0..1."""
-        log_odds = features @ self.weight.astype(np.float32) + np.float32(self.bias)
-        return 1 / (1 + np.exp(-np.clip(log_odds.astype(np.float64), -500, 500)))
+        """How likely each image shows the concept: (n, d) -> (n,) float64 in 0..1, NaN where features are NaN or
+        infinite."""
+        log_odds = (features @ self.weight.astype(np.float32) + np.float32(self.bias)).astype(np.float64)
+        return np.where(np.isfinite(log_odds), 1 / (1 + np.exp(-np.clip(log_odds, -500, 500))), np.nan)
 
 
 def confidence(probability: np.ndarray) -> np.ndarray:
@@ -69,8 +70,11 @@ def fit_probe(
     """Fit a probe on images whose value is known or assumed.
 
     features: (n, d). labels: (n,) classes. values: (n,) of 0 and 1, both occurring. scaling: of the images the probe
-    is for; None means of these.
+    is for; None means of these. Images with NaN or infinite features are left out.
     """
+    whole = np.isfinite(features).all(axis=1)
+    if not whole.all():
+        features, labels, values = features[whole], labels[whole], values[whole]
     scaling = scaling or standardise(features)
     fit = logistic_regression(scaling.apply(features), values, cell_weights(labels * 2 + values), l2=l2)
     return folded(scaling, fit.weight[:, 0], float(fit.bias[0]))
@@ -95,7 +99,7 @@ def held_out_probabilities(
 
     values: (n,) 0 or 1 of tagged and assumed images; tagged: (n,) bool. The tags are parted into folds, and each fold
     is guessed by a probe fitted on the others and on at most `most_assumed` assumed images, which is enough for a
-    check. NaN where a fold left nothing to learn from.
+    check. NaN where a fold left nothing to learn from, or features are NaN or infinite.
     """
     known, assumed = np.flatnonzero(tagged), np.flatnonzero(~tagged)
     if len(assumed) > most_assumed:

@@ -55,7 +55,8 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """A probe's guesses. rows: (m,) int64 rows of the analysis. probability: (m,) float64 that each shows the concept.
+    """A probe's guesses. rows: (m,) int64 rows of the analysis, none with broken features (NaN or infinite): for these
+    there is no guess. probability: (m,) float64 that each shows the concept.
     present, absent: tags the probe was fitted on. doubtful: (t,) int64 rows whose tag contradicts all the others
     (`doubtful_tags`), worth a second look. warnings: sentences."""
 
@@ -134,14 +135,16 @@ def spread(workspace: Workspace, analysis: Analysis, concept: Concept, *, split:
     with state.lock:
         fitted = _refresh(state, workspace, analysis, concept)
         tried = _tried(state, analysis, fitted)
-        rows = np.arange(analysis.n) if split == "all" else ground(analysis).pool
+        rows = np.flatnonzero(ground(analysis).whole) if split == "all" else ground(analysis).pool
         if split not in state.probability:
             state.probability[split] = (
                 probabilities(analysis, fitted.probe, rows)
                 if split == "all"
                 else pool_probabilities(analysis, fitted.probe, fitted.odds)
             )
-        probability = state.probability[split]
+        guessed = np.isfinite(state.probability[split])
+        probability = state.probability[split][guessed] if not guessed.all() else state.probability[split]
+        rows = rows[guessed]
     held_out = held_out_agreement(tried)
     doubtful = _doubtful(fitted.known, tried, held_out)
     warnings = list(fitted.known.usual.warnings)

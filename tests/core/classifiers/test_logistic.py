@@ -42,6 +42,74 @@ def test_minimum_is_that_of_scikit_learn(seed: int, n: int, d: int, l2: float) -
     np.testing.assert_allclose(ours.bias[0], theirs.intercept_[0], atol=2e-4)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(8, 200),
+    d=st.integers(1, 30),
+    columns=st.integers(1, 3),
+    heavy=st.sampled_from([1.0, 30.0, 3000.0]),
+    l2=st.sampled_from([0.003, 0.1, 1.0]),
+)
+def test_objective_is_within_a_ten_thousandth_of_that_of_scikit_learn(
+    seed: int, n: int, d: int, columns: int, heavy: float, l2: float
+) -> None:
+    x, y, w = problem(seed, n, d)
+    w[np.random.default_rng(seed).random(n) < 0.1] *= heavy
+    values, weights = np.repeat(y[:, None], columns, axis=1), np.repeat(w[:, None], columns, axis=1)
+    ours = logistic_regression(x, values, weights, l2=l2)
+    theirs = LogisticRegression(C=2 / (l2 * w.sum()), solver="newton-cholesky", tol=1e-10, max_iter=5000)
+    theirs.fit(x, y, sample_weight=w)
+    best = objective(LogOdds(theirs.coef_.T, theirs.intercept_, np.zeros(1), 0), x, y, w, l2)
+    for column in range(columns):
+        assert best - 1e-9 <= objective(ours, x, y, w, l2, column) <= best + 1e-4
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_refits_of_a_tagging_session_stay_with_the_minimum(monkeypatch: pytest.MonkeyPatch, precise: bool) -> None:
+    """Each tag changes the answer of a heavy row; what earlier fits learnt must help, and never mislead."""
+    if not precise:
+        monkeypatch.setattr(module, "DOUBLE", 0)
+    x, y, w = problem(6, 3000, 80)
+    tagged = np.random.default_rng(0).choice(3000, 60, replace=False)
+    w[tagged] *= 60
+    after = logistic_regression(x, y, w, l2=0.1, tolerance=5e-4)
+    warm, cold = 0, 0
+    for row in tagged[:12]:
+        y[row] = 1 - y[row]
+        alone = logistic_regression(x, y, w, l2=0.1, tolerance=5e-4)
+        after = logistic_regression(x, y, w, l2=0.1, tolerance=5e-4, after=after, odds=after.odds)
+        assert after.gradient[0] <= 5e-4
+        assert after.odds == pytest.approx((x @ after.weight + after.bias)[:, 0], abs=1e-4)
+        assert objective(after, x, y, w, 0.1) == pytest.approx(objective(alone, x, y, w, 0.1), abs=5e-6)
+        warm, cold = warm + after.passes, cold + alone.passes
+    # each of these answers contradicts all others, which is the hardest that can be learnt anew
+    assert warm < 0.75 * cold
+
+
+def test_log_odds_that_are_known_are_not_computed_again() -> None:
+    x, y, w = problem(7, 400, 10)
+    before = logistic_regression(x, y, w, l2=0.1, tolerance=1e-8)
+    assert before.odds is not None
+    # of a lie about the first rows the first step is misled, and the minimum is found all the same
+    for known in (before.odds[:100], before.odds, before.odds[:100] + 5):
+        again = logistic_regression(x, y, w, l2=0.1, tolerance=1e-8, after=before, odds=known)
+        np.testing.assert_allclose(again.weight, before.weight, atol=1e-5)
+    assert logistic_regression(x, y, w, l2=0.1, tolerance=1e-7, after=before, odds=before.odds).passes == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_misleading_memories_are_overcome(seed: int) -> None:
+    """What was learnt of a problem of other features and other weights."""
+    x, y, w = problem(seed, 120, 15)
+    other, values, weights = problem(seed + 1, 90, 15)
+    before = logistic_regression(30 * other, values, weights, l2=0.01, tolerance=1e-6)
+    found = logistic_regression(x, y, w, l2=0.1, tolerance=1e-6, after=before)
+    best = logistic_regression(x, y, w, l2=0.1, tolerance=1e-8)
+    assert objective(found, x, y, w, 0.1) <= objective(best, x, y, w, 0.1) + 1e-8
+
+
 def test_two_opposite_rows_of_softmax_regression_are_the_same() -> None:
     x, y, w = problem(0, 300, 12)
     ours = logistic_regression(x, y, w, l2=0.1, tolerance=1e-7)

@@ -134,3 +134,18 @@ def test_a_concept_tagged_one_way_has_no_direction(workspace: Workspace, make_an
     tag(workspace, analysis, concept, [1, 2, 3], True)
     with pytest.raises(NotEnoughTags, match="tagged absent"):
         concept_direction(workspace, analysis, "water")
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_images_with_broken_features_teach_nothing_and_get_no_guess(data: Any, broken: float) -> None:
+    features, labels, water = data
+    spoilt = features.copy()
+    spoilt[[3, 50]], spoilt[70, 2] = broken, broken
+    without = np.delete(np.arange(N), [3, 50, 70])
+    found = fit_probe(spoilt, labels, water)
+    expected = fit_probe(features[without], labels[without], water[without])
+    np.testing.assert_allclose(found.weight, expected.weight, atol=1e-6)
+    with np.errstate(invalid="ignore"):
+        chance = found.probability(spoilt)
+    assert np.isnan(chance[[3, 50, 70]]).all()
+    np.testing.assert_allclose(chance[without], expected.probability(features[without]), atol=1e-5)

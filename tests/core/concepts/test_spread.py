@@ -338,3 +338,67 @@ def test_divided_answers_are_clear_to_a_probe_that_sees_one_less(
     # by probe: how many images of the first class it took to be present, beside those of the second
     taken = (assumed == 1).sum(axis=0) - (len(second) - 5)
     assert set(taken.tolist()) == {0, len(first) - 5}
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("logits_tell", [True, False])
+def test_broken_features_count_as_if_they_were_not_there(
+    workspace: Workspace, planted: Any, make_analysis: Any, broken: float, logits_tell: bool
+) -> None:
+    analysis, water = planted
+    concept = answer(workspace, analysis, water, 80)
+    val, train = analysis.split_rows("val"), analysis.split_rows("test")[:1]
+    spoilt = np.concatenate([val[[2, 100, 200]], train])
+    features = np.array(analysis.features)
+    features[spoilt[:2]], features[spoilt[2:], 3] = broken, broken
+    with np.errstate(invalid="ignore"):
+        whole = make_analysis(features, analysis.labels, splits=analysis.splits, place=water)
+    if not logits_tell:
+        object.__setattr__(whole, "logits", analysis.logits)
+    found = spread(workspace, whole, concept)
+    assert set(val) - set(found.rows) == set(spoilt[:3])
+    assert np.isfinite(found.probability).all()
+    assert found.present + found.absent == found.held_out.tags == 79
+    everyone = spread(workspace, whole, concept, split="all")
+    assert set(range(N)) - set(everyone.rows) == set(spoilt)
+    assert np.isfinite(everyone.probability).all()
+    # the same images, the broken ones gone for good
+    kept = np.setdiff1d(np.arange(N), spoilt)
+    clean = make_analysis(analysis.features[kept], analysis.labels[kept], splits=analysis.splits[kept])
+    base, expected = ground(whole), ground(clean)
+    np.testing.assert_allclose(base.scaling.scale, expected.scaling.scale, rtol=1e-5)
+    np.testing.assert_allclose(base.features, expected.features, atol=1e-4)
+
+
+def test_a_broken_image_outside_the_ground_is_found_when_it_is_tagged(workspace: Workspace, make_analysis: Any) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=N)
+    features = rng.normal(size=(N, 6)) + 4 * labels[:, None]
+    splits = np.arange(N) % 2
+    features[0, 1] = np.nan
+    # weights that hide it from the logits would have to be none at all: these were computed elsewhere
+    analysis = make_analysis(features, labels, splits=splits)
+    object.__setattr__(analysis, "logits", np.nan_to_num(np.asarray(analysis.logits)))
+    concept = create_concept(workspace, analysis.dataset_id, "water")
+    rows = np.arange(40)
+    for present in (True, False):
+        tag(workspace, analysis, concept, rows[(labels[rows] == 1) == present], present)
+    found = spread(workspace, analysis, concept)
+    assert found.present + found.absent == 39
+    assert np.isfinite(found.probability).all()
+    assert np.isfinite(fitted_probe(workspace, analysis, concept).probe.weight).all()
+
+
+def test_guesses_from_the_fit_are_those_of_the_features(workspace: Workspace, planted: Any) -> None:
+    analysis, water = planted
+    concept = answer(workspace, analysis, water, 60)
+    for row in analysis.split_rows("val")[60:66]:
+        tag(workspace, analysis, concept, [row], bool(water[row]))
+        fitted = fitted_probe(workspace, analysis, concept)
+        assert len(fitted.odds)
+        pool = ground(analysis).pool
+        np.testing.assert_allclose(
+            pool_probabilities(analysis, fitted.probe, fitted.odds),
+            probabilities(analysis, fitted.probe, pool),
+            atol=1e-5,
+        )
