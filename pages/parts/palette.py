@@ -18,6 +18,7 @@ from core.concepts.tags import ABSENT, PRESENT, UNSURE, answers, tag_version, ta
 from core.errors import BadRequest, NotEnoughTags
 from pages.parts import concept_tools, inspector, live, notices, problem, rooms, state, theme, who
 from pages.parts.component_source import source
+from pages.parts.looks import Looks, asked_of
 from pages.parts.words import interval, percent, plain, short
 
 if TYPE_CHECKING:
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
 
     from core.activations.store import Analysis
 
-LOOK = "concepts_look"
 OPENED = "palette_opened"
 PALETTE, ASSOCIATIONS, HISTORY, PEOPLE, FILES = "palette", "associations", "history", "people", "files"
-LOOKS = {
-    PALETTE: "Palette",
-    ASSOCIATIONS: "Associations",
-    HISTORY: "History",
-    PEOPLE: "People",
-    FILES: "Files",
-}
+LOOKS = Looks(
+    "concepts_look",
+    "Show",
+    {
+        PALETTE: "Palette",
+        ASSOCIATIONS: "Associations",
+        HISTORY: "History",
+        PEOPLE: "People",
+        FILES: "Files",
+    },
+)
 LEADS = {
     PALETTE: "What you named in the images. Every change is one step to undo, and no tag is ever lost.",
     ASSOCIATIONS: "What goes with the model's errors, and with the classes: concepts you tagged, and known columns.",
@@ -83,23 +87,14 @@ def heading() -> None:
 @st.fragment
 @problem.guarded
 def show(analysis: Analysis) -> None:
-    look = _current(analysis)
+    look = LOOKS.current(asked_of(analysis).get("look"))
     st.html(f"<style>:root {{ --cx-wrong: {theme.wrong_color()}; }}\n{source('concepts', 'concepts.css')}</style>")
     live.drawn(analysis)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="concepts-head"
     ):
         st.title("Concepts", anchor=False, width="content")
-        st.session_state["concepts_pick"] = look
-        st.segmented_control(
-            "Show",
-            list(LOOKS),
-            key="concepts_pick",
-            format_func=LOOKS.get,
-            required=True,
-            label_visibility="collapsed",
-            on_change=lambda: st.session_state.update({LOOK: st.session_state["concepts_pick"]}),
-        )
+        LOOKS.choose(look)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="concepts-lead"
     ):
@@ -120,14 +115,6 @@ _MODULES = {
     PEOPLE: "people_view",
     FILES: "tag_files",
 }
-
-
-def _current(analysis: Analysis) -> str:
-    """What is looked at; from the address when that is new (a link, the back button)."""
-    asked = state.view_link()
-    if asked.get("look") in LOOKS and asked.get("analysis", analysis.id) == analysis.id:
-        st.session_state[LOOK] = asked["look"]
-    return st.session_state.setdefault(LOOK, PALETTE)
 
 
 # --- the palette -----------------------------------------------------------------------------------------------------

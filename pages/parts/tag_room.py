@@ -5,7 +5,7 @@ What is looked at is kept for the session and written into the address, so that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,17 +14,14 @@ from core.concepts.concept import Concept
 from core.concepts.departures import departure
 from pages.parts import concept_tools, notices, problem, review, rooms, state, tag_queue, theme, wrong_labels
 from pages.parts.component_source import source
+from pages.parts.looks import Looks, asked_of
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-VIEW = "tag_view"
 QUEUE, REVIEW, WRONG = "queue", "review", "wrong"
-LOOKS = {
-    QUEUE: "Queue",
-    REVIEW: "Review",
-    WRONG: "Wrong labels",
-}
+LOOKS = Looks("tag_look", "What to do", {QUEUE: "Queue", REVIEW: "Review", WRONG: "Wrong labels"})
+MODES = Looks("tag_mode", "Show", tag_queue.MODES)
 LEADS = {
     QUEUE: "A few dozen answers about the right images are worth more than thousands about any.",
     REVIEW: "What your answers suggest about all other images. Guesses are no tags until you accept them.",
@@ -55,7 +52,7 @@ def enter(analysis: Analysis) -> None:
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="tag-head"
     ):
         st.title("Tag next", anchor=False, width="content")
-        _looks(view)
+        LOOKS.choose(view.look)
     # who answers cards has read it, and the image needs the room
     if view.look != QUEUE or view.mode != tag_queue.CARDS or not concept_tools.concepts(analysis):
         with st.container(key="lead"):
@@ -80,14 +77,13 @@ def enter(analysis: Analysis) -> None:
 
 def current(analysis: Analysis) -> View:
     """The view of this session; from the address when that is new (a link, the back button)."""
-    view: View = st.session_state.setdefault(VIEW, View())
-    asked = state.view_link()
-    if asked and asked.get("analysis", analysis.id) == analysis.id:
-        look, mode = asked.get("look", QUEUE), asked.get("mode", view.mode)
-        view = View(look if look in LOOKS else QUEUE, mode if mode in tag_queue.MODES else view.mode)
+    asked = asked_of(analysis)
+    if asked:
         _choose(analysis, asked.get("concept"))
-    st.session_state[VIEW] = view
-    return view
+    look = asked.get("look")
+    if asked and look not in LOOKS.titles:
+        look = QUEUE
+    return View(LOOKS.current(look), MODES.current(asked.get("mode")))
 
 
 def query(analysis: Analysis, view: View, concept: Concept | None) -> dict[str, str]:
@@ -116,42 +112,18 @@ def _choose(analysis: Analysis, asked: str | None) -> None:
         notices.say("The concept of that link is not there (any more).", ":material/info:")
 
 
-def _looks(view: View) -> None:
-    st.session_state["tag_look"] = view.look
-    st.segmented_control(
-        "What to do",
-        list(LOOKS),
-        key="tag_look",
-        format_func=LOOKS.get,
-        required=True,
-        label_visibility="collapsed",
-        on_change=_change,
-        args=("look", "tag_look"),
-    )
-
-
 def _concept(analysis: Analysis, view: View) -> Concept | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="tag-choice"):
         concept = concept_tools.choose(analysis)
         concept_tools.create(analysis, "queue", prominent=not concept_tools.concepts(analysis))
         if concept is not None and view.look == QUEUE:
-            st.session_state["tag_mode"] = view.mode
-            st.segmented_control(
-                "Show",
-                list(tag_queue.MODES),
-                key="tag_mode",
-                format_func=tag_queue.MODES.get,
-                required=True,
-                on_change=_change,
-                args=("mode", "tag_mode"),
+            MODES.choose(
+                view.mode,
+                label_visibility="visible",
                 help="**Cards**: one large image, answered with a key. **Grid**: many at once, for what is seen at a "
                 "glance.",
             )
     return concept
-
-
-def _change(name: str, key: str) -> None:
-    st.session_state[VIEW] = replace(st.session_state[VIEW], **{name: st.session_state[key]})
 
 
 def _name_one() -> None:

@@ -192,7 +192,7 @@ def test_another_persons_step_is_not_undone_here(visit: Visit, planted: Analysis
     assert "theirs to undo" in button(app, "Undo").help
 
 
-@pytest.mark.parametrize("look", palette.LOOKS)
+@pytest.mark.parametrize("look", palette.LOOKS.titles)
 def test_undo_and_redo_stand_on_every_look_and_are_off_where_there_is_nothing(
     visit: Visit, planted: Analysis, workspace: Workspace, look: str
 ) -> None:
