@@ -98,7 +98,8 @@ class Learner:
         """(b, s, s, 3) uint8 -> (b, k) float32, in float32 whatever the training uses."""
         self._mode(learning=False)
         size = max(1, PIXELS_AT_ONCE // (pixels.shape[1] * pixels.shape[2]))
-        with torch.inference_mode():
+        # the tensor cores of a GPU would round to ten bits otherwise
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             found = [
                 self.network(self._inputs(pixels[start : start + size])).float().cpu()
                 for start in range(0, len(pixels), size)

@@ -14,7 +14,7 @@ KNOBS = (
     Knob(
         "epochs",
         "Epochs",
-        20,
+        8,
         1,
         500,
         help="How often all images are gone through at most; the learning rate falls to zero over all of them.",
@@ -22,16 +22,16 @@ KNOBS = (
     Knob(
         "learning_rate",
         "Learning rate",
-        3e-4,
-        1e-6,
-        0.1,
+        1e-4,
+        1e-7,
+        1.0,
         help="How far one step goes: higher learns faster and forgets faster what the network knew.",
     ),
-    Knob("batch", "Images per step", 64, 4, 1024, unit="images", help="Fewer need less memory; groups share them."),
+    Knob("batch", "Images per step", 64, 2, 1024, unit="images", help="Fewer need less memory; groups share them."),
     Knob(
         "patience",
         "Patience",
-        6,
+        4,
         1,
         500,
         unit="epochs",
@@ -54,7 +54,8 @@ KNOBS = (
         "train_images",
         "Use training images",
         False,
-        help="Whether training images join the curated held-out ones, put into groups by the probe.",
+        help="Whether training images join, grouped by the probe: more to learn from where it sees the concept well, "
+        "and slower.",
     ),
 )
 
