@@ -36,13 +36,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
-from core.concepts.log import Said
 from pages.parts.component_source import source
 from pages.parts.inbox import Inbox, is_int, is_said
+
+if TYPE_CHECKING:
+    from core.concepts.log import Said
 
 EventKind = Literal["tag", "undo", "redo", "open", "page", "late"]
 

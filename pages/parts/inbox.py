@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
-from core.concepts.log import Said
+if TYPE_CHECKING:
+    from core.concepts.log import Said
+
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from core.concepts.log import Said
 from core.concepts.suggestions import Suggestion
+
+if TYPE_CHECKING:
+    from core.concepts.log import Said
 
 # images asked for at once; the browser is never further ahead than it takes to compute the next ones
 ROUND = 20
