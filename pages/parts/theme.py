@@ -7,6 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.parts.component_source import source
+
 # pixels; it holds six short words and one chooser
 SIDEBAR = 248
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -23,6 +25,8 @@ DARK = (
     *("#e17363", "#4992d1", "#a8c8a5", "#826a8d", "#e0a1fb", "#be4263"),
 )
 
+_turn = st.components.v2.component("midband_theme", html="<span></span>", js=source("theme", "turn.js"))
+
 
 def apply() -> None:
     """To be called first on every run."""
@@ -37,6 +41,8 @@ def apply() -> None:
     st.html(
         f"<style>:root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; }}\n{_css()}</style>"
     )
+    with st.container(key="theme"):
+        _turn(key="theme-turn", on_turned_change=lambda: None)
 
 
 def is_dark() -> bool:

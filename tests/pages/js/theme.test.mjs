@@ -1,0 +1,19 @@
+// When the page is run again since it turned dark or light.
+
+import assert from "node:assert/strict"
+import test from "node:test"
+import { load } from "./load.mjs"
+
+const { createWatch } = await load("theme/turn.js")
+
+test("a page is run once for each turn, and not while something is open", () => {
+  const page = { colour: "#fff", open: false, runs: 0 }
+  const look = createWatch({ colour: () => page.colour, busy: () => page.open, turned: () => (page.runs += 1) })
+  const runsAfter = change => (Object.assign(page, change), look(), look(), page.runs)
+  assert.equal(runsAfter({}), 0)
+  assert.equal(runsAfter({ colour: "#111" }), 1)
+  assert.equal(runsAfter({ colour: "#fff", open: true }), 1)
+  assert.equal(runsAfter({ open: false }), 2)
+  assert.equal(runsAfter({ colour: "" }), 2) // for a moment no style is there
+  assert.equal(runsAfter({ colour: "#fff" }), 2)
+})
