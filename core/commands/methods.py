@@ -71,8 +71,6 @@ def _table(compared: BakeOff) -> str:
     seeds = f"{len(compared.seeds)} seed{'s' if several else ''}"
     lines = [f"{compared.images:,} test images, {seeds}; groups from: {compared.groups_from}", ""]
     lines += [table(rows, header, indent="  "), ""]
-    lines += [
-        "± is the spread over the seeds; 95% is over the draw of the test images; p is against erm."
-    ]
+    lines += ["± is the spread over the seeds; 95% is over the draw of the test images; p is against erm."]
     lines += [f"{method} is not there: {reason}" for method, reason in compared.absent.items()]
     return "\n".join([*lines, *compared.notes])

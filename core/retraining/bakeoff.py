@@ -23,10 +23,9 @@ from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound
 from core.files import read_json, write_json
 from core.progress import Progress, silent
 from core.retraining.edits import CurationEdits
-from core.retraining.evaluation import mcnemar
 from core.retraining.identity import data_digest, plain
 from core.retraining.material import MOST_CONCEPTS, Gathered, chosen_concepts, gather
-from core.retraining.measuring import NO_PERSON, Measure, baseline_title, evaluation_groups
+from core.retraining.measuring import NO_PERSON, Measure, baseline_title, measured_groups
 from core.retraining.methods import METHODS, checked_settings, fit_without_tags, get_method, needs
 from core.retraining.outcome import repair
 from core.retraining.result import NETWORK
@@ -38,19 +37,19 @@ if TYPE_CHECKING:
 
 FOLDER, RESULT = "bakeoffs", "result.json"
 ORACLE = "dfr"
-# draws of the test images that an interval comes from
-DRAWS = 2000
 MOST_SEEDS = 20
 USUAL_SEEDS = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One method. worst_group, average: per seed, in the order of `BakeOff.seeds`. mean, spread: of the worst-group
-    accuracies over the seeds, the standard deviation being 0 with one seed. interval: 95% of the mean, over which test
-    images there happened to be. average_mean: mean of the averages. share: of the way from the classifier as it is to
-    the oracle; None without an oracle, or where it is no better. p: exact sign test against the classifier as it is,
-    over the images of the group that it is worst at: those more often right in the seeds against those less often."""
+    """One method. worst_group, average, weighted_average: per seed, in the order of `BakeOff.seeds`. mean, spread: of
+    the worst-group accuracies over the seeds; the standard deviation is 0 where the seed does not matter. interval: 95%
+    over the draw of the test images, ends averaged over the seeds. average_mean, average_spread: of the averages.
+    share: of the way from the classifier as it is to the oracle; None without an oracle, or where it is no better.
+    p: paired, of the smallest group accuracy against that of the classifier as it is (`Comparison.p_minimum`); of
+    several seeds twice the mean, which holds however they depend on each other (Rüschendorf 1982). seconds: of a fit.
+    """
 
     method: str
     title: str
@@ -164,8 +163,8 @@ def bake_off(
         chosen = ()
     progress(0, 0, "Reading tags and features")
     gathered = gather(workspace, analysis, chosen)
-    grouping, notes = evaluation_groups(analysis, gathered, None, seeds[0])
-    measured = Measure(analysis, grouping)
+    groups = measured_groups(analysis, gathered, None, int(seeds[0]))
+    measured = Measure(analysis, groups)
     entered: dict[str, _Entered] = {}
     absent: dict[str, str] = {}
     with pinned_threads():
@@ -187,12 +186,12 @@ def bake_off(
         seeds=tuple(int(seed) for seed in seeds),
         lines=_lines(measured, entered, len(seeds)),
         absent=absent,
-        groups_from=grouping.source,
-        estimated=grouping.estimated,
+        groups_from=groups.grouping.source,
+        estimated=groups.grouping.estimated,
         images=len(measured.rows),
         tags=gathered.tags,
         data=data_digest(workspace, analysis),
-        notes=(*gathered.notes, *notes),
+        notes=tuple(note for note in (*gathered.notes, groups.note) if note),
         seconds=time.perf_counter() - started,
         created=created.isoformat(sep=" ", timespec="seconds"),
     )
@@ -286,24 +285,19 @@ def _check_needs(method: str, settings: Mapping[str, Any], gathered: Gathered) -
 
 
 def _lines(measured: Measure, entered: Mapping[str, _Entered], seeds: int) -> tuple[Line, ...]:
-    codes, labels = measured.grouping.codes, measured.labels
-    erm = entered["erm"].predicted[0] == labels
-    known = codes >= 0
-    size = np.bincount(codes[known], minlength=measured.grouping.count)
-    there = np.flatnonzero(size)
-    accuracy = np.bincount(codes[known & erm], minlength=measured.grouping.count)[there] / size[there]
-    at_worst = codes == there[int(accuracy.argmin())]
-    floor = float(accuracy.min())
-    # the same draws of images for all methods
-    draws = [(members, _draws(len(members))) for members in (np.flatnonzero(codes == group) for group in there)]
+    erm = entered["erm"].predicted[0]
+    as_it_is = measured.evaluate(erm)
     found = []
     for method, entry in entered.items():
-        right = entry.predicted == labels
         evaluations = [measured.evaluate(predicted) for predicted in entry.predicted]
+        chances = [
+            measured.compare(erm, predicted, as_it_is, evaluation).p_minimum
+            for predicted, evaluation in zip(entry.predicted, evaluations, strict=True)
+        ]
         worst = np.array([evaluation.worst_group for evaluation in evaluations])
         average = np.array([evaluation.average for evaluation in evaluations])
-        more = right[:, at_worst].mean(axis=0) - erm[at_worst]
-        # one row where the seed does not matter stands for all of them
+        ends = np.array([evaluation.worst_interval for evaluation in evaluations]).mean(axis=0)
+        # one fit where the seed does not matter stands for all of them
         each = seeds // len(worst)
         found.append(
             Line(
@@ -315,40 +309,23 @@ def _lines(measured: Measure, entered: Mapping[str, _Entered], seeds: int) -> tu
                 weighted_average=tuple(evaluation.weighted_average for evaluation in evaluations) * each,
                 mean=float(worst.mean()),
                 spread=float(worst.std(ddof=1)) if len(worst) > 1 else 0.0,
-                interval=_interval(right, draws),
+                interval=(float(ends[0]), float(ends[1])),
                 average_mean=float(average.mean()),
                 average_spread=float(average.std(ddof=1)) if len(average) > 1 else 0.0,
                 share=None,
-                p=mcnemar(int((more > 0).sum()), int((more < 0).sum())),
+                p=chances[0] if len(chances) == 1 else min(1.0, 2 * float(np.mean(chances))),
                 seconds=entry.seconds / len(worst),
             )
         )
-    return tuple(sorted(_with_shares(found, floor), key=lambda line: -line.mean))
+    return tuple(sorted(_with_shares(found), key=lambda line: -line.mean))
 
 
-def _with_shares(lines: list[Line], floor: float) -> list[Line]:
-    oracle = next((line.mean for line in lines if line.method == ORACLE), None)
+def _with_shares(lines: list[Line]) -> list[Line]:
+    means = {line.method: line.mean for line in lines}
+    floor, oracle = means["erm"], means.get(ORACLE)
     if oracle is None or oracle <= floor:
         return lines
     return [replace(line, share=(line.mean - floor) / (oracle - floor)) for line in lines]
-
-
-def _draws(count: int) -> np.ndarray:
-    """(draws, count): how often each of a group's images is drawn when as many are drawn as there are."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float32)
-
-
-def _interval(right: np.ndarray, draws: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """95% percentile interval of the worst-group accuracy, mean over seeds, images drawn anew within each group.
-
-    right: (seeds, t) bool. The minimum over groups of draws lies below the minimum itself where groups are close, so
-    the interval reaches lower than it should rather than higher.
-    """
-    by_group = [right[:, members].astype(np.float32) @ times.T / len(members) for members, times in draws]
-    worst = np.min(by_group, axis=0).mean(axis=0)
-    low, high = np.quantile(worst, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _folder(workspace: Workspace, bake_off_id: str) -> Path:

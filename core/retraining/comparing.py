@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from core.errors import EmptyGroup
-from core.retraining.evaluation import Comparison, compare, evaluate
-from core.retraining.groups import Grouping, by_class
-from core.retraining.material import known_groups
+from core.errors import BadRequest, PathNotFound
+from core.retraining.evaluation import Comparison
+from core.retraining.material import assemble, gather
+from core.retraining.measuring import Measure, MeasuredGroups, measured_groups
+from core.retraining.replay import read_recipe
 from core.retraining.result import RunResult
-from core.retraining.run_store import TEST, open_run, predictions, run_folder
+from core.retraining.run_store import open_run, predictions, run_folder
+from core.retraining.statements import statements_from_dict
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def compare_runs(workspace: Workspace, first: str, second: str) -> RunComparison
     """Whether the second run is better than the first, on the same test images.
 
     Runs of two analyses of one dataset share its test images; runs of two datasets share nothing to be compared on.
-    Groups are the dataset's attribute, else those that the second run measured with, else the classes. Raises
-    `NotFound`.
+    Groups are those that the second run measured with. Raises `NotFound`.
     """
     from core.activations.store import open_analysis
 
@@ -89,16 +89,9 @@ def compare_results(
     if not len(other):
         sentence = "The runs are of different datasets: no image of test is in both, so neither can be called better."
         return RunComparison(one, two, differences, 0, None, (), (), other, sentence)
+    measured = Measure(there, _groups(workspace, two, there, other))
     was, now = predictions(workspace, here, one.run, mine), predictions(workspace, there, two.run, other)
-    labels = there.labels[other]
-    grouping = _grouping(workspace, two, there, other)
-    train = _train_counts(there)
-    try:
-        paired = _paired(was, now, labels, grouping, train)
-    except EmptyGroup:
-        # the images that both have are of no group that is known
-        grouping = by_class(labels, there.classes)
-        paired = _paired(was, now, labels, grouping, train)
+    paired = measured.compare(was, now, measured.evaluate(was), measured.evaluate(now))
     ids = there.ids[other]
     better, worse = ids[paired.fixed].tolist(), ids[paired.broken].tolist()
     return RunComparison(
@@ -133,42 +126,15 @@ def _shared(here: Analysis, there: Analysis) -> tuple[np.ndarray, np.ndarray]:
     return mine[at_mine], other[at_other]
 
 
-def _grouping(workspace: Workspace, run: RunResult, analysis: Analysis, rows: np.ndarray) -> Grouping:
-    known = known_groups(analysis)
-    if known is not None and (known.codes[rows] >= 0).any():
-        return Grouping(known.codes[rows], known.classes, known.patterns, known.source)
+def _groups(workspace: Workspace, run: RunResult, analysis: Analysis, rows: np.ndarray) -> MeasuredGroups:
+    """Groups as the run measured them, from what was said at that time."""
     try:
-        table = pq.read_table(run_folder(workspace, run.run) / TEST, columns=["row", "group"])
-    except OSError:
-        return by_class(analysis.labels[rows], analysis.classes)
-    codes = np.full(analysis.n, -1, dtype=np.int64)
-    codes[table.column("row").to_numpy()] = table.column("group").to_numpy()
-    patterns = _patterns(run, analysis)
-    return Grouping(codes[rows], analysis.classes, patterns, run.after.groups_from, run.after.estimated)
-
-
-def _patterns(run: RunResult, analysis: Analysis) -> tuple[str | None, ...]:
-    if run.after.groups_from == "classes":
-        return (None,)
-    names = run.concepts
-    return tuple(
-        ", ".join(name if code >> i & 1 else f"no {name}" for i, name in enumerate(names))
-        for code in range(2 ** len(names))
-    )
-
-
-def _train_counts(analysis: Analysis) -> np.ndarray:
-    known = known_groups(analysis)
-    if known is None:
-        return np.zeros(1, dtype=np.int64)
-    train = known.codes[analysis.split_rows("train")]
-    return np.bincount(train[train >= 0], minlength=known.count)
-
-
-def _paired(was: np.ndarray, now: np.ndarray, labels: np.ndarray, grouping: Grouping, train: np.ndarray) -> Comparison:
-    counts = train if len(train) == grouping.count else np.zeros(grouping.count, dtype=np.int64)
-    before, after = (evaluate(predicted, labels, grouping, counts, "test") for predicted in (was, now))
-    return compare(was, now, labels, grouping, before, after)
+        recipe = read_recipe(run_folder(workspace, run.run))
+        gathered = assemble(analysis, statements_from_dict(recipe["statements"], analysis))
+    except (PathNotFound, BadRequest):
+        # a run of an earlier version: what the dataset itself knows
+        gathered = gather(workspace, analysis, ())
+    return measured_groups(analysis, gathered, None, run.seed, rows)
 
 
 def _sentence(paired: Comparison, differences: tuple[Difference, ...]) -> str:

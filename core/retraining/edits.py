@@ -80,7 +80,8 @@ def edit_curation(curation: Curation, edits: CurationEdits, material: Material, 
     pool, names = material.pool, [concept.name for concept in material.concepts]
     if both := sorted(set(edits.left_out) & set(edits.kept)):
         raise BadRequest(f"“{both[0]}” is left out and put in at once.", next_step="Decide on one of the two.")
-    out = _positions(pool, analysis, edits.left_out)
+    # one that may not be fitted on anyway is left out already
+    out = np.flatnonzero(np.isin(pool.rows, _rows(analysis, edits.left_out)))
     put_in = _positions(pool, analysis, tuple(edits.kept))
     values = np.array([_values(image, pattern, names) for image, pattern in edits.kept.items()], dtype=np.int8)
     added = by_concepts(
@@ -116,14 +117,19 @@ def edit_curation(curation: Curation, edits: CurationEdits, material: Material, 
     )
 
 
-def _positions(pool: Pool, analysis: Analysis, images: tuple[str, ...]) -> np.ndarray:
-    """Positions (m,) int64 in the pool of images that may be fitted on."""
+def _rows(analysis: Analysis, images: tuple[str, ...]) -> np.ndarray:
     rows = analysis.rows_named(list(images))
     if (rows < 0).any():
         raise NotFound(
             f"“{images[int(np.flatnonzero(rows < 0)[0])]}” is not part of this analysis.",
             next_step="Use the names that the dataset gives its images.",
         )
+    return rows
+
+
+def _positions(pool: Pool, analysis: Analysis, images: tuple[str, ...]) -> np.ndarray:
+    """Positions (m,) int64 in the pool of images that may be fitted on."""
+    rows = _rows(analysis, images)
     places = np.minimum(np.searchsorted(pool.rows, rows), len(pool) - 1)
     usable = (pool.rows[places] == rows) & pool.eligible[places]
     if not usable.all():

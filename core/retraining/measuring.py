@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from core.classifiers.softmax import softmax
 from core.errors import EmptyGroup, NotEnoughTags
 from core.progress import Progress
 from core.retraining.curation import Curation, curate
+from core.retraining.estimates import GuessedGroups, estimated_comparison, estimated_evaluation, guessed_groups
 from core.retraining.evaluation import Comparison, Evaluation, compare, evaluate
 from core.retraining.groups import Grouping, by_class, by_concepts
 from core.retraining.material import Gathered
@@ -26,19 +28,31 @@ NO_PERSON = "no-person"
 MOST_SHIFTS = 20
 
 
-class Measure:
-    """Evaluates logits of the test images with one grouping. rows: (t,) int64, those images."""
+@dataclass(frozen=True, eq=False)
+class MeasuredGroups:
+    """Groups of the images measured, t of them. rows: (t,) int64. grouping: of these images. train: (g,) int64, images
+    of each group in train. guessed: what a probe says of them, None where the groups are known. note: a sentence on
+    where they are from, "" where they are known."""
 
-    def __init__(self, analysis: Analysis, grouping: Grouping) -> None:
-        self.rows = analysis.split_rows("test")
+    rows: np.ndarray
+    grouping: Grouping
+    train: np.ndarray
+    guessed: GuessedGroups | None = None
+    note: str = ""
+
+
+class Measure:
+    """Evaluates logits of the images of some groups."""
+
+    def __init__(self, analysis: Analysis, groups: MeasuredGroups, *, seed: int = 0) -> None:
+        self.rows, self.groups = groups.rows, groups
         self.features = np.asarray(analysis.features[self.rows], dtype=np.float32)
         self.labels = analysis.labels[self.rows]
-        self.whole = grouping
-        self.grouping = Grouping(
-            grouping.codes[self.rows], grouping.classes, grouping.patterns, grouping.source, grouping.estimated
-        )
-        train = grouping.codes[analysis.split_rows("train")]
-        self.train = np.bincount(train[train >= 0], minlength=grouping.count)
+        self._seed = seed
+
+    @property
+    def grouping(self) -> Grouping:
+        return self.groups.grouping
 
     def logits(self, head: Head) -> np.ndarray:
         """What a head says of the test images: (t, k) float32."""
@@ -49,7 +63,18 @@ class Measure:
 
     def evaluate(self, predicted: np.ndarray, probabilities: np.ndarray | None = None) -> Evaluation:
         """predicted: (t,) int64. probabilities: (t, k), for calibration."""
-        return evaluate(predicted, self.labels, self.grouping, self.train, "test", probabilities=probabilities)
+        groups = self.groups
+        if groups.guessed is not None:
+            return estimated_evaluation(
+                predicted,
+                self.labels,
+                groups.guessed,
+                groups.train,
+                "test",
+                probabilities=probabilities,
+                seed=self._seed,
+            )
+        return evaluate(predicted, self.labels, groups.grouping, groups.train, "test", probabilities=probabilities)
 
     def shifts(self, old: np.ndarray, new: np.ndarray) -> tuple[ActivationShift, ...]:
         """Where the test images lie along the classes before and after; of many classes those most often wrong before.
@@ -62,31 +87,73 @@ class Measure:
         return tuple(activation_shift(old, new, self.labels, classes, self.grouping, c) for c in chosen)
 
     def compare(self, old: np.ndarray, new: np.ndarray, before: Evaluation, after: Evaluation) -> Comparison:
-        return compare(old.argmax(axis=1), new.argmax(axis=1), self.labels, self.grouping, before, after)
+        """old, new: (t,) int64 predictions."""
+        if self.groups.guessed is not None:
+            return estimated_comparison(old, new, self.labels, self.groups.guessed, before, after, seed=self._seed)
+        return compare(old, new, self.labels, self.groups.grouping, before, after)
 
 
-def evaluation_groups(
-    analysis: Analysis, gathered: Gathered, curation: Curation | None, seed: int
-) -> tuple[Grouping, tuple[str, ...]]:
-    """The dataset's attribute where known; else the tagged concepts as a probe sees them; else the classes. With
-    sentences about it."""
-    test = analysis.split_rows("test")
-    if gathered.groups is not None and (gathered.groups.codes[test] >= 0).any():
-        return gathered.groups, ()
-    if gathered.names:
-        try:
-            if curation is None or curation.probe is None:
-                material = gathered.material
-                curation = curate(material.pool, material.concepts, rng=np.random.default_rng(seed))
-            if curation.probe is not None:
-                values, _ = curation.probe.guess(analysis.features, analysis.labels, gathered.states)
-                note = "The groups of test are what the probe guesses of each image, so their accuracies are estimates."
-                grouping = by_concepts(analysis.labels, analysis.classes, gathered.names, values, estimated=True)
-                return grouping, (note,)
-        except NotEnoughTags:
-            pass
+def measured_groups(
+    analysis: Analysis, gathered: Gathered, curation: Curation | None, seed: int, rows: np.ndarray | None = None
+) -> MeasuredGroups:
+    """The dataset's attribute where known; else the tagged concepts as a probe sees them; else the classes.
+
+    curation: whose probe is asked; None makes one. rows: (t,) int64 of test, None for all of it.
+    """
+    rows = analysis.split_rows("test") if rows is None else rows
+    train = analysis.split_rows("train")
+    if gathered.groups is not None and (gathered.groups.codes[rows] >= 0).any():
+        return MeasuredGroups(rows, _of(gathered.groups, rows), _counts(_of(gathered.groups, train)))
+    guessed = _guessed(analysis, gathered, curation, seed, rows, train)
+    if guessed is not None:
+        return guessed
+    by_classes = by_class(analysis.labels, analysis.classes)
     note = "Neither an attribute nor enough tags say what the groups are: the groups measured are the classes."
-    return by_class(analysis.labels, analysis.classes), (note,)
+    return MeasuredGroups(rows, _of(by_classes, rows), _counts(_of(by_classes, train)), note=note)
+
+
+def _guessed(
+    analysis: Analysis,
+    gathered: Gathered,
+    curation: Curation | None,
+    seed: int,
+    rows: np.ndarray,
+    train: np.ndarray,
+) -> MeasuredGroups | None:
+    material, names = gathered.material, gathered.names
+    if not names:
+        return None
+    if curation is None or curation.probe is None:
+        try:
+            curation = curate(material.pool, material.concepts, rng=np.random.default_rng(seed))
+        except NotEnoughTags:
+            return None
+    if curation.probe is None:
+        return None
+    held_out = material.pool.only_eligible()
+    guessed = guessed_groups(
+        curation.probe,
+        np.asarray(analysis.features[rows], dtype=np.float32),
+        analysis.labels[rows],
+        gathered.states[rows],
+        analysis.classes,
+        names,
+        reference_features=held_out.features,
+        reference_labels=held_out.labels,
+        held_out=curation.probe_accuracy,
+    )
+    labels = analysis.labels[train]
+    values, _ = curation.probe.guess(analysis.features[train], labels, gathered.states[train])
+    shares = _counts(by_concepts(labels, analysis.classes, names, values, estimated=True))
+    return MeasuredGroups(rows, guessed.grouping, shares, guessed, guessed.note)
+
+
+def _of(grouping: Grouping, rows: np.ndarray) -> Grouping:
+    return replace(grouping, codes=grouping.codes[rows])
+
+
+def _counts(grouping: Grouping) -> np.ndarray:
+    return np.bincount(grouping.codes[grouping.codes >= 0], minlength=grouping.count)
 
 
 def measure_baselines(

@@ -15,8 +15,9 @@ from core.retraining.curation import Curation, curate
 from core.retraining.disjoint import Roles, duplicates
 from core.retraining.edits import CurationEdits, edit_curation
 from core.retraining.evaluation import Comparison, Evaluation
+from core.retraining.feasibility import Feasibility, feasibility_of
 from core.retraining.material import Gathered
-from core.retraining.measuring import Measure, evaluation_groups, measure_baselines
+from core.retraining.measuring import Measure, measure_baselines, measured_groups
 from core.retraining.methods import fit, get_method
 from core.retraining.result import NETWORK, Baseline
 from core.retraining.run_store import TRAINING
@@ -55,10 +56,9 @@ class Outcome:
     after: Evaluation
     comparison: Comparison
     measured: Measure
-    predicted_before: np.ndarray
-    predicted_after: np.ndarray
     baselines: tuple[Baseline, ...]
     shifts: tuple[dict[str, Any], ...]
+    feasibility: Feasibility | None
     notes: tuple[str, ...]
 
 
@@ -87,12 +87,14 @@ def compute(
     # what was fitted on must not be measured on: raises when it would be
     _roles(gathered, repaired, analysis.split_rows("test"))
     at(2)(0, 0, "Measuring on test")
-    grouping, notes = evaluation_groups(analysis, gathered, repaired.curation, seed)
-    measured = Measure(analysis, grouping)
+    groups = measured_groups(analysis, gathered, repaired.curation, seed)
+    measured = Measure(analysis, groups)
     old = measured.logits(analysis.head)
     new = measured.logits(repaired.head) if repaired.logits is None else repaired.logits[measured.rows]
     before, after = measured(old), measured(new)
-    comparison = measured.compare(old, new, before, after)
+    comparison = measured.compare(old.argmax(axis=1), new.argmax(axis=1), before, after)
+    curation = repaired.curation
+    feasible = None if curation is None else feasibility_of(gathered.material.pool, curation, seed=seed)
     at(3)(0, 0, "Measuring the baselines")
     doubles = duplicates(analysis).sentence
     baselines, more_notes = measure_baselines(gathered, measured, seed, at(3))
@@ -103,11 +105,10 @@ def compute(
         after=after,
         comparison=comparison,
         measured=measured,
-        predicted_before=old.argmax(axis=1),
-        predicted_after=new.argmax(axis=1),
         baselines=baselines,
         shifts=tuple(shift.to_dict() for shift in measured.shifts(old, new)),
-        notes=tuple(note for note in (*gathered.notes, *repaired.notes, *notes, *more_notes, doubles) if note),
+        feasibility=feasible,
+        notes=tuple(note for note in (*gathered.notes, *repaired.notes, groups.note, doubles, *more_notes) if note),
     )
 
 
@@ -157,7 +158,6 @@ def _train(
         settings=settings,
         seed=seed,
         folder=folder / TRAINING,
-        statements=gathered.statements,
         progress=progress,
     )
     return Repaired(
@@ -197,4 +197,5 @@ def figures(analysis: Analysis, outcome: Outcome) -> dict[str, Any]:
         "curation": None if curation is None else curation.to_dict(),
         "chosen": outcome.repaired.chosen,
         "shifts": list(outcome.shifts),
+        "feasibility": None if outcome.feasibility is None else outcome.feasibility.to_dict(),
     }

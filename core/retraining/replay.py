@@ -77,7 +77,9 @@ class Replay:
         if self.same:
             return f"Run {self.run} came out the same to the last digit."
         count = len(self.differences)
-        return f"Run {self.run} came out otherwise: {count:,} figure{'' if count == 1 else 's'} differ."
+        return (
+            f"Run {self.run} came out otherwise: {'1 figure differs' if count == 1 else f'{count:,} figures differ'}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -31,10 +31,10 @@ from core.retraining.run_store import (
     write_curation,
     write_network,
     write_result,
-    write_test,
 )
 from core.retraining.statements import Statements, read_statements
 from core.retraining.threads import pinned_threads
+from core.retraining.tracking import track
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -138,6 +138,9 @@ def retrain(
     )
     _store(workspace, analysis, result, outcome, statements, threads)
     record_run(workspace, result, job_id, created)
+    if problem := track(result, folder, dataset=analysis.dataset_name, model=analysis.model_name):
+        result = replace(result, notes=(*result.notes, problem))
+        write_result(folder, result)
     progress(STEPS, STEPS, result.comparison["sentence"])
     return result
 
@@ -168,6 +171,7 @@ def _result(
         baselines=outcome.baselines,
         curation=found["curation"],
         edits=edits.to_dict() if edits else None,
+        feasibility=found["feasibility"],
         shifts=outcome.shifts,
         notes=outcome.notes,
         seconds=0.0,
@@ -191,10 +195,6 @@ def _store(
         write_network(folder, repaired.weights, repaired.logits)
     if repaired.curation is not None:
         write_curation(folder, analysis, repaired.curation)
-    measured = outcome.measured
-    write_test(
-        folder, analysis, measured.rows, measured.grouping.codes, outcome.predicted_before, outcome.predicted_after
-    )
     write_recipe(workspace, analysis, result, outcome, statements, threads)
     write_result(folder, result)
     shutil.rmtree(folder / TRAINING, ignore_errors=True)

@@ -5,7 +5,6 @@
   model.safetensors    the whole network, logits.npy (n, k) float32 what it says of every image: only where it was
                        trained
   curation.parquet     one line per image it was fitted on: image, row, class, group, weight, reason
-  test.parquet         one line per test image: image, row, label, group (-1: not known), before, after (predicted)
   replay.json          everything that is needed to have the run again (replay.py)
   result.json          `RunResult.to_dict()`; written last: a folder with one is whole
   remarks.json         name and note, what people wrote about it
@@ -35,13 +34,13 @@ from core.database import RunRecord, now
 from core.errors import BadRequest, NotFound, StorageProblem
 from core.files import read_array, read_json, replacing, storage_problems, write_array, write_json
 from core.retraining.curation import Curation
-from core.retraining.result import NETWORK, RunResult, run_from_dict
+from core.retraining.result import RunResult, run_from_dict
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-HEAD, RESULT, CURATION, TEST = "head.safetensors", "result.json", "curation.parquet", "test.parquet"
+HEAD, RESULT, CURATION = "head.safetensors", "result.json", "curation.parquet"
 WEIGHTS, LOGITS, TRAINING = "model.safetensors", "logits.npy", "training"
 REPLAY, REMARKS = "replay.json", "remarks.json"
 DELETED = ".deleted"
@@ -228,24 +227,6 @@ def write_curation(folder: Path, analysis: Analysis, curation: Curation) -> None
         pq.write_table(table, beside)
 
 
-def write_test(
-    folder: Path, analysis: Analysis, rows: np.ndarray, groups: np.ndarray, before: np.ndarray, after: np.ndarray
-) -> None:
-    """rows: (t,) int64. groups: (t,) int64, -1 where not known. before, after: (t,) int64, predicted classes."""
-    table = pa.table(
-        {
-            "image": pa.array(analysis.image_names(rows), pa.string()),
-            "row": rows,
-            "label": analysis.labels[rows],
-            "group": groups,
-            "before": before,
-            "after": after,
-        }
-    )
-    with replacing(folder / TEST) as beside:
-        pq.write_table(table, beside)
-
-
 def write_network(folder: Path, weights: Path, logits: np.ndarray) -> None:
     """Keep a trained network: its file is moved here. logits: (n, k) float32."""
     write_array(folder / LOGITS, np.asarray(logits, dtype=np.float32))
@@ -278,7 +259,3 @@ def record_run(workspace: Workspace, result: RunResult, job_id: str | None, crea
                 finished=now(),
             )
         )
-
-
-def is_network(result: RunResult) -> bool:
-    return result.kind == NETWORK

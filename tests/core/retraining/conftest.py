@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 
 from core.classifiers.head import Head
 from core.classifiers.softmax import softmax_regression, standardise
+from core.concepts.concept import create_concept
+from core.concepts.suggestions import suggest_next
+from core.concepts.tags import tag
+from core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -76,3 +81,16 @@ def planted_analysis(make_analysis: Any) -> Any:
         )
 
     return make
+
+
+@pytest.fixture
+def answer(workspace: Workspace) -> Callable[..., None]:
+    """answer(analysis, truth, budget=, name=): tag what is suggested, as somebody who always sees right would."""
+
+    def tagged(analysis: Any, truth: np.ndarray, *, budget: int = 60, name: str = "water") -> None:
+        concept = create_concept(workspace, analysis.dataset_id, name)
+        rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=budget)])
+        for present in (True, False):
+            tag(workspace, analysis, concept, rows[(truth[rows] == 1) == present], present)
+
+    return tagged

@@ -103,7 +103,7 @@ def test_without_attributes_groups_are_estimated_and_said_to_be(
     assert guessed.after.estimated
     assert not measured.after.estimated
     assert guessed.after.groups_from == "concept water, estimated by a probe"
-    assert any("estimates" in note for note in guessed.notes)
+    assert any("groups are estimated" in note for note in guessed.notes)
     assert guessed.after.worst_group == pytest.approx(measured.after.worst_group, abs=0.1)
     assert {baseline.method for baseline in guessed.baselines} == {"erm", "no-person", "class-balanced"}
 

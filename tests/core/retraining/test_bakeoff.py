@@ -1,0 +1,134 @@
+"""All methods on the same images: the table, its honesty, and what is always beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import BadRequest, NotFound
+from core.progress import silent
+from core.retraining.bakeoff import BakeOff, bake_off, check_bake_off, list_bake_offs, open_bake_off, usual_methods
+from core.retraining.runs import retrain
+from core.workspace import Workspace
+
+
+@pytest.fixture
+def analysis(planted_analysis: Any, answer: Callable[..., None]) -> Any:
+    analysis = planted_analysis(0, sizes=(1500, 900, 1600), dimensions=64)
+    answer(analysis, analysis.attributes[0].codes)
+    return analysis
+
+
+@pytest.fixture
+def compared(workspace: Workspace, analysis: Any) -> BakeOff:
+    return bake_off(
+        workspace, analysis, methods=("mid", "class-balanced"), seeds=(0, 1, 2), concepts=("water",), bake_off_id="b1"
+    )
+
+
+def test_what_it_means_is_always_beside_it(workspace: Workspace, compared: BakeOff) -> None:
+    assert {line.method for line in compared.lines} == {"erm", "no-person", "mid", "class-balanced", "dfr"}
+    erm, mid, oracle = (compared.line(name) for name in ("erm", "mid", "dfr"))
+    assert erm and mid and oracle
+    assert (erm.share, oracle.share) == (0.0, 1.0)
+    assert mid.share == pytest.approx((mid.mean - erm.mean) / (oracle.mean - erm.mean))
+    assert mid.share > 0.7
+    assert [line.mean for line in compared.lines] == sorted((line.mean for line in compared.lines), reverse=True)
+    assert compared.groups_from == "attribute place"
+    assert compared.absent == {}
+
+
+def test_figures_are_those_of_runs_with_these_seeds(workspace: Workspace, analysis: Any, compared: BakeOff) -> None:
+    mid = compared.line("mid")
+    assert mid
+    for seed in compared.seeds:
+        run = retrain(workspace, analysis, concepts=("water",), seed=seed)
+        assert mid.worst_group[seed] == run.after.worst_group
+        assert mid.average[seed] == run.after.average
+        assert mid.weighted_average[seed] == run.after.weighted_average
+    assert mid.mean == pytest.approx(np.mean(mid.worst_group))
+    assert mid.spread == pytest.approx(np.std(mid.worst_group, ddof=1))
+    assert mid.interval[0] < mid.mean < mid.interval[1]
+    assert mid.p < 0.001
+    erm = compared.line("erm")
+    assert erm
+    assert (erm.p, erm.spread, len(set(erm.worst_group)), len(erm.worst_group)) == (1.0, 0.0, 1, 3)
+
+
+def test_it_is_stored_and_listed(workspace: Workspace, analysis: Any, compared: BakeOff) -> None:
+    assert open_bake_off(workspace, "b1") == compared == open_bake_off(workspace)
+    later = bake_off(workspace, analysis, methods=("erm",), seeds=(0,))
+    assert list_bake_offs(workspace) == (later, compared)
+    assert list_bake_offs(workspace, "another") == ()
+    for name in ("nothing", "../runs", ""):
+        with pytest.raises(NotFound):
+            open_bake_off(workspace, name)
+
+
+def test_methods_that_lack_something_have_a_reason_instead_of_a_line(
+    workspace: Workspace, planted_analysis: Any
+) -> None:
+    analysis = planted_analysis(0, with_place=False, sizes=(400, 400, 300), dimensions=24)
+    compared = bake_off(workspace, analysis, methods=("mid", "dfr", "afr"), seeds=(0,))
+    assert {line.method for line in compared.lines} == {"erm", "no-person", "afr"}
+    assert "no image is tagged" in compared.absent["mid"]
+    assert "no known attribute" in compared.absent["dfr"]
+    assert all(line.share is None for line in compared.lines), "without an oracle there is no way to be part of"
+    assert any("the groups measured are the classes" in note for note in compared.notes)
+
+
+def test_estimated_groups_are_said_to_be(workspace: Workspace, analysis: Any) -> None:
+    blind = replace(analysis, attributes=())
+    blind.__dict__["images"] = analysis.images
+    compared = bake_off(workspace, blind, methods=("mid",), seeds=(0, 1))
+    assert compared.estimated
+    mid, erm = compared.line("mid"), compared.line("erm")
+    assert mid and erm
+    assert mid.mean > erm.mean
+    assert any("groups are estimated" in note for note in compared.notes)
+
+
+def test_knobs_reach_their_method_only(workspace: Workspace, analysis: Any) -> None:
+    stiff = bake_off(
+        workspace, analysis, methods=("mid", "afr"), seeds=(0,), concepts=("water",), settings={"afr": {"pull": 1000.0}}
+    )
+    plain = bake_off(workspace, analysis, methods=("mid", "afr"), seeds=(0,), concepts=("water",))
+    afr, erm = stiff.line("afr"), stiff.line("erm")
+    assert afr and erm
+    assert afr.worst_group == pytest.approx(erm.worst_group, abs=0.01), "a stiff pull leaves the old head"
+    assert stiff.line("mid").worst_group == plain.line("mid").worst_group  # type: ignore[union-attr]
+    with pytest.raises(BadRequest, match="warp"):
+        bake_off(workspace, analysis, methods=("mid",), settings={"mid": {"warp": 1}})
+
+
+def test_requests_are_checked_before_any_work() -> None:
+    assert check_bake_off((), (0,)) == ("erm", "no-person", *(name for name in usual_methods() if name != "erm"))
+    assert "finetune" not in usual_methods()
+    assert check_bake_off(("mid", "mid", "erm"), (0,)) == ("erm", "no-person", "mid", "dfr")
+    with pytest.raises(NotFound, match="no method"):
+        check_bake_off(("magic",), (0,))
+    for seeds in ((), (1, 1), tuple(range(21))):
+        with pytest.raises(BadRequest, match="1 to 20"):
+            check_bake_off((), seeds)
+
+
+def test_it_can_be_stopped_and_leaves_nothing(workspace: Workspace, analysis: Any) -> None:
+    class StopError(Exception):
+        pass
+
+    seen: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int, message: str = "") -> None:
+        seen.append((done, total))
+        if done >= 3:
+            raise StopError
+
+    with pytest.raises(StopError):
+        bake_off(workspace, analysis, methods=("class-balanced",), seeds=(0, 1), progress=stop)
+    assert list_bake_offs(workspace) == ()
+    assert seen == sorted(seen)
+    bake_off(workspace, analysis, methods=("class-balanced",), seeds=(0,), progress=silent)

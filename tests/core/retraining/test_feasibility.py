@@ -1,0 +1,58 @@
+"""What is said before anything is promised is recorded with the run, and is the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import NotEnoughTags
+from core.retraining.feasibility import Feasibility, feasibility
+from core.retraining.runs import open_run, retrain
+from core.workspace import Workspace
+
+
+def test_good_features_are_called_good_before_and_after(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]
+) -> None:
+    analysis = planted_analysis(0)
+    answer(analysis, analysis.attributes[0].codes)
+    found = feasibility(workspace, analysis, ("water",))
+    assert found.possible
+    assert found.mean > 0.7
+    assert found.chance == 0.5
+    assert f"{found.mean:.0%}" in found.sentence
+    assert retrain(workspace, analysis, concepts=("water",), run_id="run1").feasibility == found.to_dict()
+    assert open_run(workspace, "run1").feasibility == found.to_dict()
+
+
+def test_features_without_the_class_are_said_to_carry_no_repair(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]
+) -> None:
+    analysis = planted_analysis(0, core=0.0)
+    answer(analysis, analysis.attributes[0].codes)
+    found = feasibility(workspace, analysis)
+    assert not found.possible
+    assert found.mean < 0.625
+    assert "No last layer can repair that" in found.sentence
+    run = retrain(workspace, analysis)
+    assert run.feasibility is not None
+    assert not run.feasibility["possible"]
+    assert not run.comparison["significant"]
+    assert "No improvement" in run.comparison["sentence"]
+
+
+def test_methods_without_tags_were_not_asked(workspace: Workspace, planted_analysis: Any) -> None:
+    analysis = planted_analysis(0, sizes=(400, 400, 200), dimensions=24)
+    assert retrain(workspace, analysis, method="class-balanced").feasibility is None
+    with pytest.raises(NotEnoughTags):
+        feasibility(workspace, analysis)
+
+
+def test_what_is_not_known_is_null_in_json() -> None:
+    found = Feasibility(True, float("nan"), 0.5, "")
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["mean"] is None
+    assert np.isnan(found.mean)

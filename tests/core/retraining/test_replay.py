@@ -1,0 +1,176 @@
+"""A run had again: the same to the last digit whatever was said since, and honest where it is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from core.concepts.concept import change_concept, create_concept
+from core.concepts.labels import judge
+from core.concepts.tags import tag
+from core.errors import BadRequest, NotFound, PathNotFound
+from core.retraining import replay as replaying
+from core.retraining.edits import CurationEdits
+from core.retraining.replay import replay
+from core.retraining.retraining import retrain
+from core.retraining.threads import pinned_threads
+from core.workspace import Workspace
+
+
+@pytest.fixture
+def analysis(planted_analysis: Any) -> Any:
+    return planted_analysis(0, sizes=(600, 700, 400), dimensions=48)
+
+
+@pytest.fixture
+def file(workspace: Workspace, analysis: Any, answer: Callable[..., None]) -> Path:
+    """The replay.json of a run of `mid`."""
+    answer(analysis, analysis.attributes[0].codes)
+    judge(workspace, analysis, [601], "wrong")
+    judge(workspace, analysis, [602], "wrong", relabel_to=analysis.classes[1 - int(analysis.labels[602])])
+    retrain(workspace, analysis, concepts=("water",), run_id="run1", seed=5, settings={"pull": 0.01})
+    return workspace.runs / "run1" / "replay.json"
+
+
+def test_tags_that_changed_since_change_nothing(workspace: Workspace, analysis: Any, file: Path) -> None:
+    water = create_concept(workspace, analysis.dataset_id, "water")
+    tag(workspace, analysis, water, analysis.split_rows("val")[:200], True)
+    judge(workspace, analysis, [601, 602, 603], "right")
+    change_concept(workspace, water, name="lake")
+    create_concept(workspace, analysis.dataset_id, "fog")
+    again = replay(workspace, file, analysis=analysis)
+    assert again.differences == ()
+    assert again.same
+    assert again.changed == ()
+    assert again.before == again.replayed_before
+    assert again.after == again.replayed_after
+    assert "the same to the last digit" in again.sentence
+    # the tags do matter: told anew, they give another head
+    anew = retrain(workspace, analysis, concepts=("lake",), run_id="run2", seed=5, settings={"pull": 0.01})
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    assert (
+        json.loads((workspace.runs / "run2" / "replay.json").read_text())["result"]["head"]
+        != (recorded["result"]["head"])
+    )
+    assert anew.tags != recorded["tags"]
+
+
+@pytest.mark.parametrize("method", ["dfr", "class-balanced", "afr", "mid-tags"])
+def test_every_method_comes_out_the_same(
+    workspace: Workspace, analysis: Any, answer: Callable[..., None], method: str
+) -> None:
+    answer(analysis, analysis.attributes[0].codes)
+    retrain(workspace, analysis, method=method, run_id="run1", seed=2)
+    again = replay(workspace, workspace.runs / "run1", analysis=analysis)
+    assert again.same, again.differences[:3]
+
+
+def test_edits_are_part_of_the_recipe(workspace: Workspace, analysis: Any, file: Path) -> None:
+    images = analysis.image_names(analysis.split_rows("val"))
+    edits = CurationEdits(tuple(images[:30]), {images[40]: {"water": True}})
+    retrain(workspace, analysis, concepts=("water",), run_id="edited", edits=edits)
+    assert replay(workspace, workspace.runs / "edited", analysis=analysis).same
+
+
+def test_one_other_image_is_noticed_and_explained(workspace: Workspace, analysis: Any, file: Path) -> None:
+    analysis.labels[analysis.split_rows("test")[0]] ^= 1
+    again = replay(workspace, file, analysis=analysis)
+    assert not again.same
+    assert any(one.what == "after.average" for one in again.differences)
+    assert again.changed == ("Labels, splits or attributes of the dataset are not as they were.",)
+    assert again.to_dict()["recorded"]["after"]["average"] != again.to_dict()["replayed"]["after"]["average"]
+
+
+def test_a_figure_off_by_its_last_digit_is_a_difference(workspace: Workspace, analysis: Any, file: Path) -> None:
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    recipe["result"]["after"]["average"] = float(np.nextafter(recipe["result"]["after"]["average"], 1))
+    file.write_text(json.dumps(recipe), encoding="utf-8")
+    again = replay(workspace, file, analysis=analysis)
+    assert [one.what for one in again.differences] == ["after.average"]
+    assert "1 figure differs" in again.sentence
+
+
+def test_another_seed_or_version_is_told_apart(workspace: Workspace, analysis: Any, file: Path) -> None:
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    recipe["seed"] += 1
+    recipe["made_from"]["versions"]["numpy"] = "1.0"
+    file.write_text(json.dumps(recipe), encoding="utf-8")
+    again = replay(workspace, file, analysis=analysis)
+    assert {"head"} <= {one.what for one in again.differences}
+    assert any(sentence.startswith("numpy was 1.0 and is ") for sentence in again.changed)
+
+
+def test_a_replay_stores_nothing(workspace: Workspace, analysis: Any, file: Path) -> None:
+    before = sorted(workspace.runs.rglob("*"))
+    replay(workspace, file, analysis=analysis)
+    assert sorted(workspace.runs.rglob("*")) == before
+
+
+def test_files_that_are_none_are_said(workspace: Workspace, analysis: Any, file: Path, tmp_path: Path) -> None:
+    with pytest.raises(PathNotFound):
+        replay(workspace, tmp_path / "nowhere.json")
+    other = tmp_path / "other.json"
+    for text in ("{", "[]", '{"format": 1}', "\x00"):
+        other.write_text(text, encoding="utf-8")
+        with pytest.raises(BadRequest):
+            replay(workspace, other)
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    for name, value, says in (
+        ("format", 99, "another version"),
+        ("statements", {"concepts": 3}, "cannot be read"),
+        ("settings", {"warp": 9}, "warp"),
+        ("threads", "many", "cannot be read"),
+    ):
+        other.write_text(json.dumps({**recipe, name: value}), encoding="utf-8")
+        with pytest.raises(BadRequest, match=says):
+            replay(workspace, other, analysis=analysis)
+    other.write_text(json.dumps({**recipe, "analysis": "gone"}), encoding="utf-8")
+    with pytest.raises(NotFound, match="not in this workspace"):
+        replay(workspace, other)
+
+
+def test_an_image_that_is_gone_is_named(workspace: Workspace, analysis: Any, file: Path) -> None:
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    recipe["statements"]["wrong"].append("images/nowhere.png")
+    file.write_text(json.dumps(recipe), encoding="utf-8")
+    with pytest.raises(BadRequest, match=r"images/nowhere\.png"):
+        replay(workspace, file, analysis=analysis)
+
+
+def test_as_many_threads_as_then(
+    workspace: Workspace, analysis: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**recipe, "threads": 2}), encoding="utf-8")
+    seen: list[set[int]] = []
+    compute = replaying.compute
+
+    def watched(*args: Any, **options: Any) -> Any:
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        return compute(*args, **options)
+
+    monkeypatch.setattr(replaying, "compute", watched)
+    replay(workspace, file, analysis=analysis)
+    assert seen == [{2}]
+
+
+def test_threads_are_given_back() -> None:
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with pinned_threads(3) as count:
+        assert count == 3
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    with pinned_threads() as usual:
+        assert usual == max(before)
+
+
+def test_a_moved_file_is_enough(workspace: Workspace, analysis: Any, file: Path, tmp_path: Path) -> None:
+    moved = shutil.copy(file, tmp_path / "elsewhere.json")
+    shutil.rmtree(workspace.runs)
+    assert replay(workspace, moved, analysis=analysis).same

@@ -1,0 +1,164 @@
+"""Runs on disk: what people write about them, deletion that can be taken back, networks, and runs of old versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.classifiers.head import Head
+from core.errors import BadRequest, NotFound, StorageProblem
+from core.files import write_array
+from core.retraining.result import HEAD, RunResult
+from core.retraining.retraining import retrain
+from core.retraining.run_store import (
+    delete_run,
+    deleted_runs,
+    list_runs,
+    note_run,
+    open_run,
+    predictions,
+    rerun_request,
+    restore_run,
+    run_head,
+    run_logits,
+)
+from core.workspace import Workspace
+
+
+@pytest.fixture
+def analysis(planted_analysis: Any) -> Any:
+    return planted_analysis(0, sizes=(400, 400, 200), dimensions=24)
+
+
+@pytest.fixture
+def run(workspace: Workspace, analysis: Any) -> RunResult:
+    return retrain(workspace, analysis, method="class-balanced", run_id="run1", settings={"pull": 0.2}, seed=4)
+
+
+def test_names_and_notes_are_kept_beside_the_figures(workspace: Workspace, run: RunResult) -> None:
+    hostile = "<b>\u202eevil</b> 🦆 " + "x" * 150
+    assert note_run(workspace, "run1", name=f"  {hostile}\n", note="one\n two\x00 \n").name == hostile
+    assert note_run(workspace, "run1", note="another").name == hostile, "what is not said stays"
+    again = open_run(workspace, "run1")
+    assert (again.name, again.note, again.title) == (hostile, "another", hostile)
+    assert again.after == run.after
+    assert note_run(workspace, "run1", name="").title == "run1"
+    assert list_runs(workspace)[0].note == "another"
+
+
+@pytest.mark.parametrize(("what", "length"), [("name", 201), ("note", 10_001)])
+def test_texts_that_are_too_long_are_refused_and_change_nothing(
+    workspace: Workspace, run: RunResult, what: str, length: int
+) -> None:
+    note_run(workspace, "run1", name="kept", note="kept")
+    with pytest.raises(BadRequest, match=f"{length:,} characters"):
+        note_run(workspace, "run1", **{what: "x" * length})
+    assert (open_run(workspace, "run1").name, open_run(workspace, "run1").note) == ("kept", "kept")
+
+
+def test_damaged_remarks_keep_nobody_from_the_figures(workspace: Workspace, run: RunResult) -> None:
+    (workspace.runs / "run1" / "remarks.json").write_text("{", encoding="utf-8")
+    assert open_run(workspace, "run1") == run
+
+
+def test_a_deleted_run_comes_back_as_it_was(workspace: Workspace, run: RunResult) -> None:
+    named = note_run(workspace, "run1", name="first")
+    delete_run(workspace, "run1")
+    assert list_runs(workspace) == ()
+    assert deleted_runs(workspace) == (named,)
+    assert deleted_runs(workspace, "another") == ()
+    for act in (open_run, delete_run):
+        with pytest.raises(NotFound, match="was deleted"):
+            act(workspace, "run1")
+    with pytest.raises(NotFound, match="no run yet"):
+        open_run(workspace)
+    assert restore_run(workspace, "run1") == named
+    assert list_runs(workspace) == (named,)
+    with pytest.raises(NotFound, match="no deleted run"):
+        restore_run(workspace, "run1")
+
+
+def test_a_run_made_anew_is_not_overwritten_by_restoring(workspace: Workspace, analysis: Any, run: RunResult) -> None:
+    delete_run(workspace, "run1")
+    anew = retrain(workspace, analysis, method="erm", run_id="run1")
+    with pytest.raises(BadRequest, match="there already"):
+        restore_run(workspace, "run1")
+    assert open_run(workspace, "run1") == anew
+    # the newer one takes the older one's place among the deleted
+    delete_run(workspace, "run1")
+    assert restore_run(workspace, "run1").method == "erm"
+
+
+@pytest.mark.parametrize("act", [delete_run, restore_run, note_run, run_head])
+def test_ids_never_leave_the_folder_of_runs(workspace: Workspace, act: Callable[..., Any]) -> None:
+    for name in ("", "..", "../analyses", ".deleted", "a/b"):
+        with pytest.raises(NotFound, match="not the id of a run"):
+            act(workspace, name)
+
+
+def test_logits_of_a_head_follow_from_features_and_those_of_a_network_are_stored(
+    workspace: Workspace, analysis: Any, run: RunResult
+) -> None:
+    rows = np.array([3, 500, 999])
+    expected = run_head(workspace, "run1").logits(analysis.features[rows])
+    np.testing.assert_array_equal(run_logits(workspace, analysis, "run1", rows), expected)
+    stored = np.random.default_rng(0).normal(size=(analysis.n, 2)).astype(np.float32)
+    write_array(workspace.runs / "run1" / "logits.npy", stored)
+    np.testing.assert_array_equal(run_logits(workspace, analysis, "run1", rows), stored[rows])
+    np.testing.assert_array_equal(predictions(workspace, analysis, "run1", rows), stored[rows].argmax(axis=1))
+    write_array(workspace.runs / "run1" / "logits.npy", stored[:-1])
+    with pytest.raises(StorageProblem, match="cannot be read"):
+        run_logits(workspace, analysis, "run1", rows)
+
+
+def test_results_of_earlier_versions_open(workspace: Workspace, run: RunResult) -> None:
+    file = workspace.runs / "run1" / "result.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("settings", "chosen", "data", "edits", "feasibility", "shifts", "kind", "name", "note"):
+        del stored[name]
+    for when in ("before", "after"):
+        for name in ("macro_average", "worst_interval", "confusion", "calibration", "note"):
+            del stored[when][name]
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    old = open_run(workspace, "run1")
+    assert (old.settings, old.chosen, old.kind, old.shifts, old.data, old.name) == ({}, {}, HEAD, (), "", "")
+    assert old.after.groups == run.after.groups
+    assert json.loads(json.dumps(old.to_dict()))["shifts"] == []
+
+
+def test_a_rerun_asks_for_the_same(workspace: Workspace, analysis: Any, run: RunResult) -> None:
+    request = rerun_request(run)
+    assert request.pop("run") != "run1"
+    assert request == {
+        "analysis": "planted",
+        "method": "class-balanced",
+        "concepts": [],
+        "seed": 4,
+        "settings": {"pull": 0.2},
+    }
+    again = retrain(workspace, analysis, method=request["method"], seed=request["seed"], settings=request["settings"])
+    assert np.array_equal(run_head(workspace, again.run).weight, run_head(workspace, "run1").weight)
+    assert rerun_request(run, seed=9)["seed"] == 9
+
+
+def test_data_hash_follows_labels_splits_and_attributes(workspace: Workspace, analysis: Any, run: RunResult) -> None:
+    def data() -> str:
+        return retrain(workspace, analysis, method="erm").data
+
+    assert data() == run.data != ""
+    seen = {run.data}
+    for change in (analysis.labels, analysis.splits, analysis.attributes[0].codes):
+        change[0] = 1 - change[0] if change is not analysis.splits else 1
+        found = data()
+        assert found not in seen
+        seen.add(found)
+
+
+def test_a_head_that_is_given_stays_what_it_is(workspace: Workspace, analysis: Any) -> None:
+    retrain(workspace, analysis, method="erm", run_id="same")
+    head: Head = run_head(workspace, "same")
+    assert np.array_equal(head.weight, analysis.head.weight)
