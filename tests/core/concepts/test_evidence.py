@@ -69,6 +69,39 @@ def test_scaling_of_features_far_from_zero_is_exact(make_analysis: Any) -> None:
     np.testing.assert_allclose(base.scaling.scale, features.std(axis=0, dtype=np.float64) * 1.001, rtol=1e-3)
 
 
+def test_two_threads_make_the_ground_that_one_makes(analysis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ground(analysis)
+    monkeypatch.setattr(module, "_ALONE", 0)
+    monkeypatch.setattr(module, "_BLOCK", 6 * 16)
+    grounds = []
+    for _ in range(2):
+        module._grounds.clear()
+        grounds.append(ground(analysis))
+    module._grounds.clear()
+    np.testing.assert_allclose(grounds[0].features, one.features, atol=1e-5)
+    # whichever thread was first
+    assert np.array_equal(grounds[0].features, grounds[1].features)
+
+
+def test_a_pool_larger_than_the_ground_is_scaled_without_its_broken_images(
+    make_analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 40)
+    rng = np.random.default_rng(0)
+    features = rng.normal(3, 2, size=(N, 6))
+    labels = np.arange(N) % 2
+    spoilt = features.copy()
+    spoilt[[5, 77], 2] = np.nan
+    with np.errstate(invalid="ignore"):
+        base = ground(make_analysis(spoilt, labels))
+    assert set(range(N)) - set(base.pool) == {5, 77}
+    assert len(base.rows) == 40
+    expected = standardise(np.delete(features, [5, 77], axis=0))
+    np.testing.assert_allclose(base.scaling.mean, expected.mean, rtol=1e-5)
+    np.testing.assert_allclose(base.scaling.scale, expected.scale, rtol=1e-5)
+    assert np.isfinite(base.features).all()
+
+
 def test_evidence_is_the_tags_outside_test_and_what_is_usual(workspace: Workspace, analysis: Any) -> None:
     concept = create_concept(workspace, analysis.dataset_id, "water")
     train, val, test = (analysis.split_rows(name) for name in ("train", "val", "test"))
