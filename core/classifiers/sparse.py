@@ -5,11 +5,11 @@
 The bias is free. scikit-learn's `LogisticRegression(l1_ratio=1, C=1/(l1 n))` minimises the same; its liblinear solver
 penalises the bias as well. With two classes W has the rows -v/2 and v/2, of which |v|_1 is the penalty.
 
-Few weights are not zero, so that only few features matter: those that are in use or that the strong rule (Tibshirani et
-al. 2012) does not rule out are worked on, and all are looked at again at the end. On these, weights that are not zero
-take Newton steps within their signs, others enter by the steepness of the loss (two-metric projection, as PSSgb of
-Schmidt 2010); with more than two classes, the steps are those of FISTA with restarts (Beck & Teboulle 2009, O'Donoghue
-& Candes 2015).
+Few weights are not zero, so that only few features matter. With two classes, those in use and those whose loss is
+steepest take Newton's step together; weights that it would take beyond zero stop there and the others make up for them,
+as in feature-sign search (Lee, Battle, Raina & Ng 2007), then the step is halved until the objective falls. With more
+classes, features that are in use or that the strong rule (Tibshirani et al. 2012) does not rule out are worked on by
+FISTA with restarts (Beck & Teboulle 2009, O'Donoghue & Candes 2015), and all are looked at again at the end.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from core.classifiers.precision import DOUBLE
 _MOST_LOOKS, _MOST_STEPS, _MOST_GRADIENT_STEPS = 50, 200, 5000
 # features that join those worked on at a time, or as many as are in use
 _JOINING = 200
-# weights that leave zero in one Newton step, or a quarter of those that have: a few too many cost more than a step more
-_LEAVING_ZERO = 30
+# weights that leave zero in one Newton step, or a quarter of those that have, and how often some are stopped at zero
+# again: more of either costs more than a step more
+_LEAVING_ZERO = 60
+_MOST_PINS = 6
 
 
 def sparse_regression(
@@ -47,7 +49,8 @@ def sparse_regression(
     """
     n, d = features.shape
     precision = np.float64 if n * d <= DOUBLE else np.float32
-    x = np.ascontiguousarray(features, dtype=precision)
+    # columns in one piece: single features are taken out of it all the time
+    x = np.asfortranarray(features, dtype=precision)
     w = np.full(n, 1 / n) if weights is None else np.asarray(weights, dtype=np.float64) / np.sum(weights)
     loss = _TwoClasses(w, labels) if classes == 2 else _Classes(w, labels, classes)
     weight, bias = loss.zero(d)
@@ -139,6 +142,8 @@ def _solve(
     tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One strength. weight: (d, m) and bias: (m,) to start from. before: the strength they are the solution of."""
+    if isinstance(loss, _TwoClasses):
+        return _newton(x, loss, weight, bias, l1, tolerance)
     used = np.flatnonzero(weight.any(axis=1))
     z = (x[:, used] @ weight[used].astype(x.dtype)).astype(np.float64) + bias
     steep = np.abs(x.T @ loss.first(z).astype(x.dtype)).max(axis=1)
@@ -146,10 +151,7 @@ def _solve(
     working = np.union1d(used, _steepest(likely, steep, max(_JOINING, len(used))))
     for _ in range(_MOST_LOOKS):
         part = x[:, working].astype(np.float64)
-        if isinstance(loss, _TwoClasses):
-            found, bias = _newton(part, loss, weight[working], bias, l1, tolerance)
-        else:
-            found, bias = _fista(part, loss, weight[working], bias, l1, tolerance)
+        found, bias = _fista(part, loss, weight[working], bias, l1, tolerance)
         weight = np.zeros_like(weight)
         weight[working] = found
         steep = np.abs(x.T @ loss.first(part @ found + bias).astype(x.dtype)).max(axis=1)
@@ -168,76 +170,83 @@ def _steepest(rows: np.ndarray, steep: np.ndarray, most: int) -> np.ndarray:
 def _newton(
     x: np.ndarray, loss: _TwoClasses, weight: np.ndarray, bias: np.ndarray, l1: float, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two classes, on the features worked on: x (n, p) float64, weight (p, 1), bias (1,)."""
+    """Two classes: x (n, d) in columns, weight (d, 1), bias (1,)."""
     v, b = weight[:, 0].copy(), float(bias[0])
-    z = x @ v + b
+    used = np.flatnonzero(v)
+    z = _reach(x, used, v[used]) + b
     value = loss.value(z[:, None]) + l1 * np.abs(v).sum()
     for _ in range(_MOST_STEPS):
         first = loss.first(z[:, None])[:, 0]
-        gradient, lean = x.T @ first, first.sum()
+        gradient, lean = (first.astype(x.dtype) @ x).astype(np.float64), first.sum()
         signs = np.where(v != 0, np.sign(v), -np.sign(gradient))
         slope = np.where(v != 0, gradient + l1 * signs, np.sign(gradient) * np.maximum(np.abs(gradient) - l1, 0))
-        if max(np.abs(slope).max(initial=0), abs(lean)) <= tolerance * l1:
+        if max(np.abs(slope).max(), abs(lean)) <= tolerance * l1:
             break
-        entering = np.flatnonzero((v == 0) & (slope != 0))
-        inside = np.flatnonzero(v)
+        inside, entering = np.flatnonzero(v), np.flatnonzero((v == 0) & (slope != 0))
         # as many weights as images would fit them in many ways, and Newton's equations would choose a wild one
         room = max(1, min(max(_LEAVING_ZERO, len(inside) // 4), len(x) * 3 // 4 - len(inside)))
-        entering = _steepest(entering, np.abs(slope), room)
-        free = np.sort(np.append(inside, entering))
-        step, b_step = _newton_step(x[:, free], loss.second(z[:, None]), slope[free], lean, v[free], signs[free])
-        whole = np.zeros_like(v)
-        whole[free] = step
-        crossing = whole * signs < 0
-        first_zero = float((-v[crossing] / whole[crossing]).min(initial=1.0))
+        free = np.sort(np.append(inside, _steepest(entering, np.abs(slope), room)))
+        columns, now, sign = x[:, free], v[free], signs[free]
+        step, b_step = _newton_step(columns, loss.second(z[:, None]), slope[free], lean, now, sign)
+        crossing = step * sign < 0
+        first_zero = float((-now[crossing] / step[crossing]).min(initial=1.0))
         # Newton's steps from long to short, each weight as far as zero, and as far as the first one; should none of
         # them help, gradient steps
         for t in (1.0, 0.5, 0.25, 0.125, 0.0625, first_zero, *(-(0.5**i) for i in range(-6, 40))):
             if t >= 0:
-                moved, b_new = v + t * whole, b + t * b_step
-                moved[moved * signs < 0] = 0
+                moved, b_new = now + t * step, b + t * b_step
+                moved[moved * sign < 0] = 0
             else:
-                target = v + t * gradient
+                target = now + t * gradient[free]
                 moved = np.sign(target) * np.maximum(np.abs(target) + t * l1, 0)
                 b_new = b + t * lean
-            z_new = x @ moved + b_new
+            z_new = z + (columns @ (moved - now).astype(x.dtype)) + (b_new - b)
             new = loss.value(z_new[:, None]) + l1 * np.abs(moved).sum()
-            promised = float(slope @ (moved - v)) + lean * (b_new - b)
+            promised = float(slope[free] @ (moved - now)) + lean * (b_new - b)
             if new < value + 1e-4 * min(promised, 0.0):
                 break
         else:
             # rounding sets a floor that no step gets below
             break
-        v, b, z, value = moved, b_new, z_new, new
+        v[free], b, value = moved, b_new, new
+        z = _reach(columns, slice(None), moved) + b
     return v[:, None], np.array([b])
+
+
+def _reach(x: np.ndarray, columns: np.ndarray | slice, v: np.ndarray) -> np.ndarray:
+    return (x[:, columns] @ v.astype(x.dtype)).astype(np.float64)
 
 
 def _newton_step(
     x: np.ndarray, second: np.ndarray, slope: np.ndarray, lean: float, v: np.ndarray, signs: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Newton's step of the free weights and the bias; weights that would leave zero the wrong way stay there."""
-    n = len(x)
-    wide = np.empty((n, x.shape[1] + 1))
-    wide[:, :-1], wide[:, -1] = x, 1
-    scaled = wide * np.sqrt(np.maximum(second, 1e-10 * second.max()))[:, None]
-    matrix = scaled.T @ scaled
-    matrix[np.diag_indices_from(matrix)] *= 1 + 1e-6
-    target = -np.append(slope, lean)
-    kept = np.arange(len(target))
-    step = np.zeros(len(target))
-    for _ in range(4):
+    """Newton's step of the free weights and the bias.
+
+    Weights that it would take beyond zero stop there, and the others make up for them.
+    """
+    wide = np.empty((len(x), x.shape[1] + 1), dtype=x.dtype, order="F")
+    root = np.sqrt(np.maximum(second, 1e-10 * second.max())).astype(x.dtype)[:, None]
+    wide[:, :-1], wide[:, -1:] = x * root, root
+    matrix = wide.T @ wide
+    matrix[np.diag_indices_from(matrix)] *= 1 + (1e-6 if x.dtype == np.float64 else 1e-5)
+    target = -np.append(slope, lean).astype(x.dtype)
+    step = np.zeros(len(target), dtype=x.dtype)
+    kept = np.ones(len(target), dtype=bool)
+    for _ in range(_MOST_PINS):
+        rows = np.flatnonzero(kept)
+        left = target[rows] - matrix[np.ix_(rows, np.flatnonzero(~kept))] @ step[~kept]
         try:
-            step[kept] = cho_solve(cho_factor(matrix[np.ix_(kept, kept)], lower=True), target[kept])
+            factor = cho_factor(matrix[np.ix_(rows, rows)], lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
-            step[kept] = target[kept] / matrix.diagonal()[kept]
+            step[rows] = left / matrix.diagonal()[rows]
             break
-        wrong = np.append((v == 0) & (step[:-1] * signs < 0), False)
-        if not wrong.any():
+        step[rows] = cho_solve(factor, left, check_finite=False)
+        beyond = np.append((v + step[:-1]) * signs < 0, False) & kept
+        if not beyond.any():
             break
-        step[wrong] = 0
-        kept = np.setdiff1d(kept, np.flatnonzero(wrong))
-    step[:-1][(v == 0) & (step[:-1] * signs < 0)] = 0
-    return step[:-1], float(step[-1])
+        kept &= ~beyond
+        step[beyond] = -v[beyond[:-1]]
+    return step[:-1].astype(np.float64), float(step[-1])
 
 
 def _fista(

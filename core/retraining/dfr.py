@@ -79,12 +79,10 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
     if not best:
         best, tried = _tuned(pool, given, rng)
     scaling = scaling_of_pool(pool)
-    members = _members(given.groups)
     weight, bias = np.zeros((pool.k, pool.features.shape[1])), np.zeros(pool.k)
-    head = None
     for step in range(1, refits + 1):
         progress(step, steps, "Fitting on balanced subsets")
-        subset = _balanced(members, rng)
+        subset = balanced(given.groups, rng)
         chosen = given.positions[subset]
         (head,) = sparse_regression(
             scaling.apply(pool.features[chosen]),
@@ -92,7 +90,8 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
             cell_weights(given.groups[subset]),
             classes=pool.k,
             l1=[1 / (best * len(subset))],
-            start=head,
+            # errors of single fits average out
+            tolerance=0.05,
         )
         weight += head.weight / refits
         bias += head.bias / refits
@@ -100,7 +99,7 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
     return Fitted(
         scaling.fold(Head(weight.astype(np.float32), bias.astype(np.float32))),
         given.curation,
-        notes=(f"DFR balanced {len(members)} groups; L1 with C = {best:g}, {refits} fits averaged.",),
+        notes=(f"DFR balanced {len(np.unique(given.groups))} groups; L1 with C = {best:g}, {refits} fits averaged.",),
         chosen={"strength": best},
         tried=tried,
     )
@@ -108,8 +107,8 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
 
 def _tuned(pool: Pool, given: Grouped, rng: np.random.Generator) -> tuple[float, tuple[dict[str, float], ...]]:
     """The strength whose worst group is best on images not fitted on, the weakest among equals, and all tried."""
-    (first, second), _ = _halves(given.groups, rng)
-    subset = first[_balanced(_members(given.groups[first]), rng)]
+    (first, second), _ = halves(given.groups, rng)
+    subset = first[balanced(given.groups[first], rng)]
     chosen, held = given.positions[subset], given.positions[second]
     scaling = standardise(pool.features[chosen])
     heads = sparse_regression(
@@ -129,14 +128,16 @@ def _tuned(pool: Pool, given: Grouped, rng: np.random.Generator) -> tuple[float,
     return best["strength"], tuple(tried)
 
 
-def _members(groups: np.ndarray) -> list[np.ndarray]:
+def balanced(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Positions of as many images of each group as the smallest has, or ten; smaller groups whole. groups: (n,) int."""
+    parts = members(groups)
+    size = max(SMALLEST, min(len(part) for part in parts))
+    return np.concatenate([rng.permutation(part)[:size] for part in parts])
+
+
+def members(groups: np.ndarray) -> list[np.ndarray]:
+    """Positions of each group that occurs."""
     return [np.flatnonzero(groups == group) for group in np.unique(groups)]
-
-
-def _balanced(members: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """As many of each group as the smallest has, or ten; smaller groups whole."""
-    size = max(SMALLEST, min(len(group) for group in members))
-    return np.concatenate([rng.permutation(group)[:size] for group in members])
 
 
 def _fit_l2(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Generator, progress: Progress) -> Fitted:
@@ -146,9 +147,9 @@ def _fit_l2(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
     if settings["strength"]:
         best = 1 / float(settings["strength"])
     else:
-        halves = [halves for _ in range(PARTINGS) for halves in _halves(given.groups, rng)]
+        partings = [pair for _ in range(PARTINGS) for pair in halves(given.groups, rng)]
         for step, l2 in enumerate(L2_TRIED, start=1):
-            worst, mean = _score(pool, given, halves, l2, rng)
+            worst, mean = _score(pool, given, partings, l2, rng)
             tried.append({"strength": 1 / l2, "worst_group": worst, "group_average": mean})
             progress(step, steps)
         # the mean over groups decides between equal minima
@@ -177,11 +178,11 @@ def _fit_l2(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
 Halves = tuple[np.ndarray, np.ndarray]
 
 
-def _halves(groups: np.ndarray, rng: np.random.Generator) -> tuple[Halves, Halves]:
+def halves(groups: np.ndarray, rng: np.random.Generator) -> tuple[Halves, Halves]:
     """One random parting, every group halved: to fit on the first and try on the second, and the other way round."""
     first, second = [], []
-    for members in _members(groups):
-        mixed = rng.permutation(members)
+    for part in members(groups):
+        mixed = rng.permutation(part)
         first.append(mixed[: (len(mixed) + 1) // 2])
         second.append(mixed[(len(mixed) + 1) // 2 :])
     one, two = np.concatenate(first), np.concatenate(second)
@@ -189,12 +190,12 @@ def _halves(groups: np.ndarray, rng: np.random.Generator) -> tuple[Halves, Halve
 
 
 def _score(
-    pool: Pool, given: Grouped, halves: list[Halves], l2: float, rng: np.random.Generator
+    pool: Pool, given: Grouped, partings: list[Halves], l2: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Worst-group accuracy of DFR with this penalty on images not fitted on, and the mean over groups."""
-    tried = np.concatenate([second for _, second in halves])
+    tried = np.concatenate([second for _, second in partings])
     right = []
-    for first, second in halves:
+    for first, second in partings:
         head = fit_balanced(
             pool,
             given.positions[first],
