@@ -18,6 +18,7 @@ from torch import nn
 from core.activations.extraction import analyse
 from core.activations.store import Analysis
 from core.classifiers.architectures import build
+from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import load_classifier
 from core.classifiers.preprocessing import squeezed
 from core.classifiers.training import train_erm
@@ -31,6 +32,7 @@ from core.retraining.finetune import FORGIVING, Finetuned, balanced_order, finet
 from core.retraining.finetune_images import ChosenImages, part_images, without_twins
 from core.retraining.finetune_knobs import KNOBS, checked_finetune
 from core.retraining.material import Gathered, chosen_concepts, gather
+from core.retraining.runs import retrain, run_logits
 from core.workspace import Workspace, open_workspace
 
 SIDE = 16
@@ -399,8 +401,6 @@ def test_several_concepts_and_more_classes_are_trained_on_alike(workspace: Works
         rows.append(f"{index:03d}.png,{y},{split},{dot}")
     (root / "metadata.csv").write_text("\n".join(rows) + "\n")
     dataset = open_dataset(root)
-    from core.classifiers.checkpoint import ModelDescription, write_checkpoint
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build("small", 3)
@@ -415,6 +415,35 @@ def test_several_concepts_and_more_classes_are_trained_on_alike(workspace: Works
     assert tuned.logits.shape == (360, 3)
     assert len(np.unique(curation.groups)) == 5
     assert set(np.unique(curation.groups)) == set(np.unique(curation.groups[np.isin(curation.rows, tuned.stopping)]))
+
+
+def test_a_run_of_this_method_is_measured_with_the_trained_network(framed: Framed) -> None:
+    run = retrain(framed.workspace, framed.analysis, method="finetune", settings={"epochs": 1, "batch": 32})
+    test = framed.analysis.split_rows("test")
+    logits = run_logits(framed.workspace, framed.analysis, run.run, test)
+    everything = np.zeros((framed.analysis.n, 2), np.float32)
+    everything[test] = logits
+    assert run.kind == "network"
+    assert run.after.worst_group == pytest.approx(framed.worst_group(everything))
+    assert run.chosen["epochs"] == 1
+    assert load_classifier(framed.workspace.runs / run.run / "model.safetensors").classes == framed.analysis.classes
+    assert not (framed.workspace.runs / run.run / "training").exists()
+
+
+def test_a_network_of_one_output_is_trained_as_two_logits(workspace: Workspace, tmp_path: Path) -> None:
+    dataset = open_dataset(draw(tmp_path / "pictures", count=(20, 80, 20), agreement=0.5))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build("small", 1)
+    write_checkpoint(tmp_path / "m.safetensors", network.state_dict(), ModelDescription("small", None, squeezed(SIDE)))
+    analysis = analyse(workspace, dataset, load_classifier(tmp_path / "m.safetensors"))
+    tag_truth(workspace, analysis, analysis.split_rows("val"))
+    gathered = gather(workspace, analysis, chosen_concepts(workspace, analysis, ()))
+    material = gathered.material
+    curation = curate(material.pool, material.concepts, rng=np.random.default_rng(0))
+    tuned = finetune(analysis, gathered, curation, settings={**QUICK, "epochs": 1}, folder=tmp_path / "work")
+    assert tuned.logits.shape == (120, 2)
+    assert load_classifier(tuned.weights).k == 2
 
 
 def test_naming_the_method_and_importing_it_needs_no_torch() -> None:
