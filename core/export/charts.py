@@ -40,7 +40,7 @@ def shift_chart(shift: Mapping[str, Any]) -> str:
     edges, before, after = shift["edges"], shift["before"], shift["after"]
     most = max([*before, *after, 1])
     frame = _Frame(WIDTH, HEIGHT, edges[0], edges[-1], 0.0, most * 1.05)
-    parts = [frame.range(*shift["middle"], "middle")]
+    parts = [frame.range(shift["middle"][0], shift["middle"][1], "middle")]
     for i, count in enumerate(before):
         left, right = frame.x(edges[i]), frame.x(edges[i + 1])
         top = frame.y(count)
@@ -70,8 +70,8 @@ def reliability_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> st
         frame.shares(),
         f'<line class="even" x1="{frame.x(0):.1f}" y1="{frame.y(0):.1f}" x2="{frame.x(1):.1f}" y2="{frame.y(1):.1f}"/>',
         *(
-            f'<text x="{frame.x(share):.1f}" y="{frame.bottom + 16}" text-anchor="middle">{share:.0%}</text>'
-            for share in (0, 0.5, 1)
+            f'<text x="{frame.x(share):.1f}" y="{frame.bottom + 16}" text-anchor="{anchor}">{share:.0%}</text>'
+            for share, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
         ),
         f'<text x="{(LEFT + SQUARE - RIGHT) / 2:.0f}" y="{SQUARE - 6}" text-anchor="middle">confidence</text>',
     ]
@@ -135,7 +135,7 @@ class _Frame:
         )
 
     def text(self, value: float, words: str) -> str:
-        shown = words if len(words) <= 32 else f"{words[:31]}…"
+        shown = words if len(words) <= 24 else f"{words[:23]}…"
         return (
             f'<line class="axis" x1="{self.x(value):.1f}" y1="{self.bottom}" x2="{self.x(value):.1f}" '
             f'y2="{self.bottom + 5}"/><text x="{self.x(value):.1f}" y="{self.bottom + 18}" text-anchor="middle">'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from core.retraining.runs import open_run, run_folder
 from core.workspace import Workspace
 
 CURATION, REPLAY = "curation.parquet", "replay.json"
+# formats of models that can be left out (`core.export.model.OPTIONAL`, which needs torch)
+FORMATS = ("torchscript", "torch.export", "onnx")
 # of the progress: models take most of the time
 _MODELS, STEPS = 7, 10
 
@@ -41,20 +43,32 @@ class Exported:
         }
 
 
-def export_run(workspace: Workspace, run_id: str, out: Path, *, progress: Progress = silent) -> tuple[Path, ...]:
+def export_run(
+    workspace: Workspace, run_id: str, out: Path, *, formats: Collection[str] = FORMATS, progress: Progress = silent
+) -> tuple[Path, ...]:
     """The files of `write_export`."""
-    return write_export(workspace, run_id, out, progress=progress).files
+    return write_export(workspace, run_id, out, formats=formats, progress=progress).files
 
 
-def write_export(workspace: Workspace, run_id: str, out: Path, *, progress: Progress = silent) -> Exported:
+def write_export(
+    workspace: Workspace,
+    run_id: str,
+    out: Path,
+    *,
+    formats: Collection[str] = FORMATS,
+    progress: Progress = silent,
+) -> Exported:
     """Write the repaired model, what it was made from, and a report into `out`, replacing earlier exports there.
 
     Models: see `core.export.model.write_model`. With them `tags.csv`, `curated.csv` (where images were chosen),
     `replay.json` (of runs that can be had again), `model-card.md`, `report.json`, `report.html`, `report.pdf`. Every
-    model is read back and has to give the logits of the run before it is offered. Other files in `out` are left alone.
-    Raises `NotFound` for an unknown run, `BadCheckpoint` when the model changed since or the weights fail the check,
+    model is read back and has to give the logits of the run before it is offered. formats: of the models, besides the
+    weights; any of `FORMATS`. Other files in `out` are left alone. Raises `BadRequest` for another format, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since or the weights fail the check,
     `PathNotFound` when its file is gone, `DiskFull`, `StorageProblem`.
     """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise BadRequest(f"{unknown[0]} is no format of models.", next_step=f"Use any of: {', '.join(FORMATS)}.")
     run = open_run(workspace, run_id)
     analysis = open_analysis(workspace, run.analysis)
     out = resolved(out, advice="Name a folder for the export.")
@@ -68,7 +82,7 @@ def write_export(workspace: Workspace, run_id: str, out: Path, *, progress: Prog
             # torch is not needed for anything else here
             from core.export.model import write_model
 
-            models = write_model(workspace, analysis, run.run, folder, progress=_part(progress))
+            models = write_model(workspace, analysis, run.run, folder, formats=formats, progress=_part(progress))
             files = list(models.paths)
             progress(_MODELS, STEPS, "Writing tags and images")
             tags = folder / "tags.csv"

@@ -143,6 +143,6 @@ def _facets(workspace: Workspace, analysis: Analysis, concepts: Sequence[str]) -
         except NotFound:
             # put away since the run
             continue
-        states = tag_states(workspace, analysis, concept)
-        facets.append(parse_facet(f"concept:{concept.name}", analysis, states=lambda _, held=states: held))
+        known = {concept.name: tag_states(workspace, analysis, concept)}
+        facets.append(parse_facet(f"concept:{concept.name}", analysis, states=known.__getitem__))
     return facets

@@ -35,14 +35,20 @@ def write_torchscript(network: nn.Module, sample: torch.Tensor, path: Path) -> R
         if isinstance(network, torch.jit.ScriptModule):
             module = network
         else:
-            try:
-                module = torch.jit.script(network)
-            except Exception:
-                # what the compiler cannot read can still be followed; `core.export.model` tries other batches
-                module = torch.jit.trace(network, sample, check_trace=False)
+            module = _scripted(network, sample)
         module.save(str(path))
         # read as Midband reads other people's: what this refuses, nobody could load here again
         return torchscript.load(path)
+
+
+def _scripted(network: nn.Module, sample: torch.Tensor) -> torch.jit.ScriptModule:
+    with contextlib.suppress(Exception):
+        module = torch.jit.script(network)
+        # compiled, Inception and GoogLeNet give a tuple; they are followed as well
+        if isinstance(module(sample), torch.Tensor):
+            return module
+    # what the compiler cannot read can still be followed; `core.export.model` tries other batches
+    return torch.jit.trace(network, sample, check_trace=False)
 
 
 def export_program(network: nn.Module, sample: torch.Tensor) -> torch.export.ExportedProgram:
@@ -75,7 +81,10 @@ def write_onnx(
     import onnxruntime
 
     with _calm():
-        (_onnx_of_module if isinstance(source, nn.Module) else _onnx_of_program)(source, sample, path)  # type: ignore[operator]
+        if isinstance(source, nn.Module):
+            _onnx_of_module(source, sample, path)
+        else:
+            _onnx_of_program(source, sample, path)
         # weights that lie beside stay where they are
         model = onnx.load(str(path), load_external_data=False)
         for node in model.graph.node:

@@ -7,7 +7,7 @@ offered if it passes the same check; where an exporter cannot take a network, a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ FORMATS = {
     PROGRAM: "torch.export",
     ONNX: "ONNX",
 }
+# what can be left out: the weights cannot
+OPTIONAL = {"torchscript": SCRIPT, "torch.export": PROGRAM, "onnx": ONNX}
 AS_IT_CAME = "the format it came in"
 # Largest difference between the logits of the written model and the stored ones, relative to the largest logit: float32
 # sums differ in the last digits with the size of the batch.
@@ -135,13 +137,19 @@ class _Trial:
 
 
 def write_model(
-    workspace: Workspace, analysis: Analysis, run_id: str, folder: Path, *, progress: Progress = silent
+    workspace: Workspace,
+    analysis: Analysis,
+    run_id: str,
+    folder: Path,
+    *,
+    formats: Collection[str] = tuple(OPTIONAL),
+    progress: Progress = silent,
 ) -> Models:
     """Write the repaired network of a run into an existing folder, in every format that it passes in.
 
     `model.safetensors` (names its architecture, classes and preprocessing: Midband loads it again), `model.pt` (a state
     dict of tensors, for `torch.load(..., weights_only=True)`), the layout of the file that came where that is another,
-    `model-torchscript.pt`, `model.pt2`, `model.onnx`. Raises `BadCheckpoint` when the weights do not give what the run
+    `model-torchscript.pt`, `model.pt2`, `model.onnx`. formats: which of `OPTIONAL`. Raises `BadCheckpoint` when the weights do not give what the run
     stored, and what `analysed_classifier` raises; and what `progress` raises to cancel.
     """
     steps = 6
@@ -204,12 +212,14 @@ def write_model(
     if before.arch != TORCHSCRIPT:
         _write_as_it_came(original, state, trial, written, attempt)
     progress(2, steps, "Writing TorchScript")
-    if not isinstance(network, torch.jit.ScriptModule):
+    if "torchscript" in formats and not isinstance(network, torch.jit.ScriptModule):
         attempt(SCRIPT, lambda path: _write_script(network, trial, path))
     progress(3, steps, "Writing torch.export")
-    attempt(PROGRAM, write_graph)
+    if "torch.export" in formats:
+        attempt(PROGRAM, write_graph)
     progress(4, steps, "Writing ONNX")
-    attempt(ONNX, write_open_graph)
+    if "onnx" in formats:
+        attempt(ONNX, write_open_graph)
     progress(steps, steps, "The models are written")
     return Models(tuple(paths), tuple(written), tuple(refused), trial.images, original.single)
 

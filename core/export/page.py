@@ -339,7 +339,7 @@ def _files(report: Mapping[str, Any]) -> str:
         f'<td class="n">{file["bytes"]:,} bytes</td></tr>'
         for file in report["files"]
     )
-    listed = f'<div class="scroll"><table><tbody>{rows}</tbody></table></div>'
+    listed = f'<div class="scroll"><table class="files"><tbody>{rows}</tbody></table></div>'
     refused = _sentences([f"Not offered as {one['format']}: {one['reason']}" for one in report.get("refused", ())])
     return f"<p>{_text(checked_of(report))}</p>{listed}{refused}<pre><code>{_text(report['how_to_load'])}</code></pre>"
 

@@ -127,9 +127,10 @@ class _Sheet:
         if self._pdf.get_y() + height > self._pdf.h - MARGIN:
             self._pdf.add_page()
 
-    def heading(self, text: str, level: int) -> None:
+    def heading(self, text: str, level: int, *, needs: float = 22) -> None:
+        """needs: millimetres below it without which it would stand alone at the foot of a page."""
         size, before = {1: (18, 0), 2: (13, 6), 3: (11, 3)}[level]
-        self.room(before + 22)
+        self.room(before + needs)
         self._pdf.ln(before)
         self._pdf.set_text_color(*INK)
         self._pdf.set_font(self._family, "B", size)
@@ -166,8 +167,10 @@ class _Sheet:
     def table(
         self, header: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float], *, bold: int = -1
     ) -> None:
-        """widths: relative. Columns after the first wide ones hold numbers and are set to the right. bold: a row."""
-        numbers = [bool(rows) and all(_is_number(row[j]) for row in rows) for j in range(len(header))]
+        """widths: relative. Columns of numbers but for the first are set to the right. bold: a row."""
+        numbers = [j > 0 and all(not row[j] or _is_number(row[j]) for row in rows) for j in range(len(header))]
+        # a table takes up whatever colour was used last
+        self._pdf.set_fill_color(255)
         self._pdf.set_draw_color(*LINE)
         self._pdf.set_font(self._family, "", 8.5)
         with self._pdf.table(
@@ -195,8 +198,11 @@ class _Sheet:
 
     def strip(self, images: Sequence[tuple[bytes, str, bool]], *, side: float) -> None:
         """images: (WebP, caption, whether its edge is red). side: millimetres."""
-        gap, caption = 2.0, 7.5
+        gap, height = 2.0, 2.6
         per_line = int((TEXT + gap) // (side + gap))
+        self._pdf.set_font(self._family, "", 6.2)
+        captions = [self._clipped(words, side) for _, words, _ in images]
+        caption = 2.0 + height * max((len(lines) for lines in captions), default=0)
         for start in range(0, len(images), per_line):
             self.room(side + caption)
             top = self._pdf.get_y()
@@ -211,16 +217,19 @@ class _Sheet:
                 self._pdf.set_text_color(*SOFT)
                 self._pdf.set_font(self._family, "", 6.2)
                 self._pdf.set_xy(left, top + side + 0.4)
-                shown = self.drawable(words)
-                self._pdf.multi_cell(
-                    side, 2.6, shown if len(shown) <= 46 else f"{shown[:45]}…", align="L", max_line_height=2.6
-                )
+                self._pdf.multi_cell(side, height, "\n".join(captions[start + i]), align="L")
             self._pdf.set_xy(MARGIN, top + side + caption)
+
+    def _clipped(self, words: str, width: float) -> list[str]:
+        """At most three lines of the width."""
+        lines = self._pdf.multi_cell(width, 2.6, self.drawable(words) or " ", dry_run=True, output="LINES")
+        assert isinstance(lines, list)
+        return lines if len(lines) <= 3 else [*lines[:2], f"{lines[2][:-1]}…"]
 
     def frame(self, height: float) -> tuple[float, float, float]:
         """Room for a picture: left, top, width in millimetres; what is written next stands below."""
-        self.room(height + 6)
-        top = self._pdf.get_y()
+        self.room(height + 8)
+        top = self._pdf.get_y() + 2
         self._pdf.set_xy(MARGIN, top + height + 2)
         return MARGIN, top, TEXT
 
@@ -318,14 +327,14 @@ def _findings(sheet: _Sheet, report: Mapping[str, Any], thumbnails: Mapping[int,
     found = report.get("findings") or {}
     if not found.get("sheets"):
         return
-    sheet.heading("What it looked at", 2)
+    sheet.heading("What it looked at", 2, needs=85)
     sheet.text(
         f"Before the repair, on {found['images']:,} images ({found['split']}): what the model likes best, what it "
         "hesitates about, and the class's own images that it trusts least. A red edge marks what it named wrongly.",
         soft=True,
     )
     for one in found["sheets"]:
-        sheet.heading(one["class"], 3)
+        sheet.heading(one["class"], 3, needs=60)
         if one["curve"] is not None:
             sheet.text(one["curve"]["sentence"])
             _curve(sheet, one)
@@ -381,9 +390,9 @@ def _shifts(sheet: _Sheet, report: Mapping[str, Any]) -> None:
     shifts = (report.get("shifts") or ())[:MOST_SHIFTS]
     if not shifts:
         return
-    sheet.heading("Has the middle emptied?", 2)
+    sheet.heading("Has the middle emptied?", 2, needs=65)
     for shift in shifts:
-        sheet.heading(shift["class"], 3)
+        sheet.heading(shift["class"], 3, needs=55)
         sheet.text(shift["sentence"])
         _histogram(sheet, shift)
 
@@ -451,7 +460,7 @@ def _examples(sheet: _Sheet, report: Mapping[str, Any], thumbnails: Mapping[int,
     parts = (("fixed", "wrong before, right now", "before"), ("broken", "right before, wrong now", "after"))
     if not any(report["examples"][kind] for kind, _, _ in parts):
         return
-    sheet.heading("Images that changed sides", 2)
+    sheet.heading("Images that changed sides", 2, needs=42)
     for kind, words, taken in parts:
         shown = [image for image in report["examples"][kind] if image["id"] in thumbnails]
         if shown:
@@ -459,10 +468,7 @@ def _examples(sheet: _Sheet, report: Mapping[str, Any], thumbnails: Mapping[int,
             sheet.room(38)
             sheet.text(f"{kind.capitalize()}: {words}. {len(shown):,} of {total:,}.")
             said = "was taken for" if kind == "fixed" else "now taken for"
-            images = [
-                (thumbnails[image["id"]], f"{image['label']}, {said} {image[taken]}", kind == "broken")
-                for image in shown
-            ]
+            images = [(thumbnails[image["id"]], f"{image['label']}, {said} {image[taken]}", False) for image in shown]
             sheet.strip(images, side=20)
 
 
@@ -500,14 +506,16 @@ def _files(sheet: _Sheet, report: Mapping[str, Any]) -> None:
     sheet.code(report["how_to_load"])
 
 
-def _square(content: bytes) -> Image.Image:
-    """The middle of a thumbnail, as large as it is printed."""
+def _square(content: bytes) -> io.BytesIO:
+    """The middle of a thumbnail as JPEG, as large as it is printed."""
     with Image.open(io.BytesIO(content)) as opened:
         image = opened.convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     cut = image.crop((left, top, left + side, top + side))
-    return cut.resize((PIXELS, PIXELS), Image.Resampling.LANCZOS) if side > PIXELS else cut
+    target = io.BytesIO()
+    (cut.resize((PIXELS, PIXELS), Image.Resampling.LANCZOS) if side > PIXELS else cut).save(target, "JPEG", quality=90)
+    return target
 
 
 def _is_number(text: str) -> bool:
@@ -518,8 +526,10 @@ _LATIN_1 = frozenset(chr(code) for code in (*range(32, 127), *range(160, 256)))
 
 
 def _script(character: str) -> str:
-    """The first word of the character's name, which is its script: ARABIC, CJK, CYRILLIC."""
-    return unicodedata.name(character, "UNKNOWN").split()[0].partition("-")[0]
+    """The first word of a letter's name, which is its script: ARABIC, CJK, CYRILLIC."""
+    if unicodedata.category(character)[0] == "S":
+        return "SYMBOLS AND EMOJI"
+    return unicodedata.name(character, "OTHER").split()[0].partition("-")[0]
 
 
 @lru_cache(maxsize=1)

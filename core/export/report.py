@@ -33,7 +33,7 @@ MOST_CLASSES = 12
 WHAT = {
     "tags.csv": "the tags: image, concept, present, and who said so when",
     "curated.csv": "the images it was fitted on: class, group, weight, and why each is among them",
-    "replay.json": "everything the run was made from, for `python -m core replay`",
+    "replay.json": "everything the run was made from: python -m core replay gives the same numbers again",
     "model-card.md": "what the model is for, how it was made, and what it does not do",
     "report.json": "the figures of this report for programs",
     "report.html": "this report",
