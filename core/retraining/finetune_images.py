@@ -6,13 +6,14 @@ into groups by the probe; test is for measuring only.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.concepts.tags import UNTAGGED
-from core.errors import BadRequest, EmptyGroup
+from core.errors import BadRequest, EmptyGroup, NotEnoughTags
 from core.retraining.curation import CONFIDENCE, Curation
 from core.retraining.disjoint import Roles
 from core.retraining.groups import by_concepts
@@ -58,7 +59,8 @@ def part_images(
 ) -> Parts:
     """Part the curated images by group; a group of one image is learnt from and decides nothing.
 
-    added: images of train to learn from as well. Raises `LeakedImages` where an image would have two roles.
+    added: images of train to learn from as well. Raises `LeakedImages` where an image would have two roles, and
+    `NotEnoughTags` where every group has one image.
     """
     curated = ChosenImages(curation.rows, curation.labels, curation.groups)
     rng = np.random.default_rng([seed, len(curated)])
@@ -70,6 +72,11 @@ def part_images(
             alone.append(int(group))
         else:
             aside[members[: max(1, round(share * len(members)))]] = True
+    if not aside.any():
+        raise NotEnoughTags(
+            "Every group has one curated image only, so none can be set aside to decide when to stop.",
+            next_step="Tag more images: “tag next” proposes which.",
+        )
     trained, stopping = curated.of(~aside), curated.of(aside)
     if added is not None:
         trained = trained + added
@@ -89,8 +96,8 @@ def without_twins(parts: Parts, pixels: np.ndarray, place: np.ndarray) -> Parts:
     pixels: (m, s, s, 3) uint8. place: (n,) int64, where a row's pixels are. Raises `EmptyGroup` where a class is left
     with nothing to learn from.
     """
-    known = {pixels[place[row]].tobytes() for row in parts.stopping.rows.tolist()}
-    twins = np.array([pixels[place[row]].tobytes() in known for row in parts.trained.rows.tolist()], dtype=bool)
+    known = {_mark(pixels[place[row]]) for row in parts.stopping.rows.tolist()}
+    twins = np.array([_mark(pixels[place[row]]) in known for row in parts.trained.rows.tolist()], dtype=bool)
     trained = parts.trained.of(~twins)
     if len(np.unique(trained.labels)) < len(np.unique(parts.trained.labels)):
         raise EmptyGroup(
@@ -120,3 +127,7 @@ def train_images(analysis: Analysis, gathered: Gathered, curation: Curation) -> 
     groups = by_concepts(labels, analysis.classes, gathered.names, values, estimated=True).codes
     kept = ((sure > CONFIDENCE) | (states != UNTAGGED).all(axis=1)) & np.isin(groups, curation.groups)
     return ChosenImages(rows[kept], labels[kept], groups[kept])
+
+
+def _mark(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()

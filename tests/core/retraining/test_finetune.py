@@ -25,7 +25,7 @@ from core.classifiers.training import train_erm
 from core.concepts.concept import create_concept
 from core.concepts.tags import tag
 from core.datasets import open_dataset
-from core.errors import BadRequest, Cancelled, EmptyGroup, LeakedImages, PathNotFound
+from core.errors import BadRequest, Cancelled, EmptyGroup, LeakedImages, NotEnoughTags, PathNotFound
 from core.retraining import finetune as module
 from core.retraining.curation import Curation, curate
 from core.retraining.finetune import FORGIVING, Finetuned, balanced_order, finetune, measured
@@ -324,6 +324,8 @@ def test_a_group_of_one_image_is_learnt_from_and_decides_nothing(framed: Framed)
     assert 99 in parts.trained.groups
     assert 99 not in parts.stopping.groups
     assert "1 group has one curated image only" in parts.notes[0]
+    with pytest.raises(NotEnoughTags):
+        part_images(framed.analysis, replace(framed.curation, groups=np.arange(len(groups))), seed=0)
 
 
 def test_a_duplicate_of_an_image_set_aside_is_not_learnt_from(framed: Framed) -> None:
