@@ -326,7 +326,7 @@ def comparison_of(
 
 def _sentence(was: Evaluation, now: Evaluation, significant: bool, p_average: float, p_minimum: float) -> str:
     change = f"from {was.worst_group:.1%} to {now.worst_group:.1%}"
-    guess = " Groups are estimated by a probe, so take this as a guide." if now.estimated else ""
+    guess = f" {now.note or 'Groups are estimated by a probe, so take this as a guide.'}" if now.estimated else ""
     if significant:
         first = f"Worst-group accuracy rose {change} ({was.worst.title}, p {_p(p_minimum)})."
     elif now.worst_group > was.worst_group:

@@ -179,7 +179,7 @@ def test_a_repair_seen_through_tags_is_significant_and_no_repair_is_not() -> Non
     )
     assert truth.significant
     assert found.significant
-    assert "estimated by a probe" in found.sentence
+    assert found.sentence.endswith(groups.note)
     assert np.array_equal(found.fixed, truth.fixed)
     same = _compared(it, it.before, it.before, groups)
     assert not same.significant
@@ -224,6 +224,13 @@ def test_a_probe_that_was_never_checked_is_believed_nothing() -> None:
         held_out=(None,),
     )
     assert never.doubt == 1.0
+
+
+def test_where_nobody_tagged_test_it_is_said_what_to_do() -> None:
+    it = world(0, 2.6)
+    assert "Tag about 40 test images drawn at random" in it.guessed(0).note
+    assert "1 tagged test image corrects it. About 40" in it.guessed(1).note
+    assert it.guessed(60).note.endswith("60 tagged test images correct it.")
 
 
 def test_the_same_seed_gives_the_same_figures_and_they_survive_json() -> None:
