@@ -22,6 +22,8 @@ _SHOWN = 3
 # logits as close as this, relative to their size, may be of the same image: an image's place in its batch changes the
 # last bits
 _CLOSE = 1e-4
+# images whose features are compared with those of one: where a network says the same of more, it says nothing
+_MOST_NEAR = 200
 # files that are read to tell whether images are the same byte for byte
 _MOST_FILES = 1_000
 
@@ -83,7 +85,6 @@ def duplicates(analysis: Analysis, reporting: np.ndarray | None = None) -> Dupli
     pairs = _alike(analysis, reported, others) if len(reported) and len(others) else np.empty((0, 2), dtype=np.int64)
     paths = [[analysis.image_path(int(row)) for row in pair] for pair in pairs[:_MOST_FILES].tolist()]
     same = [_same_file(*two) for two in paths]
-    # the network sees no difference, but the files differ: the same picture all the same, unless features are constant
     identical = sum(one is True for one in same)
     return Duplicates(pairs, identical, _sentence(analysis, pairs, identical))
 
@@ -103,7 +104,7 @@ def _alike(analysis: Analysis, reported: np.ndarray, others: np.ndarray) -> np.n
     for row, start, stop in zip(reported.tolist(), starts.tolist(), stops.tolist(), strict=True):
         near = ordered[start:stop]
         near = near[(np.abs(logits[near] - logits[row]) <= _CLOSE * size).all(axis=1)]
-        if not len(near):
+        if not 0 < len(near) <= _MOST_NEAR:
             continue
         own = np.asarray(analysis.features[row])
         features = np.asarray(analysis.features[np.sort(near)])
@@ -134,8 +135,8 @@ def _sentence(analysis: Analysis, pairs: np.ndarray, identical: int) -> str:
     kind = "byte for byte" if identical == len(pairs) else "as the network sees them"
     are = "is" if len(pairs) == 1 else "are"
     return (
-        f"{_images(len(pairs))} of test {are} also in {splits}, {kind} ({names}{more}): accuracy on test is flattered "
-        "by as much. Remove them from one of the splits."
+        f"{_images(len(pairs))} of test {are} also in {splits}, {kind} ({names}{more}): what a head gets right "
+        "there it may know by heart. Remove them from one of the splits."
     )
 
 
