@@ -77,9 +77,8 @@ class Replay:
         if self.same:
             return f"Run {self.run} came out the same to the last digit."
         count = len(self.differences)
-        return (
-            f"Run {self.run} came out otherwise: {'1 figure differs' if count == 1 else f'{count:,} figures differ'}."
-        )
+        differ = "1 figure differs" if count == 1 else f"{count:,} figures differ"
+        return f"Run {self.run} came out otherwise: {differ}."
 
     def to_dict(self) -> dict[str, Any]:
         return {

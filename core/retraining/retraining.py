@@ -18,7 +18,7 @@ from core.retraining.curation import Curation, check_tags, curate
 from core.retraining.edits import CurationEdits, edit_curation
 from core.retraining.identity import data_digest, plain
 from core.retraining.material import MOST_CONCEPTS, Gathered, assemble, check_needs, chosen_concepts, gather
-from core.retraining.methods import checked_settings, needs
+from core.retraining.methods import checked_settings, get_method, needs
 from core.retraining.outcome import STEPS, Outcome, compute, figures
 from core.retraining.replay import write_recipe
 from core.retraining.result import HEAD, NETWORK, RunResult
@@ -58,6 +58,11 @@ def check_request(
     _check_edits(method, edits)
     chosen = chosen_concepts(workspace, analysis, concepts)
     check_needs(wanted, analysis, chosen)
+    if get_method(method).kind == NETWORK:
+        # torch is needed for nothing else here
+        from core.retraining.finetune import check_trainable
+
+        check_trainable(analysis)
     if wanted == "tags":
         pool = gather(workspace, analysis, chosen).material
         top = top_half(pool.pool.logits, pool.pool.labels, pool.pool.eligible)

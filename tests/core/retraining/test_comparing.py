@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.concepts.concept import create_concept
 from core.concepts.tags import tag
 from core.retraining.comparing import compare_results
 from core.retraining.result import RunResult
@@ -65,8 +66,6 @@ def test_the_same_run_twice_is_said_to_be_the_same(workspace: Workspace, analysi
 
 
 def test_more_tags_are_a_difference(workspace: Workspace, analysis: Any) -> None:
-    from core.concepts.concept import create_concept
-
     one = retrain(workspace, analysis, concepts=("water",))
     water = create_concept(workspace, analysis.dataset_id, "water")
     truth = analysis.attributes[0].codes
@@ -91,13 +90,11 @@ def test_estimated_groups_are_those_the_second_run_measured_with(workspace: Work
 
 def test_runs_of_two_networks_are_compared_on_the_images_both_have(workspace: Workspace, analysis: Any) -> None:
     keep = np.delete(np.arange(analysis.n), analysis.split_rows("test")[:100])
+    arrays = ("features", "logits", "ids", "labels", "splits", "predicted")
     other = replace(
         analysis,
         id="other",
-        **{
-            name: getattr(analysis, name)[keep]
-            for name in ("features", "logits", "ids", "labels", "splits", "predicted")
-        },
+        **{name: getattr(analysis, name)[keep] for name in arrays},
         attributes=tuple(replace(one, codes=one.codes[keep]) for one in analysis.attributes),
     )
     other.__dict__["images"] = analysis.images[keep]

@@ -127,9 +127,7 @@ def test_nobody_asked_nothing_happens(
     assert not any("logged" in note for note in run.notes)
 
 
-def test_names_that_people_type_make_valid_keys(
-    workspace: Workspace, make_analysis: Any, planted_analysis: Any
-) -> None:
+def test_names_that_people_type_make_keys(workspace: Workspace, make_analysis: Any, planted_analysis: Any) -> None:
     data = planted_analysis(0, sizes=(300, 300, 200), dimensions=24)
     classes = ("<b>‮🦆" + "x" * 200, "a/../b: c")
     hostile = make_analysis(
