@@ -17,10 +17,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import bdtr, gammaln, ndtri, stdtrit
 
+from core.activations.curves import wilson as bounds
+
 # two-sided probability below which a difference is called one
 SIGNIFICANCE = 0.05
-# standard normal quantile of a 95% interval
-_Z = 1.959963984540054
 # a group may be the worst when its accuracy at this many standard errors reaches down to the others': beyond it lies a
 # chance of one in a thousand, which is small beside that of the interval
 _FAR = 3.0
@@ -29,20 +29,8 @@ _LEVEL = 1 - SIGNIFICANCE
 
 def wilson(correct: int, count: int) -> tuple[float, float]:
     """95% score interval of a proportion (Wilson 1927). count 0: nothing is known, (0, 1)."""
-    low, high = wilson_bounds(np.array([correct]), np.array([count]))
+    low, high = bounds(np.array([correct]), np.array([count]))
     return float(low[0]), float(high[0])
-
-
-def wilson_bounds(correct: np.ndarray, count: np.ndarray, z: float | np.ndarray = _Z) -> tuple[np.ndarray, np.ndarray]:
-    """Score intervals of many proportions, z standard errors wide: (g,), (g,) -> (g,), (g,) float64 in 0..1."""
-    of = np.maximum(count, 1)
-    share, z2 = correct / of, z**2
-    centre = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = z / (1 + z2 / of) * np.sqrt(share * (1 - share) / of + z2 / (4 * of**2))
-    # where all or none are right the bound is 1 or 0 itself; rounding must not leave it a hair beside
-    low = np.where(correct == 0, 0.0, centre - half)
-    high = np.where(correct == count, 1.0, centre + half)
-    return low, high
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
@@ -98,14 +86,14 @@ def minimum_interval(correct: np.ndarray, count: np.ndarray) -> tuple[float, flo
     average.
     """
     correct, count = np.asarray(correct), np.asarray(count)
-    low, _ = wilson_bounds(correct, count)
-    _, high = wilson_bounds(correct, count, _shared(int(maybe_smallest(correct, count).sum())))
+    low, _ = bounds(correct, count)
+    _, high = bounds(correct, count, z=_shared(int(maybe_smallest(correct, count).sum())))
     return float(low.min()), float(high.min())
 
 
 def maybe_smallest(correct: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Which of several proportions may be the smallest: (g,) bool, at least one."""
-    low, high = wilson_bounds(correct, count, _FAR)
+    low, high = bounds(correct, count, z=_FAR)
     may: np.ndarray = low <= high.min()
     return may
 
@@ -179,8 +167,8 @@ def _change_bound(
     chosen = np.flatnonzero(maybe_smallest(before, count))
     z = _shared(len(chosen))
     was, now = before / count, after / count
-    _, high_was = wilson_bounds(before, count, z)
-    low_now, _ = wilson_bounds(after, count, z)
+    _, high_was = bounds(before, count, z=z)
+    low_now, _ = bounds(after, count, z=z)
     down, up = (now - low_now)[None, :], (high_was - was)[chosen, None]
     both = np.zeros((len(chosen), len(count)))
     both[np.arange(len(chosen)), chosen] = _correlation(fixed, broken, before, count)[chosen]
