@@ -26,10 +26,12 @@ answers and the fit is repeated (self-training; for missing group labels: Nam et
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
-from core.classifiers.softmax import standardise
+from core.classifiers.softmax import Scaling, standardise
 
 # a guess as sure as this counts in the next round. Higher values leave out the exceptions nearest to the usual images,
 # which are those that tags, being of the oddest images, say least about
@@ -40,7 +42,9 @@ FORGIVING = 5
 # rounds at most; most fits settle in less than ten
 ROUNDS = 30
 # images that the covariance is measured on at most
-_MOST = 10_000
+_MOST = 6_000
+# entries of the features that are centred at a time: as many as stay in the processor's cache
+_BLOCK = 256_000
 _UNKNOWN = -1
 
 
@@ -61,11 +65,7 @@ class PatternProbe:
         all do.
         """
         scores = (features @ self.weight.astype(np.float32)).astype(np.float64) + self.bias[labels]
-        if said is not None:
-            against = ((said[:, None] != _UNKNOWN) & (said[:, None] != self.patterns)).any(axis=2)
-            scores[against & ~against.all(axis=1, keepdims=True)] = -np.inf
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return scores / scores.sum(axis=1, keepdims=True)
+        return _chances(scores, None if said is None else self._against(said))
 
     def probability(self, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """How likely images of these classes show each concept: (n, d), (n,) -> (n, m) float64 in 0..1."""
@@ -75,19 +75,31 @@ class PatternProbe:
         self, features: np.ndarray, labels: np.ndarray, said: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest pattern that agrees with what is certain: (n, m) int8, and how likely it is: (n,) float64."""
-        chances = self.chances(features, labels, said)
+        return self._likeliest(self.chances(features, labels, said), said)
+
+    def _likeliest(self, chances: np.ndarray, said: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         values = self.patterns[chances.argmax(axis=1)]
         if said is not None:
             values = np.where(said != _UNKNOWN, said, values)
         return values.astype(np.int8), chances.max(axis=1)
 
+    def _against(self, said: np.ndarray) -> np.ndarray:
+        """Patterns that what is certain rules out: (n, p) bool."""
+        against = np.zeros((len(said), len(self.patterns)), dtype=bool)
+        some = np.flatnonzero((said != _UNKNOWN).any(axis=1))
+        certain = said[some][:, None]
+        ruled_out = ((certain != _UNKNOWN) & (certain != self.patterns)).any(axis=2)
+        against[some] = ruled_out & ~ruled_out.all(axis=1, keepdims=True)
+        return against
+
 
 class Discriminant:
-    """What all fits share: centred features and the inverse covariance within classes.
+    """What all fits share: standardised features and the covariance within classes, factored.
 
     features: (n, d). labels: (n,) classes. classes: how many. reference: (n,) bool, the images that rounds of
     refinement may add; the others teach by their tags only. calm: (n,) bool, the images that the covariance is of,
-    few exceptions among them; None means the reference.
+    few exceptions among them; None means the reference. scaling: of the reference's features. Fits leave it as it is,
+    so that one serves for as long as the features do.
     """
 
     def __init__(
@@ -98,15 +110,21 @@ class Discriminant:
         reference: np.ndarray,
         calm: np.ndarray | None = None,
     ) -> None:
-        self._labels, self._classes, self._reference = labels, classes, reference
-        self._scaling = standardise(features[reference])
-        self._scaled = self._scaling.apply(features)
-        rows = np.flatnonzero(reference if calm is None else calm)
+        self.scaling = standardise(features if reference.all() else features[reference])
+        # a class's images lie together, so that what is summed by class is read in one go
+        self._order = np.argsort(labels, kind="stable")
+        self._labels, self._classes, self._reference = labels[self._order], classes, reference[self._order]
+        ends = np.searchsorted(self._labels, np.arange(classes + 1))
+        self._own = [slice(int(start), int(end)) for start, end in pairwise(ends)]
+        self._scaled = _standardised(features, self._order, self.scaling)
+        rows = np.flatnonzero(self._reference if calm is None else calm[self._order])
         rows = rows[:: -(-len(rows) // _MOST)]
-        centred = self._scaled[rows]
-        for c in np.unique(labels[rows]):
-            centred[labels[rows] == c] -= centred[labels[rows] == c].mean(axis=0)
-        self._inverse = np.linalg.inv(shrunk_covariance(centred))
+        centred, of = self._scaled[rows], self._labels[rows]
+        for c in np.unique(of):
+            own = slice(*np.searchsorted(of, [c, c + 1]))
+            centred[own] -= centred[own].mean(axis=0)
+        # the inverse itself would take six times as long
+        self._factor = cho_factor(shrunk_covariance(centred), lower=True, overwrite_a=True, check_finite=False)
 
     def fit(self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray) -> PatternProbe | None:
         """A probe from answers and assumptions, refined on what it is sure about.
@@ -115,6 +133,7 @@ class Discriminant:
         not change: what a person said. None when no class is known with both values of any concept: then there is no
         shift to see.
         """
+        values, known, fixed = (array[self._order] for array in (values, known, fixed))
         said = np.where(fixed, values, _UNKNOWN).astype(np.int8)
         values, taken = self._completed(values, known, fixed)
         whole = known.all(axis=1)
@@ -122,22 +141,24 @@ class Discriminant:
         if not seen.any():
             return None
         patterns = np.unique(values[seen], axis=0).astype(np.int8)
-        probe = self._from(values, taken, patterns)
-        if probe is None:
+        sums = _Sums(self._scaled, self._own, values, taken)
+        found = self._from(sums, patterns)
+        if found is None:
             return None
-        certain = fixed.all(axis=1)
+        probe, scores = found
+        certain, against = fixed.all(axis=1), probe._against(said)
         for _ in range(ROUNDS):
-            guessed, confidence = probe.guess(self._scaled, self._labels, said)
+            guessed, confidence = probe._likeliest(_chances(scores, against), said)
             sure = certain | (self._reference & (confidence > SURE))
-            if np.array_equal(sure, taken) and np.array_equal(guessed[sure], values[sure]):
+            if np.array_equal(sure, sums.taken) and np.array_equal(guessed[sure], sums.values[sure]):
                 break
-            values, taken = guessed, sure
-            refined = self._from(values, taken, patterns)
+            sums.change(guessed, sure)
+            refined = self._from(sums, patterns)
             if refined is None:
                 break
-            probe = refined
-        weight = probe.weight / self._scaling.scale[:, None]
-        return PatternProbe(weight, probe.bias - self._scaling.mean @ weight, patterns)
+            probe, scores = refined
+        weight = probe.weight / self.scaling.scale[:, None]
+        return PatternProbe(weight, probe.bias - self.scaling.mean @ weight, patterns)
 
     def _completed(self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values to begin with, and whose are complete: (n, m), (n,) bool.
@@ -145,55 +166,117 @@ class Discriminant:
         Where a person answered for one concept and not for another, the other is taken for what most of the class
         show, until a guess is made.
         """
-        values, complete = values.astype(np.int8), known.copy()
+        values = values.astype(np.int8)
+        complete: np.ndarray = known.copy()
         answered = fixed.any(axis=1)
-        for c in range(self._classes):
-            members = self._labels == c
+        for own in self._own:
             for j in range(values.shape[1]):
-                shown = values[members & known[:, j], j]
-                missing = members & answered & ~known[:, j]
+                shown = values[own, j][known[own, j]]
+                missing = answered[own] & ~known[own, j]
                 if len(shown) and missing.any():
-                    values[missing, j] = int(2 * shown.sum() > len(shown))
-                    complete[missing, j] = True
+                    values[own, j][missing] = int(2 * shown.sum(dtype=np.int64) > len(shown))
+                    complete[own, j][missing] = True
         whole: np.ndarray = np.logical_and.reduce(complete, axis=1)
         return values, whole
 
-    def _from(self, values: np.ndarray, taken: np.ndarray, patterns: np.ndarray) -> PatternProbe | None:
-        """One fit, for scaled features, on the images `taken`: (n,) bool."""
-        m = values.shape[1]
-        members = [taken & (self._labels == c) for c in range(self._classes)]
-        together, outcome = np.zeros((m, m)), np.zeros((m, self._scaled.shape[1]))
-        for own in members:
-            if own.any():
-                shown = values[own] - values[own].mean(axis=0, dtype=np.float64)
-                together += shown.T @ shown
-                outcome += shown.astype(np.float32).T @ self._scaled[own]
+    def _from(self, sums: _Sums, patterns: np.ndarray) -> tuple[PatternProbe, np.ndarray] | None:
+        """One fit, for scaled features, on the images taken, and the scores (n, p) that it gives all images."""
+        together, outcome = sums.within()
         differs = np.diag(together) > 0
         if not differs.any():
             return None
         # of concepts that exclude each other only the differences are known: the smallest shifts with these
         shifts = np.linalg.pinv(together, rcond=1e-9, hermitian=True) @ outcome
-        directions: np.ndarray = self._inverse @ shifts.T
+        directions: np.ndarray = cho_solve(self._factor, shifts.T, check_finite=False)
         along = shifts @ directions @ patterns.T
         weight = directions @ patterns.T
-        place = self._scaled @ weight.astype(np.float32)
+        scores = (self._scaled @ weight.astype(np.float32)).astype(np.float64)
         bias = np.zeros((self._classes, len(patterns)))
-        for c, own in enumerate(members):
-            if own.any():
+        for c, own in enumerate(self._own):
+            place, taken = scores[own], sums.taken[own]
+            if taken.any():
+                values = sums.values[own][taken]
                 # where the class would be if it showed no concept
-                origin = place[own].mean(axis=0, dtype=np.float64) - values[own].mean(axis=0) @ along
+                origin = place[taken].mean(axis=0) - values.mean(axis=0) @ along
                 # a concept that no class shows both ways moves nothing: every class keeps its own value
-                own_values = np.unique(values[own][:, ~differs], axis=0)
+                own_values = np.unique(values[:, ~differs], axis=0)
                 apart = ~(patterns[:, None, ~differs] == own_values).all(axis=2).any(axis=1)
-                shown = (values[own][:, None] == patterns).all(axis=2).sum(axis=0) + FORGIVING
+                shown = (values[:, None] == patterns).all(axis=2).sum(axis=0) + FORGIVING
             else:
                 # a class of which nothing is known is parted in the middle
-                of = self._reference & (self._labels == c)
-                origin = place[of].mean(axis=0, dtype=np.float64) - patterns.mean(axis=0) @ along if of.any() else 0.0
+                of = self._reference[own]
+                origin = place[of].mean(axis=0) - patterns.mean(axis=0) @ along if of.any() else 0.0
                 apart, shown = np.zeros(len(patterns), dtype=bool), np.ones(len(patterns))
             even = np.log(shown / shown.sum()) - origin - np.diag(patterns @ along) / 2
             bias[c] = np.where(apart, -np.inf, even)
-        return PatternProbe(weight, bias, patterns)
+            scores[own] += bias[c]
+        return PatternProbe(weight, bias, patterns), scores
+
+
+class _Sums:
+    """Sums over the images taken, kept up to date as values and choice change: rounds change few images of many.
+
+    scaled: (n, d), the images of class c at own[c]. values: (n, m) int8 and taken: (n,) bool, as of the last `change`.
+    """
+
+    def __init__(self, scaled: np.ndarray, own: list[slice], values: np.ndarray, taken: np.ndarray) -> None:
+        self._scaled, self._own = scaled, own
+        self.values, self.taken = values, taken
+        m = values.shape[1]
+        # per class: one row of features for all images taken, and one for those that show each concept
+        self._sums = np.zeros((len(own), 1 + m, scaled.shape[1]))
+        self._add(np.ones(len(taken), dtype=bool), self._weights(values, taken))
+
+    def change(self, values: np.ndarray, taken: np.ndarray) -> None:
+        weights = self._weights(values, taken) - self._weights(self.values, self.taken)
+        self.values, self.taken = values, taken
+        self._add((weights != 0).any(axis=0), weights)
+
+    def within(self) -> tuple[np.ndarray, np.ndarray]:
+        """Products of values and values, (m, m), and of values and features, (m, d), about the means of classes."""
+        m, d = self.values.shape[1], self._scaled.shape[1]
+        together, outcome = np.zeros((m, m)), np.zeros((m, d))
+        for own, sums in zip(self._own, self._sums, strict=True):
+            values = self.values[own][self.taken[own]].astype(np.float64)
+            if len(values):
+                mean = values.mean(axis=0)
+                together += (values - mean).T @ (values - mean)
+                outcome += sums[1:] - np.outer(mean, sums[0])
+        return together, outcome
+
+    def _weights(self, values: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        """How often each image counts in the rows of its class: (1 + m, n) float32."""
+        return np.concatenate([taken[None], values.T * taken], axis=0).astype(np.float32)
+
+    def _add(self, changed: np.ndarray, weights: np.ndarray) -> None:
+        for own, sums in zip(self._own, self._sums, strict=True):
+            which = np.flatnonzero(changed[own])
+            # where most have changed, reading them all is faster than picking them out
+            if 2 * len(which) > own.stop - own.start:
+                sums += weights[:, own] @ self._scaled[own]
+            elif len(which):
+                which += own.start
+                sums += weights[:, which] @ self._scaled[which]
+
+
+def _chances(scores: np.ndarray, against: np.ndarray | None) -> np.ndarray:
+    """Softmax of scores (n, p) over the patterns that are not ruled out."""
+    if against is not None:
+        scores = np.where(against, -np.inf, scores)
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def _standardised(features: np.ndarray, order: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Features in this order on one scale: (n, d) float32."""
+    mean, inverse = scaling.mean.astype(np.float32), (1 / scaling.scale).astype(np.float32)
+    result = np.empty(features.shape, dtype=np.float32)
+    step = max(1, _BLOCK // features.shape[1])
+    for start in range(0, len(order), step):
+        block = result[start : start + step]
+        np.subtract(features[order[start : start + step]], mean, out=block, casting="same_kind")
+        block *= inverse
+    return result
 
 
 def shrunk_covariance(centred: np.ndarray) -> np.ndarray:
@@ -203,11 +286,14 @@ def shrunk_covariance(centred: np.ndarray) -> np.ndarray:
     distance from the multiple. (d, d) float64, positive definite.
     """
     n, d = centred.shape
+    # by one and the same array on both sides, half of the products are computed
     sample = (centred.T @ centred).astype(np.float64) / n
     level = float(np.trace(sample)) / d or 1.0
-    squared = float((sample**2).sum())
+    squared = float(np.vdot(sample, sample))
     distance = squared / d - level**2
-    lengths = (centred.astype(np.float64) ** 2).sum(axis=1)
+    lengths = np.einsum("ij,ij->i", centred, centred).astype(np.float64)
     error = (float((lengths**2).mean()) - squared) / d / n
     share = 1.0 if distance <= 0 else float(np.clip(error / distance, 1e-3, 1.0))
-    return (1 - share) * sample + share * level * np.eye(d)
+    sample *= 1 - share
+    sample[np.diag_indices_from(sample)] += share * level
+    return sample

@@ -112,13 +112,25 @@ class _Seen:
     accuracy: float | None = None
 
 
+def space_of(pool: Pool) -> Discriminant:
+    """What of a curation depends on the images alone: most of the work, and it serves however many tags follow."""
+    calm = pool.eligible & above(LOW, pool.logits, pool.labels, pool.eligible)
+    return Discriminant(pool.features, pool.labels, pool.k, pool.eligible, calm)
+
+
 def curate(
-    pool: Pool, concepts: Sequence[ConceptTags], *, rng: np.random.Generator, use_probe: bool = True
+    pool: Pool,
+    concepts: Sequence[ConceptTags],
+    *,
+    rng: np.random.Generator,
+    use_probe: bool = True,
+    space: Discriminant | None = None,
 ) -> Curation:
     """Choose and group the images to fit a new head on.
 
     use_probe False leaves steps 2 and 3 out: the tagged and the assumed images only (method `mid-tags`). rng: for the
-    folds of the probe's check. Raises `NotEnoughTags` when no honest set can be made, saying what to tag.
+    folds of the probe's check. space: `space_of` the pool, None to make it. Raises `NotEnoughTags` when no honest set
+    can be made, saying what to tag. What a person changes of the result: edits.py.
     """
     top = top_half(pool.logits, pool.labels, pool.eligible)
     seen, probe = [], None
@@ -126,7 +138,7 @@ def curate(
         check_tags(pool, concept, top)
         seen.append(_assume(pool, concept, top))
     if use_probe:
-        seen, probe = _guess(pool, concepts, seen, top, rng)
+        seen, probe = _guess(pool, concepts, seen, top, rng, space or space_of(pool))
     values, sure, assumed, doubtful = (
         np.stack([getattr(one, name) for one in seen], axis=1) for name in ("values", "sure", "assumed", "doubtful")
     )
@@ -186,11 +198,14 @@ def _assume(pool: Pool, concept: ConceptTags, top: np.ndarray) -> _Seen:
 
 
 def _guess(
-    pool: Pool, concepts: Sequence[ConceptTags], known: Sequence[_Seen], top: np.ndarray, rng: np.random.Generator
+    pool: Pool,
+    concepts: Sequence[ConceptTags],
+    known: Sequence[_Seen],
+    top: np.ndarray,
+    rng: np.random.Generator,
+    space: Discriminant,
 ) -> tuple[list[_Seen], PatternProbe | None]:
     """Steps 2 and 3: doubtful tags left out, the probe's guess for every image, and where it is sure."""
-    calm = pool.eligible & above(LOW, pool.logits, pool.labels, pool.eligible)
-    space = Discriminant(pool.features, pool.labels, pool.k, pool.eligible, calm)
     states = np.stack([concept.states for concept in concepts], axis=1)
     tagged = states != UNTAGGED
     values, sure = (np.stack([getattr(one, name) for one in known], axis=1) for name in ("values", "sure"))

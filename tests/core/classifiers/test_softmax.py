@@ -189,6 +189,18 @@ def test_standardised_features_have_mean_zero_and_deviation_one() -> None:
     np.testing.assert_allclose(scaled.std(axis=0), 1, atol=2e-3)
 
 
+def test_the_deviation_is_that_of_numpy_over_many_blocks_and_far_from_zero() -> None:
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(3000, 400)) + 1000).astype(np.float32)
+    features[:, 1] *= 0.001
+    # sorted, so that the first images are like no others
+    features = features[np.argsort(features[:, 0])]
+    scaling = standardise(features)
+    deviation = features.std(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(scaling.mean, features.mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(scaling.scale - 1e-3 * np.sqrt(np.mean(deviation**2)), deviation, rtol=1e-4)
+
+
 def test_a_dead_feature_stays_quiet() -> None:
     features = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
     features[:, 1] = 5.0

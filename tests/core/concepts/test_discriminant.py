@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.concepts.discriminant import Discriminant, PatternProbe, shrunk_covariance
+from core.concepts.discriminant import Discriminant, PatternProbe, _Sums, shrunk_covariance
 
 
 def planted(seed: int, n: int = 1200, k: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -176,3 +176,43 @@ def test_the_covariance_is_drawn_as_ledoit_and_wolf_do() -> None:
     assert np.allclose(shrunk_covariance(rows), ledoit_wolf(rows, assume_centered=True)[0])
     # never singular, however few the rows
     assert np.linalg.eigvalsh(shrunk_covariance(rows[:5])).min() > 0
+
+
+def test_sums_kept_up_to_date_are_those_of_the_images_taken() -> None:
+    rng = np.random.default_rng(0)
+    features, labels, _ = planted(0)
+    order = np.argsort(labels, kind="stable")
+    features, labels = features[order], labels[order]
+    own = [slice(*np.searchsorted(labels, [c, c + 1])) for c in range(3)]
+    values, taken = rng.integers(2, size=(len(labels), 2)), rng.random(len(labels)) < 0.5
+    sums = _Sums(features, own, values, taken)
+    # a few images, then most of one class, then nearly all: each is added up another way
+    for share in (0.01, 0.6, 0.99):
+        values = np.where(rng.random(values.shape) < share, 1 - values, values)
+        taken = np.where(rng.random(len(taken)) < share, ~taken, taken)
+        sums.change(values, taken)
+    together, outcome = sums.within()
+    design, rows = np.zeros((0, 2)), np.zeros((0, 32))
+    for c in range(3):
+        of = taken & (labels == c)
+        design, rows = np.vstack([design, values[of] - values[of].mean(axis=0)]), np.vstack([rows, features[of]])
+    assert np.allclose(together, design.T @ design)
+    assert np.allclose(outcome, design.T @ rows, atol=1e-3)
+
+
+def test_one_space_serves_many_fits_in_whatever_order_the_images_lie() -> None:
+    features, labels, shows = planted(2)
+    known, tagged = known_of(labels, shows, np.random.default_rng(2))
+    everyone = np.ones(len(labels), dtype=bool)
+    space = Discriminant(features, labels, 3, everyone)
+    first = fit(space, shows, known, tagged)
+    fit(space, shows, everyone, everyone)
+    again = fit(space, shows, known, tagged)
+    mixed = np.random.default_rng(0).permutation(len(labels))
+    other = fit(Discriminant(features[mixed], labels[mixed], 3, everyone), shows[mixed], known[mixed], tagged[mixed])
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert np.array_equal(first.weight, again.weight)
+    assert np.allclose(first.weight, other.weight, atol=1e-4 * np.abs(first.weight).max())
+    assert np.allclose(first.bias, other.bias, atol=1e-3)
