@@ -131,11 +131,12 @@ def minimum_change(
 def _rise(fixed: np.ndarray, broken: np.ndarray, before: np.ndarray, after: np.ndarray, count: np.ndarray) -> float:
     """One-sided p of the minimum's rise."""
     chosen = np.flatnonzero(maybe_smallest(before, count))
+    # the groups that come out low decide, so that most pairs need no look
+    lowest = np.argsort(after / count, kind="stable").tolist()
     smallest = 1.0
     for g in chosen.tolist():
         largest = float(bdtr(broken[g], fixed[g] + broken[g], 0.5)) if fixed[g] + broken[g] else 1.0
-        # the groups that come out low decide: what lies clearly above cannot be the largest
-        for h in np.argsort(after / count, kind="stable").tolist():
+        for h in lowest:
             if largest >= smallest:
                 break
             if h != g:
