@@ -66,7 +66,8 @@ def model_card(report: Mapping[str, Any]) -> str:
 
 def plain(value: object) -> str:
     """Text that Markdown shows as it is, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    text = "".join(character for character in str(value) if character.isprintable() or character.isspace())
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def shown(value: object) -> str:

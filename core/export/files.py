@@ -63,8 +63,10 @@ def write_export(
     Models: see `core.export.model.write_model`. With them `tags.csv`, `curated.csv` (where images were chosen),
     `replay.json` (of runs that can be had again), `model-card.md`, `report.json`, `report.html`, `report.pdf`. Every
     model is read back and has to give the logits of the run before it is offered. formats: of the models, besides the
-    weights; any of `FORMATS`. Other files in `out` are left alone. Raises `BadRequest` for another format, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since or the weights fail the check,
-    `PathNotFound` when its file is gone, `DiskFull`, `StorageProblem`.
+    weights; any of `FORMATS`. Other files in `out` are left alone.
+
+    Raises `BadRequest` for another format, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since
+    or the weights fail the check, `PathNotFound` when its file is gone, `DiskFull`, `StorageProblem`.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:

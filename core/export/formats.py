@@ -32,10 +32,7 @@ SCRIPT_OPSET = 18
 def write_torchscript(network: nn.Module, sample: torch.Tensor, path: Path) -> Reloaded:
     """Code and weights in one file, which needs nothing but torch. sample: (b, 3, h, w), for what has to be traced."""
     with _calm():
-        if isinstance(network, torch.jit.ScriptModule):
-            module = network
-        else:
-            module = _scripted(network, sample)
+        module = network if isinstance(network, torch.jit.ScriptModule) else _scripted(network, sample)
         module.save(str(path))
         # read as Midband reads other people's: what this refuses, nobody could load here again
         return torchscript.load(path)

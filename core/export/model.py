@@ -149,8 +149,10 @@ def write_model(
 
     `model.safetensors` (names its architecture, classes and preprocessing: Midband loads it again), `model.pt` (a state
     dict of tensors, for `torch.load(..., weights_only=True)`), the layout of the file that came where that is another,
-    `model-torchscript.pt`, `model.pt2`, `model.onnx`. formats: which of `OPTIONAL`. Raises `BadCheckpoint` when the weights do not give what the run
-    stored, and what `analysed_classifier` raises; and what `progress` raises to cancel.
+    `model-torchscript.pt`, `model.pt2`, `model.onnx`. formats: which of `OPTIONAL`.
+
+    Raises `BadCheckpoint` when the weights do not give what the run stored, what `analysed_classifier` raises, and what
+    `progress` raises to cancel.
     """
     steps = 6
     progress(0, steps, "Writing the weights and reading them back")

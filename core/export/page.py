@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +13,8 @@ from core.export.card import averages, shown
 from core.export.charts import curve_chart, reliability_chart, shift_chart
 
 STYLE = Path(__file__).resolve().parents[2] / "assets" / "report" / "report.css"
+# what turns the direction of all text after it: a name must not do that to a sentence
+DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # classes with a histogram of their own
 MOST_SHIFTS = 6
 # Nothing on the page may reach out, whatever the names in it contain.
@@ -366,7 +369,7 @@ def _sentences(sentences: Sequence[str]) -> str:
 
 
 def _text(value: object) -> str:
-    return escape(str(value))
+    return escape(DIRECTIONS.sub("", str(value)))
 
 
 def _color(value: str) -> str:

@@ -224,7 +224,7 @@ class _Sheet:
         """At most three lines of the width."""
         lines = self._pdf.multi_cell(width, 2.6, self.drawable(words) or " ", dry_run=True, output="LINES")
         assert isinstance(lines, list)
-        return lines if len(lines) <= 3 else [*lines[:2], f"{lines[2][:-1]}…"]
+        return lines if len(lines) <= 3 else [*lines[:2], f"{lines[2][:-2]}..."]
 
     def frame(self, height: float) -> tuple[float, float, float]:
         """Room for a picture: left, top, width in millimetres; what is written next stands below."""
@@ -250,13 +250,13 @@ class _Sheet:
     def finished(self) -> bytes:
         if self._missing:
             scripts = ", ".join(
-                f"{name.capitalize()} ({len(found):,} {'character' if len(found) == 1 else 'characters'})"
+                f"{name if name == 'CJK' else name.capitalize()} ({len(found):,})"
                 for name, found in sorted(self._missing.items())
             )
             self.heading("What could not be printed", 2)
             self.text(
-                f"Some names hold characters that cannot be drawn here: {scripts}. A question mark stands in the place "
-                "of each; report.html shows them all."
+                f"Some texts hold characters that cannot be drawn here, of: {scripts}. A question mark stands in the "
+                "place of each; report.html shows them all."
             )
         return bytes(self._pdf.output())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -18,13 +20,15 @@ from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import load_classifier
 from core.classifiers.preprocessing import preprocessing_from_dict
 from core.datasets.images import decode
-from core.errors import BadCheckpoint, BadRequest, NotFound, PathNotFound
-from core.export import export_run
+from core.errors import BadCheckpoint, BadRequest, Cancelled, NotFound, PathNotFound
+from core.export import export_run, write_export
 from core.export.page import render
-from core.retraining.runs import run_head
+from core.retraining.runs import run_folder, run_head
 from core.workspace import Workspace
 
 Finish = Callable[..., Any]
+WEIGHTS = {"model.safetensors", "model.pt"}
+WITH_THEM = {"tags.csv", "replay.json", "model-card.md", "report.json", "report.html", "report.pdf"}
 
 
 def stored_logits(workspace: Workspace, done: Any) -> np.ndarray:
@@ -37,25 +41,51 @@ def inputs(done: Any) -> torch.Tensor:
     return torch.from_numpy(np.stack(images))
 
 
-def test_exported_weights_give_the_logits_of_the_run(
+def answers(path: Path, images: torch.Tensor) -> np.ndarray:
+    """What a model says by the plain means that its format has, without this program."""
+    if path.suffix == ".onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return session.run(["logits"], {"images": images.numpy()})[0]
+    model = torch.export.load(path).module() if path.suffix == ".pt2" else torch.jit.load(str(path)).eval()
+    with torch.inference_mode():
+        return model(images).numpy()
+
+
+def test_every_format_gives_the_logits_of_the_run(
     workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
 ) -> None:
+    import onnx
+
     done = finish(own_model)
-    files = {path.name: path for path in export_run(workspace, done.run, tmp_path / "out")}
-    assert set(files) == {"model.safetensors", "model.pt", "tags.csv", "report.json", "report.html"}
+    exported = write_export(workspace, done.run, tmp_path / "out")
+    assert exported.refused == ()
+    files = {path.name: path for path in exported.files}
+    assert set(files) == WEIGHTS | WITH_THEM | {"model-torchscript.pt", "model.pt2", "model.onnx"}
     classifier = load_classifier(files["model.safetensors"])
     assert classifier.classes == done.analysis.classes
     assert classifier.preprocessing.to_dict() == done.analysis.preprocessing
-    wanted = stored_logits(workspace, done)
-    np.testing.assert_allclose(classifier(inputs(done))[1].numpy(), wanted, atol=1e-4)
+    images, wanted = inputs(done), stored_logits(workspace, done)
+    np.testing.assert_allclose(classifier(images)[1].numpy(), wanted, atol=1e-4)
     # and without Midband: the state dict in the bare architecture
     network = build("small", 2)
     network.load_state_dict(torch.load(files["model.pt"], weights_only=True))
     with torch.inference_mode():
-        found = network.eval()(inputs(done)).numpy()
+        found = network.eval()(images).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-4)
+    for name in ("model-torchscript.pt", "model.pt2", "model.onnx"):
+        # batches of other sizes than the exporters saw
+        np.testing.assert_allclose(answers(files[name], images), wanted, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(answers(files[name], images[:1]), wanted[:1], atol=1e-4, err_msg=name)
     # the new head differs from the old one, else all this says nothing
     assert np.abs(wanted - done.analysis.logits).max() > 1e-2
+    facts = {one.key: json.loads(one.value) for one in onnx.load(str(files["model.onnx"])).metadata_props}
+    assert facts == {"classes": list(done.analysis.classes), "preprocessing": done.analysis.preprocessing}
+    # nothing in them tells where this machine keeps its code
+    for name in ("model.onnx", "model.pt2"):
+        assert str(Path(torch.__file__).parent).encode() not in files[name].read_bytes()
+    assert load_classifier(files["model-torchscript.pt"], preprocessing=classifier.preprocessing).k == 2
 
 
 def test_torchscript_comes_back_as_torchscript(workspace: Workspace, finish: Finish, tmp_path: Path) -> None:
@@ -63,12 +93,133 @@ def test_torchscript_comes_back_as_torchscript(workspace: Workspace, finish: Fin
     torch.manual_seed(1)
     torch.jit.script(build("small", 2).eval()).save(str(scripted))
     done = finish(scripted)
+    exported = write_export(workspace, done.run, tmp_path / "out")
+    files = {path.name: path for path in exported.files}
+    images, wanted = inputs(done), stored_logits(workspace, done)
+    for name in ("model-torchscript.pt", "model.onnx"):
+        np.testing.assert_allclose(answers(files[name], images), wanted, atol=1e-4)
+    # what cannot be is said, and is not there
+    assert "model.pt2" not in files
+    assert not (tmp_path / "out" / "model.pt2").exists()
+    assert [(name, "TorchScript" in reason) for name, reason in exported.refused] == [("torch.export", True)]
+    text = files["report.html"].read_text()
+    assert "torch.jit.load" in text
+    assert "Not offered as torch.export" in text
+
+
+@pytest.mark.parametrize("script", [False, True])
+def test_one_output_goes_back_to_one_in_every_format(
+    workspace: Workspace, finish: Finish, tmp_path: Path, script: bool
+) -> None:
+    torch.manual_seed(2)
+    network, came = build("small", 1).eval(), tmp_path / "came.pt"
+    if script:
+        torch.jit.script(network).save(str(came))
+    else:
+        torch.save({"epoch": 3, "net": {f"module.{n}": t for n, t in network.state_dict().items()}}, came)
+    done = finish(came, arch=None if script else "small")
+    assert done.analysis.k == 2
     files = {path.name: path for path in export_run(workspace, done.run, tmp_path / "out")}
-    module = torch.jit.load(str(files["model-torchscript.pt"])).eval()
+    images, logits = inputs(done), stored_logits(workspace, done)
+    wanted = logits[:, 1:] - logits[:, :1]
+    for name in {"model-torchscript.pt", "model.pt2", "model.onnx"} & set(files):
+        np.testing.assert_allclose(answers(files[name], images), wanted, atol=1e-4, err_msg=name)
+    if not script:
+        again = torch.load(files["model-as-it-came.pt"], weights_only=True)
+        assert (list(again), again["epoch"]) == (["epoch", "net"], 3)
+        network.load_state_dict({name.removeprefix("module."): value for name, value in again["net"].items()})
+        with torch.inference_mode():
+            np.testing.assert_allclose(network(images).numpy(), wanted, atol=1e-4)
+    # what Midband reads back tells the same two classes apart
+    name = "model-torchscript.pt" if script else "model.safetensors"
+    classifier = load_classifier(files[name], preprocessing=preprocessing_from_dict(done.analysis.preprocessing))
+    chances = torch.softmax(torch.from_numpy(logits), dim=1)
+    torch.testing.assert_close(torch.softmax(classifier(images)[1], dim=1), chances, atol=1e-4, rtol=1e-3)
+    assert "sigmoid" in (tmp_path / "out" / "model-card.md").read_text()
+
+
+def test_whole_network_of_a_run_is_what_is_exported(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
+) -> None:
+    done = finish(own_model)
+    torch.manual_seed(9)
+    trained = build("small", 2).eval()
+    description = ModelDescription("small", done.analysis.classes, preprocessing_from_dict(done.analysis.preprocessing))
+    folder = run_folder(workspace, done.run)
+    write_checkpoint(folder / "model.safetensors", trained.state_dict(), description)
+    images = inputs(done)
     with torch.inference_mode():
-        found = module(inputs(done)).numpy()
+        wanted = trained(images).numpy()
+    np.save(folder / "logits.npy", wanted)
+    files = {path.name: path for path in export_run(workspace, done.run, tmp_path / "out", formats=("torchscript",))}
+    np.testing.assert_allclose(answers(files["model-torchscript.pt"], images), wanted, atol=1e-4)
+    # stored logits that are not the network's mean that something is wrong: nothing is offered
+    np.save(folder / "logits.npy", wanted + 0.5)
+    with pytest.raises(BadCheckpoint, match="does not reproduce"):
+        export_run(workspace, done.run, tmp_path / "other", formats=())
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_format_that_fails_is_said_and_the_others_stay(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import core.export.model as model
+
+    def unable(*_: Any) -> None:
+        raise NotImplementedError("fancy::operator has no translation\nand a very long list of reasons")
+
+    def wrong(*_: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda batch: torch.zeros(len(batch), 2)
+
+    done = finish(own_model)
+    monkeypatch.setattr(model, "write_program", unable)
+    monkeypatch.setattr(model, "write_torchscript", wrong)
+    exported = write_export(workspace, done.run, tmp_path / "out", formats=("torchscript", "torch.export"))
+    assert {path.name for path in exported.files} == WEIGHTS | WITH_THEM
+    reasons = dict(exported.refused)
+    assert "fancy::operator has no translation" in reasons["torch.export"]
+    assert "list of reasons" not in reasons["torch.export"]
+    assert "differ from the stored ones" in reasons["TorchScript"]
+
+
+def test_exporter_that_fails_gives_way_to_the_other(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import core.export.formats as formats
+
+    def unable(*_: Any) -> None:
+        raise RuntimeError("removed")
+
+    done = finish(own_model)
+    monkeypatch.setattr(formats, "_onnx_of_module", unable)
+    exported = write_export(workspace, done.run, tmp_path / "out", formats=("onnx",))
+    assert exported.refused == ()
+    found = answers(tmp_path / "out" / "model.onnx", inputs(done))
     np.testing.assert_allclose(found, stored_logits(workspace, done), atol=1e-4)
-    assert "torch.jit.load" in files["report.html"].read_text()
+    assert str(Path(torch.__file__).parent).encode() not in (tmp_path / "out" / "model.onnx").read_bytes()
+
+
+def test_library_that_is_missing_is_named(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    done = finish(own_model)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    ((name, reason),) = write_export(workspace, done.run, tmp_path / "out", formats=("onnx",)).refused
+    assert (name, "onnxruntime is not installed" in reason) == ("ONNX", True)
+
+
+def test_cancelling_leaves_nothing(workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path) -> None:
+    done = finish(own_model)
+
+    def stop(_done: int, _total: int, message: str = "") -> None:
+        if "TorchScript" in message:
+            raise Cancelled()
+
+    with pytest.raises(Cancelled):
+        write_export(workspace, done.run, tmp_path / "out", progress=stop)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_export_without_the_images_still_checks_the_model(
@@ -76,7 +227,8 @@ def test_export_without_the_images_still_checks_the_model(
 ) -> None:
     done = finish(own_model)
     shutil.rmtree(done.analysis.dataset_root)
-    assert len(export_run(workspace, done.run, tmp_path / "out")) == 5
+    assert {path.name for path in export_run(workspace, done.run, tmp_path / "out", formats=())} == WEIGHTS | WITH_THEM
+    assert "noise" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_model_that_changed_since_is_refused_and_nothing_is_left(
@@ -110,12 +262,14 @@ def test_model_that_does_not_reproduce_the_run_is_never_offered(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_missing_model_and_unknown_run_are_named(
+def test_missing_model_unknown_run_and_unknown_format_are_named(
     workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
 ) -> None:
     done = finish(own_model)
     with pytest.raises(NotFound):
         export_run(workspace, "unknown", tmp_path / "out")
+    with pytest.raises(BadRequest, match="coreml"):
+        export_run(workspace, done.run, tmp_path / "out", formats=("onnx", "coreml"))
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadRequest, match="is a file"):
         export_run(workspace, done.run, tmp_path / "file")
@@ -129,10 +283,10 @@ def test_export_replaces_its_own_files_and_leaves_others(
 ) -> None:
     done = finish(own_model)
     out = tmp_path / "out"
-    export_run(workspace, done.run, out)
+    export_run(workspace, done.run, out, formats=())
     (out / "notes.txt").write_text("mine")
     (out / "report.json").write_text("old")
-    export_run(workspace, done.run, out)
+    export_run(workspace, done.run, out, formats=())
     assert (out / "notes.txt").read_text() == "mine"
     assert json.loads((out / "report.json").read_text())["run"] == done.run
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
@@ -156,15 +310,26 @@ def test_report_page_is_self_contained_and_shows_names_as_text(
     workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
 ) -> None:
     done = finish(own_model)
-    export_run(workspace, done.run, tmp_path / "out")
+    export_run(workspace, done.run, tmp_path / "out", formats=())
     text = (tmp_path / "out" / "report.html").read_text()
     page = Page(text)
     assert "script" not in page.elements
-    assert "b" in page.elements
+    assert {"b", "svg", "table"} <= set(page.elements)
     assert "&lt;script&gt;alert(1)&lt;" in text
     assert all(address.startswith("data:image/webp;base64,") for address in page.addresses)
     assert page.addresses, "no example image"
     assert "default-src 'none'" in text.replace("&#x27;", "'")
+    # a sheet of each class, with its top, its middle and its lowest
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    sheets = report["findings"]["sheets"]
+    assert [sheet["class"] for sheet in sheets] == list(done.analysis.classes)
+    assert [band["band"] for band in sheets[0]["bands"]] == ["top", "mid-gap", "own-low"]
+    lowest = sheets[1]["bands"][2]
+    assert lowest["images"]
+    assert all(image["label"] == sheets[1]["class"] for image in lowest["images"])
+    assert len(page.addresses) == sum(len(band["images"]) for sheet in sheets for band in sheet["bands"]) + sum(
+        len(images) for images in report["examples"].values()
+    )
 
 
 def test_report_says_what_the_run_said(workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path) -> None:
@@ -172,7 +337,7 @@ def test_report_says_what_the_run_said(workspace: Workspace, finish: Finish, own
     from core.retraining.runs import open_run
 
     done = finish(own_model)
-    files = {path.name: path for path in export_run(workspace, done.run, tmp_path / "out")}
+    files = {path.name: path for path in export_run(workspace, done.run, tmp_path / "out", formats=())}
     report = json.loads(files["report.json"].read_text())
     run = open_run(workspace, done.run).to_dict()
     assert report["before"] == run["before"]
@@ -181,15 +346,70 @@ def test_report_says_what_the_run_said(workspace: Workspace, finish: Finish, own
     listed = {file["file"]: file for file in report["files"]}
     assert listed["model.pt"]["sha256"] == file_digest(files["model.pt"], 64)
     assert listed["model.pt"]["bytes"] == files["model.pt"].stat().st_size
-    text = files["report.html"].read_text()
-    assert f"{100 * run['after']['worst_group']:.1f}%" in text
+    right = sum(counts[c] for c, counts in enumerate(report["confusion"]["after"]))
+    assert right / run["after"]["count"] == pytest.approx(run["after"]["average"])
+    worst = f"{100 * run['after']['worst_group']:.1f}%"
+    assert worst in files["report.html"].read_text()
+    assert worst in files["model-card.md"].read_text()
 
 
-def test_page_of_a_report_without_curation_or_examples_renders(
+def test_card_shows_names_as_text(workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path) -> None:
+    done = finish(own_model)
+    export_run(workspace, done.run, tmp_path / "out", formats=())
+    text = (tmp_path / "out" / "model-card.md").read_text()
+    outside = "".join(text.split("```")[::2])
+    assert "<script" not in outside.replace("\\<", "")
+    assert r"\<script\>alert\(1\)\<" in text
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[:4] == ["## Model details", "## Intended use", "## Factors", "## Metrics"]
+
+
+def test_curated_images_are_listed_with_the_names_of_their_groups(
     workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
 ) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from core.export.curated import curated_csv
+
+    table = {
+        "image": ["a.png", "=cmd.png", "c.png"],
+        "row": [0, 1, 2],
+        "class": ["x", "x", "y"],
+        "group": [1, 4, 4],
+        "weight": [0.5, 0.25, 0.25],
+        "reason": ["tagged", "probe", "assumed"],
+    }
+    pq.write_table(pa.table(table), tmp_path / "curation.parquet")
+    groups = [{"class": "x", "concept": "no water", "count": 1}, {"class": "y", "concept": "water", "count": 2}]
+    content = curated_csv(tmp_path / "curation.parquet", {"curation": {"groups": groups}}).decode()
+    rows = list(csv.DictReader(io.StringIO(content)))
+    assert [row["group"] for row in rows] == ["x · no water", "y · water", "y · water"]
+    assert [row["image"] for row in rows] == ["a.png", "'=cmd.png", "c.png"]
+    assert sum(float(row["weight"]) for row in rows) == 1
+    assert [row["reason"] for row in rows] == table["reason"]
+
+
+def test_page_of_a_report_of_an_earlier_version_renders(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
+) -> None:
+    from core.export.card import model_card
+    from core.export.printed import pdf
+
     done = finish(own_model)
-    export_run(workspace, done.run, tmp_path / "out")
+    export_run(workspace, done.run, tmp_path / "out", formats=())
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    bare = {**report, "curation": None, "baselines": [], "concepts": [], "examples": {"fixed": [], "broken": []}}
-    assert "How it compares" not in render(bare, {})
+    for evaluation in (report["before"], report["after"]):
+        for key in ("macro_average", "confusion", "worst_interval", "calibration"):
+            evaluation.pop(key, None)
+    bare = {
+        **report,
+        **{"curation": None, "baselines": [], "concepts": [], "shifts": [], "confusion": None, "feasibility": None},
+        **{"examples": {"fixed": [], "broken": []}, "findings": {"images": 0, "split": "val", "sheets": []}},
+        **{"replay": "", "settings": {}, "chosen": {}},
+    }
+    text = render(bare, {})
+    assert "How it compares" not in text
+    assert "Has the middle emptied?" not in text
+    assert pdf(bare, {}).startswith(b"%PDF-")
+    assert "## Metrics" in model_card(bare)
