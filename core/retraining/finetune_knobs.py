@@ -10,6 +10,8 @@ from core.retraining.interface import Knob
 
 ALL_LAYERS, LAST_BLOCK = "all", "last-block"
 
+# tuned on birds, shapes and digits with seeds from 100 on: with steps of 1e-4, birds lose up to ten points in the first
+# epochs, and the images set aside have to undo it
 KNOBS = (
     Knob(
         "epochs",
@@ -22,7 +24,7 @@ KNOBS = (
     Knob(
         "learning_rate",
         "Learning rate",
-        1e-4,
+        4e-5,
         1e-7,
         1.0,
         help="How far one step goes: higher learns faster and forgets faster what the network knew.",
