@@ -42,7 +42,8 @@ from core.retraining.evaluation import (
 from core.retraining.groups import Grouping, by_concepts
 from core.retraining.intervals import SIGNIFICANCE, percentile_interval, shared_level
 
-# how many tags the probe's word counts as in a cell
+# how many tags the probe's word counts as in a cell. More holds the truth too seldom where the probe sees little, less
+# leaves nothing of its word (benchmarks/bench_evaluation.py)
 WEIGHT = 2.0
 # the least doubt about a concept's probe: right on all tags that it had not seen, it may still be wrong on every tenth
 # image of test, for tags are not a random choice. With 0.02 the intervals held the truth of planted birds in 6 of 10
