@@ -35,7 +35,7 @@ def test_every_flipped_image_is_in_its_own_group(
     for kind in ("fixed", "broken"):
         assert together(found, kind) == Counter(run.comparison[kind])
     for group in found:
-        rows = analysis.rows_of(list((*group.fixed, *group.broken)))
+        rows = analysis.rows_of([*group.fixed, *group.broken])
         assert {analysis.classes[label] for label in analysis.labels[rows]} <= {group.class_name}
         assert {place.values[code] for code in place.codes[rows]} <= {group.concept}
         fixed = analysis.rows_of(list(group.fixed))
