@@ -82,7 +82,15 @@ def compute(
         return lambda done, total, message="": progress(step, STEPS, message)
 
     repaired = repair(
-        analysis, gathered, method=method, settings=settings, edits=edits, seed=seed, folder=folder, progress=at(1)
+        analysis,
+        gathered,
+        method=method,
+        settings=settings,
+        edits=edits,
+        seed=seed,
+        folder=folder,
+        # minutes and more: there the steps within are what people want to see
+        progress=progress if get_method(method).kind == NETWORK else at(1),
     )
     # what was fitted on must not be measured on: raises when it would be
     _roles(gathered, repaired, analysis.split_rows("test"))
@@ -196,6 +204,7 @@ def figures(analysis: Analysis, outcome: Outcome) -> dict[str, Any]:
         "baselines": [baseline.to_dict() for baseline in outcome.baselines],
         "curation": None if curation is None else curation.to_dict(),
         "chosen": outcome.repaired.chosen,
+        "tried": list(outcome.repaired.tried),
         "shifts": list(outcome.shifts),
         "feasibility": None if outcome.feasibility is None else outcome.feasibility.to_dict(),
     }

@@ -35,11 +35,12 @@ class RunResult:
     p_average, p_worst, and the ids of the test images fixed and broken. curation: `Curation.to_dict()`, None for
     methods without one. tags: hash of the tags used. seconds: of the whole run.
 
-    settings: the method's knobs, defaults filled in. chosen: what was tuned or decided on the way. data: hash of the
-    dataset's fingerprint, the analysis, its labels and splits. edits: what a person left out or put in by hand, None
-    for nothing. feasibility: whether the features can carry a repair, `Feasibility.to_dict()`, None where that was not
-    asked. shifts: per class how its activations moved, `ActivationShift.to_dict()`. kind: "head", or "network" where
-    the whole network was trained. name, note: what people wrote about the run, hostile as any text they type.
+    settings: the method's knobs, defaults filled in. chosen: what was tuned or decided on the way; tried: the table it
+    was tuned by, one line per setting. data: hash of the dataset's fingerprint, the analysis, its labels and splits.
+    edits: what a person left out or put in by hand, None for nothing. feasibility: whether the features can carry a
+    repair, `Feasibility.to_dict()`, None where that was not asked. shifts: per class how its activations moved,
+    `ActivationShift.to_dict()`. kind: "head", or "network" where the whole network was trained. name, note: what people
+    wrote about the run, hostile as any text they type.
     """
 
     run: str
@@ -58,6 +59,7 @@ class RunResult:
     created: str
     settings: dict[str, Any] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
+    tried: tuple[dict[str, Any], ...] = ()
     data: str = ""
     edits: dict[str, Any] | None = None
     feasibility: dict[str, Any] | None = None
@@ -81,6 +83,7 @@ class RunResult:
             "seed": self.seed,
             "settings": self.settings,
             "chosen": self.chosen,
+            "tried": list(self.tried),
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "comparison": self.comparison,
@@ -110,5 +113,6 @@ def run_from_dict(value: Mapping[str, Any]) -> RunResult:
             "baselines": tuple(Baseline(**baseline) for baseline in value["baselines"]),
             "notes": tuple(value["notes"]),
             "shifts": tuple(value.get("shifts", ())),
+            "tried": tuple(value.get("tried", ())),
         }
     )

@@ -170,6 +170,7 @@ def _result(
         seed=seed,
         settings=outcome.settings,
         chosen=found["chosen"],
+        tried=tuple(found["tried"]),
         before=outcome.before,
         after=outcome.after,
         comparison=found["comparison"],

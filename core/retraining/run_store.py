@@ -103,8 +103,15 @@ def _recorded_ids(workspace: Workspace, analysis_id: str | None) -> Sequence[str
 
 
 def run_head(workspace: Workspace, run_id: str) -> Head:
-    """The new last layer of a run. Raises `PathNotFound` or `BadCheckpoint`."""
-    return load_head(run_folder(workspace, run_id) / HEAD)
+    """The new last layer of a run, for the features of its analysis. Raises `PathNotFound`, `BadCheckpoint`, or
+    `BadRequest` for a run that trained the whole network: its last layer belongs to features of its own."""
+    folder = run_folder(workspace, run_id)
+    if (folder / LOGITS).is_file():
+        raise BadRequest(
+            f"Run {run_id} trained the whole network, so its last layer says nothing of the features stored here.",
+            next_step="Export it and analyse the exported model to look at its bands.",
+        )
+    return load_head(folder / HEAD)
 
 
 def run_logits(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.ndarray) -> np.ndarray:

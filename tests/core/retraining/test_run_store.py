@@ -110,6 +110,8 @@ def test_logits_of_a_head_follow_from_features_and_those_of_a_network_are_stored
     write_array(workspace.runs / "run1" / "logits.npy", stored)
     np.testing.assert_array_equal(run_logits(workspace, analysis, "run1", rows), stored[rows])
     np.testing.assert_array_equal(predictions(workspace, analysis, "run1", rows), stored[rows].argmax(axis=1))
+    with pytest.raises(BadRequest, match="trained the whole network"):
+        run_head(workspace, "run1")
     write_array(workspace.runs / "run1" / "logits.npy", stored[:-1])
     with pytest.raises(StorageProblem, match="cannot be read"):
         run_logits(workspace, analysis, "run1", rows)
@@ -118,7 +120,7 @@ def test_logits_of_a_head_follow_from_features_and_those_of_a_network_are_stored
 def test_results_of_earlier_versions_open(workspace: Workspace, run: RunResult) -> None:
     file = workspace.runs / "run1" / "result.json"
     stored = json.loads(file.read_text(encoding="utf-8"))
-    for name in ("settings", "chosen", "data", "edits", "feasibility", "shifts", "kind", "name", "note"):
+    for name in ("settings", "chosen", "tried", "data", "edits", "feasibility", "shifts", "kind", "name", "note"):
         del stored[name]
     for when in ("before", "after"):
         for name in ("macro_average", "worst_interval", "confusion", "calibration", "note"):

@@ -121,6 +121,25 @@ def test_methods_without_tags_need_none(workspace: Workspace, analysis: Any, met
     assert len(run.after.groups) == 4
 
 
+def test_what_was_tuned_is_kept_with_how(workspace: Workspace, analysis: Any) -> None:
+    run = retrain(workspace, analysis, method="dfr", run_id="tuned")
+    assert len(run.tried) == 7
+    assert run.chosen["strength"] in {one["strength"] for one in run.tried}
+    assert open_run(workspace, "tuned").tried == run.tried
+
+
+def test_shifts_follow_the_test_images_of_every_class(workspace: Workspace, analysis: Any) -> None:
+    run = retrain(workspace, analysis, method="dfr")
+    assert [shift["class"] for shift in run.shifts] == list(analysis.classes)
+    for shift in run.shifts:
+        assert sum(shift["before"]) == sum(shift["after"]) == shift["count"] == len(analysis.split_rows("test"))
+        assert {(group["class"], group["concept"]) for group in shift["groups"]} == {
+            (group.class_name, group.concept) for group in run.after.groups
+        }
+    assert run.after.calibration is not None
+    assert run.after.confusion[0][0] > 0
+
+
 def test_erm_is_unchanged_and_says_no_improvement(workspace: Workspace, analysis: Any) -> None:
     run = retrain(workspace, analysis, method="erm")
     assert run.before == run.after
