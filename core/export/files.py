@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.activations.store import open_analysis
-from core.concepts.exchange import export_csv
 from core.errors import BadRequest
-from core.export.card import model_card
-from core.export.curated import curated_csv
-from core.export.page import render
-from core.export.report import make_report, shown_images
 from core.files import resolved, storage_problems, write_json
 from core.progress import Progress, silent
-from core.retraining.runs import open_run, run_folder
 from core.workspace import Workspace
 
 CURATION, REPLAY = "curation.parquet", "replay.json"
@@ -68,6 +61,15 @@ def write_export(
     Raises `BadRequest` for another format, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since
     or the weights fail the check, `PathNotFound` when its file is gone, `DiskFull`, `StorageProblem`.
     """
+    # the page that prints contact sheets comes through this room and needs nothing of it
+    from core.activations.store import open_analysis
+    from core.concepts.exchange import export_csv
+    from core.export.card import model_card
+    from core.export.curated import curated_csv
+    from core.export.page import render
+    from core.export.report import make_report, shown_images
+    from core.retraining.runs import open_run, run_folder
+
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise BadRequest(f"{unknown[0]} is no format of models.", next_step=f"Use any of: {', '.join(FORMATS)}.")

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -138,10 +140,13 @@ def test_one_output_goes_back_to_one_in_every_format(
     assert "sigmoid" in (tmp_path / "out" / "model-card.md").read_text()
 
 
+@pytest.mark.parametrize("single", [False, True])
 def test_whole_network_of_a_run_is_what_is_exported(
-    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, single: bool
 ) -> None:
-    done = finish(own_model)
+    if single:
+        torch.save(build("small", 1).state_dict(), tmp_path / "single.pt")
+    done = finish(tmp_path / "single.pt", arch="small") if single else finish(own_model)
     torch.manual_seed(9)
     trained = build("small", 2).eval()
     description = ModelDescription("small", done.analysis.classes, preprocessing_from_dict(done.analysis.preprocessing))
@@ -152,9 +157,11 @@ def test_whole_network_of_a_run_is_what_is_exported(
         wanted = trained(images).numpy()
     np.save(folder / "logits.npy", wanted)
     files = {path.name: path for path in export_run(workspace, done.run, tmp_path / "out", formats=("torchscript",))}
-    np.testing.assert_allclose(answers(files["model-torchscript.pt"], images), wanted, atol=1e-4)
+    # trained with two logits, it goes back to one output where it came with one
+    outputs = wanted[:, 1:] - wanted[:, :1] if single else wanted
+    np.testing.assert_allclose(answers(files["model-torchscript.pt"], images), outputs, atol=1e-4)
     # stored logits that are not the network's mean that something is wrong: nothing is offered
-    np.save(folder / "logits.npy", wanted + 0.5)
+    np.save(folder / "logits.npy", wanted * 1.5 + 0.5)
     with pytest.raises(BadCheckpoint, match="does not reproduce"):
         export_run(workspace, done.run, tmp_path / "other", formats=())
     assert list((tmp_path / "other").iterdir()) == []
@@ -202,12 +209,18 @@ def test_exporter_that_fails_gives_way_to_the_other(
 def test_library_that_is_missing_is_named(
     workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     done = finish(own_model)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     ((name, reason),) = write_export(workspace, done.run, tmp_path / "out", formats=("onnx",)).refused
     assert (name, "onnxruntime is not installed" in reason) == ("ONNX", True)
+
+
+def test_what_only_exports_need_is_not_imported_before() -> None:
+    heavy = ("torch", "fpdf", "fontTools", "onnx", "onnxruntime", "onnxscript")
+    script = f"import sys, core.export, core.export.sheet; print([m for m in {heavy} if m in sys.modules])"
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_cancelling_leaves_nothing(workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path) -> None:
