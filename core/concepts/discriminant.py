@@ -168,7 +168,7 @@ class Discriminant:
         """
         values = values.astype(np.int8)
         complete: np.ndarray = known.copy()
-        answered = fixed.any(axis=1)
+        answered: np.ndarray = np.logical_or.reduce(fixed, axis=1)
         for own in self._own:
             for j in range(values.shape[1]):
                 shown = values[own, j][known[own, j]]
