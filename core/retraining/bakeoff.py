@@ -167,7 +167,7 @@ def bake_off(
     measured = Measure(analysis, groups)
     entered: dict[str, _Entered] = {}
     absent: dict[str, str] = {}
-    with pinned_threads():
+    with pinned_threads(with_torch=any(get_method(name).kind == NETWORK for name in asked if name != NO_PERSON)):
         for place, method in enumerate(asked):
             title = baseline_title(method)
             progress(place * len(seeds), len(asked) * len(seeds), title)

@@ -30,9 +30,9 @@ from core.retraining.identity import (
     weights_digest,
 )
 from core.retraining.material import assemble
-from core.retraining.methods import checked_settings
+from core.retraining.methods import checked_settings, get_method
 from core.retraining.outcome import Outcome, compute, figures
-from core.retraining.result import RunResult
+from core.retraining.result import NETWORK, RunResult
 from core.retraining.run_store import REPLAY, run_folder
 from core.retraining.statements import Statements, statements_from_dict
 from core.retraining.threads import pinned_threads
@@ -170,7 +170,8 @@ def replay(
             f"The file describes a run that cannot be read ({type(error).__name__}: {error}).",
             next_step="Use the replay.json as it was written.",
         ) from error
-    with tempfile.TemporaryDirectory(prefix="midband-replay-") as folder, pinned_threads(threads):
+    pinned = pinned_threads(threads, with_torch=get_method(recipe["method"]).kind == NETWORK)
+    with tempfile.TemporaryDirectory(prefix="midband-replay-") as folder, pinned:
         outcome = compute(
             analysis,
             assemble(analysis, statements),

@@ -122,7 +122,7 @@ def retrain(
         chosen = ()
     statements = read_statements(workspace, analysis, chosen)
     gathered = assemble(analysis, statements)
-    with pinned_threads() as threads:
+    with pinned_threads(with_torch=get_method(method).kind == NETWORK) as threads:
         outcome = compute(
             analysis,
             gathered,

@@ -161,6 +161,14 @@ def test_as_many_threads_as_then(
     assert seen == [{2}]
 
 
+def test_torch_uses_as_many() -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    with pinned_threads(before + 1, with_torch=True):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
 def test_threads_are_given_back() -> None:
     before = [pool["num_threads"] for pool in threadpool_info()]
     with pinned_threads(3) as count:
