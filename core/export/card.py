@@ -51,7 +51,7 @@ def model_card(report: Mapping[str, Any]) -> str:
         _curation(report),
         "## Method",
         f"{plain(method.get('description', ''))} Source: {plain(method.get('source', ''))}",
-        _bullets([f"{plain(name)}: {plain(shown(value))}" for name, value in report["settings"].items()]),
+        f"Settings: {plain(settings_of(report['settings'], method))}." if report["settings"] else "",
         "## Caveats",
         _bullets([plain(sentence) for sentence in (*report["limits"], *report["notes"])]),
         "## How to load",
@@ -77,6 +77,16 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def settings_of(settings: Mapping[str, Any], method: Mapping[str, Any]) -> str:
+    """Settings in words: with the titles that the method gives them."""
+    titles = {knob["knob"]: knob["title"] for knob in method.get("knobs", ())}
+    return "; ".join(
+        f"{titles.get(name, name.replace('_', ' '))}: {shown(value)}"
+        for name, value in settings.items()
+        if isinstance(value, (bool, int, float, str)) and value != ""
+    )
 
 
 def averages(after: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from core.export.card import averages, shown
+from core.export.card import averages, settings_of
 from core.export.charts import curve_chart, reliability_chart, shift_chart
 
 STYLE = Path(__file__).resolve().parents[2] / "assets" / "report" / "report.css"
@@ -221,7 +221,8 @@ def _groups(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             f'<td class="bars">{_bar(was, "")}{_bar(group, "after")}</td></tr>'
         )
     source = after["groups_from"] + (" (estimated)" if after["estimated"] else "")
-    return (
+    note = f"<p>{_text(after['note'])}</p>" if after.get("note") else ""
+    return note + (
         f'<p class="soft">Accuracy on {_text(after["split"])}. Groups from: {_text(source)}. '
         "Whiskers and brackets: 95% intervals. The weighted average takes the groups by their shares in train.</p>"
         '<p class="soft legend"><span class="key"></span>before <span class="key after"></span>after</p>'
@@ -307,16 +308,6 @@ def _method(report: Mapping[str, Any]) -> str:
         )
     return (
         f"{f'<p>{chips}</p>' if chips else ''}<dl>{listed}</dl>{_curated(curation)}{_sentences(report['notes'])}{again}"
-    )
-
-
-def settings_of(settings: Mapping[str, Any], method: Mapping[str, Any]) -> str:
-    """Settings in words: with the titles that the method gives them."""
-    titles = {knob["knob"]: knob["title"] for knob in method.get("knobs", ())}
-    return "; ".join(
-        f"{titles.get(name, name.replace('_', ' '))}: {shown(value)}"
-        for name, value in settings.items()
-        if isinstance(value, (bool, int, float, str)) and value != ""
     )
 
 

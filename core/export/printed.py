@@ -18,8 +18,8 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 from PIL import Image, ImageFont
 
-from core.export.card import averages
-from core.export.page import MOST_SHIFTS, checked_of, percent, settings_of, subtitle_of, title_of
+from core.export.card import averages, settings_of
+from core.export.page import MOST_SHIFTS, checked_of, percent, subtitle_of, title_of
 
 # regular and bold; the first pair installed carries the text, the others lend what it lacks
 FONTS = (
@@ -293,6 +293,8 @@ def _groups(sheet: _Sheet, report: Mapping[str, Any]) -> None:
     before, after = report["before"], report["after"]
     earlier = {(group["class"], group["concept"]): group for group in before["groups"]}
     sheet.heading("Groups", 2)
+    if after.get("note"):
+        sheet.text(after["note"])
     rows, worst = [], -1
     least = min((group["accuracy"] for group in after["groups"] if group["count"]), default=None)
     for i, group in enumerate(after["groups"]):

@@ -213,6 +213,9 @@ def _confusion(
     """(k, k) counts [label][predicted] before and after; None with more classes than anybody reads."""
     if analysis.k > MOST_CLASSES or not len(test):
         return None
+    stored = {name: run[name].get("confusion") for name in ("before", "after")}
+    if all(stored.values()):
+        return stored
     labels = np.asarray(analysis.labels)[test]
 
     def counted(predicted: np.ndarray) -> list[list[int]]:
