@@ -43,6 +43,9 @@ def add_run_verbs(verb: AddVerb) -> None:
     export = verb("export", "Write the repaired model, the tags and a report", analysis=False)
     export.add_argument("--run", metavar="R", help=RUN)
     export.add_argument("--out", type=Path, metavar="DIR", help="where to (exports/R in the workspace)")
+    export.add_argument(
+        "--formats", type=names, metavar="A,B", help="besides weights: torchscript, torch.export, onnx (all of them)"
+    )
 
     runs = verb("runs", "List the runs: what each was told, and what came out")
     change = runs.add_mutually_exclusive_group()

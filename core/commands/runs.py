@@ -11,7 +11,7 @@ from typing import Any
 from core.activations.store import open_analysis
 from core.commands.output import Answer, ProgressLine, duration, interval, line_of, percent, table
 from core.errors import BadRequest, Cancelled, NotFound, PathNotFound
-from core.export import export_run
+from core.export import write_export
 from core.files import resolved
 from core.jobs import Job, launch, list_jobs, request_cancel, wait_for
 from core.jobs.job import DONE, Pace
@@ -121,10 +121,14 @@ def shown(value: Any) -> str:
 def export(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     workspace = open_workspace(options.workspace, create=False)
     run = finished_run(workspace, options.run)
-    files = export_run(workspace, run.run, options.out or workspace.exports / run.run, progress=progress)
-    rows = [[path.name, f"{path.stat().st_size:,} bytes"] for path in files]
-    lines = [f"Run {run.run} is in {files[0].parent}:", "", table(rows, indent="  ")]
-    return Answer({"run": run.run, "files": [str(path) for path in files]}, "\n".join(lines))
+    chosen = {} if options.formats is None else {"formats": options.formats}
+    out = options.out or workspace.exports / run.run
+    exported = write_export(workspace, run.run, out, progress=progress, **chosen)
+    rows = [[path.name, f"{path.stat().st_size:,} bytes"] for path in exported.files]
+    lines = [f"Run {run.run} is in {exported.files[0].parent}:", "", table(rows, indent="  ")]
+    if exported.refused:
+        lines += ["", *(f"{name} is not among them: {reason}" for name, reason in exported.refused)]
+    return Answer({"run": run.run, **exported.to_dict()}, "\n".join(lines))
 
 
 def _edits(file: Path | None) -> CurationEdits:

@@ -8,7 +8,7 @@
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
 | `retrain` | `analysis`, `method`, `run`, `concepts`?, `seed`?, `settings`?, `edits`? | `run` |
 | `bakeoff` | `analysis`, `bake_off`, `methods`?, `seeds`?, `concepts`?, `settings`? | `bake_off` |
-| `export` | `run`, `out` | `files` |
+| `export` | `run`, `out`, `formats`? | `files`, `refused` |
 | `embed` | `analysis` | `images` |
 | `map` | `analysis`, `neighbours`?, `min_dist`? | `analysis`, `images`, `laid_out` |
 """
@@ -194,10 +194,10 @@ def _tags_now(workspace: Workspace, request: dict[str, Any]) -> str:
 
 
 def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    from core.export import export_run
+    from core.export import write_export
 
-    files = export_run(workspace, request["run"], Path(request["out"]), progress=progress)
-    return {"files": [str(path) for path in files]}
+    chosen = {} if request.get("formats") is None else {"formats": tuple(request["formats"])}
+    return write_export(workspace, request["run"], Path(request["out"]), progress=progress, **chosen).to_dict()
 
 
 def _map(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -244,7 +244,7 @@ KINDS: dict[str, Kind] = {
         fresh=("bake_off",),
         depends=_tags_now,
     ),
-    "export": Kind(_export, required=("run", "out"), paths=("out",)),
+    "export": Kind(_export, required=("run", "out"), optional=("formats",), paths=("out",)),
     "embed": Kind(_embed, required=("analysis",), resumes=True),
     "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist")),
 }

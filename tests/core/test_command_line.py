@@ -343,10 +343,14 @@ def test_compare_names_the_images_that_flipped(loop: Loop) -> None:
 def test_export_gives_a_model_that_scores_as_the_run_said(loop: Loop, tmp_path: Path) -> None:
     out = tmp_path / "repaired"
     files = loop.json("export", "--run", loop.retrained["run"], "--out", out)["files"]
-    assert {Path(file).name for file in files} == {
+    assert {Path(file).name for file in files} >= {
         "model.safetensors",
         "model.pt",
+        "model-torchscript.pt",
+        "model-card.md",
         "tags.csv",
+        "curated.csv",
+        "replay.json",
         "report.json",
         "report.html",
     }
@@ -357,6 +361,13 @@ def test_export_gives_a_model_that_scores_as_the_run_said(loop: Loop, tmp_path: 
     # the exported tags are a table that `tag` reads
     again = run("tag", "--csv", out / "tags.csv", "--workspace", other, "--json").object
     assert (again["added"], again["rejected"]) == (60, [])
+    only = loop.json("export", "--run", loop.retrained["run"], "--out", tmp_path / "few", "--formats", "torchscript")
+    assert only["refused"] == []
+    names = {Path(file).name for file in only["files"]}
+    assert "model-torchscript.pt" in names
+    assert not names & {"model.onnx", "model.pt2"}
+    # and the exported recipe gives the run again
+    assert loop.json("replay", out)["same"]
 
 
 def test_retrain_without_wait_answers_at_once(loop: Loop) -> None:
