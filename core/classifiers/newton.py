@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from core.classifiers.logistic import logistic_regression
+from core.classifiers.logistic import LogOdds, logistic_regression
 
 # images or features up to which equations are solved directly
 DIRECT = 640
@@ -29,18 +29,20 @@ def log_odds_regression(
     *,
     l2: float,
     tolerance: float,
+    start: tuple[np.ndarray, float] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Minimise the objective above: v (d,) float64 and b.
 
     x: (n, d) float32 or float64. values: (n,) of 0 and 1, both occurring with some weight. weights: (n,) summing to 1.
-    offsets: (n,). tolerance: length of the gradient at the solution.
+    offsets: (n,). tolerance: length of the gradient at the solution. start: v and b near it; None for zero.
     """
     n, d = x.shape
     if n <= min(d, DIRECT):
         return _in_the_span(x, values, weights, offsets, l2=l2, tolerance=tolerance)
     if d <= DIRECT:
-        return _direct(x, values, weights, offsets, l2=l2, tolerance=tolerance)
-    found = logistic_regression(x, values, weights, l2=l2, offsets=offsets, tolerance=tolerance)
+        return _direct(x, values, weights, offsets, l2=l2, tolerance=tolerance, start=start)
+    after = None if start is None else LogOdds(start[0][:, None], np.array([start[1]]), np.zeros(1), 0)
+    found = logistic_regression(x, values, weights, l2=l2, offsets=offsets, after=after, tolerance=tolerance)
     return found.weight[:, 0], float(found.bias[0])
 
 
@@ -76,7 +78,14 @@ def _in_the_span(
 
 
 def _direct(
-    x: np.ndarray, y: np.ndarray, w: np.ndarray, offsets: np.ndarray, *, l2: float, tolerance: float
+    x: np.ndarray,
+    y: np.ndarray,
+    w: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    l2: float,
+    tolerance: float,
+    start: tuple[np.ndarray, float] | None,
 ) -> tuple[np.ndarray, float]:
     """Newton's equations in v and b."""
     n, d = x.shape
@@ -85,7 +94,7 @@ def _direct(
     wide = np.empty((n, d + 1), dtype=x.dtype)
     wide[:, :d], wide[:, d] = x, 1
     y, w, offsets = (np.asarray(values, dtype=np.float64) for values in (y, w, offsets))
-    at = np.zeros(d + 1)
+    at = np.zeros(d + 1) if start is None else np.append(start[0], start[1])
     for _ in range(_MOST_STEPS):
         z = offsets + wide @ at.astype(x.dtype)
         first, second = _derivatives(z, y, w)

@@ -105,7 +105,11 @@ def softmax_regression(
         offsets += x @ centre.T.astype(precision)
     if classes == 2 and all(w[labels == c].any() for c in (0, 1)):
         apart = offsets[:, 1].astype(np.float64) - offsets[:, 0]
-        row, bias = log_odds_regression(x, labels, w, apart, l2=l2, tolerance=tolerance)
+        near = None
+        if start is not None:
+            away = start.weight - centre
+            near = (away[1] - away[0], float(start.bias[1] - base[1]) - float(start.bias[0] - base[0]))
+        row, bias = log_odds_regression(x, labels, w, apart, l2=l2, tolerance=tolerance, start=near)
         weight, more = np.stack([-row / 2, row / 2]), np.array([-bias / 2, bias / 2])
     else:
         basis = None

@@ -28,7 +28,7 @@ _JOINING = 200
 # weights that leave zero in one Newton step, or a quarter of those that have, and how often some are stopped at zero
 # again: more of either costs more than a step more
 _LEAVING_ZERO = 60
-_MOST_PINS = 6
+_MOST_PINS = 4
 
 
 def sparse_regression(
@@ -234,9 +234,11 @@ def _newton_step(
     kept = np.ones(len(target), dtype=bool)
     for _ in range(_MOST_PINS):
         rows = np.flatnonzero(kept)
-        left = target[rows] - matrix[np.ix_(rows, np.flatnonzero(~kept))] @ step[~kept]
+        everyone = len(rows) == len(target)
+        part = matrix if everyone else matrix[np.ix_(rows, rows)]
+        left = target if everyone else target[rows] - matrix[np.ix_(rows, np.flatnonzero(~kept))] @ step[~kept]
         try:
-            factor = cho_factor(matrix[np.ix_(rows, rows)], lower=True, overwrite_a=True, check_finite=False)
+            factor = cho_factor(part, lower=True, overwrite_a=not everyone, check_finite=False)
         except LinAlgError:
             step[rows] = left / matrix.diagonal()[rows]
             break

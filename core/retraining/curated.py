@@ -19,6 +19,8 @@ from core.retraining.pool import Pool
 LITTLE = 0.25
 # fits averaged where a figure is wanted and not a head
 CHECK_REFITS = 5
+# images of each group in their subsets, at most: enough to tell the classes, or they cannot be told
+CHECK_SUBSET = 64
 
 KNOBS = (
     pull(BALANCED_L2),
@@ -197,6 +199,7 @@ def measure_features(pool: Pool, curation: Curation, *, rng: np.random.Generator
                 curation.groups[training],
                 rng=rng,
                 refits=CHECK_REFITS,
+                largest=CHECK_SUBSET,
                 scaling=scaling,
             )
             guesses = head.logits(pool.features[curation.positions[held]]).argmax(axis=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from core.classifiers.head import Head
@@ -12,9 +10,10 @@ from core.classifiers.sparse import sparse_regression
 from core.concepts.probes import cell_weights
 from core.progress import Progress
 from core.retraining.curated import CHECK_REFITS, Grouped, grouped, groups_knob
-from core.retraining.fitting import fit_balanced, scaling_of_pool
+from core.retraining.fitting import fit_balanced, mean_head, scaling_of_pool
 from core.retraining.interface import Fitted, Knob, Material, Settings
 from core.retraining.pool import Pool
+from core.retraining.threads import pinned_threads
 
 # inverse strengths tried, of the summed loss, as published
 C_TRIED = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
@@ -79,7 +78,8 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
     tried: tuple[dict[str, float], ...] = ()
     best = float(settings["strength"])
     if not best:
-        best, tried = _tuned(pool, given, rng)
+        with pinned_threads(1):
+            best, tried = _tuned(pool, given, rng)
     scaling = scaling_of_pool(pool)
     subsets = [balanced(given.groups, rng) for _ in range(refits)]
     # what the fits share is standardised once, and laid out as they take it: feature by feature
@@ -100,16 +100,12 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
         )
         return head
 
-    weight, bias = np.zeros((pool.k, pool.features.shape[1])), np.zeros(pool.k)
-    # two at a time, whatever the machine: each is one thread's work, and their sum does not depend on who is first
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="dfr") as workers:
-        for step, head in enumerate(workers.map(fit_one, subsets), start=1):
-            weight += head.weight / refits
-            bias += head.bias / refits
-            progress(step, steps, "Fitting on balanced subsets")
+    head = mean_head(
+        fit_one, subsets, lambda done, total, message="": progress(1 + done, steps, "Fitting on balanced subsets")
+    )
     progress(steps, steps)
     return Fitted(
-        scaling.fold(Head(weight.astype(np.float32), bias.astype(np.float32))),
+        scaling.fold(head),
         given.curation,
         notes=(f"DFR balanced {len(np.unique(given.groups))} groups; L1 with C = {best:g}, {refits} fits averaged.",),
         chosen={"strength": best},

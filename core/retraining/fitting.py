@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from core.classifiers.head import Head
 from core.classifiers.softmax import Scaling, softmax_regression, standardise
 from core.concepts.probes import cell_weights
+from core.progress import Progress, silent
 from core.retraining.interface import Knob
 from core.retraining.pool import Pool
+from core.retraining.threads import pinned_threads
 
 # strength of the pull towards the old head, in standardised space; see softmax.py for the convention
 L2 = 0.1
@@ -71,13 +76,14 @@ def fit_balanced(
     l2: float = BALANCED_L2,
     refits: int | None = None,
     smallest: int = SUBSET,
+    largest: int = LARGEST_SUBSET,
     pulled: bool = True,
     scaling: Scaling | None = None,
 ) -> Head:
     """The mean of heads fitted on random subsets in which the groups are equally large, as DFR does.
 
     positions: (c,) int in the pool. groups: (c,) int. In each subset a group has as many images as the smallest group,
-    or `smallest` where that is more, and never more than 256; groups that have fewer weigh as much as the others.
+    or `smallest` where that is more, and never more than `largest`; groups that have fewer weigh as much as the others.
     refits: None means 20, fewer where the subsets are large. pulled: towards the old head; towards zero instead costs
     much where there are many classes and few images of each. scaling: that of the pool, None to compute it.
 
@@ -86,14 +92,17 @@ def fit_balanced(
     """
     scaling = scaling or scaling_of_pool(pool)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    size = min(max(smallest, min(len(group) for group in members)), LARGEST_SUBSET)
+    size = min(max(smallest, min(len(group) for group in members)), largest)
     refits = refits or int(np.clip(REFITS * SUBSET / size, FEWEST_REFITS, REFITS))
     towards = scaling.unfold(pool.head) if pulled else None
-    weight, bias = np.zeros((pool.k, pool.features.shape[1])), np.zeros(pool.k)
-    for _ in range(refits):
-        subset = np.concatenate([rng.choice(group, min(size, len(group)), replace=False) for group in members])
+    subsets = [
+        np.concatenate([rng.choice(group, min(size, len(group)), replace=False) for group in members])
+        for _ in range(refits)
+    ]
+
+    def fit_one(subset: np.ndarray) -> Head:
         chosen = positions[subset]
-        fitted = softmax_regression(
+        return softmax_regression(
             scaling.apply(pool.features[chosen]),
             pool.labels[chosen],
             cell_weights(groups[subset]),
@@ -103,6 +112,23 @@ def fit_balanced(
             # errors of single fits average out
             tolerance=1e-4,
         )
-        weight += fitted.weight / refits
-        bias += fitted.bias / refits
-    return scaling.fold(Head(weight.astype(np.float32), bias.astype(np.float32)))
+
+    return scaling.fold(mean_head(fit_one, subsets))
+
+
+def mean_head(
+    fit_one: Callable[[np.ndarray], Head], subsets: Sequence[np.ndarray], progress: Progress = silent
+) -> Head:
+    """The mean of the heads fitted on each of some subsets.
+
+    Two are fitted at a time, whatever the machine, each with one thread: libraries that share every small product among
+    threads take many times as long. The mean does not depend on who is first.
+    """
+    total: list[np.ndarray] = []
+    with pinned_threads(1), ThreadPoolExecutor(max_workers=2, thread_name_prefix="fitting") as workers:
+        for step, head in enumerate(workers.map(fit_one, subsets), start=1):
+            parts = [part.astype(np.float64) / len(subsets) for part in (head.weight, head.bias)]
+            total = [sum_ + part for sum_, part in zip(total, parts, strict=True)] if total else parts
+            progress(step, len(subsets))
+    weight, bias = total
+    return Head(weight.astype(np.float32), bias.astype(np.float32))

@@ -8,9 +8,11 @@ from core.classifiers.head import Head
 from core.classifiers.softmax import softmax_regression
 from core.progress import Progress
 from core.retraining.curated import Grouped, grouped, groups_knob
-from core.retraining.fitting import L2, pull, scaling_of_pool
+from core.retraining.fitting import pull, scaling_of_pool
 from core.retraining.interface import Fitted, Knob, Material, Settings
 
+# of the pull, 0.02 does better than 0.1 and 0.5 on birds, shapes and digits alike (tuning seeds)
+L2 = 0.02
 ROUNDS = 60
 STEP = 0.5
 # of a group, images taken at most: more change little and cost time

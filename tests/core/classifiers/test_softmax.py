@@ -130,10 +130,18 @@ def test_classes_far_apart_have_a_finite_head() -> None:
     assert objective(found, x, np.array([0, 0, 1, 1]), np.ones(4), 1e-6) < 1e-3
 
 
-def test_a_start_changes_the_time_and_not_the_result() -> None:
-    x, y, w = problem(7, 80, 20, 3)
-    plain = softmax_regression(x, y, w, classes=3, l2=0.1, tolerance=1e-7)
-    started = softmax_regression(x, y, w, classes=3, l2=0.1, start=plain, tolerance=1e-7)
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("direct", [10_000, 0])
+def test_a_start_changes_the_time_and_not_the_result(monkeypatch: pytest.MonkeyPatch, k: int, direct: int) -> None:
+    monkeypatch.setattr(module, "DIRECT", direct)
+    monkeypatch.setattr(newton, "DIRECT", direct)
+    x, y, w = problem(7, 80, 20, k)
+    rng = np.random.default_rng(0)
+    towards, start = (
+        Head(rng.normal(size=(k, 20)).astype(np.float32), rng.normal(size=k).astype(np.float32)) for _ in range(2)
+    )
+    plain = softmax_regression(x, y, w, classes=k, l2=0.1, towards=towards, tolerance=1e-7)
+    started = softmax_regression(x, y, w, classes=k, l2=0.1, towards=towards, start=start, tolerance=1e-7)
     np.testing.assert_allclose(plain.weight, started.weight, atol=1e-4)
 
 
