@@ -235,10 +235,11 @@ def write_curation(folder: Path, analysis: Analysis, curation: Curation) -> None
 
 
 def write_network(folder: Path, weights: Path, logits: np.ndarray) -> None:
-    """Keep a trained network: its file is moved here. logits: (n, k) float32."""
+    """Keep a trained network. logits: (n, k) float32."""
     write_array(folder / LOGITS, np.asarray(logits, dtype=np.float32))
-    with storage_problems(folder / WEIGHTS):
-        os.replace(weights, folder / WEIGHTS)
+    # not moved: a process killed before the result is written must find its checkpoints whole
+    with replacing(folder / WEIGHTS) as beside:
+        shutil.copyfile(weights, beside)
 
 
 def write_result(folder: Path, result: RunResult) -> None:
