@@ -57,6 +57,7 @@ def model_card(report: Mapping[str, Any]) -> str:
         "## How to load",
         f"```python\n{report['how_to_load'].replace('```', '')}\n```",
         _bullets([f"`{file['file']}`: {plain(file['what'])}" for file in report["files"]]),
+        _bullets([f"`{one['file']}`: {plain(note)}" for one in report["formats"] for note in one["notes"]]),
         _bullets([f"Not offered as {plain(one['format'])}: {plain(one['reason'])}" for one in report["refused"]]),
     ]
     if report["replay"]:

@@ -334,8 +334,14 @@ def _files(report: Mapping[str, Any]) -> str:
         for file in report["files"]
     )
     listed = f'<div class="scroll"><table class="files"><tbody>{rows}</tbody></table></div>'
-    refused = _sentences([f"Not offered as {one['format']}: {one['reason']}" for one in report.get("refused", ())])
+    refused = _sentences(remarks_of(report))
     return f"<p>{_text(checked_of(report))}</p>{listed}{refused}<pre><code>{_text(report['how_to_load'])}</code></pre>"
+
+
+def remarks_of(report: Mapping[str, Any]) -> list[str]:
+    """What to know of the files: what else they hold, and which formats are not among them."""
+    notes = [f"{one['file']}: {note}" for one in report.get("formats", ()) for note in one["notes"]]
+    return notes + [f"Not offered as {one['format']}: {one['reason']}" for one in report.get("refused", ())]
 
 
 def checked_of(report: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from fpdf.enums import XPos, YPos
 from PIL import Image, ImageFont
 
 from core.export.card import averages, settings_of
-from core.export.page import MOST_SHIFTS, checked_of, percent, subtitle_of, title_of
+from core.export.page import MOST_SHIFTS, checked_of, percent, remarks_of, subtitle_of, title_of
 
 # regular and bold; the first pair installed carries the text, the others lend what it lacks
 FONTS = (
@@ -504,7 +504,7 @@ def _files(sheet: _Sheet, report: Mapping[str, Any]) -> None:
         sheet.text(checked_of(report))
     rows = [[file["file"], file["what"], f"{file['bytes']:,}"] for file in report["files"]]
     sheet.table(["file", "what it is", "bytes"], rows, [3, 6, 1.6])
-    sheet.bullets([f"Not offered as {one['format']}: {one['reason']}" for one in report.get("refused", ())])
+    sheet.bullets(remarks_of(report))
     sheet.code(report["how_to_load"])
 
 

@@ -129,6 +129,8 @@ def test_one_output_goes_back_to_one_in_every_format(
     if not script:
         again = torch.load(files["model-as-it-came.pt"], weights_only=True)
         assert (list(again), again["epoch"]) == (["epoch", "net"], 3)
+        for name in ("report.html", "model-card.md"):
+            assert "What else the file holds" in files[name].read_text(), name
         network.load_state_dict({name.removeprefix("module."): value for name, value in again["net"].items()})
         with torch.inference_mode():
             np.testing.assert_allclose(network(images).numpy(), wanted, atol=1e-4)
