@@ -1,10 +1,5 @@
-"""Retrain: what the new last layer will learn from, and one button."""
+"""Retrain: what the new last layer will learn from, and one button; or all ways at once, side by side."""
 
-from pages.parts import repair, state, theme
+from pages.parts import retrain_room, state
 
-theme.heading(
-    "Retrain",
-    "Only the last layer is fitted again, on images chosen so that each class and what usually comes with it part. "
-    "It takes seconds.",
-)
-repair.offer(state.analysis_or_invite())
+retrain_room.enter(state.analysis_or_invite(retrain_room.heading))

@@ -1,73 +1,84 @@
-"""The Retrain page: concepts, method, what will be learnt from, and the job."""
+"""One repair: concepts, method, what will be learnt from, and the job."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import streamlit as st
 
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.tags import UNTAGGED, tag_states, tag_version
-from core.errors import MidbandError, NotFound
+from core.errors import BadRequest, MidbandError, NotFound
 from core.jobs.job import Job
 from core.jobs.queue import get_job
-from core.retraining.curation import Curation
+from core.retraining.kept_edits import KeptEdits, kept_edits
 from core.retraining.material import chosen_concepts
 from core.retraining.methods import METHODS
-from core.retraining.runs import check_request, new_run_id, open_run, preview
-from pages.parts import jobs, rooms, state
-from pages.parts.words import TERMS, count, percent, plain, short
+from core.retraining.preview import Choice, Preview, choose, look_through, promised
+from core.retraining.runs import CURATING, new_run_id, open_run
+from pages.parts import curation_view, jobs, method_knobs, rooms, state
+from pages.parts.method_knobs import Setup
+from pages.parts.words import TERMS, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.retraining.feasibility import Feasibility
 
 JOB = "retrain_job"
-PREVIEW = "retrain_preview"
-DEFAULT = "mid"
-# methods that choose images from tags, so that the choice can be shown beforehand
-CURATING = ("mid", "mid-tags")
+DOUBTED = "retrain_doubted"
+CONCEPTS = "retrain_concepts_kept"
 
 
-def offer(analysis: Analysis) -> None:
+def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
+    """asked: what a new address says. Returns what the address is to say."""
     job = _current(analysis)
     if job is not None:
         st.session_state[JOB] = job.id
         jobs.panel(job, on_done=_done, noun="step")
         if not job.active:
             st.button("Set up another repair", icon=":material/add:", on_click=partial(st.session_state.pop, JOB, None))
-        return
-    concepts = _concepts(analysis)
-    method = _method(analysis)
-    seed = int(st.session_state.get("retrain_seed", 0))
-    missing = _missing(analysis, method, concepts)
+        return {}
+    concepts = choose_concepts(analysis)
+    setup = method_knobs.choose()
+    preview, missing = _looked_through(analysis, setup, concepts)
+    feasible = None
     with st.container(border=True, key="card-curation"):
         st.header("What it will learn from", anchor=False, help=TERMS["curation"])
-        if missing is None and method in CURATING:
-            _show(_preview(analysis, method, concepts, seed))
-        elif missing is None:
-            st.markdown(plain(METHODS[method].description))
-        else:
+        if missing is not None:
             st.markdown(f":material/info: {plain(missing.detail)} {plain(missing.next_step)}")
-            if METHODS[method].needs == "tags":
+            if setup.needs == "tags":
                 rooms.link("tag_next", "Tag next")
-    _start(analysis, method, concepts, missing)
+        elif preview is None:
+            _described(analysis, setup)
+        else:
+            feasible = _feasible(analysis, setup, concepts, preview)
+            kept = _kept(analysis, setup, concepts)
+            curation_view.show(analysis, _asked_concepts(analysis, concepts), setup, preview, kept, feasible)
+    if missing is None and preview is not None and preview.problem is not None:
+        missing = preview.problem
+    _start(analysis, setup, concepts, preview, feasible, missing)
+    return {}
 
 
-def _concepts(analysis: Analysis) -> tuple[str, ...]:
+def choose_concepts(analysis: Analysis) -> tuple[str, ...]:
     """Which concepts' groups are balanced: the confounders with enough tags, unless somebody chooses otherwise."""
     tagged = [concept for concept in list_concepts(state.workspace(), analysis.dataset_id) if _tags(analysis, concept)]
     usable = {concept.name: concept for concept in tagged if concept.role != "wrong-label"}
     if len(usable) < 2:
         return tuple(usable)
+    key = f"retrain-concepts-{analysis.id}"
+    kept: dict[str, list[str]] = st.session_state.setdefault(CONCEPTS, {})
+    usual = [concept.name for concept in chosen_concepts(state.workspace(), analysis, ())]
+    st.session_state[key] = [name for name in kept.get(analysis.id, usual) if name in usable]
     chosen = st.pills(
         "Concepts",
         list(usable),
         selection_mode="multi",
-        default=[concept.name for concept in chosen_concepts(state.workspace(), analysis, ())],
         format_func=lambda name: f"{plain(short(name))} · {_tags(analysis, usable[name])}",
-        key=f"retrain-concepts-{analysis.id}",
+        key=key,
+        on_change=lambda: kept.update({analysis.id: list(st.session_state[key])}),
         help="What the new last layer should stop relying on, and how many tags each has. With several, every "
         "combination of them is a group of its own.",
     )
@@ -78,87 +89,107 @@ def _tags(analysis: Analysis, concept: Concept) -> int:
     return int((tag_states(state.workspace(), analysis, concept) != UNTAGGED).sum())
 
 
-def _method(analysis: Analysis) -> str:
-    with st.expander(f"Method: {plain(_title())}", icon=":material/tune:", key="retrain-methods"):
-        names = list(METHODS)
-        st.radio(
-            "Method",
-            names,
-            key="retrain_method",
-            index=names.index(DEFAULT),
-            format_func=lambda name: plain(METHODS[name].title) + (" (the usual choice)" if name == DEFAULT else ""),
-            captions=[_caption(name, analysis) for name in names],
-            label_visibility="collapsed",
-        )
-        st.number_input("Seed", min_value=0, value=0, key="retrain_seed", help=TERMS["seed"], width=160)
-    return str(st.session_state["retrain_method"])
+def _asked_concepts(analysis: Analysis, names: tuple[str, ...]) -> tuple[Concept, ...]:
+    return chosen_concepts(state.workspace(), analysis, names)
 
 
-def _title() -> str:
-    return METHODS[st.session_state.get("retrain_method", DEFAULT)].title
-
-
-def _caption(name: str, analysis: Analysis) -> str:
-    method = METHODS[name]
-    needs = {
-        "tags": "Needs tags.",
-        "attributes": f"Uses {plain(analysis.attributes[0].name)}, which the dataset knows of every image."
-        if analysis.attributes
-        else "Needs an attribute that the dataset knows of every image; this one has none.",
-    }.get(method.needs, "Needs nothing.")
-    return f"{plain(method.description)} {needs}"
-
-
-def _missing(analysis: Analysis, method: str, concepts: tuple[str, ...]) -> MidbandError | None:
-    """Why it cannot start yet."""
+def _looked_through(
+    analysis: Analysis, setup: Setup, concepts: tuple[str, ...]
+) -> tuple[Preview | None, MidbandError | None]:
+    """What it will learn from, None for methods that use all images; or why it cannot start yet."""
     try:
-        check_request(state.workspace(), analysis, method, concepts)
-        if method in CURATING:
-            _preview(analysis, method, concepts, int(st.session_state.get("retrain_seed", 0)))
-    except MidbandError as error:
-        return error
-    return None
+        if setup.network:
+            # torch is needed for nothing else here
+            from core.retraining.finetune import check_trainable
 
-
-def _preview(analysis: Analysis, method: str, concepts: tuple[str, ...], seed: int) -> Curation:
-    """Fitted once for the tags as they are now."""
-    key = (analysis.id, method, concepts, seed, tag_version(state.workspace(), analysis.dataset_id))
-    kept = st.session_state.get(PREVIEW)
-    if kept is None or kept[0] != key:
+            check_trainable(analysis)
+        if not setup.needs:
+            return None, None
+        if setup.needs == "tags" and not concepts and _any_tagged(analysis):
+            raise BadRequest(
+                "No concept is chosen, so there is nothing to part the classes by.",
+                next_step="Choose at least one above.",
+                title="No concept chosen",
+            )
         with st.spinner("Choosing images …"):
-            chosen = preview(state.workspace(), analysis, method=method, concepts=concepts, seed=seed)
-        st.session_state[PREVIEW] = kept = (key, chosen)
+            choice = _choice(analysis, *_key(analysis, setup, concepts))
+        kept = _kept(analysis, setup, concepts)
+        return look_through(choice, analysis, kept.edits), None
+    except MidbandError as error:
+        return None, error
+
+
+def _any_tagged(analysis: Analysis) -> bool:
+    return any(_tags(analysis, one) for one in list_concepts(state.workspace(), analysis.dataset_id))
+
+
+def _kept(analysis: Analysis, setup: Setup, concepts: tuple[str, ...]) -> KeptEdits:
+    """What people changed, where the method heeds it."""
+    if setup.method not in CURATING or setup.needs != "tags":
+        return KeptEdits()
+    return kept_edits(state.workspace(), analysis, _asked_concepts(analysis, concepts))
+
+
+def _key(analysis: Analysis, setup: Setup, concepts: tuple[str, ...]) -> tuple[str, tuple[str, ...], int, str, int]:
+    """What the choice of images depends on. Methods that choose alike are one; tags count by their version."""
+    method = setup.method if setup.method == "mid-tags" or setup.needs == "attributes" else "mid"
+    return method, concepts, setup.seed, setup.needs, tag_version(state.workspace(), analysis.dataset_id)
+
+
+# two: each holds the features of the held-out images
+@lru_cache(maxsize=2)
+def _choice(analysis: Analysis, method: str, concepts: tuple[str, ...], seed: int, source: str, version: int) -> Choice:
+    """version: of the tags."""
+    return choose(state.workspace(), analysis, method=method, concepts=concepts, seed=seed, source=source)
+
+
+def _feasible(analysis: Analysis, setup: Setup, concepts: tuple[str, ...], preview: Preview) -> Feasibility | None:
+    """Asked once for the images as they are; None where the whole network is trained, which can learn new features."""
+    if setup.network or preview.problem is not None:
+        return None
+    key = (analysis.id, *_key(analysis, setup, concepts), repr(preview.edits))
+    kept: tuple[Any, Feasibility] | None = st.session_state.get("retrain_feasible")
+    if kept is None or kept[0] != key:
+        with st.spinner("Asking the features whether they can carry a repair …"):
+            kept = (key, promised(preview, seed=setup.seed))
+        st.session_state["retrain_feasible"] = kept
     return kept[1]
 
 
-def _show(curation: Curation) -> None:
-    reasons = curation.to_dict()["counts"]
-    total = len(curation.positions)
-    parts = [
-        f"**{reasons['tagged']:,}** you tagged",
-        f"**{reasons['assumed']:,}** assumed to look usual, from the top of their class",
-        f"**{reasons['probe']:,}** recognised from your tags" if reasons["probe"] else "",
-    ]
-    st.markdown(
-        f"{count(total, 'image')}: {', '.join(part for part in parts if part)}. "
-        f"{count(curation.left_out, 'unclear one')} left out. Every group below counts the same."
-    )
-    table = pd.DataFrame(
-        [
-            {"group": _group(size.class_name, size.concept), "images": size.count, "tagged": size.tagged}
-            for size in curation.sizes
-        ]
-    )
-    st.dataframe(table, hide_index=True, width="stretch", height="content" if len(table) <= 12 else 420)
-    for warning in curation.warnings:
-        st.caption(f":material/warning: {plain(warning)}")
+def _described(analysis: Analysis, setup: Setup) -> None:
+    """Of methods that look at no groups."""
+    method = METHODS[setup.method]
+    st.markdown(plain(method.description))
+    if setup.method == "erm":
+        st.caption("There is nothing to learn from: it is the line that repairs are measured against.")
+        return
+    held_out = "val" if len(analysis.split_rows("val")) else "train"
+    images = len(analysis.split_rows(held_out))
+    st.caption(f"It uses all {images:,} {held_out} images and knows their classes only: nobody looks through them.")
 
 
-def _group(class_name: str, concept: str | None) -> str:
-    return class_name if concept is None else f"{class_name} · {concept}"
-
-
-def _start(analysis: Analysis, method: str, concepts: tuple[str, ...], missing: MidbandError | None) -> None:
+def _start(
+    analysis: Analysis,
+    setup: Setup,
+    concepts: tuple[str, ...],
+    preview: Preview | None,
+    feasible: Feasibility | None,
+    missing: MidbandError | None,
+) -> None:
+    if setup.network and missing is None and preview is not None:
+        try:
+            st.caption(
+                f":material/schedule: {plain(method_knobs.training_time(analysis, setup, len(preview.curation.rows)))}"
+            )
+        except MidbandError as error:
+            missing = error
+            st.markdown(f":material/info: {plain(error.detail)} {plain(error.next_step)}")
+    doubtful = feasible is not None and not feasible.possible
+    asked = (setup.method, concepts, tag_version(state.workspace(), analysis.dataset_id))
+    begin = partial(_begin, analysis, setup, concepts, preview)
+    if missing is None and doubtful and st.session_state.get(DOUBTED) == asked:
+        _ask_again(begin)
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         pressed = st.button(
             "Retrain",
@@ -170,16 +201,42 @@ def _start(analysis: Analysis, method: str, concepts: tuple[str, ...], missing: 
         if missing is not None:
             # what to do about it stands above
             st.caption(f"{plain(missing.title)}.", width="stretch")
+    if pressed and doubtful:
+        st.session_state[DOUBTED] = asked
+        st.rerun(scope="fragment")
     if pressed:
-        request = {
-            "analysis": analysis.id,
-            "method": method,
-            "concepts": list(concepts),
-            "seed": int(st.session_state.get("retrain_seed", 0)),
-            "run": new_run_id(),
-        }
-        st.session_state[JOB] = jobs.begin("retrain", f"Retrain on {analysis.dataset_name}", request).id
-        st.rerun()
+        begin()
+
+
+def _ask_again(begin: partial[None]) -> None:
+    """Said once more before hopes are raised."""
+    with st.container(border=True, key="card-doubt"):
+        st.markdown(
+            ":material/warning: **The features hold little to repair with**, as said above: expect no gain. The run "
+            "will say so too, and nothing else is changed by it."
+        )
+        with st.container(horizontal=True):
+            again = st.button("Retrain all the same", icon=":material/play_arrow:")
+            st.button("Leave it", type="tertiary", on_click=partial(st.session_state.pop, DOUBTED, None))
+    if again:
+        st.session_state.pop(DOUBTED, None)
+        begin()
+
+
+def _begin(analysis: Analysis, setup: Setup, concepts: tuple[str, ...], preview: Preview | None) -> None:
+    request: dict[str, Any] = {
+        "analysis": analysis.id,
+        "method": setup.method,
+        "concepts": list(concepts),
+        "seed": setup.seed,
+        "run": new_run_id(),
+    }
+    if setup.settings:
+        request["settings"] = dict(setup.settings)
+    if preview is not None and preview.edits:
+        request["edits"] = preview.edits.to_dict()
+    st.session_state[JOB] = jobs.begin("retrain", f"Retrain on {analysis.dataset_name}", request).id
+    st.rerun()
 
 
 def _current(analysis: Analysis) -> Job | None:
@@ -198,9 +255,10 @@ def _current(analysis: Analysis) -> Job | None:
 
 def _done(job: Job) -> None:
     run = open_run(state.workspace(), (job.result or {})["run"])
+    layer = "network" if run.kind == "network" else "last layer"
     with st.container(border=True, key="card-done"):
         worst = f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
-        st.markdown(f"**The new last layer is ready.** Worst group on test images: **{worst}**.")
+        st.markdown(f"**The new {layer} is ready.** Worst group on test images: **{worst}**.")
         if st.button("See the results", type="primary", icon=":material/arrow_forward:"):
             st.session_state["run"] = run.run
             rooms.go("results", run=run.run)

@@ -1,0 +1,50 @@
+"""The Retrain page itself, one fragment: one repair, looked through before it starts, or all ways compared."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.parts import live, problem, state, theme
+from pages.parts.component_source import source
+from pages.parts.looks import Looks, asked_of
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+REPAIR, WAYS = "repair", "ways"
+LOOKS = Looks("retrain_look", "What to do", {REPAIR: "One repair", WAYS: "All ways at once"})
+LEADS = {
+    REPAIR: (
+        "Only the last layer is fitted again, on images chosen so that each class and what usually comes with it part. "
+        "It takes seconds."
+    ),
+    WAYS: "Every method on the same images, tags and seeds: which one is worth having, and whether any is.",
+}
+# each is imported when somebody looks
+_MODULES = {REPAIR: "repair", WAYS: "bake_off_view"}
+
+
+def heading() -> None:
+    """What stands above an invitation to begin."""
+    theme.heading("Retrain", LEADS[REPAIR])
+
+
+@st.fragment
+@problem.guarded
+def enter(analysis: Analysis) -> None:
+    asked = asked_of(analysis)
+    look = LOOKS.current(asked.get("look"))
+    st.html(f"<style>:root {{ --retrain-few: {theme.wrong_color()}; }}\n{source('retrain', 'retrain.css')}</style>")
+    live.drawn(analysis)
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="retrain-head"
+    ):
+        st.title("Retrain", anchor=False, width="content")
+        LOOKS.choose(look)
+    with st.container(key="lead"):
+        st.markdown(LEADS[look])
+    named = import_module(f"pages.parts.{_MODULES[look]}").show(analysis, asked)
+    state.write_link({"analysis": analysis.id, "look": look, **named})
