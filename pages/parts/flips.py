@@ -1,4 +1,4 @@
-"""The test images that a repair fixed, and those it broke."""
+"""The test images that a repair fixed, and those it broke, by group."""
 
 from __future__ import annotations
 
@@ -7,47 +7,111 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from core.retraining.runs import predictions
-from pages.parts import gallery, problem, state
+from pages.parts import gallery, problem, run_list
+from pages.parts.words import TERMS, count, group_title, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.retraining.flips import GroupFlips
     from core.retraining.runs import RunResult
 
 FIXED, BROKEN = "fixed", "broken"
 # images per page
 SHOWN = 28
+# more groups than these are chosen from a list that can be searched
+PILLS = 10
+EVERY = "every"
 
 
 @st.fragment
 @problem.guarded
 def show(analysis: Analysis, run: RunResult) -> None:
-    st.header("Images that changed", anchor=False)
+    st.header("Images that changed", anchor=False, help=TERMS["fixed"])
     ids = {FIXED: run.comparison["fixed"], BROKEN: run.comparison["broken"]}
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        which = st.segmented_control(
-            "Which",
-            (FIXED, BROKEN),
-            default=FIXED,
-            required=True,
-            format_func=lambda name: f"{name.capitalize()} · {len(ids[name]):,}",
-            key=f"flips-{run.run}",
-            label_visibility="collapsed",
-        )
-        pages = -(-len(ids[which]) // SHOWN)
-        page = st.pagination(pages, key=f"flips-page-{run.run}-{which}") if pages > 1 else 1
-    chosen = ids[which][(page - 1) * SHOWN : page * SHOWN]
-    st.caption(
-        "Wrong before, right now." if which == FIXED else "Right before, wrong now: what the repair costs.",
+    with st.spinner("Sorting them by group …"):
+        groups = run_list.flips(analysis, run)
+    st.markdown(plain(sentence(groups, ids, run)))
+    which = st.segmented_control(
+        "Which",
+        (FIXED, BROKEN),
+        default=FIXED,
+        required=True,
+        format_func=lambda name: f"{name.capitalize()} · {len(ids[name]):,}",
+        key=f"flips-{run.run}",
+        label_visibility="collapsed",
     )
-    rows = analysis.rows_of(chosen)
-    now = predictions(state.workspace(), analysis, run.run, rows) if len(rows) else np.empty(0, dtype=np.int64)
+    st.caption("Wrong before, right now." if which == FIXED else "Right before, wrong now: what the repair costs.")
+    chosen = _choose(groups, which, run)
+    shown = ids[which] if chosen is None else getattr(chosen, which)
+    pages = -(-len(shown) // SHOWN)
+    name = EVERY if chosen is None else _title(chosen, run)
+    page = st.pagination(pages, key=f"flips-page-{run.run}-{which}-{name}") if pages > 1 else 1
+    rows = analysis.rows_of(list(shown[(page - 1) * SHOWN : page * SHOWN]))
+    now = run_list.predicted_on_test(analysis, run)
+    at = np.searchsorted(analysis.split_rows(run.after.split), rows)
     gallery.show(
         analysis,
         rows,
         key=f"flips-grid-{run.run}",
-        predicted=now,
+        predicted=now[at],
         notes=[f"was {analysis.classes[analysis.predicted[row]]}" for row in rows],
         toolbar=False,
         empty="None: no test image went this way.",
     )
+    if run.after.estimated:
+        st.caption(
+            ":material/help: **Estimated:** each image is in the group a probe finds likeliest.",
+            help=TERMS["estimated"],
+        )
+
+
+def sentence(groups: tuple[GroupFlips, ...], ids: dict[str, list[int]], run: RunResult) -> str:
+    """What to see: where the repair fixed most, and where it broke most."""
+    if not ids[FIXED] and not ids[BROKEN]:
+        return "The repaired model says the same of every test image."
+    parts = [f"{count(len(ids[FIXED]), 'image')} fixed, {len(ids[BROKEN]):,} broken."]
+    for kind, verb in ((FIXED, "fixed"), (BROKEN, "broken")):
+        if not ids[kind] or len(groups) < 2:
+            continue
+        most = max(groups, key=lambda group: len(getattr(group, kind)))
+        number = len(getattr(most, kind))
+        # with two groups or more, nearly half of them in one is worth a word
+        if number > len(ids[kind]) / 2:
+            parts.append(
+                f"{percent(number / len(ids[kind]))} of those {verb} are of {short(_title(most, run), 60)}, "
+                f"{number:,} of its {count(most.count, 'image')}."
+            )
+    return " ".join(parts)
+
+
+def _choose(groups: tuple[GroupFlips, ...], which: str, run: RunResult) -> GroupFlips | None:
+    """The group whose images are shown; None for all."""
+    there = {_title(group, run): group for group in groups if getattr(group, which)}
+    if len(there) < 2:
+        return None
+    total = sum(len(getattr(group, which)) for group in there.values())
+    counts = {EVERY: total, **{title: len(getattr(group, which)) for title, group in there.items()}}
+    key = f"flips-group-{run.run}-{which}"
+
+    def told(name: str) -> str:
+        return f"{'All' if name == EVERY else short(name, 44)} · {counts[name]:,}"
+
+    if len(there) <= PILLS:
+        name = st.pills(
+            "Group",
+            list(counts),
+            default=EVERY,
+            required=True,
+            key=key,
+            format_func=lambda name: plain(told(name)),
+            label_visibility="collapsed",
+        )
+    else:
+        name = st.selectbox("Group", list(counts), key=key, format_func=told, width=420)
+    return there.get(name)
+
+
+def _title(group: GroupFlips, run: RunResult) -> str:
+    if group.class_name is None:
+        return "group not known"
+    return group_title(group.class_name, group.concept, run.after.groups_from)

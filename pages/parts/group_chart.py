@@ -5,14 +5,95 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pages.parts import theme
-from pages.parts.words import interval, percent
+import pandas as pd
+import streamlit as st
+
+from pages.parts import chart_frame, theme
+from pages.parts.words import TERMS, count, interval, percent, plain, short
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from core.retraining.evaluation import Evaluation
+
 BEFORE, AFTER = "before", "after"
 ROW_HEIGHT = 62
+# groups drawn; the table has the others
+DRAWN = 24
+
+
+def show(before: Evaluation, after: Evaluation, key: str, names: tuple[str, str] = (BEFORE, AFTER)) -> None:
+    """The chart, the same as a table, and where the groups are from. Groups that only one of the two has are left out.
+
+    names: of the two, as the legend and the columns have them.
+    """
+    was, now = by_group(before), by_group(after)
+    both = sorted((group for group in was if group in now), key=lambda group: was[group]["accuracy"])
+    if not both:
+        st.caption("The two were measured with different groups, so there is none to compare.")
+        return
+    drawn = both[:DRAWN]
+    figure = chart([was[group] for group in drawn], [now[group] for group in drawn], names)
+    chart_frame.draw(figure, key, sentence(before, after))
+    if len(both) > DRAWN:
+        st.caption(f"Drawn are the {DRAWN} that were weakest; the table has all {len(both):,}.")
+    table = pd.DataFrame(
+        [
+            {
+                "group": group_name(was[group]),
+                names[0]: with_interval(was[group]),
+                names[1]: with_interval(now[group]),
+                "test images": was[group]["count"],
+                "share of training": percent(was[group]["share"]),
+            }
+            for group in both
+        ]
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        height="content" if len(table) <= 12 else 420,
+        alt="Accuracy of every group with its 95% interval, the weakest first.",
+    )
+    source(after)
+
+
+def source(evaluation: Evaluation) -> None:
+    """Where the groups are from, and whether they were guessed."""
+    if evaluation.estimated:
+        told = evaluation.note or "Which images are in which group was guessed by a probe."
+        st.caption(f":material/help: **Estimated.** {plain(told)}", help=TERMS["estimated"])
+    st.caption(f"Groups: {plain(evaluation.groups_from)}. In brackets: 95% intervals.")
+
+
+def sentence(before: Evaluation, after: Evaluation) -> str:
+    """What to see: how many groups rose and fell, beyond their intervals or not."""
+    was, now = by_group(before), by_group(after)
+    both = [group for group in was if group in now]
+    rose = [group for group in both if now[group]["accuracy"] > was[group]["accuracy"]]
+    fell = [group for group in both if now[group]["accuracy"] < was[group]["accuracy"]]
+    if not rose and not fell:
+        return "No group changed."
+    parts = []
+    for groups, verb in ((rose, "rose"), (fell, "fell")):
+        if groups:
+            most = max(groups, key=lambda group: abs(now[group]["accuracy"] - was[group]["accuracy"]))
+            change = f"{percent(was[most]['accuracy'])} to {percent(now[most]['accuracy'])}"
+            parts.append(
+                f"{count(len(groups), 'group')} {verb}, {short(group_name(was[most]), 48)} most (from {change})"
+                if len(groups) > 1
+                else f"{short(group_name(was[most]), 48)} {verb} from {change}"
+            )
+    return f"{'; '.join(parts)}."
+
+
+def by_group(evaluation: Evaluation) -> dict[tuple[str, str | None], dict[str, Any]]:
+    return {(group.class_name, group.concept): group.to_dict() for group in evaluation.groups}
+
+
+def with_interval(group: Mapping[str, Any]) -> str:
+    return f"{percent(group['accuracy'])} ({interval(group['low'], group['high'])})"
 
 
 def group_name(group: Mapping[str, Any]) -> str:
@@ -20,15 +101,18 @@ def group_name(group: Mapping[str, Any]) -> str:
     return group["class"] if group["concept"] is None else f"{group['class']} · {group['concept']}"
 
 
-def chart(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> go.Figure:
+def chart(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], names: tuple[str, str] = (BEFORE, AFTER)
+) -> go.Figure:
     """before, after: groups with `class`, `concept`, `count`, `accuracy`, `low`, `high`, the same ones in both."""
     import plotly.graph_objects as go
 
     # weakest first: the eye starts where it matters
     order = sorted(range(len(before)), key=lambda i: before[i]["accuracy"])
-    names = [_text(group_name(before[i])) for i in order]
+    # plotly takes equal labels for one row: long names that begin alike stay apart
+    rows_of = [chart_frame.text(short(group_name(before[i]), 44)) + "\u200b" * i for i in order]
     figure = go.Figure()
-    for i, name in zip(order, names, strict=True):
+    for i, name in zip(order, rows_of, strict=True):
         figure.add_shape(
             type="line",
             x0=before[i]["accuracy"],
@@ -39,14 +123,14 @@ def chart(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]
             layer="below",
         )
     for title, groups, color, symbol in (
-        (BEFORE, before, theme.muted_color(), "circle-open"),
-        (AFTER, after, theme.accent_color(), "circle"),
+        (names[0], before, theme.muted_color(), "circle-open"),
+        (names[1], after, theme.accent_color(), "circle"),
     ):
         rows = [groups[i] for i in order]
         figure.add_scatter(
             name=title,
             x=[row["accuracy"] for row in rows],
-            y=names,
+            y=rows_of,
             mode="markers",
             marker={"color": color, "size": 12, "symbol": symbol, "line": {"width": 2, "color": color}},
             error_x={
@@ -59,31 +143,15 @@ def chart(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]
                 "width": 4,
             },
             text=[
-                f"{title}: {percent(row['accuracy'])} ({interval(row['low'], row['high'])}) of {row['count']:,}"
+                f"{chart_frame.text(title)}: {percent(row['accuracy'])} ({interval(row['low'], row['high'])}) of "
+                f"{row['count']:,}"
                 for row in rows
             ],
             hovertemplate="%{y}<br>%{text}<extra></extra>",
         )
     figure.update_layout(
-        height=ROW_HEIGHT * len(names) + 90,
-        margin={"l": 8, "r": 16, "t": 36, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": theme.text_color(), "size": 14},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        xaxis={
-            "range": [-0.02, 1.02],
-            "tickformat": ".0%",
-            "gridcolor": theme.line_color(),
-            "zeroline": False,
-            "fixedrange": True,
-        },
-        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "ticksuffix": "  "},
-        hoverlabel={"align": "left"},
+        **chart_frame.layout(ROW_HEIGHT * len(rows_of) + 90),
+        xaxis=chart_frame.axis(range=[-0.02, 1.02], tickformat=".0%"),
+        yaxis=chart_frame.axis(autorange="reversed", ticksuffix="  ", showgrid=False),
     )
     return figure
-
-
-def _text(name: str) -> str:
-    """Plotly reads a little HTML in labels: names are to show as they are."""
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -19,6 +19,7 @@ ROOMS = {
     "concepts": ("Concepts", ":material/palette:", "What you named, how it goes with the classes, who said what."),
     "retrain": ("Retrain", ":material/build:", "Repair the last layer with what you tagged."),
     "results": ("Results", ":material/monitoring:", "What the repair changed, and the model to take away."),
+    "runs": ("Runs", ":material/history:", "Every repair so far: compare two, have one again, note what you think."),
 }
 
 

@@ -1,15 +1,32 @@
-"""The Results page: headline, groups, baselines, images that changed, settings, export."""
+"""The Results page, one fragment: the headline, ways of looking at what changed, what can be taken away."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from core.retraining.methods import METHODS
-from core.retraining.runs import RunResult, list_runs
-from pages.parts import flips, group_chart, rooms, state, take_away
+from core.errors import NotFound
+from core.retraining.runs import RunResult, open_run
+from pages.parts import (
+    calibration_view,
+    confusion_view,
+    flips,
+    group_chart,
+    live,
+    problem,
+    rerun,
+    rooms,
+    run_list,
+    shift_view,
+    state,
+    take_away,
+    theme,
+)
+from pages.parts.component_source import source
+from pages.parts.looks import Looks, asked_of
 from pages.parts.words import TERMS, group_title, interval, percent, plain
 
 if TYPE_CHECKING:
@@ -18,10 +35,34 @@ if TYPE_CHECKING:
 
 RUN = "run"
 NEWEST = "run_newest"
+GROUPS, CONFUSIONS, CALIBRATION, ACTIVATIONS, FLIPS, BESIDE = (
+    "groups",
+    "confusions",
+    "calibration",
+    "activations",
+    "flips",
+    "beside",
+)
+LOOKS = Looks(
+    "results_look",
+    "Look at",
+    {
+        GROUPS: "Groups",
+        CONFUSIONS: "Confusions",
+        CALIBRATION: "Calibration",
+        ACTIVATIONS: "Activations",
+        FLIPS: "Images that changed",
+        BESIDE: "Beside other ways",
+    },
+)
 
 
+@st.fragment
+@problem.guarded
 def show(analysis: Analysis) -> None:
-    runs = {run.run: run for run in list_runs(state.workspace(), analysis.id)}
+    asked = asked_of(analysis)
+    runs = run_list.finished_runs(analysis.id)
+    styles()
     if not runs:
         with st.container(border=True, key="card-empty"):
             st.markdown("**No repair yet.** Tag some images, then retrain: the comparison appears here.")
@@ -29,28 +70,39 @@ def show(analysis: Analysis) -> None:
                 rooms.link("tag_next", "Tag next")
                 rooms.link("retrain", "Retrain")
         return
-    run = _choose(runs)
+    live.drawn(analysis)
+    run = _choose(runs, asked.get("run"))
+    look = LOOKS.current(asked.get("look"))
     _headline(run)
-    _groups(run)
-    _baselines(run)
+    LOOKS.choose(look)
+    _look(analysis, run, look)
     take_away.show(run)
-    flips.show(analysis, run)
     _settings(run)
     with st.container(border=True, key="card-next"):
         st.markdown("**Next:** is another habit left? Look at the bands again, or answer more images and repair anew.")
         with st.container(horizontal=True):
             rooms.link("bands", "Bands")
             rooms.link("tag_next", "Tag next")
+            if len(runs) > 1:
+                rooms.link("runs", "Compare runs")
+    state.write_link({"analysis": run.analysis, "run": run.run, "look": look})
 
 
-def _choose(runs: dict[str, RunResult]) -> RunResult:
+def styles() -> None:
+    """Of our tables, here and on the Runs page."""
+    colors = f"--rx-right: {theme.right_color()}; --rx-wrong: {theme.wrong_color()};"
+    st.html(f"<style>:root {{ {colors} }}\n{source('results', 'results.css')}</style>")
+
+
+def _choose(runs: dict[str, RunResult], asked: str | None) -> RunResult:
     names = list(runs)
     if st.session_state.get(NEWEST) != names[0]:
         # a run that was not there before is what somebody wants to see
         st.session_state[NEWEST] = st.session_state[RUN] = names[0]
-    linked = st.query_params.get("run")
-    if linked in runs and state.is_news("run", linked):
-        st.session_state[RUN] = linked
+    if asked in runs:
+        st.session_state[RUN] = asked
+    elif asked is not None:
+        gone(asked)
     chosen = st.session_state.get(RUN)
     st.session_state["run_pick"] = chosen if chosen in runs else names[0]
     if len(runs) > 1:
@@ -58,33 +110,37 @@ def _choose(runs: dict[str, RunResult]) -> RunResult:
             "Run",
             names,
             key="run_pick",
-            format_func=lambda key: _run_name(runs[key]),
+            format_func=lambda key: run_list.titled(runs[key]),
             on_change=lambda: st.session_state.update({RUN: st.session_state["run_pick"]}),
             width=460,
         )
-    run = runs[st.session_state["run_pick"]]
-    state.write_link({"analysis": run.analysis, "run": run.run})
-    return run
+    return runs[st.session_state["run_pick"]]
 
 
-def _run_name(run: RunResult) -> str:
-    about = f" · {', '.join(run.concepts)}" if run.concepts else ""
-    return f"{run.created} · {METHODS[run.method].title}{about}"
+def gone(run_id: str) -> None:
+    """Say what became of a run that a link names; the newest is shown below."""
+    with problem.shown():
+        found = open_run(state.workspace(), run_id)
+        raise NotFound(
+            f"Run {run_id} is of another investigation.",
+            next_step=f"Choose the one of {found.analysis} on the left.",
+        )
 
 
 def _headline(run: RunResult) -> None:
     before, after = run.before, run.after
+    guessed = " (estimated)" if after.estimated else ""
     figures = (
-        ("Worst group", before.worst_group, after.worst_group, _interval(after.worst.low, after.worst.high)),
-        ("Average", before.average, after.average, _interval(*after.interval)),
-        ("Weighted average", before.weighted_average, after.weighted_average, _weights(after)),
+        ("Worst group", guessed, before.worst_group, after.worst_group, _between(*after.worst_interval)),
+        ("Average", "", before.average, after.average, _between(*after.interval)),
+        ("Weighted average", guessed, before.weighted_average, after.weighted_average, _weights(after)),
     )
     with st.container(border=True, key="card-verdict"):
         cells = st.grid(3, min_column_width=210, gap="small")
-        for title, was, now, under in figures:
+        for title, mark, was, now, under in figures:
             with cells.cell():
                 st.metric(
-                    title,
+                    title + mark,
                     f"{percent(was)} → {percent(now)}",
                     _points(was, now),
                     # a model that drops its shortcut may lose where the shortcut was at home: no alarm about that
@@ -93,14 +149,14 @@ def _headline(run: RunResult) -> None:
                 )
                 st.caption(under)
         icon = ":material/trending_up:" if run.comparison["significant"] else ":material/info:"
-        st.markdown(f"{icon} {plain(run.comparison['sentence'])}")
+        st.markdown(f"{icon} {plain(run.comparison['sentence'])}", help=TERMS["paired test"])
         st.caption(
             f"Worst group before: {_worst(before)}  \nWorst group after: {_worst(after)}",
-            help=TERMS["interval"],
+            help=TERMS["estimated"] if after.estimated else TERMS["interval"],
         )
 
 
-def _interval(low: float, high: float) -> str:
+def _between(low: float, high: float) -> str:
     return f"now between {percent(low)} and {percent(high)}"
 
 
@@ -116,7 +172,8 @@ def _weights(evaluation: Evaluation) -> str:
 def _worst(evaluation: Evaluation) -> str:
     worst = evaluation.worst
     name = group_title(worst.class_name, worst.concept, evaluation.groups_from)
-    return f"{plain(name)}, {percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
+    about = "about " if evaluation.estimated else ""
+    return f"{plain(name)}, {about}{percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
 
 
 def _points(before: float, after: float) -> str:
@@ -125,47 +182,49 @@ def _points(before: float, after: float) -> str:
     return "no change" if abs(change) < 0.05 else f"{change:+.1f} points"
 
 
-def _groups(run: RunResult) -> None:
-    st.header("Every group", anchor=False, help=TERMS["group"])
-    before, after = _by_group(run.before), _by_group(run.after)
-    both = [key for key in before if key in after]
-    figure = group_chart.chart([before[key] for key in both], [after[key] for key in both])
-    # the chart's code arrives after the page: its place is kept, so that nothing jumps
-    st.html(f"<style>.st-key-group-chart {{ min-height: {figure.layout.height}px; }}</style>")
-    with st.container(key="group-chart"):
-        st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key=f"groups-{run.run}")
-    table = pd.DataFrame(
-        [
-            {
-                "group": group_chart.group_name(before[key]),
-                "before": _with_interval(before[key]),
-                "after": _with_interval(after[key]),
-                "test images": before[key]["count"],
-                "share of training": percent(before[key]["share"]),
-            }
-            for key in both
-        ]
-    )
-    st.dataframe(table, hide_index=True, width="stretch", height="content" if len(table) <= 12 else 420)
-    st.caption(f"Groups: {plain(run.after.groups_from)}.")
+def _look(analysis: Analysis, run: RunResult, look: str) -> None:
+    if look == CONFUSIONS:
+        confusion_view.show(analysis, run)
+    elif look == CALIBRATION:
+        if not calibration_view.show(run):
+            _unrecorded(run, "how sure it was")
+    elif look == ACTIVATIONS:
+        if not shift_view.show(run):
+            _unrecorded(run, "where the images lay")
+    elif look == FLIPS:
+        flips.show(analysis, run)
+    elif look == BESIDE:
+        _beside(run)
+    else:
+        st.header("Every group", anchor=False, help=TERMS["group"])
+        st.markdown(plain(group_chart.sentence(run.before, run.after)))
+        group_chart.show(run.before, run.after, "group-chart")
 
 
-def _with_interval(group: dict) -> str:
-    return f"{percent(group['accuracy'])} ({interval(group['low'], group['high'])})"
+def _unrecorded(run: RunResult, what: str) -> None:
+    """Of a run that an earlier version made."""
+    with st.container(border=True, key="card-unrecorded"):
+        st.markdown(f"**This run was made before Midband recorded {what}.** Have it again: it takes as long as then.")
+        st.button(
+            "Run again",
+            icon=":material/replay:",
+            key=f"unrecorded-{run.run}",
+            on_click=problem.kept(partial(rerun.begin, run)),
+        )
+    rerun.panel()
 
 
-def _by_group(evaluation: Evaluation) -> dict[tuple[str, str | None], dict]:
-    return {(group.class_name, group.concept): group.to_dict() for group in evaluation.groups}
-
-
-def _baselines(run: RunResult) -> None:
+def _beside(run: RunResult) -> None:
     st.header(
         "Beside other ways",
         anchor=False,
         help="The same images and features. A repair is worth its tags if it beats what needs none.",
     )
-    rows = [(f"{METHODS[run.method].title} (this run)", run.after.worst_group, run.after.average)]
+    own = f"{run_list.method_title(run.method)} (this run)"
+    rows = [(own, run.after.worst_group, run.after.average)]
     rows += [(item.title, item.worst_group, item.average) for item in run.baselines]
+    st.markdown(plain(_beside_sentence(run)))
+    rows = sorted(rows, key=lambda row: -row[1])
     table = pd.DataFrame(
         [{"method": title, "worst group": 100 * worst, "average": 100 * average} for title, worst, average in rows]
     )
@@ -180,20 +239,33 @@ def _baselines(run: RunResult) -> None:
             "worst group": st.column_config.ProgressColumn(**bar),
             "average": st.column_config.ProgressColumn(**bar),
         },
+        alt="Worst-group and average accuracy of this run and of other ways on the same images.",
     )
+    if run.after.estimated:
+        st.caption(":material/help: **Estimated** by the same guess of the groups for all.", help=TERMS["estimated"])
+    st.caption("One seed each, as a glance. For several seeds, with intervals:")
+    rooms.link("retrain", "Compare all ways", look="ways")
+
+
+def _beside_sentence(run: RunResult) -> str:
+    """What to see: whether the tags were worth it."""
+    # "erm" is the classifier as it is; "dfr" knows the group of every image, which is what nobody has to tag
+    cheaper = [item for item in run.baselines if item.method not in ("erm", "dfr", run.method)]
+    if not cheaper:
+        return "Nothing that needs no tags could be measured beside it."
+    best = max(cheaper, key=lambda item: item.worst_group)
+    ahead = 100 * (run.after.worst_group - best.worst_group)
+    if ahead > 0.05:
+        return f"{ahead:.1f} points ahead of the best way that needs no tags ({best.title})."
+    if ahead < -0.05:
+        return f"{-ahead:.1f} points behind a way that needs no tags ({best.title}): its tags are not worth it yet."
+    return f"As good as a way that needs no tags ({best.title})."
 
 
 def _settings(run: RunResult) -> None:
     with st.expander("Settings and notes", icon=":material/receipt_long:"):
-        lines = {
-            "Method": f"{METHODS[run.method].title}. {METHODS[run.method].source}.",
-            "Concepts": ", ".join(run.concepts) or "none",
-            "Seed": str(run.seed),
-            "Made": f"{run.created} UTC, in {run.seconds:.1f} s",
-            "Run": run.run,
-            "Tags": run.tags,
-        }
-        for name, value in lines.items():
+        for name, value in rerun.facts(run).items():
             st.caption(f"**{name}** {plain(value)}")
         for note in run.notes:
             st.caption(f":material/info: {plain(note)}")
+        rooms.link("runs", "Name it, note what you think, compare it", run=run.run)

@@ -72,6 +72,35 @@ TERMS = {
     "last layer": "The final linear layer turns what the network sees (its features) into one logit per class.",
     "curation": "Choosing which images the new last layer learns from, and how much each counts.",
     "features": "What the network computes just before its last layer: one list of numbers per image.",
+    "estimated": (
+        "Of these images nobody said which group they are in: a probe that learnt from your tags guessed it, and the "
+        "figures are corrected for how often it errs. A guide, not a measurement; tags on test images make it better."
+    ),
+    "macro average": "The mean of the groups' accuracies, each group counting the same.",
+    "confusion": "What the image is (rows) and what the model says (columns). On the diagonal it is right.",
+    "calibration": (
+        "A model is calibrated when it is right as often as it is sure: of the images it gives 80%, eight in ten. "
+        "Numbers made from its probabilities, such as a threshold, rely on that."
+    ),
+    "ece": (
+        "Expected calibration error: images are put into bins by how sure the model is; how far its mean confidence "
+        "in a bin lies from the share it gets right there, on average. 0 is best. Never quite 0 with few images."
+    ),
+    "brier": "Squared distance of the probabilities from the truth, from 0 to 2. Lower is better.",
+    "nll": "Negative log-likelihood: the surprise at the true class. Being wrong and sure costs most. Lower is better.",
+    "emptied": (
+        "Images are placed by how far the class lies ahead of the others, on a scale where −1 is the mean of the other "
+        "classes' images and 1 that of the class's own, so that a model that only grew louder gains nothing. The "
+        "middle is from −0.5 to 0.5. A shortcut that is gone leaves it emptier."
+    ),
+    "fixed": "Test images that were named wrongly before and rightly now, and the reverse.",
+    "paired test": (
+        "Both models answered the same images, so only the images they disagree on tell which is better. p is how "
+        "often chance alone would make such a difference; below 0.05 it is called beyond chance."
+    ),
+    "tags hash": "Equal for two runs that learnt from the very same tags.",
+    "data hash": "Equal for two runs on the same images, features, labels and splits.",
+    "replay": "One file holds all a run was made from; this command computes it again and compares every digit.",
 }
 
 

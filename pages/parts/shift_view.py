@@ -1,0 +1,151 @@
+"""Has the middle emptied? Where the test images lie along a class, before and after a repair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.parts import chart_frame, theme
+from pages.parts.group_chart import group_name
+from pages.parts.words import TERMS, count, percent, plain, short
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from core.retraining.runs import RunResult
+
+HEIGHT = 320
+# more classes than these are chosen from a list
+PILLS = 6
+MID_COLOR = {True: "#f0a84b", False: "#d98324"}
+OWN, OTHERS, UNKNOWN = "its own", "other classes", "group not known"
+
+
+def show(run: RunResult) -> bool:
+    """False, and nothing drawn, where the run did not record it."""
+    if not run.shifts:
+        return False
+    st.header("Has the middle emptied?", anchor=False, help=TERMS["emptied"])
+    shift = _choose(run)
+    st.markdown(plain(shift["sentence"]))
+    # both with one height of the axis: bars are to be compared
+    most = max(*shift["before"], *shift["after"])
+    cells = st.grid(2, min_column_width=320, gap="medium")
+    for title in ("before", "after"):
+        with cells.cell():
+            part = shift[f"middle_{title}"]
+            st.markdown(f"**{title.capitalize()}** · {percent(part / shift['count'])} in the middle")
+            told = f"{title.capitalize()}: {part:,} of {shift['count']:,} images lie in the middle."
+            chart_frame.draw(chart(shift, title, most), f"shift-{title}", told)
+    beyond = " Images beyond 3 are in the outermost bars." if _beyond(shift) else ""
+    st.caption(
+        f"{count(shift['count'], 'test image')} along {plain(short(shift['class']))}: −1 is where the other classes' "
+        f"images are on average, 1 where its own are.{beyond}"
+    )
+    _by_group(shift, run)
+    return True
+
+
+def _choose(run: RunResult) -> Mapping[str, Any]:
+    """Of two classes one says it all: what lies between them lies between them both ways."""
+    named = {shift["class"]: shift for shift in run.shifts}
+    first = run.before.worst.class_name if run.before.worst.class_name in named else next(iter(named))
+    if len(named) <= 2:
+        return named[first]
+    key = f"shift-{run.run}"
+    st.session_state.setdefault(key, first)
+    if len(named) <= PILLS:
+        chosen = st.pills(
+            "Class",
+            list(named),
+            key=key,
+            required=True,
+            format_func=lambda name: plain(short(name)),
+            label_visibility="collapsed",
+        )
+    else:
+        chosen = st.selectbox("Class", list(named), key=key, width=360)
+    return named[chosen]
+
+
+def _beyond(shift: Mapping[str, Any]) -> bool:
+    return any(shift[title][end] for title in ("before", "after") for end in (0, -1))
+
+
+def layers(shift: Mapping[str, Any], title: str) -> dict[str, list[int]]:
+    """Counts per bar of the class's own images, of the others', and of those whose group is not known."""
+    bars = len(shift[title])
+    own, others = [0] * bars, [0] * bars
+    for group in shift["groups"]:
+        into = own if group["class"] == shift["class"] else others
+        for bar, number in enumerate(group[title]):
+            into[bar] += number
+    rest = [total - a - b for total, a, b in zip(shift[title], own, others, strict=True)]
+    return {OWN: own, OTHERS: others, UNKNOWN: rest}
+
+
+def chart(shift: Mapping[str, Any], title: str, most: int) -> go.Figure:
+    """most: of the tallest bar of both charts."""
+    import plotly.graph_objects as go
+
+    edges = shift["edges"]
+    centers = [(low + high) / 2 for low, high in pairwise(edges)]
+    colors = {OWN: theme.accent_color(), OTHERS: theme.muted_color(), UNKNOWN: theme.line_color()}
+    figure = go.Figure()
+    figure.add_vrect(
+        x0=shift["middle"][0],
+        x1=shift["middle"][1],
+        fillcolor=MID_COLOR[theme.is_dark()],
+        opacity=0.2,
+        line_width=0,
+        layer="below",
+    )
+    for name, counts in layers(shift, title).items():
+        if any(counts):
+            figure.add_bar(
+                name=name,
+                x=centers,
+                y=counts,
+                width=edges[1] - edges[0],
+                marker={"color": colors[name], "line": {"width": 0}},
+                hovertemplate=f"{name}: %{{y:,}}<extra></extra>",
+            )
+    figure.update_layout(
+        **chart_frame.layout(HEIGHT, barmode="stack", hovermode="x unified", bargap=0.06),
+        xaxis=chart_frame.axis(showgrid=False, tickvals=[-2, -1, 0, 1, 2], ticktext=["−2", "−1", "0", "1", "2"]),
+        yaxis=chart_frame.axis(range=[0, 1.08 * most], nticks=5, title={"text": "images"}),
+    )
+    return figure
+
+
+def _by_group(shift: Mapping[str, Any], run: RunResult) -> None:
+    table = pd.DataFrame(
+        [
+            {
+                "group": group_name(group),
+                "in the middle before": percent(group["middle_before"] / group["count"]),
+                "in the middle after": percent(group["middle_after"] / group["count"]),
+                "test images": group["count"],
+            }
+            for group in shift["groups"]
+            if group["count"]
+        ]
+    )
+    if table.empty:
+        return
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        height="content" if len(table) <= 12 else 420,
+        alt="Share of each group's images that lie in the middle, before and after.",
+    )
+    if run.after.estimated:
+        st.caption(
+            ":material/help: **Estimated:** each image is in the group a probe finds likeliest.",
+            help=TERMS["estimated"],
+        )
