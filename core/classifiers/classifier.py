@@ -281,7 +281,7 @@ def _verify(classifier: Classifier, probe: torch.Tensor, logits: torch.Tensor) -
     if not fits:
         raise HeadNotFound(
             f"The logits of {classifier.name} are not those of its last linear layer.",
-            next_step="Use a network whose output is its last linear layer's, without softmax, sigmoid or anything else.",
+            next_step="Use a network whose output is its last linear layer's, without a softmax or sigmoid after it.",
         )
 
 
