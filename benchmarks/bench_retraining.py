@@ -8,9 +8,9 @@ DFR: 1,200 held-out images x 2,048 features in four groups, as large as those of
 532 images are in a balanced subset, and equally large, so that all are. The peer is the published protocol as its users
 run it: StandardScaler and LogisticRegression with an L1 penalty and solver liblinear, seven strengths on a balanced
 half, ten fits on balanced subsets with the best, averaged. Ours is `fit("dfr", ...)`, which does the same
-(core/retraining/dfr.py says what differs). Both start from the features in memory and end with a head, and take turns in
-one process, on the same halves and subsets. Worst-group accuracy is on 8,000 balanced test images, mean over `--draws`
-draws of halves and subsets of each seed's data.
+(core/retraining/dfr.py says what differs). Both start from the features in memory and end with a head, and take turns
+in one process, on the same halves and subsets. Worst-group accuracy is on 8,000 balanced test images, mean over
+`--draws` draws of halves and subsets of each seed's data.
 
 mid: 20,000 held-out images x 2,048 features, 60 tags as "tag next" asks for them: from features, tags and the old head
 to the new one, with its curation and the check whether the features allow a repair. Its parts are also timed alone.
