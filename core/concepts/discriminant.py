@@ -25,6 +25,7 @@ answers and the fit is repeated (self-training; for missing group labels: Nam et
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -65,7 +66,7 @@ class PatternProbe:
         all do.
         """
         scores = (features @ self.weight.astype(np.float32)).astype(np.float64) + self.bias[labels]
-        return _chances(scores, None if said is None else self._against(said))
+        return _chances(scores, None if said is None else _against(self.patterns, said))
 
     def probability(self, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """How likely images of these classes show each concept: (n, d), (n,) -> (n, m) float64 in 0..1."""
@@ -75,22 +76,7 @@ class PatternProbe:
         self, features: np.ndarray, labels: np.ndarray, said: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest pattern that agrees with what is certain: (n, m) int8, and how likely it is: (n,) float64."""
-        return self._likeliest(self.chances(features, labels, said), said)
-
-    def _likeliest(self, chances: np.ndarray, said: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        values = self.patterns[chances.argmax(axis=1)]
-        if said is not None:
-            values = np.where(said != _UNKNOWN, said, values)
-        return values.astype(np.int8), chances.max(axis=1)
-
-    def _against(self, said: np.ndarray) -> np.ndarray:
-        """Patterns that what is certain rules out: (n, p) bool."""
-        against = np.zeros((len(said), len(self.patterns)), dtype=bool)
-        some = np.flatnonzero((said != _UNKNOWN).any(axis=1))
-        certain = said[some][:, None]
-        ruled_out = ((certain != _UNKNOWN) & (certain != self.patterns)).any(axis=2)
-        against[some] = ruled_out & ~ruled_out.all(axis=1, keepdims=True)
-        return against
+        return _likeliest(self.patterns, self.chances(features, labels, said), said)
 
 
 class Discriminant:
@@ -133,6 +119,37 @@ class Discriminant:
         not change: what a person said. None when no class is known with both values of any concept: then there is no
         shift to see.
         """
+        (probe,) = self.fit_all([(values, known, fixed)])
+        return probe
+
+    def fit_all(self, known: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[PatternProbe | None]:
+        """`fit` of several (values, known, fixed), round by round together: the features are read once for all."""
+        fits = [self._rounds(*each) for each in known]
+        found: list[PatternProbe | None] = [None] * len(fits)
+        asking: dict[int, np.ndarray] = {}
+
+        def go_on(i: int, answer: tuple[np.ndarray, np.ndarray] | None) -> None:
+            try:
+                asking[i] = fits[i].send(answer)  # type: ignore[arg-type]
+            except StopIteration as end:
+                found[i] = end.value
+
+        for i in range(len(fits)):
+            go_on(i, None)
+        while asking:
+            asked, asking = asking, {}
+            ends = np.cumsum([0, *(len(shifts) for shifts in asked.values())])
+            directions = cho_solve(self._factor, np.concatenate(list(asked.values())).T, check_finite=False)
+            places = (self._scaled @ directions.astype(np.float32)).astype(np.float64)
+            for i, (start, end) in zip(asked, pairwise(ends), strict=True):
+                go_on(i, (directions[:, start:end], places[:, start:end]))
+        return found
+
+    def _rounds(
+        self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray
+    ) -> Generator[np.ndarray, tuple[np.ndarray, np.ndarray], PatternProbe | None]:
+        """One fit. It asks with shifts (m, d), and is told their directions (d, m) and where all images lie along
+        them, (n, m)."""
         values, known, fixed = (array[self._order] for array in (values, known, fixed))
         said = np.where(fixed, values, _UNKNOWN).astype(np.int8)
         values, taken = self._completed(values, known, fixed)
@@ -141,22 +158,22 @@ class Discriminant:
         if not seen.any():
             return None
         patterns = np.unique(values[seen], axis=0).astype(np.int8)
+        certain, against = fixed.all(axis=1), _against(patterns, said)
         sums = _Sums(self._scaled, self._own, values, taken)
-        found = self._from(sums, patterns)
-        if found is None:
-            return None
-        probe, scores = found
-        certain, against = fixed.all(axis=1), probe._against(said)
-        for _ in range(ROUNDS):
-            guessed, confidence = probe._likeliest(_chances(scores, against), said)
+        probe: PatternProbe | None = None
+        for _ in range(1 + ROUNDS):
+            shifts, differs = self._shifts(sums)
+            if not differs.any():
+                break
+            directions, places = yield shifts
+            probe, scores = self._placed(sums, patterns, differs, shifts, directions, places)
+            guessed, confidence = _likeliest(patterns, _chances(scores, against), said)
             sure = certain | (self._reference & (confidence > SURE))
             if np.array_equal(sure, sums.taken) and np.array_equal(guessed[sure], sums.values[sure]):
                 break
             sums.change(guessed, sure)
-            refined = self._from(sums, patterns)
-            if refined is None:
-                break
-            probe, scores = refined
+        if probe is None:
+            return None
         weight = probe.weight / self.scaling.scale[:, None]
         return PatternProbe(weight, probe.bias - self.scaling.mean @ weight, patterns)
 
@@ -179,18 +196,25 @@ class Discriminant:
         whole: np.ndarray = np.logical_and.reduce(complete, axis=1)
         return values, whole
 
-    def _from(self, sums: _Sums, patterns: np.ndarray) -> tuple[PatternProbe, np.ndarray] | None:
-        """One fit, for scaled features, on the images taken, and the scores (n, p) that it gives all images."""
+    @staticmethod
+    def _shifts(sums: _Sums) -> tuple[np.ndarray, np.ndarray]:
+        """What one more concept shown adds: (m, d), and which concepts some class shows both ways: (m,) bool."""
         together, outcome = sums.within()
-        differs = np.diag(together) > 0
-        if not differs.any():
-            return None
         # of concepts that exclude each other only the differences are known: the smallest shifts with these
-        shifts = np.linalg.pinv(together, rcond=1e-9, hermitian=True) @ outcome
-        directions: np.ndarray = cho_solve(self._factor, shifts.T, check_finite=False)
+        return np.linalg.pinv(together, rcond=1e-9, hermitian=True) @ outcome, np.diag(together) > 0
+
+    def _placed(
+        self,
+        sums: _Sums,
+        patterns: np.ndarray,
+        differs: np.ndarray,
+        shifts: np.ndarray,
+        directions: np.ndarray,
+        places: np.ndarray,
+    ) -> tuple[PatternProbe, np.ndarray]:
+        """The probe for scaled features that these directions make, and the scores (n, p) that it gives all images."""
         along = shifts @ directions @ patterns.T
-        weight = directions @ patterns.T
-        scores = (self._scaled @ weight.astype(np.float32)).astype(np.float64)
+        scores = places @ patterns.T
         bias = np.zeros((self._classes, len(patterns)))
         for c, own in enumerate(self._own):
             place, taken = scores[own], sums.taken[own]
@@ -210,7 +234,7 @@ class Discriminant:
             even = np.log(shown / shown.sum()) - origin - np.diag(patterns @ along) / 2
             bias[c] = np.where(apart, -np.inf, even)
             scores[own] += bias[c]
-        return PatternProbe(weight, bias, patterns), scores
+        return PatternProbe(directions @ patterns.T, bias, patterns), scores
 
 
 class _Sums:
@@ -257,6 +281,24 @@ class _Sums:
             elif len(which):
                 which += own.start
                 sums += weights[:, which] @ self._scaled[which]
+
+
+def _likeliest(patterns: np.ndarray, chances: np.ndarray, said: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """See `PatternProbe.guess`. chances: (n, p)."""
+    values = patterns[chances.argmax(axis=1)]
+    if said is not None:
+        values = np.where(said != _UNKNOWN, said, values)
+    return values.astype(np.int8), chances.max(axis=1)
+
+
+def _against(patterns: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Which patterns what is certain rules out: (n, p) bool. Nothing where that would be all."""
+    against = np.zeros((len(said), len(patterns)), dtype=bool)
+    some = np.flatnonzero((said != _UNKNOWN).any(axis=1))
+    certain = said[some][:, None]
+    ruled_out = ((certain != _UNKNOWN) & (certain != patterns)).any(axis=2)
+    against[some] = ruled_out & ~ruled_out.all(axis=1, keepdims=True)
+    return against
 
 
 def _chances(scores: np.ndarray, against: np.ndarray | None) -> np.ndarray:

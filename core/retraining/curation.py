@@ -209,13 +209,15 @@ def _guess(
     states = np.stack([concept.states for concept in concepts], axis=1)
     tagged = states != UNTAGGED
     values, sure = (np.stack([getattr(one, name) for one in known], axis=1) for name in ("values", "sure"))
-    guesses = _held_out(pool, concepts, tagged, top, space, rng)
+    # the probe of all tags along with those of the folds: it stands unless a tag turns out doubtful
+    guesses, probe = _held_out(pool, concepts, tagged, top, space, rng, (values, sure, tagged))
     checked = [
         _checked(pool, concept, one, guesses[concept.states != UNTAGGED, j], top)
         for j, (concept, one) in enumerate(zip(concepts, known, strict=True))
     ]
     certain = tagged & ~np.stack([one.doubtful for one in checked], axis=1)
-    probe = space.fit(values, sure & (certain | ~tagged), certain)
+    if not np.array_equal(certain, tagged):
+        probe = space.fit(values, sure & (certain | ~tagged), certain)
     if probe is None:
         # every class always or never: nothing can be guessed beyond what is assumed, and `check_groups` says so
         return checked, None
@@ -266,8 +268,10 @@ def _held_out(
     top: np.ndarray,
     space: Discriminant,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """What probes say of tagged images they have not seen: (m, concepts) float64, NaN for unknown.
+    whole: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, PatternProbe | None]:
+    """What probes say of tagged images they have not seen: (m, concepts) float64, NaN for unknown; and the probe of
+    `whole`, what is known from all tags, which is fitted along.
 
     tagged: (m, concepts). The tagged images are parted into folds, each pattern of tags in as many as it reaches; each
     fold is guessed from the others, and from what they alone allow to be assumed.
@@ -278,22 +282,22 @@ def _held_out(
     mixed = rng.permutation(len(rows))
     fold = np.empty(len(rows), dtype=np.int64)
     fold[mixed[np.argsort(pattern.ravel()[mixed], kind="stable")]] = np.arange(len(rows)) % FOLDS
+    parts = [held for held in (rows[fold == i] for i in range(FOLDS)) if len(held)]
+    fits = []
+    for held in parts:
+        others = states.copy()
+        others[held] = UNTAGGED
+        known = [_assume(pool, replace(concept, states=others[:, j]), top).values for j, concept in enumerate(concepts)]
+        values = np.stack(known, axis=1)
+        # their own top halves would take them for images that nobody was asked about
+        values[held] = UNTAGGED
+        fits.append((values, values != UNTAGGED, others != UNTAGGED))
+    *probes, last = space.fit_all([*fits, whole])
     guesses = np.full(states.shape, np.nan)
-    for i in range(FOLDS):
-        held = rows[fold == i]
-        if len(held):
-            others = states.copy()
-            others[held] = UNTAGGED
-            known = [
-                _assume(pool, replace(concept, states=others[:, j]), top).values for j, concept in enumerate(concepts)
-            ]
-            values = np.stack(known, axis=1)
-            # their own top halves would take them for images that nobody was asked about
-            values[held] = UNTAGGED
-            probe = space.fit(values, values != UNTAGGED, others != UNTAGGED)
-            if probe is not None:
-                guesses[held] = probe.probability(pool.features[held], pool.labels[held])
-    return guesses
+    for held, probe in zip(parts, probes, strict=True):
+        if probe is not None:
+            guesses[held] = probe.probability(pool.features[held], pool.labels[held])
+    return guesses, last
 
 
 def _without_phantoms(kept: np.ndarray, grouping: Grouping, tagged: np.ndarray, assumed: np.ndarray) -> np.ndarray:

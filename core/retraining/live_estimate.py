@@ -21,12 +21,13 @@ from core.errors import NotEnoughTags
 from core.retraining.curation import Curation, curate, space_of
 from core.retraining.estimates import GuessedGroups, estimated_evaluation, guessed_groups
 from core.retraining.evaluation import Evaluation
-from core.retraining.fitting import FEWEST_REFITS, fit_balanced
+from core.retraining.fitting import fit_balanced
 from core.retraining.pool import ConceptTags, Pool
 
 FOLDS = 3
-# fits averaged for the head of a fold; fewer than a repair averages, so that the estimate rather errs on the low side
-FOLD_REFITS = 2
+# fits averaged for the head of a fold, and for that of all: fewer than a repair averages, so that the estimate rather errs
+# on the low side
+FOLD_REFITS, REFITS = 2, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +77,7 @@ def live_estimate(ground: LiveGround, concepts: Sequence[ConceptTags], *, seed: 
             "Every class shows the concept always or never among the images tagged so far.",
             next_step="Tag images that break the rule: the lowest logits of each class hold most of them.",
         )
-    head = fit_balanced(
-        pool, curation.positions, curation.groups, rng=rng, refits=FEWEST_REFITS, scaling=ground.scaling
-    )
+    head = fit_balanced(pool, curation.positions, curation.groups, rng=rng, refits=REFITS, scaling=ground.scaling)
     held_out = np.flatnonzero(pool.eligible)
     labels = pool.labels[held_out]
     groups = _guessed(pool, curation, concepts, held_out)
