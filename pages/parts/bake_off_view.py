@@ -22,7 +22,7 @@ from core.retraining.bakeoff import MOST_SEEDS, ORACLE, BakeOff, Line, list_bake
 from core.retraining.methods import METHODS
 from core.retraining.result import NETWORK
 from core.retraining.runs import NO_PERSON
-from pages.parts import jobs, method_knobs, repair, rooms, state, theme
+from pages.parts import jobs, method_knobs, palette, repair, state, theme
 from pages.parts.words import TERMS, ago, count, duration, interval, percent, plain
 
 if TYPE_CHECKING:
@@ -209,10 +209,10 @@ def _result(analysis: Analysis, one: BakeOff) -> None:
             "average": st.column_config.Column(help=TERMS["average"]),
         },
     )
-    estimated = "estimated: " if one.estimated else ""
+    estimated = ", estimated" if one.estimated and "estimated" not in one.groups_from else ""
     st.caption(
         f"{_when(one).capitalize()}, {count(len(one.seeds), 'seed')}, {count(one.images, 'test image')}, "
-        f"{duration(one.seconds)}. Groups {estimated}{plain(one.groups_from)}."
+        f"{duration(one.seconds)}. Groups: {plain(one.groups_from)}{estimated}."
     )
     for method, why in one.absent.items():
         st.caption(f":material/block: {plain(_title(method))} is not in it: {plain(why)}")
@@ -233,7 +233,7 @@ def _result(analysis: Analysis, one: BakeOff) -> None:
             f"Repair with {plain(best.title)}", icon=":material/build:", type="tertiary", key="bake-off-repair"
         ):
             st.session_state[method_knobs.METHOD] = best.method
-            rooms.go("retrain", analysis=analysis.id, look="repair")
+            palette.leave("retrain", analysis=analysis.id, look="repair")
 
 
 def best_way(one: BakeOff) -> Line | None:
@@ -294,8 +294,8 @@ def chart(one: BakeOff) -> go.Figure:
                 annotation_position="top",
             )
     figure.add_scatter(
-        x=[value for line in lines for value in set(line.worst_group)],
-        y=[name for line, name in zip(lines, names, strict=True) for _ in set(line.worst_group)],
+        x=[value for line in lines for value in sorted(set(line.worst_group))],
+        y=[name for line, name in zip(lines, names, strict=True) for _ in sorted(set(line.worst_group))],
         mode="markers",
         marker={"color": theme.muted_color(), "size": 5, "opacity": 0.7},
         hoverinfo="skip",
@@ -339,8 +339,10 @@ def chart(one: BakeOff) -> go.Figure:
             "gridcolor": theme.line_color(),
             "zeroline": False,
             "fixedrange": True,
+            "tickfont": {"color": theme.text_color(), "size": 13},
         },
         yaxis={
+            "tickfont": {"color": theme.text_color(), "size": 13},
             "autorange": "reversed",
             "automargin": True,
             "fixedrange": True,

@@ -79,6 +79,7 @@ class Listed:
 def show(
     analysis: Analysis, concepts: tuple[Concept, ...], preview: Preview, kept: KeptEdits, *, editable: bool
 ) -> None:
+    st.header("Every image", anchor=False)
     reason, group = _filters(preview)
     places = listed(preview, reason, group)
     st.caption(
@@ -198,7 +199,8 @@ def _reason(reason: str, confidence: float) -> str:
     if reason == DOUBTFUL:
         return "tag contradicts the others"
     if reason in (PROBE, UNCLEAR) and not math.isnan(confidence):
-        return f"{reason} {confidence:.2f}"
+        # nearly sure is not written as sure
+        return f"{reason} {'>0.99' if confidence > 0.99 else f'{confidence:.2f}'}"
     return reason
 
 

@@ -47,7 +47,6 @@ def show(
         _warn(preview.warnings)
     else:
         problem.show(preview.problem)
-    editable = preview.choice.source == "tags" and setup.method in CURATING
     if kept.count:
         _edited(analysis, concepts, kept)
     with st.container(horizontal=True, vertical_alignment="center", key="curation-actions"):
@@ -69,8 +68,14 @@ def show(
             key="curation-csv",
             help=f"One line per held-out image: {', '.join(curation_images.COLUMNS)}.",
         )
-    if opened:
-        curation_images.show(analysis, concepts, preview, kept, editable=editable)
+
+
+def images(analysis: Analysis, concepts: tuple[Concept, ...], setup: Setup, preview: Preview, kept: KeptEdits) -> None:
+    """Every image, where somebody asked for them."""
+    if st.session_state.get(OPEN, False):
+        editable = preview.choice.source == "tags" and setup.method in CURATING
+        with st.container(border=True, key="card-curation-images"):
+            curation_images.show(analysis, concepts, preview, kept, editable=editable)
 
 
 def sentence(preview: Preview, method: str) -> str:

@@ -43,7 +43,7 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
     concepts = choose_concepts(analysis)
     setup = method_knobs.choose()
     preview, missing = _looked_through(analysis, setup, concepts)
-    feasible = None
+    feasible, kept = None, KeptEdits()
     with st.container(border=True, key="card-curation"):
         st.header("What it will learn from", anchor=False, help=TERMS["curation"])
         if missing is not None:
@@ -59,6 +59,9 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
     if missing is None and preview is not None and preview.problem is not None:
         missing = preview.problem
     _start(analysis, setup, concepts, preview, feasible, missing)
+    if preview is not None:
+        # below the button: it stays where it is, however many images there are
+        curation_view.images(analysis, _asked_concepts(analysis, concepts), setup, preview, kept)
     return {}
 
 
