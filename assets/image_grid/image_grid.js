@@ -84,6 +84,7 @@ function createGrid(parentElement, store) {
   let size = 0
   let reportTimer = null
   let reported = ""
+  let would = new Map() // id -> class that a repair would make of it
   let settled = "" // which controls there were when the bar's Tab stop was found
 
   // --- what is chosen ------------------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ function createGrid(parentElement, store) {
     order.forEach((id, position) => {
       const image = byId.get(id)
       const place = data.paging && [data.paging.first + position + 1, data.paging.total]
-      updateTile(nodes.get(id), image, { chips: chipsOf(image, tags), colorOf, place })
+      updateTile(nodes.get(id), image, { chips: chipsOf(image, tags), colorOf, place, would: would.get(id) })
     })
     drawPictures()
     drawSelection()
@@ -394,7 +395,7 @@ function createGrid(parentElement, store) {
 
   const hoverText = id => {
     const image = byId.get(id)
-    return image ? [...sentences(image, chipsOf(image, waitingTags())), ...(image.details ?? [])] : null
+    return image ? [...sentences(image, chipsOf(image, waitingTags()), would.get(id)), ...(image.details ?? [])] : null
   }
 
   /** A page begins at its first image: scroll there if that is above what can be seen, and leave all else alone. */
@@ -656,6 +657,14 @@ function createGrid(parentElement, store) {
   action("undo").append(undoWord)
   action("undo").setAttribute("aria-label", "Undo")
 
+  const unfollow = followChanges({
+    ids: () => order,
+    show(changes) {
+      would = changes
+      draw()
+    },
+  })
+
   const grid = {
     drawPictures,
     update,
@@ -663,6 +672,7 @@ function createGrid(parentElement, store) {
       dragging.stop()
       removeSkipLink()
       barHeight.disconnect()
+      unfollow()
       clearTimeout(reportTimer)
       document.removeEventListener("pointerdown", elsewhere, true)
       window.removeEventListener("pagehide", away)

@@ -15,7 +15,8 @@ export function createTile(id) {
     chips: part("chips"),
     label: part("label"),
     value: part("value"),
-    verdict: part("verdict"),
+    verdict: part("verdict-text"),
+    would: part("would"),
     shown: "",
     thumbnail: null,
     chosen: false,
@@ -33,7 +34,9 @@ function blankTile() {
   frame.append(picture, element("div", "chips"), check, open)
   const caption = element("div", "caption")
   caption.append(element("span", "label"), element("span", "value"))
-  tile.append(frame, caption, element("div", "verdict"))
+  const verdict = element("div", "verdict")
+  verdict.append(element("span", "verdict-text"), element("span", "would", { dir: "auto" }))
+  tile.append(frame, caption, verdict)
   return tile
 }
 
@@ -50,9 +53,12 @@ export function setThumbnail(tile, thumbnail) {
   tile.picture.src = thumbnail
 }
 
-/** Bring a tile up to its image. `chips` already hold what waits to be saved; `colorOf` gives a concept's colour. */
-export function updateTile(tile, image, { chips, colorOf, place }) {
-  const wanted = JSON.stringify([image, chips.map(([name, present]) => [name, present, colorOf(name)]), place])
+/**
+ * Bring a tile up to its image. `chips` already hold what waits to be saved; `colorOf` gives a concept's colour; `would`
+ * is the class that a repair would make of it, if it is another one.
+ */
+export function updateTile(tile, image, { chips, colorOf, place, would }) {
+  const wanted = JSON.stringify([image, chips.map(([name, present]) => [name, present, colorOf(name)]), place, would])
   if (tile.shown === wanted) return
   tile.shown = wanted
   const wrong = image.correct === false
@@ -60,8 +66,9 @@ export function updateTile(tile, image, { chips, colorOf, place }) {
   setText(tile.label, image.label)
   setText(tile.value, image.value)
   setText(tile.verdict, wrong ? image.predicted : image.note)
+  setText(tile.would, would ? `→ ${would}` : "")
   tile.chips.replaceChildren(...chips.map(([name, present]) => chip(name, present, colorOf(name))))
-  tile.node.setAttribute("aria-label", sentences(image, chips).join(", "))
+  tile.node.setAttribute("aria-label", sentences(image, chips, would).join(", "))
   if (image.details?.length) tile.node.setAttribute("aria-description", image.details.join(", "))
   else tile.node.removeAttribute("aria-description")
   if (place) {
@@ -77,10 +84,11 @@ export function setChosen(tile, chosen) {
 }
 
 /** Everything a tile itself says about its image, a line each; the name comes first. */
-export function sentences(image, chips) {
+export function sentences(image, chips, would) {
   const lines = [image.title]
   if (image.label) lines.push(`labelled ${image.label}`)
   if (image.predicted) lines.push(`predicted ${image.predicted}${image.correct === false ? " (wrong)" : ""}`)
+  if (would) lines.push(`would become ${would} after a repair with the tags so far`)
   if (image.value) lines.push(`activation ${image.value}`)
   for (const [name, present] of chips) lines.push(`${name}: ${stateWord(present)}`)
   if (image.note) lines.push(image.note)

@@ -116,3 +116,8 @@ export function dropped(held, needed, most) {
   const spare = held.filter(id => !wanted.has(id))
   return spare.slice(0, Math.max(0, held.length - most))
 }
+
+/** What a card says of label and prediction once somebody asks. would: the class that a repair would make of it. */
+export function opinionOf(card, would) {
+  return would ? `${card.opinion} A repair with the tags so far would make it ${would}.` : card.opinion
+}

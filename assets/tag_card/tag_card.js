@@ -71,6 +71,7 @@ function createCards(parentElement, store) {
   let state = { deck: [], trail: [], said: new Map() }
   let opinion = opinionShown()
   let announced = null
+  let would = new Map() // id -> class that a repair would make of it
 
   // --- what is known ---------------------------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ function createCards(parentElement, store) {
     const button = root.querySelector("[data-action=opinion]")
     button.setAttribute("aria-pressed", String(opinion))
     setText(button.querySelector(".word"), opinion ? "Hide label and prediction" : "Show label and prediction")
-    setText(line, opinion && card() ? card().opinion : "")
+    setText(line, opinion && card() ? opinionOf(card(), would.get(current())) : "")
   }
 
   function setOff(button, off) {
@@ -323,6 +324,14 @@ function createCards(parentElement, store) {
   for (const button of root.querySelectorAll("[data-action]")) describe(button, () => HINTS[button.dataset.action])
   describe(root.querySelector("[data-answer=unsure]"), () => ["Can’t tell", "Kept as your answer: the image is not asked about again."])
 
+  const unfollow = followChanges({
+    ids: () => (data ? state.deck.slice(0, 1 + AHEAD) : []),
+    show(changes) {
+      would = changes
+      drawOpinion()
+    },
+  })
+
   const shown = {
     needed,
     drawPictures,
@@ -338,6 +347,7 @@ function createCards(parentElement, store) {
     },
     leave() {
       hideTooltip()
+      unfollow()
       window.removeEventListener("keydown", press, true)
       document.removeEventListener("pointerdown", elsewhere, true)
       window.removeEventListener("pagehide", away)

@@ -93,7 +93,7 @@ class LiveRepair:
             if self._closed:
                 return self._latest
             self._wanted = version
-            if self._is_behind() and self._thread is None:
+            if self.is_behind and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="live repair", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
@@ -102,7 +102,7 @@ class LiveRepair:
     def wait(self, seconds: float) -> LivePreview | None:
         """What was found for the tags asked about last; None when it takes longer."""
         with self._changed:
-            done = self._changed.wait_for(lambda: not self._is_behind(), timeout=seconds)
+            done = self._changed.wait_for(lambda: not self.is_behind, timeout=seconds)
         return self._latest if done else None
 
     def close(self) -> None:
@@ -122,7 +122,9 @@ class LiveRepair:
         differs = now != np.asarray(analysis.logits[rows]).argmax(axis=1)
         return dict(zip(rows[differs].tolist(), now[differs].tolist(), strict=True))
 
-    def _is_behind(self) -> bool:
+    @property
+    def is_behind(self) -> bool:
+        """Whether the tags asked about last are still to be computed."""
         return self._wanted is not None and (self._latest is None or self._latest.version != self._wanted)
 
     def _work(self) -> None:
@@ -130,13 +132,13 @@ class LiveRepair:
         ground = _Ground(self._workspace, self._analysis)
         while True:
             with self._changed:
-                while not self._closed and not self._is_behind():
+                while not self._closed and not self.is_behind:
                     left = self._asked + IDLE - time.monotonic()
                     if left <= 0:
                         break
                     self._changed.wait(left)
                 version = self._wanted
-                if self._closed or not self._is_behind() or version is None:
+                if self._closed or not self.is_behind or version is None:
                     self._thread = None
                     return
             preview = ground.preview(version)

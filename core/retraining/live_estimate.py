@@ -25,7 +25,7 @@ from core.retraining.fitting import fit_balanced
 from core.retraining.pool import ConceptTags, Pool
 
 FOLDS = 3
-# fits averaged for the head of a fold, and for that of all: fewer than a repair averages, so that the estimate rather errs
+# fits averaged for the head of a fold, and for that of all: fewer than a repair averages, so that the estimate errs
 # on the low side
 FOLD_REFITS, REFITS = 2, 3
 

@@ -17,6 +17,7 @@ from pages.parts import (
     band_state,
     concept_tools,
     gallery,
+    live_repair,
     notices,
     problem,
     rooms,
@@ -109,6 +110,8 @@ def _images(analysis: Analysis, view: View) -> None:
         if named and st.button("Tag next", type="primary", icon=":material/arrow_forward:", help=TAG_NEXT):
             rooms.go("tag_next")
     _finding(analysis, view)
+    if named:
+        live_repair.show(analysis, "bands")
     _grid(analysis, view)
     _next(analysis)
 

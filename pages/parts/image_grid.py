@@ -65,6 +65,7 @@ _component = st.components.v2.component(
         "outbox.js",
         "tooltip.js",
         "tiles.js",
+        "would.js",
         "toolbar.js",
         "pointer.js",
         "skip.js",

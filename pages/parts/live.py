@@ -111,6 +111,12 @@ def ask(token: str) -> dict[str, Any] | None:
     return {"news": _is_news(token, session, version), "note": _note(session, version)}
 
 
+def shown(token: str) -> tuple[Workspace, Analysis] | None:
+    """What the session known by this token looks at; None where it is not known."""
+    session = _sessions.get(token)
+    return None if session is None else (session.workspace, session.analysis)
+
+
 def others(workspace: Workspace, dataset_id: str, names: tuple[str, ...]) -> tuple[Any, ...]:
     """A value that differs whenever somebody of another name tagged, undid, or changed a concept."""
     undone = TagAction.undone.is_not(None)

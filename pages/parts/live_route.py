@@ -1,4 +1,4 @@
-"""The address the browser asks about once a second whether others tagged.
+"""The addresses the browser asks about once a second: whether others tagged, and what a repair would give by now.
 
 Apart from `live`, so that the server is up before numpy and the database are imported.
 """
@@ -17,9 +17,17 @@ def path(token: str) -> str:
     return f"{'/' + base if base else ''}/live/{token}"
 
 
+def repair_path(token: str) -> str:
+    """Where the strip of the live preview asks."""
+    return f"{path(token)}/repair"
+
+
 def routes() -> list[Route]:
     """For `st.App`. Read-only; a token is as hard to guess as a password and tells nothing but names and counts."""
-    return [Route(path("{token}"), _answer, methods=["GET"])]
+    return [
+        Route(path("{token}"), _answer, methods=["GET"]),
+        Route(repair_path("{token}"), _repair, methods=["GET"]),
+    ]
 
 
 def _answer(request: Request) -> Response:
@@ -27,4 +35,11 @@ def _answer(request: Request) -> Response:
     from pages.parts import live
 
     told = live.ask(request.path_params["token"])
+    return JSONResponse(told or {"unknown": True}, status_code=200 if told else 404)
+
+
+def _repair(request: Request) -> Response:
+    from pages.parts import live_repair
+
+    told = live_repair.ask(request.path_params["token"], request.query_params.get("ids", ""))
     return JSONResponse(told or {"unknown": True}, status_code=200 if told else 404)

@@ -56,7 +56,7 @@ _component = st.components.v2.component(
     css="\n".join([source("tag_card", "tag_card.css"), source("image_grid", "tooltip.css")]),
     js="\n".join(
         [
-            source("image_grid", "dom.js", "keys.js", "outbox.js", "tooltip.js"),
+            source("image_grid", "dom.js", "keys.js", "outbox.js", "tooltip.js", "would.js"),
             source("tag_card", "deck.js", "pictures.js", "tag_card.js"),
         ]
     ),

@@ -11,7 +11,7 @@ from core.concepts.concept import Concept
 from core.concepts.suggestions import Suggestion, suggest_next
 from core.concepts.tags import UNTAGGED, answers, tagging_split
 from core.settings import DEFAULTS
-from pages.parts import concept_tools, gallery, problem, state, tag_card, tag_ring
+from pages.parts import concept_tools, gallery, live_repair, problem, state, tag_card, tag_ring
 from pages.parts.words import TERMS, count, plain, short
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ EVERYTHING = "Every image that can be asked about is answered."
 def work_through(analysis: Analysis, concept: Concept, mode: str) -> None:
     """A fragment of its own: an answer runs this and nothing around it. What takes computing comes last."""
     concept = concept_tools.at_hand(analysis, concept)
+    live_repair.show(analysis, "queue")
     if mode == CARDS:
         asking, aside = st.columns([3, 1], gap="large")
         with asking:

@@ -69,6 +69,11 @@ TERMS = {
         "the same percent of images. **Values**: the same numbers."
     ),
     "seed": "The number that fixes which images are drawn: the same seed shows the same images again.",
+    "live preview": (
+        "While you tag, the last layer is refitted in the background: what would the worst group be if you repaired "
+        "now? An estimate from held-out images, never from test. Images that it would name otherwise say so. Off "
+        "costs nothing."
+    ),
     "last layer": "The final linear layer turns what the network sees (its features) into one logit per class.",
     "curation": "Choosing which images the new last layer learns from, and how much each counts.",
     "features": "What the network computes just before its last layer: one list of numbers per image.",

@@ -1,0 +1,121 @@
+"""The strip that says, while somebody tags, what a repair with the tags so far would give.
+
+The estimate is made by a thread of the server (core/retraining/live.py), and the browser asks for it once a second
+while its tab can be seen. Nothing of the page is run for it. Switched off, nobody asks, and so nothing is computed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from pages.parts import live, live_route, problem
+from pages.parts.component_source import source
+from pages.parts.words import TERMS
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+    from core.retraining.live import LivePreview
+
+KEY = "live-repair"
+ON = "live_repair_on"
+# images whose prediction is asked about at once; a page of a grid has fewer
+MOST_IDS = 1_000
+
+_component = st.components.v2.component(
+    "midband_live_repair",
+    html=source("live_repair", "live_repair.html"),
+    css="\n".join([source("live_repair", "live_repair.css"), source("image_grid", "tooltip.css")]),
+    js="\n".join(
+        [source("image_grid", "dom.js", "tooltip.js", "would.js"), source("live_repair", "strip.js", "live_repair.js")]
+    ),
+)
+
+
+def show(analysis: Analysis, place: str) -> None:
+    """The strip and its switch. place: where on screen, for the key of the switch. To be shown on a watched page."""
+    on = st.session_state.get(ON, True)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{KEY}-{place}"):
+        st.toggle(
+            "Live preview",
+            value=on,
+            key=f"{KEY}-switch-{place}",
+            on_change=problem.kept(partial(_switch, place)),
+            help=TERMS["live preview"],
+        )
+        token = st.session_state.get(live.TOKEN, "")
+        if on and live.shown(token) is not None:
+            _component(key=f"{KEY}-{place}-strip", data={"url": live_route.repair_path(token), "analysis": analysis.id})
+
+
+def _switch(place: str) -> None:
+    st.session_state[ON] = bool(st.session_state.get(f"{KEY}-switch-{place}", True))
+
+
+def ask(token: str, ids: str) -> dict[str, Any] | None:
+    """What the browser is told; None where the session is not known. Runs without Streamlit.
+
+    ids: of the images on screen, with commas between.
+    """
+    looked_at = live.shown(token)
+    if looked_at is None:
+        return None
+    # numpy and scipy are loaded by now; nobody waits who has the strip switched off
+    from core.retraining.live import live_repair
+
+    workspace, analysis = looked_at
+    repair = live_repair(workspace, analysis)
+    preview = repair.follow()
+    if preview is None:
+        return {**_EMPTY, "working": True}
+    rows = _rows(analysis, ids)
+    changes = repair.changes(rows)
+    return {
+        **_EMPTY,
+        **_figures(preview),
+        "working": repair.is_behind,
+        "way": [
+            {"tags": moment.tags, "worst": moment.worst, "low": moment.low, "high": moment.high}
+            for moment in repair.way
+        ],
+        "changes": {str(int(analysis.ids[row])): analysis.classes[c] for row, c in changes.items()},
+    }
+
+
+_EMPTY: dict[str, Any] = {
+    "tags": 0,
+    "concepts": [],
+    "problem": "",
+    "sentence": "",
+    "before": None,
+    "after": None,
+    "low": None,
+    "high": None,
+    "working": False,
+    "way": [],
+    "changes": {},
+}
+
+
+def _figures(preview: LivePreview) -> dict[str, Any]:
+    told: dict[str, Any] = {"tags": preview.tags, "concepts": list(preview.concepts), "problem": preview.problem}
+    if preview.estimate is not None:
+        after = preview.estimate.after
+        told |= {
+            "sentence": preview.estimate.sentence,
+            "before": preview.estimate.before.worst_group,
+            "after": after.worst_group,
+            "low": after.worst_interval[0],
+            "high": after.worst_interval[1],
+        }
+    return told
+
+
+def _rows(analysis: Analysis, ids: str) -> np.ndarray:
+    """Rows of the ids asked about; what is none of this analysis is left out."""
+    named = [int(one) for one in ids.split(",")[:MOST_IDS] if one.isdecimal() and len(one) < 18]
+    wanted = np.unique(np.array(named, dtype=np.int64))
+    return analysis.rows_of(wanted[np.isin(wanted, analysis.ids)])
