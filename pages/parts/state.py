@@ -100,7 +100,11 @@ class FinishedRun:
 
 
 def runs(analysis_id: str) -> list[FinishedRun]:
-    """Finished retrainings of an investigation, the newest first."""
+    """Finished retrainings of an investigation's last layer, the newest first.
+
+    Where the whole network was trained, the features of the analysis are no longer its own: to look through its bands,
+    its exported file is analysed.
+    """
     with workspace().reading() as session:
         records = session.scalars(
             select(RunRecord)
@@ -112,6 +116,7 @@ def runs(analysis_id: str) -> list[FinishedRun]:
         FinishedRun(record.id, f"after repair {number} ({record.method}, {ago(record.created)})")
         for number, record in zip(range(len(records), 0, -1), records, strict=True)
         if (workspace().runs / record.id / "head.safetensors").is_file()
+        and not (workspace().runs / record.id / "logits.npy").is_file()
     ]
 
 
