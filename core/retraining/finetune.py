@@ -35,9 +35,10 @@ from core.files import digest
 from core.progress import Progress, silent
 from core.retraining.curation import Curation
 from core.retraining.finetune_images import ChosenImages, Parts, part_images, train_images, without_twins
-from core.retraining.finetune_knobs import LAST_BLOCK, checked_finetune
+from core.retraining.finetune_knobs import LAST_BLOCK
 from core.retraining.finetune_state import Standing, read_best, read_state, write_best, write_state
 from core.retraining.fitting import fit_balanced
+from core.retraining.methods import checked_settings
 from core.settings import DEFAULTS, Settings
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def finetune(
     """
     from core.activations.reloading import analysed_classifier
 
-    chosen = checked_finetune(settings)
+    chosen = checked_settings("finetune", settings)
     check_trainable(analysis)
     added = None
     if chosen["train_images"]:

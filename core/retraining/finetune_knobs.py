@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from core.errors import BadRequest
 from core.retraining.interface import Knob
 
 ALL_LAYERS, LAST_BLOCK = "all", "last-block"
@@ -60,15 +56,3 @@ KNOBS = (
         "and slower.",
     ),
 )
-
-
-def checked_finetune(settings: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All knobs, with the values given or their defaults. Raises `BadRequest` naming the knob and its range."""
-    given = dict(settings or {})
-    for name in given:
-        if name not in {knob.name for knob in KNOBS}:
-            raise BadRequest(
-                f"The method finetune has no knob “{str(name)[:80]}”.",
-                next_step=f"Use one of: {', '.join(knob.name for knob in KNOBS)}.",
-            )
-    return {knob.name: knob.check(given.get(knob.name, knob.default)) for knob in KNOBS}

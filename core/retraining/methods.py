@@ -24,7 +24,7 @@ import numpy as np
 
 from core.errors import BadRequest, NotFound
 from core.progress import Progress, silent
-from core.retraining import curated, dfr, group_dro, reweighting
+from core.retraining import curated, dfr, finetune_knobs, group_dro, reweighting
 from core.retraining.curated import FeatureCheck, check_features, fit_without_tags, measure_features
 from core.retraining.fitting import fit_balanced, fit_towards
 from core.retraining.interface import Fitted, Knob, Material, Method, Settings, check_settings
@@ -193,48 +193,7 @@ METHODS: dict[str, Method] = {
             "Class x concept sampling after Sagawa et al. 2020 (arXiv:1911.08731), from our curation",
             _finetune,
             "Some dozen tags of held-out images, as mid, and the images themselves.",
-            (
-                Knob(
-                    "epochs",
-                    "Epochs",
-                    10,
-                    1,
-                    500,
-                    help="How often the curated images are gone through at most; it stops early when nothing improves.",
-                ),
-                Knob(
-                    "learning_rate",
-                    "Learning rate",
-                    1e-4,
-                    1e-7,
-                    1.0,
-                    help="How large each step is; large ones forget what the network knows.",
-                ),
-                Knob("batch", "Batch", 32, 2, 1024, unit="images", help="Images per step; fewer need less memory."),
-                Knob(
-                    "patience",
-                    "Patience",
-                    3,
-                    1,
-                    100,
-                    unit="epochs",
-                    help="Epochs without a better worst group after which the training stops.",
-                ),
-                Knob(
-                    "layers",
-                    "Layers",
-                    "all",
-                    choices=("all", "last-block"),
-                    help="Whether all layers are trained, or only the last block and the head, which forgets less.",
-                ),
-                Knob("augment", "Augment", True, help="Whether images are cropped and mirrored at random."),
-                Knob(
-                    "train_images",
-                    "Use training images",
-                    False,
-                    help="Whether training images join the held-out ones, grouped by the probe.",
-                ),
-            ),
+            finetune_knobs.KNOBS,
             kind="network",
         ),
     )

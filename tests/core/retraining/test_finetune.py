@@ -30,8 +30,9 @@ from core.retraining import finetune as module
 from core.retraining.curation import Curation, curate
 from core.retraining.finetune import FORGIVING, Finetuned, balanced_order, finetune, measured
 from core.retraining.finetune_images import ChosenImages, part_images, without_twins
-from core.retraining.finetune_knobs import KNOBS, checked_finetune
+from core.retraining.finetune_knobs import KNOBS
 from core.retraining.material import Gathered, chosen_concepts, gather
+from core.retraining.methods import METHODS, checked_settings
 from core.retraining.runs import retrain, run_logits
 from core.workspace import Workspace, open_workspace
 
@@ -376,8 +377,10 @@ def test_a_group_of_few_images_set_aside_says_little_about_the_worst() -> None:
 
 
 def test_knobs_are_checked_by_name_and_range() -> None:
-    assert checked_finetune(None) == {knob.name: knob.default for knob in KNOBS}
-    assert checked_finetune({"epochs": "4", "augment": "false"})["augment"] is False
+    # what a run is told when nobody says anything: the values that were tuned, not others beside them
+    assert METHODS["finetune"].knobs is KNOBS
+    assert checked_settings("finetune") == {knob.name: knob.default for knob in KNOBS}
+    assert checked_settings("finetune", {"epochs": "4", "augment": "false"})["augment"] is False
     for settings, said in (
         ({"epoch": 3}, "no knob"),
         ({"epochs": 0}, "epochs is a whole number"),
@@ -385,7 +388,7 @@ def test_knobs_are_checked_by_name_and_range() -> None:
         ({"layers": "first"}, "one of all, last-block"),
     ):
         with pytest.raises(BadRequest, match=said):
-            checked_finetune(settings)
+            checked_settings("finetune", settings)
 
 
 def test_several_concepts_and_more_classes_are_trained_on_alike(workspace: Workspace, tmp_path: Path) -> None:
