@@ -13,7 +13,7 @@ from core.activations.store import Analysis
 from core.activations.vectors import list_vectors, save_vector
 from core.concepts.concept import create_concept, delete_concept, get_concept, rename_concept
 from core.concepts.tags import tag, undo
-from core.retraining.runs import retrain
+from core.retraining.runs import retrain, run_folder
 from core.workspace import Workspace
 from pages.parts import band_state, gallery
 
@@ -270,6 +270,17 @@ def test_a_comparison_starts_with_before_and_after_the_newest_repair(
     app.segmented_control(key="band_split").set_value("val").run()
     assert view_of(app, planted).split == "val"
     assert "it has never seen" in texts(app)
+
+
+def test_a_network_trained_anew_is_not_compared_on_features_that_are_not_its_own(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, planted, 40)
+    head, network = retrain(workspace, planted), retrain(workspace, planted, seed=1)
+    np.save(run_folder(workspace, network.run) / "logits.npy", planted.logits)
+    app = visit("bands", direction="logit:waterbird", look="compare")
+    assert not app.exception
+    assert view_of(app, planted).other_run == head.run
 
 
 def test_without_a_repair_two_classes_are_compared(visit: Visit, planted: Analysis) -> None:
