@@ -139,7 +139,8 @@ def _table(name: str, measured: list[Measured], demands: Mapping[str, float | No
     if with_finetune and len(with_finetune) < len(measured):
         print(f"of these, the first {len(with_finetune)} networks:")
         chosen = (ERM, "mid, 60 tags", FINETUNE.title)
-        of_few = [line for line in lines(with_finetune, {}) if line.title in chosen or line.oracle]
+        oracle = next(line.title for line in found if line.oracle)
+        of_few = [line for line in lines(with_finetune, {}, oracle=oracle) if line.title in chosen or line.oracle]
         for line in of_few:
             print(line, flush=True)
         found += [line for line in of_few if line.title == FINETUNE.title]
