@@ -30,7 +30,7 @@ def show(run: RunResult) -> bool:
         return False
     st.header("Is it as sure as it is right?", anchor=False, help=TERMS["calibration"])
     st.markdown(plain(sentence(before, after)))
-    cells = st.grid(3, min_column_width=170, gap="small")
+    cells = st.grid(3, min_column_width=210, gap="small")
     for title, name, as_percent in FIGURES:
         was, now = getattr(before, name), getattr(after, name)
         with cells.cell():
@@ -122,8 +122,12 @@ def chart(calibration: Calibration) -> go.Figure:
     lowest = max(0.0, min(one.low for one in bins) - 0.03)
     figure.update_layout(
         **chart_frame.layout(HEIGHT, showlegend=False, margin={"l": 8, "r": 12, "t": 8, "b": 8}),
-        xaxis=chart_frame.axis(range=[lowest, 1.02], tickformat=".0%", title={"text": "how sure it is"}),
-        yaxis=chart_frame.axis(range=[-0.03, 1.03], tickformat=".0%", title={"text": "how often it is right"}),
+        xaxis=chart_frame.axis(
+            range=[lowest, 1.02], tickformat=".0%", title={"text": "how sure it is", "font": {"size": 14}}
+        ),
+        yaxis=chart_frame.axis(
+            range=[-0.03, 1.03], tickformat=".0%", title={"text": "how often it is right", "font": {"size": 14}}
+        ),
     )
     return figure
 

@@ -19,7 +19,7 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
         "margin": {"l": 8, "r": 16, "t": 36, "b": 8},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": theme.text_color(), "size": 14},
+        "font": {"color": theme.text_color(), "size": 14, "family": "Source Sans, Source Sans Pro, sans-serif"},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False},
         "hoverlabel": {"align": "left"},
         "dragmode": False,

@@ -110,7 +110,7 @@ def sentence(found: list[Mistake], classes: tuple[str, ...]) -> str:
     if grown.after <= grown.before:
         return f"{first} No kind of mistake became more frequent."
     if grown == worst:
-        return f"{first} It grew most."
+        return f"{first} No other grew more."
     return f"{first} What grew most is {told(grown)}: from {grown.before:,} to {grown.after:,}."
 
 

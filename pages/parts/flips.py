@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FIXED, BROKEN = "fixed", "broken"
 # images per page
 SHOWN = 28
+# flips below which a share of them says nothing
+FEW = 5
 # more groups than these are chosen from a list that can be searched
 PILLS = 10
 EVERY = "every"
@@ -34,7 +36,7 @@ def show(analysis: Analysis, run: RunResult) -> None:
     which = st.segmented_control(
         "Which",
         (FIXED, BROKEN),
-        default=FIXED,
+        default=FIXED if ids[FIXED] or not ids[BROKEN] else BROKEN,
         required=True,
         format_func=lambda name: f"{name.capitalize()} · {len(ids[name]):,}",
         key=f"flips-{run.run}",
@@ -71,11 +73,10 @@ def sentence(groups: tuple[GroupFlips, ...], ids: dict[str, list[int]], run: Run
         return "The repaired model says the same of every test image."
     parts = [f"{count(len(ids[FIXED]), 'image')} fixed, {len(ids[BROKEN]):,} broken."]
     for kind, verb in ((FIXED, "fixed"), (BROKEN, "broken")):
-        if not ids[kind] or len(groups) < 2:
+        if len(ids[kind]) < FEW or len(groups) < 2:
             continue
         most = max(groups, key=lambda group: len(getattr(group, kind)))
         number = len(getattr(most, kind))
-        # with two groups or more, nearly half of them in one is worth a word
         if number > len(ids[kind]) / 2:
             parts.append(
                 f"{percent(number / len(ids[kind]))} of those {verb} are of {short(_title(most, run), 60)}, "

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BEFORE, AFTER = "before", "after"
 ROW_HEIGHT = 62
+# of a row's height: the two points of a group, so that equal ones are both seen
+APART = 0.12
 # groups drawn; the table has the others
 DRAWN = 24
 
@@ -109,28 +111,27 @@ def chart(
 
     # weakest first: the eye starts where it matters
     order = sorted(range(len(before)), key=lambda i: before[i]["accuracy"])
-    # plotly takes equal labels for one row: long names that begin alike stay apart
-    rows_of = [chart_frame.text(short(group_name(before[i]), 44)) + "\u200b" * i for i in order]
+    labels = [chart_frame.text(short(group_name(before[i]), 44)) for i in order]
     figure = go.Figure()
-    for i, name in zip(order, rows_of, strict=True):
+    for place, i in enumerate(order):
         figure.add_shape(
             type="line",
             x0=before[i]["accuracy"],
             x1=after[i]["accuracy"],
-            y0=name,
-            y1=name,
+            y0=place,
+            y1=place,
             line={"color": theme.line_color(), "width": 8},
             layer="below",
         )
-    for title, groups, color, symbol in (
-        (names[0], before, theme.muted_color(), "circle-open"),
-        (names[1], after, theme.accent_color(), "circle"),
+    for title, groups, color, symbol, lift in (
+        (names[0], before, theme.muted_color(), "circle-open", -APART),
+        (names[1], after, theme.accent_color(), "circle", APART),
     ):
         rows = [groups[i] for i in order]
         figure.add_scatter(
             name=title,
             x=[row["accuracy"] for row in rows],
-            y=rows_of,
+            y=[place + lift for place in range(len(rows))],
             mode="markers",
             marker={"color": color, "size": 12, "symbol": symbol, "line": {"width": 2, "color": color}},
             error_x={
@@ -142,16 +143,23 @@ def chart(
                 "thickness": 1.4,
                 "width": 4,
             },
+            customdata=labels,
             text=[
                 f"{chart_frame.text(title)}: {percent(row['accuracy'])} ({interval(row['low'], row['high'])}) of "
                 f"{row['count']:,}"
                 for row in rows
             ],
-            hovertemplate="%{y}<br>%{text}<extra></extra>",
+            hovertemplate="%{customdata}<br>%{text}<extra></extra>",
         )
     figure.update_layout(
-        **chart_frame.layout(ROW_HEIGHT * len(rows_of) + 90),
+        **chart_frame.layout(ROW_HEIGHT * len(labels) + 90),
         xaxis=chart_frame.axis(range=[-0.02, 1.02], tickformat=".0%"),
-        yaxis=chart_frame.axis(autorange="reversed", ticksuffix="  ", showgrid=False),
+        yaxis=chart_frame.axis(
+            range=[len(labels) - 0.5, -0.5],
+            tickvals=list(range(len(labels))),
+            ticktext=labels,
+            ticksuffix="  ",
+            showgrid=False,
+        ),
     )
     return figure

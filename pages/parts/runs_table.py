@@ -58,8 +58,9 @@ def show(analysis: Analysis) -> None:
     if len(picked) == 1:
         _one(picked[0], analysis)
     elif len(picked) == 2:
-        # the older first: from it to the newer one
-        first, second = sorted(picked, key=lambda run: run.created)
+        # the older, which stands lower, first: from it to the newer one
+        places = list(runs)
+        second, first = sorted(picked, key=lambda run: places.index(run.run))
         run_compare.show(analysis, first, second)
     elif picked:
         st.caption(f"{len(picked)} runs are picked: two at a time can be compared.")
@@ -127,8 +128,8 @@ def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFra
         low, high = run.after.worst_interval
         lines.append(
             {
-                "Name": short(run_list.title(run), 80),
-                "When": pd.Timestamp(run.created),
+                "Name": short(run.name or run.method, 80),
+                "When": pd.Timestamp(run.created, tz="UTC"),
                 **({"Investigation": run.analysis} if every_model else {}),
                 "Before": 100 * run.before.worst_group,
                 "Worst group": 100 * run.after.worst_group,
@@ -152,19 +153,23 @@ def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFra
 def _columns() -> dict[str, object]:
     column = st.column_config
     return {
-        "Name": column.TextColumn(pinned=True, width="medium"),
-        "When": column.DatetimeColumn(format="calendar", width="small", help="In universal time (UTC)."),
-        "Before": column.NumberColumn(format="%.1f%%", width="small", help="Worst group of the model as it was."),
+        "Name": column.TextColumn(pinned=True, width=170, help="As you named it, else its method."),
+        "When": column.DatetimeColumn(format="distance", width=130),
+        "Before": column.NumberColumn(format="%.1f%%", width=80, help="Worst group of the model as it was."),
         "Worst group": column.ProgressColumn(
-            format="%.1f%%", min_value=0, max_value=100, width="small", help=TERMS["worst group"]
+            format="%.1f%%", min_value=0, max_value=100, width=140, help=TERMS["worst group"]
         ),
-        "95%": column.TextColumn(width="small", help=TERMS["interval"]),
-        "Gain": column.TextColumn(width="small", help="Whether the worst group rose beyond chance (p below 0.05)."),
-        "Average": column.NumberColumn(format="%.1f%%", width="small", help=TERMS["average"]),
-        "Method": column.TextColumn(width="medium"),
-        "Tags": column.TextColumn(width="small", help=TERMS["tags hash"]),
-        "Data": column.TextColumn(width="small", help=TERMS["data hash"]),
-        "Seconds": column.NumberColumn(format="%.1f", width="small"),
+        "95%": column.TextColumn(width=115, help=TERMS["interval"]),
+        "Gain": column.TextColumn(width=60, help="Whether the worst group rose beyond chance (p below 0.05)."),
+        "Average": column.NumberColumn(format="%.1f%%", width=85, help=TERMS["average"]),
+        "Method": column.TextColumn(width=200),
+        "Concepts": column.TextColumn(width=160),
+        "Groups": column.TextColumn(width=160, help=TERMS["group"]),
+        "Seed": column.NumberColumn(width=65, help="The same seed, tags and settings give the same model."),
+        "Tags": column.TextColumn(width=85, help=TERMS["tags hash"]),
+        "Data": column.TextColumn(width=85, help=TERMS["data hash"]),
+        "Seconds": column.NumberColumn(format="%.1f", width=85),
+        "Note": column.TextColumn(width=240),
     }
 
 

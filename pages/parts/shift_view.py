@@ -94,7 +94,7 @@ def chart(shift: Mapping[str, Any], title: str, most: int) -> go.Figure:
 
     edges = shift["edges"]
     centers = [(low + high) / 2 for low, high in pairwise(edges)]
-    colors = {OWN: theme.accent_color(), OTHERS: theme.muted_color(), UNKNOWN: theme.line_color()}
+    colors = {OWN: theme.accent_color(), OTHERS: theme.right_color(), UNKNOWN: theme.line_color()}
     figure = go.Figure()
     figure.add_vrect(
         x0=shift["middle"][0],
@@ -111,13 +111,13 @@ def chart(shift: Mapping[str, Any], title: str, most: int) -> go.Figure:
                 x=centers,
                 y=counts,
                 width=edges[1] - edges[0],
-                marker={"color": colors[name], "line": {"width": 0}},
+                marker={"color": colors[name], "opacity": 1.0 if name == OWN else 0.6, "line": {"width": 0}},
                 hovertemplate=f"{name}: %{{y:,}}<extra></extra>",
             )
     figure.update_layout(
         **chart_frame.layout(HEIGHT, barmode="stack", hovermode="x unified", bargap=0.06),
         xaxis=chart_frame.axis(showgrid=False, tickvals=[-2, -1, 0, 1, 2], ticktext=["−2", "−1", "0", "1", "2"]),
-        yaxis=chart_frame.axis(range=[0, 1.08 * most], nticks=5, title={"text": "images"}),
+        yaxis=chart_frame.axis(range=[0, 1.08 * most], nticks=5, title={"text": "images", "font": {"size": 14}}),
     )
     return figure
 

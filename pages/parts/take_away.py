@@ -83,13 +83,13 @@ def show(run: RunResult) -> None:
 
 
 def _downloads(folder: Path, names: list[str]) -> None:
-    with st.container(key="downloads", gap="medium"):
+    with st.container(key="downloads", gap=None):
         for heading in (MODEL, READ, BUILD):
             under = [name for name in names if _about(name)[3] == heading]
             if not under:
                 continue
             st.subheader(heading, anchor=False)
-            cells = st.grid(2, min_column_width=340, gap="small")
+            cells = st.grid(3, min_column_width=270, gap="small")
             for name in under:
                 with cells.cell():
                     _download(folder / name)

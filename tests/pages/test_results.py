@@ -1,14 +1,50 @@
-"""Results: the numbers of the run, its sentence, its groups, and what can be taken away."""
+"""Results: the numbers of the run, its sentence, the ways to look at what changed, and what can be taken away."""
 
 from __future__ import annotations
 
-from core.activations.store import Analysis
-from core.jobs.job import Job
-from core.retraining.runs import retrain
-from core.workspace import Workspace
-from pages.parts.words import interval, percent
+import json
+from collections import Counter
+from typing import Any
 
-from .conftest import Visit, tag_by_truth, texts
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.activations.store import Analysis, open_analysis
+from core.classifiers.softmax import softmax
+from core.jobs.job import Job
+from core.retraining.runs import RunResult, delete_run, predictions, retrain, run_folder, run_logits
+from core.workspace import Workspace
+from pages.parts import calibration_view, confusion_view, group_chart, shift_view, verdict
+from pages.parts.words import interval, percent, plain
+
+from .conftest import Visit, plant, tag_by_truth, texts
+
+
+@pytest.fixture
+def run(planted: Analysis, workspace: Workspace) -> RunResult:
+    tag_by_truth(workspace, planted, 60)
+    return retrain(workspace, planted)
+
+
+def grid(app: AppTest) -> list[dict[str, Any]]:
+    """The images of the only grid on the page."""
+    sent = [json.loads(one.proto.json) for one in app.get("bidi_component") if one.proto.json]
+    (found,) = [one for one in sent if "images" in one]
+    return found["images"]
+
+
+def age(workspace: Workspace, run: RunResult) -> None:
+    """Make a run one of an earlier version, which recorded less."""
+    file = run_folder(workspace, run.run) / "result.json"
+    stored = json.loads(file.read_text())
+    for name in ("settings", "chosen", "data", "edits", "feasibility", "shifts", "kind", "name", "note"):
+        del stored[name]
+    for when in ("before", "after"):
+        for name in ("macro_average", "worst_interval", "confusion", "calibration", "note"):
+            del stored[when][name]
+    file.write_text(json.dumps(stored))
+    (run_folder(workspace, run.run) / "replay.json").unlink()
 
 
 def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
@@ -21,24 +57,23 @@ def test_without_a_run_the_way_to_one_is_shown(visit: Visit, planted: Analysis) 
     assert "No repair yet" in texts(app)
 
 
-def test_a_run_is_told_with_before_after_and_intervals(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
-    tag_by_truth(workspace, planted, 60)
-    run = retrain(workspace, planted)
+def test_a_run_is_told_with_before_after_and_intervals(visit: Visit, run: RunResult) -> None:
     app = visit("results")
     assert not app.exception
     worst = next(metric for metric in app.metric if metric.label == "Worst group")
     assert worst.value == f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
-    low, high = run.after.worst.low, run.after.worst.high
+    low, high = run.after.worst_interval
     assert f"now between {percent(low)} and {percent(high)}" in texts(app)
     title = f"{run.after.worst.class_name} \\(place\\: {run.after.worst.concept}\\)"
-    assert f"Worst group after: {title}, {percent(run.after.worst_group)} ({interval(low, high)})" in texts(app)
+    own = interval(run.after.worst.low, run.after.worst.high)
+    assert f"Worst group after: {title}, {percent(run.after.worst_group)} ({own})" in texts(app)
     assert run.after.worst_group > run.before.worst_group
     assert "rose" in texts(app)
     groups = next(frame.value for frame in app.dataframe if "group" in frame.value)
-    assert len(groups) == 4
-    methods = next(frame.value for frame in app.dataframe if "method" in frame.value)
-    assert any("this run" in name for name in methods["method"])
-    assert len(methods) == 1 + len(run.baselines)
+    # the weakest first
+    accuracies = sorted((group.accuracy, group.title) for group in run.before.groups)
+    assert list(groups["group"]) == [title for _, title in accuracies]
+    assert "stimated" not in texts(app)
 
 
 def test_no_improvement_is_said(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
@@ -83,3 +118,226 @@ def test_exported_files_are_offered(visit: Visit, planted: Analysis, workspace: 
     app = visit("results")
     labels = [element.proto.label for element in app.get("download_button")]
     assert labels == ["Model (.safetensors) · 2.0 MB", "Tags (.csv) · 0 kB"]
+
+
+def test_a_format_that_failed_says_why_and_the_others_stay(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    run = retrain(workspace, planted, method="class-balanced")
+    folder = workspace.exports / run.run
+    folder.mkdir(parents=True)
+    for name in ("model.safetensors", "model-as-it-came.pth", "report.pdf", "secret.txt"):
+        (folder / name).write_bytes(b"x")
+    report = {
+        "files": [{"file": name} for name in ("model.safetensors", "model-as-it-came.pth", "../outside", "report.pdf")],
+        "refused": [{"format": "ONNX", "reason": "Its exporter cannot take this network (*loops*)."}],
+        "formats": [{"furthest": 2e-6}, {"furthest": None}],
+        "tried": 16,
+    }
+    (folder / "report.json").write_text(json.dumps(report))
+    app = visit("results")
+    labels = [element.proto.label for element in app.get("download_button")]
+    assert labels == [
+        "Model (.safetensors) · 0 kB",
+        "As it came (\\.pth) · 0 kB",
+        "Report (.pdf) · 0 kB",
+        "Figures (.json) · 0 kB",
+    ]
+    assert "Not offered as ONNX: Its exporter cannot take this network \\(\\*loops\\*\\)" in texts(app)
+    assert "asked about 16 images" in texts(app)
+    assert [heading.value for heading in app.subheader] == ["The model", "To read and to show", "To build on"]
+
+
+def test_the_command_that_gives_the_same_numbers_can_be_copied(
+    visit: Visit, run: RunResult, workspace: Workspace
+) -> None:
+    app = visit("results")
+    (code,) = app.code
+    assert code.value.startswith("python -m core replay --workspace ")
+    assert code.value.endswith(f"{run.run}/replay.json")
+
+
+def test_a_link_to_a_deleted_run_says_so(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    gone = retrain(workspace, planted, method="erm")
+    kept = retrain(workspace, planted, method="class-balanced")
+    delete_run(workspace, gone.run)
+    app = visit("results", run=gone.run)
+    assert f"Run {gone.run} was deleted" in texts(app)
+    assert app.query_params["run"] == kept.run
+
+
+def without_attributes(workspace: Workspace, analysis: Analysis) -> Analysis:
+    """The same analysis of a dataset that knows no place."""
+    file = analysis.folder / "analysis.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "attributes": []}))
+    return open_analysis(workspace, analysis.id)
+
+
+# --- ways of looking -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", verdict.LOOKS.titles)
+def test_every_look_opens_by_its_link(visit: Visit, run: RunResult, look: str) -> None:
+    app = visit("results", look=look)
+    assert not app.exception
+    assert app.segmented_control(key="results_look").value == look
+    assert app.query_params["look"] == look
+
+
+def test_confusions_are_counted_as_they_are(
+    visit: Visit, run: RunResult, planted: Analysis, workspace: Workspace
+) -> None:
+    rows = planted.split_rows("test")
+    labels = planted.labels[rows]
+    now = predictions(workspace, planted, run.run, rows)
+    for said, matrix in zip((planted.predicted[rows], now), confusion_view.matrices(planted, run), strict=True):
+        for label in range(2):
+            for other in range(2):
+                assert matrix[label, other] == int(((labels == label) & (said == other)).sum())
+    app = visit("results", look="confusions")
+    # the images behind one mistake, those of before and of now
+    mistakes = app.selectbox(key=f"mistake-{run.run}")
+    chosen = confusion_view.mistakes(*confusion_view.matrices(planted, run))[0]
+    mistakes.set_value(f"{chosen.label}-{chosen.said}").run()
+    assert not app.exception
+    was = planted.predicted[rows]
+    of = (labels == chosen.label) & ((was == chosen.said) | (now == chosen.said))
+    shown = grid(app)
+    assert {image["id"] for image in shown} <= set(planted.ids[rows[of]].tolist())
+    assert len(shown) == min(int(of.sum()), confusion_view.SHOWN)
+
+
+def test_mistakes_are_told_the_most_frequent_first() -> None:
+    before = np.array([[90, 10, 0], [30, 60, 10], [0, 0, 100]])
+    after = np.array([[95, 5, 0], [12, 68, 20], [1, 0, 99]])
+    found = confusion_view.mistakes(before, after)
+    assert [(one.label, one.said, one.before, one.after) for one in found] == [
+        (1, 0, 30, 12),
+        (1, 2, 10, 20),
+        (0, 1, 10, 5),
+        (2, 0, 0, 1),
+    ]
+    assert confusion_view.sentence(found, ("a", "b", "c")) == (
+        "The commonest mistake was b taken for a: 30 of 100 images before, 12 now. What grew most is b taken for c: "
+        "from 10 to 20."
+    )
+    assert confusion_view.sentence([], ("a", "b")) == "No image is taken for another class, before or after."
+
+
+def test_names_of_classes_are_no_markup() -> None:
+    told = confusion_view.matrix_html("Before", np.eye(2, dtype=int), ("<b>a</b>", 'b" onload="x'))
+    assert "<b>" not in told
+    assert 'onload="x"' not in told
+
+
+def test_calibration_is_told_before_and_after(
+    visit: Visit, run: RunResult, planted: Analysis, workspace: Workspace
+) -> None:
+    app = visit("results", look="calibration")
+    assert not app.exception
+    rows = planted.split_rows("test")
+    after = softmax(run_logits(workspace, planted, run.run, rows))
+    right = after.argmax(axis=1) == planted.labels[rows]
+    assert f"now {percent(float(after.max(axis=1).mean()))} sure and {percent(float(right.mean()))} right" in texts(
+        app
+    ).replace("\\", "")
+    error = next(metric for metric in app.metric if metric.label == "Calibration error")
+    assert run.before.calibration is not None
+    assert error.value.startswith(f"{100 * run.before.calibration.ece:.1f}% → ")
+    assert len(app.get("plotly_chart")) == 2
+    assert calibration_view.sentence(run.before.calibration, run.before.calibration).startswith(
+        "Calibration is as it was"
+    )
+
+
+def test_activations_are_counted_before_and_after(visit: Visit, run: RunResult) -> None:
+    app = visit("results", look="activations")
+    assert not app.exception
+    shift = next(one for one in run.shifts if one["class"] == run.before.worst.class_name)
+    assert plain(shift["sentence"]) in texts(app)
+    for title in ("before", "after"):
+        layers = shift_view.layers(shift, title)
+        assert [sum(bar) for bar in zip(*layers.values(), strict=True)] == shift[title]
+        assert not any(layers[shift_view.UNKNOWN])
+    assert len(app.get("plotly_chart")) == 2
+
+
+def test_flips_are_shown_by_group(visit: Visit, run: RunResult, planted: Analysis) -> None:
+    app = visit("results", look="flips")
+    assert not app.exception
+    fixed = run.comparison["fixed"]
+    which = app.segmented_control(key=f"flips-{run.run}")
+    assert which.options == [f"Fixed · {len(fixed)}", f"Broken · {len(run.comparison['broken'])}"]
+    pills = app.pills(key=f"flips-group-{run.run}-fixed")
+    place = planted.attributes[0]
+    rows = planted.rows_of(fixed)
+    wanted = Counter(
+        f"{planted.classes[planted.labels[row]]} (place: {place.values[place.codes[row]]})" for row in rows
+    )
+    told = [option.replace("\\", "") for option in pills.options]
+    assert told[0] == f"All · {len(fixed)}"
+    assert Counter(dict(_counted(one) for one in told[1:])) == wanted
+    name = wanted.most_common(1)[0][0]
+    pills.set_value(name).run()
+    images = grid(app)
+    assert len(images) == min(wanted[name], 28)
+    assert {f"{image['label']}" for image in images} == {name.partition(" ")[0]}
+    assert all(image["correct"] for image in images)
+
+
+def _counted(option: str) -> tuple[str, int]:
+    name, _, number = option.rpartition(" · ")
+    return name, int(number)
+
+
+def test_beside_other_ways_stand_the_baselines(visit: Visit, run: RunResult) -> None:
+    app = visit("results", look="beside")
+    methods = next(frame.value for frame in app.dataframe if "method" in frame.value)
+    assert sum("this run" in name for name in methods["method"]) == 1
+    assert len(methods) == 1 + len(run.baselines)
+    assert list(methods["worst group"]) == sorted(methods["worst group"], reverse=True)
+    assert "the best way that needs no tags" in texts(app)
+
+
+def test_a_run_of_an_earlier_version_opens_and_can_be_had_again(
+    visit: Visit, run: RunResult, workspace: Workspace, queued: list[Job]
+) -> None:
+    age(workspace, run)
+    for look in verdict.LOOKS.titles:
+        app = visit("results", look=look)
+        assert not app.exception
+        assert app.metric[0].value == f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
+        if look == "confusions":
+            # computed from what the head says
+            assert str(run.after.confusion[0][0]) in "".join(one.proto.body for one in app.get("html"))
+    app = visit("results", look="calibration")
+    assert "before Midband recorded how sure it was" in texts(app)
+    assert "cannot be replayed" in texts(app)
+    app.button(key=f"unrecorded-{run.run}").click().run()
+    (job,) = queued
+    assert (job.request["method"], job.request["concepts"]) == ("mid", ["water"])
+    assert job.request["run"] != run.run
+
+
+def test_estimated_groups_are_marked_wherever_they_count(visit: Visit, workspace: Workspace) -> None:
+    analysis = plant(workspace)
+    tag_by_truth(workspace, analysis, 60)
+    bare = without_attributes(workspace, analysis)
+    assert not bare.attributes
+    run = retrain(workspace, bare)
+    assert run.after.estimated
+    for look in ("groups", "activations", "flips", "beside"):
+        app = visit("results", look=look)
+        assert not app.exception
+        labels = [metric.label for metric in app.metric]
+        assert labels[:3] == ["Worst group (estimated)", "Average", "Weighted average (estimated)"]
+        assert ":material/help: **Estimated" in texts(app)
+    assert "about" in texts(app)
+
+
+def test_the_sentence_of_the_groups_says_what_rose_and_what_fell(run: RunResult) -> None:
+    told = group_chart.sentence(run.before, run.after)
+    was, now = group_chart.by_group(run.before), group_chart.by_group(run.after)
+    most = max(was, key=lambda group: now[group]["accuracy"] - was[group]["accuracy"])
+    assert group_chart.group_name(was[most]) in told
+    assert group_chart.sentence(run.before, run.before) == "No group changed."

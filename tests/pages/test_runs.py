@@ -1,0 +1,292 @@
+"""Runs: every repair in one table, two side by side, names and notes kept, nothing lost by deleting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.activations.store import Analysis
+from core.jobs.job import Job
+from core.retraining.runs import (
+    RunResult,
+    compare_runs,
+    delete_run,
+    deleted_runs,
+    list_runs,
+    note_run,
+    open_run,
+    predictions,
+    retrain,
+)
+from core.workspace import Workspace
+from pages.parts import rerun, run_compare, run_list
+from pages.parts.words import plain
+
+from .conftest import Visit, plant, set_job, tag_by_truth, texts
+
+HOSTILE = '<b>**bold**</b> :tada: \u202eright to left " onmouseover="x'
+
+
+@pytest.fixture
+def two(planted: Analysis, workspace: Workspace) -> tuple[RunResult, RunResult]:
+    """The older without tags, the newer with them."""
+    first = retrain(workspace, planted, method="class-balanced")
+    tag_by_truth(workspace, planted, 60)
+    return first, retrain(workspace, planted, settings={"pull": 0.01}, seed=3)
+
+
+def table(app: AppTest) -> Any:
+    return next(frame.value for frame in app.dataframe if "Name" in frame.value)
+
+
+def grid(app: AppTest) -> list[dict[str, Any]]:
+    sent = [json.loads(one.proto.json) for one in app.get("bidi_component") if one.proto.json]
+    (found,) = [one for one in sent if "images" in one]
+    return found["images"]
+
+
+def html_of(app: AppTest) -> str:
+    return "\n".join(one.proto.body for one in app.get("html"))
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label == label)
+
+
+def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
+    assert "Nothing to look at yet" in texts(visit("runs"))
+
+
+def test_without_a_run_the_way_to_one_is_shown(visit: Visit, planted: Analysis) -> None:
+    app = visit("runs")
+    assert not app.exception
+    assert "No repair yet" in texts(app)
+
+
+def test_every_run_has_a_row_the_newest_first(visit: Visit, two: tuple[RunResult, RunResult]) -> None:
+    first, second = two
+    app = visit("runs")
+    assert not app.exception
+    rows = table(app)
+    assert list(rows["Name"]) == ["mid", "class-balanced"]
+    assert list(rows["Worst group"]) == [100 * run.after.worst_group for run in (second, first)]
+    assert list(rows["Before"]) == [100 * run.before.worst_group for run in (second, first)]
+    assert list(rows["Average"]) == [100 * run.after.average for run in (second, first)]
+    assert list(rows["Concepts"]) == ["water", "–"]
+    assert list(rows["Seed"]) == [3, 0]
+    assert list(rows["Tags"]) == [run.tags[:8] for run in (second, first)]
+    assert len(set(rows["Data"])) == 1
+    assert list(rows["Gain"]) == ["yes" if run.comparison["significant"] else "no" for run in (second, first)]
+    assert "Investigation" not in rows
+    assert "tick two to compare" in texts(app)
+
+
+def test_a_link_picks_its_run(visit: Visit, two: tuple[RunResult, RunResult]) -> None:
+    _, second = two
+    app = visit("runs", run=second.run)
+    assert not app.exception
+    assert plain(second.comparison["sentence"]) in texts(app)
+    # settings by the names that the method gives them
+    knob = next(knob.title for knob in rerun.METHODS["mid"].knobs if knob.name == "pull")
+    assert plain(f"{knob}: 0.01") in texts(app)
+    (code,) = app.code
+    assert code.value == rerun.replay_command(second)
+    assert app.query_params["run"] == second.run
+    button(app, "See the results").click().run()
+    assert app.title[0].value == "Results"
+    assert app.query_params["run"] == second.run
+
+
+def test_a_link_to_two_compares_the_older_with_the_newer(
+    visit: Visit, two: tuple[RunResult, RunResult], planted: Analysis, workspace: Workspace
+) -> None:
+    first, second = two
+    app = visit("runs", **{"run": second.run, "with": first.run})
+    assert not app.exception
+    found = compare_runs(workspace, first.run, second.run)
+    assert plain(found.sentence) in texts(app)
+    told = html_of(app)
+    for title in ("Method", "Concepts", "Seed", "Tags"):
+        assert f'<th scope="row" dir="auto">{title}</th>' in told
+    assert '<th scope="row" dir="auto">Data</th>' not in told
+    assert told.index("1 · Class-balanced") < told.index("2 · Mid-range")
+    which = app.segmented_control(key=f"runs-flips-{first.run}-{second.run}")
+    assert which.options == [
+        f"Right in the second only · {len(found.better)}",
+        f"Right in the first only · {len(found.worse)}",
+    ]
+    shown = grid(app)
+    assert [image["id"] for image in shown] == list(found.better)[:28]
+    rows = planted.rows_of([image["id"] for image in shown])
+    assert (predictions(workspace, planted, second.run, rows) == planted.labels[rows]).all()
+    said = predictions(workspace, planted, first.run, rows)
+    assert [image["note"] for image in shown] == [f"first said {planted.classes[each]}" for each in said]
+    # the other way round, the same images tell them apart the other way
+    button(app, "Swap").click().run()
+    back = app.segmented_control(key=f"runs-flips-{second.run}-{first.run}")
+    assert back.options == [
+        f"Right in the second only · {len(found.worse)}",
+        f"Right in the first only · {len(found.better)}",
+    ]
+
+
+def test_the_same_run_twice_is_said_to_be_the_same(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    one, other = (retrain(workspace, planted, method="class-balanced") for _ in range(2))
+    app = visit("runs", **{"run": one.run, "with": other.run})
+    assert not app.exception
+    assert "Both were told the very same" in html_of(app)
+    assert "Both runs are right and wrong about the same images" in texts(app).replace("\\", "")
+    assert grid(app) == []
+
+
+def test_a_name_and_a_note_are_kept_and_shown_as_typed(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace
+) -> None:
+    first, second = two
+    app = visit("runs", run=second.run)
+    app.text_input(key=f"run-name-{second.run}").set_value(HOSTILE).run()
+    app.text_area(key=f"run-note-{second.run}").set_value("Tried **less** pull.\nBetter.").run()
+    assert not app.exception
+    kept = open_run(workspace, second.run)
+    assert kept.note == "Tried **less** pull.\nBetter."
+    assert "<b>**bold**</b>" in kept.name
+    assert table(app)["Name"][0] == kept.name
+    assert table(app)["Note"][0] == "Tried **less** pull. Better."
+    assert app.header[0].value == plain(kept.name)
+    both = visit("runs", **{"run": first.run, "with": second.run})
+    assert not both.exception
+    assert "<b>**bold" not in html_of(both)
+    assert 'onmouseover="x' not in html_of(both)
+    # a name taken away is a run without one
+    app.text_input(key=f"run-name-{second.run}").set_value("").run()
+    assert open_run(workspace, second.run).name == ""
+    assert table(app)["Name"][0] == "mid"
+
+
+def test_what_is_deleted_can_be_undone_and_brought_back_later(
+    visit: Visit, two: tuple[RunResult, RunResult], planted: Analysis, workspace: Workspace
+) -> None:
+    first, second = two
+    note_run(workspace, second.run, name="the good one")
+    app = visit("runs", run=second.run)
+    button(app, "Delete").click().run()
+    assert not app.exception
+    assert "Deleted: the good one" in texts(app)
+    assert list(table(app)["Name"]) == ["class-balanced"]
+    assert [run.run for run in list_runs(workspace)] == [first.run]
+    button(app, "Undo").click().run()
+    assert list(table(app)["Name"]) == ["the good one", "class-balanced"]
+    # what was brought back is picked again
+    assert app.header[0].value == "the good one"
+    assert "Deleted: " not in texts(app)
+    button(app, "Delete").click().run()
+    later = visit("runs")
+    button(later, "Bring back").click().run()
+    assert not later.exception
+    assert not deleted_runs(workspace)
+    assert len(table(later)) == 2
+
+
+def test_the_last_run_deleted_leaves_a_way_back(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    run = retrain(workspace, planted, method="erm")
+    delete_run(workspace, run.run)
+    app = visit("runs")
+    assert "No repair yet" in texts(app)
+    button(app, "Bring back").click().run()
+    assert len(table(app)) == 1
+
+
+@pytest.mark.parametrize(("choice", "seed"), [("The same seed", 3), ("Another seed", 4)])
+def test_a_run_can_be_had_again(
+    visit: Visit,
+    two: tuple[RunResult, RunResult],
+    planted: Analysis,
+    workspace: Workspace,
+    queued: list[Job],
+    choice: str,
+    seed: int,
+) -> None:
+    _, second = two
+    app = visit("runs", run=second.run)
+    app.menu_button(key=f"run-again-{second.run}").set_value(choice).run()
+    assert not app.exception
+    (job,) = queued
+    assert job.kind == "retrain"
+    wanted = {"method": "mid", "concepts": ["water"], "seed": seed, "analysis": planted.id}
+    assert {name: job.request[name] for name in wanted} == wanted
+    assert job.request["settings"]["pull"] == 0.01
+    assert job.request["run"] not in [run.run for run in two]
+    assert "Cancel" in [one.label for one in app.button]
+    retrain(workspace, planted, settings=job.request["settings"], seed=seed, run_id=job.request["run"])
+    set_job(workspace, job.id, state="done", result={"run": job.request["run"]})
+    app.run()
+    assert len(table(app)) == 3
+    assert "Cancel" not in [one.label for one in app.button]
+
+
+def test_a_rerun_that_failed_says_why_until_it_is_put_away(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace, queued: list[Job]
+) -> None:
+    app = visit("runs", run=two[1].run)
+    app.menu_button(key=f"run-again-{two[1].run}").set_value("The same seed").run()
+    error = {"title": "Too few tags", "detail": "Nothing is tagged.", "next_step": "Tag."}
+    set_job(workspace, queued[0].id, state="failed", error=error)
+    app.run()
+    assert "Nothing is tagged" in texts(app)
+    button(app, "Put away").click().run()
+    assert "Nothing is tagged" not in texts(app)
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace
+) -> None:
+    delete_run(workspace, two[0].run)
+    app = visit("runs", **{"run": two[1].run, "with": two[0].run})
+    assert f"Run {two[0].run} was deleted" in texts(app)
+    # the one that is there is shown
+    assert plain(two[1].comparison["sentence"]) in texts(app)
+
+
+def test_runs_of_another_model_on_the_dataset_can_be_compared(
+    visit: Visit, two: tuple[RunResult, RunResult], planted: Analysis, workspace: Workspace, monkeypatch: Any
+) -> None:
+    other = plant(workspace, blind=True)
+    theirs = retrain(workspace, other, method="class-balanced")
+    assert other.id != planted.id
+    app = visit("runs", analysis=planted.id)
+    assert len(table(app)) == 2
+    app.toggle(key="runs_every_model").set_value(True).run()
+    assert not app.exception
+    assert set(table(app)["Investigation"]) == {planted.id, other.id}
+    app.session_state["runs_picked"] = [theirs.run, two[1].run]
+    app.session_state["runs_turn"] = 7
+    app.run()
+    assert not app.exception
+    assert "Investigation" in html_of(app)
+    assert f"{len(compare_runs(workspace, two[1].run, theirs.run).better)}" in texts(app) + str(
+        [one.options for one in app.segmented_control]
+    )
+
+
+def test_settings_are_told_in_words() -> None:
+    assert rerun.value_told(None) == "–"
+    assert rerun.value_told(True) == "yes"
+    assert rerun.value_told(0.30000000000000004) == "0.3"
+    assert rerun.value_told(["a", "b"]) == "a, b"
+    assert rerun.value_told({"left_out": ["a.png"], "kept": {"b.png": {"water": True}, "c.png": {}}}) == (
+        "1 image left out by hand, 2 images put in by hand"
+    )
+    # knobs of methods that this version does not have keep their own names
+    assert rerun.settings_told("unheard-of", {"some_knob": 2, "list": [1]}) == "some knob: 2"
+    assert run_list.method_title("unheard-of") == "unheard-of"
+
+
+def test_a_comparison_tells_names_as_text(two: tuple[RunResult, RunResult], workspace: Workspace) -> None:
+    found = compare_runs(workspace, two[0].run, two[1].run)
+    told = run_compare.pairs_html(found, "<script>a</script>", "b")
+    assert "<script>" not in told
+    assert np.char.count(told, "<tr>") == 1 + 4 + len(found.differences)
