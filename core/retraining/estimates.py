@@ -63,7 +63,8 @@ class GuessedGroups:
 
     grouping: the likeliest group of each image, a person's word where there is one. chances: (n, p) float64, how likely
     each pattern of `grouping.patterns` is, rows summing to 1. guessed: (n,) int64, the pattern that the probe alone
-    finds likeliest; told: (n,) int64, the one that a person told, -1 for none. doubt: how often the probe's word is
+    finds likeliest, or from p on a number that keeps images apart: their tags then say nothing of others; told: (n,)
+    int64, the one that a person told, -1 for none. doubt: how often the probe's word is
     worth nothing, 0..1.
     """
 
@@ -273,7 +274,7 @@ def _posterior(
     there, images, draws = [], [], []
     for c in np.unique(labels).tolist():
         own = labels == c
-        guessed = np.bincount(guess[own], minlength=p)
+        guessed = np.bincount(guess[own], minlength=p)[:p]
         told = np.bincount(groups.told[own & (groups.told >= 0)], minlength=p)
         patterns = np.flatnonzero((told > 0) | (guessed >= SMALLEST_UNTAGGED_GROUP))
         if not len(patterns):

@@ -135,7 +135,5 @@ def _guessed(pool: Pool, curation: Curation, concepts: Sequence[ConceptTags], he
         reference_labels=labels,
         held_out=curation.probe_accuracy,
     )
-    told = groups.told >= 0
-    chances = groups.chances.copy()
-    chances[told] = np.arange(chances.shape[1]) == groups.told[told, None]
-    return replace(groups, chances=chances, told=np.full(len(told), -1))
+    # apart from the others: tags were asked for of odd images
+    return replace(groups, guessed=np.where(groups.told >= 0, groups.chances.shape[1] + groups.told, groups.guessed))
