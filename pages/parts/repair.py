@@ -200,13 +200,11 @@ def _start(
             icon=":material/play_arrow:",
             disabled=missing is not None,
             help=None if missing is None else plain(missing.next_step),
+            on_click=lambda: st.session_state.update({DOUBTED: asked} if doubtful else {}),
         )
         if missing is not None:
             # what to do about it stands above
             st.caption(f"{plain(missing.title)}.", width="stretch")
-    if pressed and doubtful:
-        st.session_state[DOUBTED] = asked
-        st.rerun(scope="fragment")
     if pressed:
         begin()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import live, problem, state, theme
+from pages.parts import live, method_knobs, problem, state, theme
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
 
@@ -23,6 +23,7 @@ LEADS = {
     ),
     WAYS: "Every method on the same images, tags and seeds: which one is worth having, and whether any is.",
 }
+TRAINED = "The whole network is trained again, on images chosen so that each class and what usually comes with it part."
 # each is imported when somebody looks
 _MODULES = {REPAIR: "repair", WAYS: "bake_off_view"}
 
@@ -45,6 +46,6 @@ def enter(analysis: Analysis) -> None:
         st.title("Retrain", anchor=False, width="content")
         LOOKS.choose(look)
     with st.container(key="lead"):
-        st.markdown(LEADS[look])
+        st.markdown(TRAINED if look == REPAIR and method_knobs.current().network else LEADS[look])
     named = import_module(f"pages.parts.{_MODULES[look]}").show(analysis, asked)
     state.write_link({"analysis": analysis.id, "look": look, **named})
