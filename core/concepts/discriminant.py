@@ -84,8 +84,9 @@ class Discriminant:
 
     features: (n, d). labels: (n,) classes. classes: how many. reference: (n,) bool, the images that rounds of
     refinement may add; the others teach by their tags only. calm: (n,) bool, the images that the covariance is of,
-    few exceptions among them; None means the reference. scaling: of the reference's features. Fits leave it as it is,
-    so that one serves for as long as the features do.
+    few exceptions among them; None means the reference. settled: share of the images whose going to and fro is no
+    reason for another round. scaling: of the reference's features. Fits leave it as it is, so that one serves for as
+    long as the features do.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class Discriminant:
         classes: int,
         reference: np.ndarray,
         calm: np.ndarray | None = None,
+        settled: float = 0.0,
     ) -> None:
+        self._settled = settled
         self.scaling = standardise(features if reference.all() else features[reference])
         # a class's images lie together, so that what is summed by class is read in one go
         self._order = np.argsort(labels, kind="stable")
@@ -169,7 +172,8 @@ class Discriminant:
             probe, scores = self._placed(sums, patterns, differs, shifts, directions, places)
             guessed, confidence = _likeliest(patterns, _chances(scores, against), said)
             sure = certain | (self._reference & (confidence > SURE))
-            if np.array_equal(sure, sums.taken) and np.array_equal(guessed[sure], sums.values[sure]):
+            moved = (sure != sums.taken) | (sure & (guessed != sums.values).any(axis=1))
+            if moved.sum() <= self._settled * len(moved):
                 break
             sums.change(guessed, sure)
         if probe is None:

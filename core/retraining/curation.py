@@ -112,10 +112,13 @@ class _Seen:
     accuracy: float | None = None
 
 
-def space_of(pool: Pool) -> Discriminant:
-    """What of a curation depends on the images alone: most of the work, and it serves however many tags follow."""
+def space_of(pool: Pool, settled: float = 0.0) -> Discriminant:
+    """What of a curation depends on the images alone: most of the work, and it serves however many tags follow.
+
+    settled: see `Discriminant`.
+    """
     calm = pool.eligible & above(LOW, pool.logits, pool.labels, pool.eligible)
-    return Discriminant(pool.features, pool.labels, pool.k, pool.eligible, calm)
+    return Discriminant(pool.features, pool.labels, pool.k, pool.eligible, calm, settled)
 
 
 def curate(

@@ -24,7 +24,9 @@ from core.retraining.evaluation import Evaluation
 from core.retraining.fitting import fit_balanced
 from core.retraining.pool import ConceptTags, Pool
 
-FOLDS = 3
+FOLDS = 2
+# share of the images that may still go to and fro between rounds of the probe: half of the rounds move fewer
+SETTLED = 0.001
 # fits averaged for the head of a fold, and for that of all: fewer than a repair averages, so that the estimate errs
 # on the low side
 FOLD_REFITS, REFITS = 2, 3
@@ -40,7 +42,7 @@ class LiveGround:
 
 
 def live_ground(pool: Pool) -> LiveGround:
-    space = space_of(pool)
+    space = space_of(pool, SETTLED)
     return LiveGround(pool, space, space.scaling)
 
 
