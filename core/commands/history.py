@@ -13,7 +13,7 @@ from core.errors import BadRequest
 from core.retraining.evaluation import Evaluation
 from core.retraining.replay import Replay
 from core.retraining.replay import replay as have_again
-from core.retraining.runs import RunResult, delete_run, deleted_runs, list_runs, note_run, restore_run
+from core.retraining.runs import RunResult, damaged_runs, delete_run, deleted_runs, list_runs, note_run, restore_run
 from core.workspace import open_workspace
 
 # figures that came out otherwise, listed for a person; `--json` lists them all
@@ -31,7 +31,9 @@ def runs(options: argparse.Namespace, progress: ProgressLine) -> Answer:
         restored = restore_run(workspace, options.restore)
         return Answer({"restored": restored.run}, f"Run {restored.run} is back.")
     found = (deleted_runs if options.deleted else list_runs)(workspace, analysis)
-    return Answer({"runs": [_line(run) for run in found]}, _table(found, options.deleted))
+    damaged = {} if options.deleted else damaged_runs(workspace, analysis)
+    lines = [_table(found, options.deleted), *([""] if damaged else []), *map(str, damaged.values())]
+    return Answer({"runs": [_line(run) for run in found], "damaged": sorted(damaged)}, "\n".join(lines))
 
 
 def note(options: argparse.Namespace, progress: ProgressLine) -> Answer:

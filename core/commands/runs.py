@@ -141,7 +141,7 @@ def _edits(file: Path | None) -> CurationEdits:
         return edits_from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise PathNotFound(f"There is no {path}.", next_step=advice) from None
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BadRequest(f"{path.name} cannot be read ({error}).", next_step=advice) from error
 
 

@@ -12,20 +12,21 @@ import secrets
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.database import now
-from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound
+from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound, StorageProblem
 from core.files import read_json, write_json
 from core.progress import Progress, silent
 from core.retraining.edits import CurationEdits
 from core.retraining.identity import data_digest, plain
 from core.retraining.material import MOST_CONCEPTS, Gathered, chosen_concepts, gather
-from core.retraining.measuring import NO_PERSON, Measure, baseline_title, measured_groups
+from core.retraining.measuring import NO_PERSON, Measure, baseline_title, check_measurable, measured_groups
 from core.retraining.methods import METHODS, checked_settings, fit_without_tags, get_method, needs
 from core.retraining.outcome import repair
 from core.retraining.result import NETWORK
@@ -162,12 +163,13 @@ def bake_off(
     if not concepts and len(chosen) > MOST_CONCEPTS:
         chosen = ()
     progress(0, 0, "Reading tags and features")
+    check_measurable(analysis)
     gathered = gather(workspace, analysis, chosen)
-    groups = measured_groups(analysis, gathered, None, int(seeds[0]))
-    measured = Measure(analysis, groups)
     entered: dict[str, _Entered] = {}
     absent: dict[str, str] = {}
     with pinned_threads(with_torch=any(get_method(name).kind == NETWORK for name in asked if name != NO_PERSON)):
+        groups = measured_groups(analysis, gathered, None, int(seeds[0]))
+        measured = Measure(analysis, groups)
         for place, method in enumerate(asked):
             title = baseline_title(method)
             progress(place * len(seeds), len(asked) * len(seeds), title)
@@ -217,7 +219,7 @@ def check_bake_off(
 
 
 def open_bake_off(workspace: Workspace, bake_off_id: str | None = None) -> BakeOff:
-    """A stored comparison; None means the latest. Raises `NotFound`."""
+    """A stored comparison; None means the latest. Raises `NotFound`, or `StorageProblem` for a damaged one."""
     if bake_off_id is None:
         latest = next(iter(list_bake_offs(workspace)), None)
         if latest is None:
@@ -228,14 +230,29 @@ def open_bake_off(workspace: Workspace, bake_off_id: str | None = None) -> BakeO
         raise NotFound(
             f"There is no comparison {bake_off_id}.", next_step="See whether its job is still running or failed."
         )
-    return _from_dict(read_json(file))
+    return _read(file)
 
 
 def list_bake_offs(workspace: Workspace, analysis_id: str | None = None) -> tuple[BakeOff, ...]:
-    """Stored comparisons, latest first; of one analysis when given."""
-    files = sorted((workspace.root / FOLDER).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime, reverse=True)
-    found = (_from_dict(read_json(file)) for file in files)
-    return tuple(one for one in found if analysis_id in (None, one.analysis))
+    """Stored comparisons that can be read, latest first; of one analysis when given."""
+    found = []
+    for file in (workspace.root / FOLDER).glob(f"*/{RESULT}"):
+        # one that cannot be read must not hide the others
+        with suppress(StorageProblem, FileNotFoundError):
+            found.append((file.stat().st_mtime_ns, _read(file)))
+    found.sort(key=lambda one: -one[0])
+    return tuple(one for _, one in found if analysis_id in (None, one.analysis))
+
+
+def _read(file: Path) -> BakeOff:
+    try:
+        return _from_dict(read_json(file))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StorageProblem(
+            f"The comparison {file.parent.name} cannot be read ({type(error).__name__}: {error}).",
+            next_step="Compare the methods again.",
+            title="The comparison cannot be read",
+        ) from error
 
 
 def _enter(
@@ -336,8 +353,18 @@ def _folder(workspace: Workspace, bake_off_id: str) -> Path:
 
 def _from_dict(value: Mapping[str, Any]) -> BakeOff:
     lists = ("worst_group", "average", "weighted_average", "interval")
-    lines = (Line(**{**line, **{name: tuple(line[name]) for name in lists}}) for line in value["lines"])
-    rest = {name: item for name, item in value.items() if name != "bake_off"}
+    # what a later version wrote besides is left
+    of_line, of_all = ({field.name for field in fields(kind)} for kind in (Line, BakeOff))
+    lines = (
+        Line(
+            **{
+                **{name: item for name, item in line.items() if name in of_line},
+                **{name: tuple(line[name]) for name in lists},
+            }
+        )
+        for line in value["lines"]
+    )
+    rest = {name: item for name, item in value.items() if name in of_all}
     return BakeOff(
         **{
             **rest,

@@ -5,7 +5,7 @@ Bins of the largest probability, as in Guo et al. 2017 ("On Calibration of Moder
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -132,4 +132,8 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -
 def calibration_from_dict(value: dict[str, Any]) -> Calibration:
     """The inverse of `Calibration.to_dict`."""
     kept = {key: value[key] for key in ("ece", "brier", "nll", "confidence", "accuracy", "count")}
-    return Calibration(**kept, bins=tuple(ReliabilityBin(**one) for one in value["bins"]))
+    return Calibration(**kept, bins=tuple(_bin(one) for one in value["bins"]))
+
+
+def _bin(value: dict[str, Any]) -> ReliabilityBin:
+    return ReliabilityBin(**{field.name: value[field.name] for field in fields(ReliabilityBin)})

@@ -10,7 +10,7 @@ import numpy as np
 from core.errors import BadRequest, EmptyGroup
 from core.progress import Progress
 from core.retraining.curation import Curation, curate, curate_without_tags
-from core.retraining.fitting import BALANCED_L2, LARGEST_SUBSET, SUBSET, fit_balanced, pull, scaling_of_pool
+from core.retraining.fitting import BALANCED_L2, LARGEST_SUBSET, SUBSET, fit_balanced, pull
 from core.retraining.interface import Fitted, Knob, Material, Settings
 from core.retraining.pool import Pool
 
@@ -80,7 +80,6 @@ def _curated(
     curation = curated(material, rng, use_probe=use_probe)
     progress(1, 2, f"Fitting the last layer on {len(curation.positions)} images")
     pool = material.pool
-    scaling = scaling_of_pool(pool)
     head = fit_balanced(
         pool,
         curation.positions,
@@ -89,11 +88,9 @@ def _curated(
         l2=settings["pull"],
         refits=settings["refits"] or None,
         smallest=settings["subset"],
-        scaling=scaling,
     )
-    found = measure_features(pool, curation, rng=rng)
     progress(2, 2)
-    return Fitted(head, curation, () if found is None or found.possible else (found.sentence,))
+    return Fitted(head, curation)
 
 
 def curated(material: Material, rng: np.random.Generator, *, use_probe: bool = True) -> Curation:
@@ -167,12 +164,6 @@ def fit_without_tags(pool: Pool, *, rng: np.random.Generator) -> Fitted:
     return Fitted(head, curation)
 
 
-def check_features(pool: Pool, curation: Curation, *, rng: np.random.Generator) -> tuple[str, ...]:
-    """A sentence when the features can hardly carry a repair (`measure_features`)."""
-    found = measure_features(pool, curation, rng=rng)
-    return () if found is None or found.possible else (found.sentence,)
-
-
 def measure_features(pool: Pool, curation: Curation, *, rng: np.random.Generator) -> FeatureCheck | None:
     """Whether the features can carry a repair at all; None where halves are too small to tell.
 
@@ -181,7 +172,6 @@ def measure_features(pool: Pool, curation: Curation, *, rng: np.random.Generator
     last layer helps.
     """
     groups = np.unique(curation.groups)
-    scaling = scaling_of_pool(pool)
     accuracies = []
     for _ in range(2):
         fold = np.empty(len(curation.positions), dtype=np.int64)
@@ -200,7 +190,6 @@ def measure_features(pool: Pool, curation: Curation, *, rng: np.random.Generator
                 rng=rng,
                 refits=CHECK_REFITS,
                 largest=CHECK_SUBSET,
-                scaling=scaling,
             )
             guesses = head.logits(pool.features[curation.positions[held]]).argmax(axis=1)
             right[held] = guesses == curation.labels[held]

@@ -10,7 +10,7 @@ from core.classifiers.sparse import sparse_regression
 from core.concepts.probes import cell_weights
 from core.progress import Progress
 from core.retraining.curated import CHECK_REFITS, Grouped, grouped, groups_knob
-from core.retraining.fitting import fit_balanced, mean_head, scaling_of_pool
+from core.retraining.fitting import fit_balanced, mean_head
 from core.retraining.interface import Fitted, Knob, Material, Settings
 from core.retraining.pool import Pool
 from core.retraining.threads import pinned_threads
@@ -80,7 +80,7 @@ def _fit_l1(pool: Pool, given: Grouped, settings: Settings, rng: np.random.Gener
     if not best:
         with pinned_threads(1):
             best, tried = _tuned(pool, given, rng)
-    scaling = scaling_of_pool(pool)
+    scaling = pool.scaling
     subsets = [balanced(given.groups, rng) for _ in range(refits)]
     # what the fits share is standardised once, and laid out as they take it: feature by feature
     occurring = np.unique(np.concatenate(subsets))

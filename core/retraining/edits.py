@@ -56,6 +56,8 @@ def edits_from_dict(value: Mapping[str, Any] | None) -> CurationEdits:
         and all(isinstance(image, str) for image in left_out)
         and isinstance(kept, Mapping)
         and all(isinstance(pattern, Mapping) for pattern in kept.values())
+        # "false" would be true
+        and all(isinstance(state, bool) for pattern in kept.values() for state in pattern.values())
     )
     if not whole:
         raise BadRequest(
@@ -64,7 +66,7 @@ def edits_from_dict(value: Mapping[str, Any] | None) -> CurationEdits:
         )
     return CurationEdits(
         tuple(left_out),
-        {image: {name: bool(state) for name, state in pattern.items()} for image, pattern in kept.items()},
+        {image: dict(pattern) for image, pattern in kept.items()},
     )
 
 

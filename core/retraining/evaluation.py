@@ -231,33 +231,41 @@ def evaluation_of(
 
 
 def evaluation_from_dict(value: dict[str, Any]) -> Evaluation:
-    """The inverse of `Evaluation.to_dict`; what runs of earlier versions did not record is computed, or left empty."""
+    """The inverse of `Evaluation.to_dict`; what runs of earlier versions did not record is computed, or left empty,
+    what later ones record besides is left. Raises as `result.run_from_dict`."""
 
     def group(stored: dict[str, Any]) -> GroupAccuracy:
-        return GroupAccuracy(class_name=stored["class"], **{key: stored[key] for key in stored if key != "class"})
+        accuracy, low, high, share = (float(stored[key]) for key in ("accuracy", "low", "high", "share"))
+        count, correct = int(stored["count"]), int(stored["correct"])
+        return GroupAccuracy(stored["class"], stored["concept"], count, correct, accuracy, low, high, share)
 
     groups = tuple(group(stored) for stored in value["groups"])
     recorded = value.get("worst_interval")
     calibration = value.get("calibration")
     return Evaluation(
         split=value["split"],
-        count=value["count"],
-        average=value["average"],
-        interval=tuple(value["interval"]),
-        weighted_average=value["weighted_average"],
-        worst_group=value["worst_group"],
+        count=int(value["count"]),
+        average=float(value["average"]),
+        interval=_pair(value["interval"]),
+        weighted_average=float(value["weighted_average"]),
+        worst_group=float(value["worst_group"]),
         worst=group(value["worst"]),
         groups=groups,
         groups_from=value["groups_from"],
         estimated=value["estimated"],
         macro_average=value.get("macro_average", sum(group.accuracy for group in groups) / len(groups)),
-        worst_interval=tuple(recorded)
+        worst_interval=_pair(recorded)
         if recorded is not None
         else minimum_interval(np.array([one.correct for one in groups]), np.array([one.count for one in groups])),
         confusion=tuple(tuple(row) for row in value.get("confusion", ())),
         calibration=None if calibration is None else calibration_from_dict(calibration),
         note=value.get("note", ""),
     )
+
+
+def _pair(value: Sequence[float]) -> tuple[float, float]:
+    low, high = value
+    return float(low), float(high)
 
 
 def compare(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from core.classifiers.head import Head
-from core.classifiers.softmax import Scaling, softmax_regression, standardise
+from core.classifiers.softmax import Scaling, softmax_regression
 from core.concepts.probes import cell_weights
 from core.progress import Progress, silent
 from core.retraining.interface import Knob
@@ -42,20 +42,14 @@ def pull(default: float) -> Knob:
     )
 
 
-def scaling_of_pool(pool: Pool) -> Scaling:
-    """`standardise` over all images a head may be fitted on: those chosen are few and odd, and their statistics would
-    bend the space."""
-    return standardise(pool.features if pool.eligible.all() else pool.features[pool.eligible])
-
-
 def fit_towards(
     pool: Pool, positions: np.ndarray, weights: np.ndarray, *, l2: float = L2, scaling: Scaling | None = None
 ) -> Head:
     """Softmax regression on some of the pool's images, pulled towards the old head.
 
-    positions: (c,) int. weights: (c,) float. scaling: that of the pool, None to compute it.
+    positions: (c,) int. weights: (c,) float. scaling: None means that of the pool.
     """
-    scaling = scaling or scaling_of_pool(pool)
+    scaling = scaling or pool.scaling
     fitted = softmax_regression(
         scaling.apply(pool.features[positions]),
         pool.labels[positions],
@@ -85,12 +79,12 @@ def fit_balanced(
     positions: (c,) int in the pool. groups: (c,) int. In each subset a group has as many images as the smallest group,
     or `smallest` where that is more, and never more than `largest`; groups that have fewer weigh as much as the others.
     refits: None means 20, fewer where the subsets are large. pulled: towards the old head; towards zero instead costs
-    much where there are many classes and few images of each. scaling: that of the pool, None to compute it.
+    much where there are many classes and few images of each. scaling: None means that of the pool.
 
     One fit on all images, the few of a minority weighted up, learns those few by heart and the many not; in subsets it
     learns all alike, and the mean forgets what each learnt by heart.
     """
-    scaling = scaling or scaling_of_pool(pool)
+    scaling = scaling or pool.scaling
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     size = min(max(smallest, min(len(group) for group in members)), largest)
     refits = refits or int(np.clip(REFITS * SUBSET / size, FEWEST_REFITS, REFITS))

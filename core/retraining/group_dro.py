@@ -8,7 +8,7 @@ from core.classifiers.head import Head
 from core.classifiers.softmax import softmax_regression
 from core.progress import Progress
 from core.retraining.curated import Grouped, grouped, groups_knob
-from core.retraining.fitting import pull, scaling_of_pool
+from core.retraining.fitting import pull
 from core.retraining.interface import Fitted, Knob, Material, Settings
 
 # of the pull, 0.02 does better than 0.1 and 0.5 on birds, shapes and digits alike (tuning seeds)
@@ -63,7 +63,7 @@ def fit_group_dro(material: Material, settings: Settings, rng: np.random.Generat
     taken = np.concatenate([rng.permutation(np.flatnonzero(group == g))[:LARGEST_GROUP] for g in range(len(found))])
     sizes = np.bincount(group)
     group, chosen = group[taken], given.positions[taken]
-    scaling = scaling_of_pool(pool)
+    scaling = pool.scaling
     x, labels = scaling.apply(pool.features[chosen]), pool.labels[chosen]
     counts = np.bincount(group)
     old = scaling.unfold(pool.head)

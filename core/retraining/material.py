@@ -71,7 +71,9 @@ def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]
 
 
 def assemble(analysis: Analysis, statements: Statements) -> Gathered:
-    """What a retraining gets where this was said. Raises `EmptyGroup` when a class has no image to fit on."""
+    """What a retraining gets where this was said. Raises `EmptyGroup` when a class has no image to fit on, `BadRequest`
+    for too many concepts."""
+    check_count(statements.names)
     split = tagging_split(analysis)
     notes = []
     if split == "train":
@@ -151,16 +153,22 @@ def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> 
             next_step="Use the method mid, which asks for a few dozen tags instead, or add an attribute column to "
             "metadata.csv.",
         )
-    if needs == "tags" and len(concepts) > MOST_CONCEPTS:
-        raise BadRequest(
-            f"{len(concepts)} concepts make {2 ** len(concepts)} groups of every class; {MOST_CONCEPTS} are the most.",
-            next_step="Choose the concepts that matter most (`--concepts a,b`).",
-        )
+    if needs == "tags":
+        check_count(concepts)
     if needs == "tags" and not concepts:
         raise NotEnoughTags(
             "This method repairs what tagged concepts point at, and no image is tagged with a confounder yet.",
             next_step="Create a concept and tag the images that “tag next” proposes: 20 make a start, 60 a good "
             "repair.",
+        )
+
+
+def check_count(concepts: Sequence[object]) -> None:
+    """Raise `BadRequest` for more concepts than groups can be made of."""
+    if len(concepts) > MOST_CONCEPTS:
+        raise BadRequest(
+            f"{len(concepts)} concepts make too many groups of every class; {MOST_CONCEPTS} are the most.",
+            next_step="Choose the concepts that matter most (`--concepts a,b`).",
         )
 
 

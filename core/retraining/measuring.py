@@ -93,6 +93,17 @@ class Measure:
         return compare(old, new, self.labels, self.groups.grouping, before, after)
 
 
+def check_measurable(analysis: Analysis) -> None:
+    """Raise `EmptyGroup` for an analysis without images to measure on."""
+    if not len(analysis.split_rows("test")):
+        raise EmptyGroup(
+            "There is no test image, so what a repair is worth could not be told.",
+            next_step="Give the dataset a test split (a column `split` of metadata.csv, or a folder `test`), then "
+            "analyse it again.",
+            title="Nothing to measure on",
+        )
+
+
 def measured_groups(
     analysis: Analysis, gathered: Gathered, curation: Curation | None, seed: int, rows: np.ndarray | None = None
 ) -> MeasuredGroups:

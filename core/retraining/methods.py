@@ -25,7 +25,7 @@ import numpy as np
 from core.errors import BadRequest, NotFound
 from core.progress import Progress, silent
 from core.retraining import curated, dfr, finetune_knobs, group_dro, reweighting
-from core.retraining.curated import FeatureCheck, check_features, fit_without_tags, measure_features
+from core.retraining.curated import FeatureCheck, fit_without_tags, measure_features
 from core.retraining.fitting import fit_balanced, fit_towards
 from core.retraining.interface import Fitted, Knob, Material, Method, Settings, check_settings
 
@@ -36,7 +36,6 @@ __all__ = [
     "Knob",
     "Material",
     "Method",
-    "check_features",
     "checked_settings",
     "fit",
     "fit_balanced",

@@ -17,7 +17,7 @@ from core.retraining.edits import CurationEdits, edit_curation
 from core.retraining.evaluation import Comparison, Evaluation
 from core.retraining.feasibility import Feasibility, feasibility_of
 from core.retraining.material import Gathered
-from core.retraining.measuring import Measure, measure_baselines, measured_groups
+from core.retraining.measuring import Measure, check_measurable, measure_baselines, measured_groups
 from core.retraining.methods import fit, get_method
 from core.retraining.result import NETWORK, Baseline
 from core.retraining.run_store import TRAINING
@@ -78,6 +78,9 @@ def compute(
     settings: checked. folder: where a network under way keeps its checkpoints.
     """
 
+    # before anything is fitted: a network takes hours
+    check_measurable(analysis)
+
     def at(step: int) -> Progress:
         return lambda done, total, message="": progress(step, STEPS, message)
 
@@ -92,8 +95,6 @@ def compute(
         # minutes and more: there the steps within are what people want to see
         progress=progress if get_method(method).kind == NETWORK else at(1),
     )
-    # what was fitted on must not be measured on: raises when it would be
-    _roles(gathered, repaired, analysis.split_rows("test"))
     at(2)(0, 0, "Measuring on test")
     groups = measured_groups(analysis, gathered, repaired.curation, seed)
     measured = Measure(analysis, groups)
@@ -103,9 +104,11 @@ def compute(
     comparison = measured.compare(old.argmax(axis=1), new.argmax(axis=1), before, after)
     curation = repaired.curation
     feasible = None if curation is None else feasibility_of(gathered.material.pool, curation, seed=seed)
+    doubts = () if feasible is None or feasible.possible else (feasible.sentence,)
     at(3)(0, 0, "Measuring the baselines")
     doubles = duplicates(analysis).sentence
     baselines, more_notes = measure_baselines(gathered, measured, seed, at(3))
+    notes = (*gathered.notes, *repaired.notes, *doubts, groups.note, doubles, *more_notes)
     return Outcome(
         repaired=repaired,
         settings=dict(settings),
@@ -116,7 +119,7 @@ def compute(
         baselines=baselines,
         shifts=tuple(shift.to_dict() for shift in measured.shifts(old, new)),
         feasibility=feasible,
-        notes=tuple(note for note in (*gathered.notes, *repaired.notes, groups.note, doubles, *more_notes) if note),
+        notes=tuple(note for note in notes if note),
     )
 
 
@@ -131,7 +134,8 @@ def repair(
     folder: Path,
     progress: Progress = silent,
 ) -> Repaired:
-    """The new model that a method gives. Raises what methods raise."""
+    """The new model that a method gives. Raises what methods raise, and `LeakedImages` where it was made from images of
+    test: no figure is ever of those."""
     rng = np.random.default_rng(seed)
     material = gathered.material
     notes: tuple[str, ...] = ()
@@ -140,9 +144,12 @@ def repair(
         material = replace(material, curation=edit_curation(curation, edits, material, analysis))
         notes = (edits.sentence(),)
     if get_method(method).kind == NETWORK:
-        return _train(analysis, replace(gathered, material=material), settings, seed, folder, notes, progress)
-    fitted = fit(method, material, rng=rng, settings=settings, progress=progress)
-    return Repaired(fitted.head, fitted.curation, (*notes, *fitted.notes), dict(fitted.chosen), fitted.tried)
+        repaired = _train(analysis, replace(gathered, material=material), settings, seed, folder, notes, progress)
+    else:
+        fitted = fit(method, material, rng=rng, settings=settings, progress=progress)
+        repaired = Repaired(fitted.head, fitted.curation, (*notes, *fitted.notes), dict(fitted.chosen), fitted.tried)
+    _roles(gathered, repaired, analysis.split_rows("test"))
+    return repaired
 
 
 def _train(
@@ -181,7 +188,7 @@ def _train(
 
 
 def _roles(gathered: Gathered, repaired: Repaired, reporting: np.ndarray) -> Roles:
-    """Raises `LeakedImages` when the figures would be of images that the model was made from."""
+    """What every image was for."""
     if repaired.fitted_on is not None and repaired.tuned_on is not None:
         return Roles(curation=repaired.fitted_on, tuning=repaired.tuned_on, reporting=reporting)
     pool, curation = gathered.material.pool, repaired.curation

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from core.classifiers.head import Head
+from core.classifiers.softmax import Scaling, standardise
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +33,17 @@ class Pool:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def scaling(self) -> Scaling:
+        """`standardise` over all images a head may be fitted on: those chosen are few and odd, and their statistics
+        would bend the space. Kept, for every fit needs it."""
+        return standardise(self.only_eligible().features)
+
     def only_eligible(self) -> Pool:
-        """The pool without the images that a head may not be fitted on."""
+        """The pool without the images that a head may not be fitted on; itself where it has none."""
         which = self.eligible
+        if which.all():
+            return self
         return Pool(
             self.rows[which],
             self.features[which],

@@ -42,7 +42,22 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 FORMAT = 1
-_NEEDED = ("format", "run", "analysis", "method", "settings", "seed", "statements", "made_from", "threads", "result")
+# what a recipe has to hold, and of what kind each is
+_NEEDED: dict[str, type] = {
+    "format": int,
+    "run": str,
+    "analysis": str,
+    "method": str,
+    "settings": dict,
+    "seed": int,
+    "statements": dict,
+    "made_from": dict,
+    "threads": int,
+    "result": dict,
+}
+# a million names of images and what is said of them; more would fill the memory once parsed
+MOST_BYTES, MOST_VALUES = 256_000_000, 10_000_000
+MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
@@ -125,14 +140,24 @@ def read_recipe(file: Path | str) -> dict[str, Any]:
     path = resolved(file, advice=advice)
     path = path / REPLAY if path.is_dir() else path
     try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
+        # a device or a pipe has no end
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("it is larger than that of any run")
+        content = path.read_bytes()
+        if sum(map(content.count, (b"[", b"{", b","))) > MOST_VALUES:
+            raise ValueError("it holds more than that of any run")
+        recipe = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise PathNotFound(f"There is no {path}.", next_step=advice) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadRequest(f"{path.name} cannot be read ({error}).", next_step=advice) from error
     lacks = [name for name in _NEEDED if not isinstance(recipe, dict) or name not in recipe]
     if lacks:
         raise BadRequest(f"{path.name} describes no run: it lacks {', '.join(lacks)}.", next_step=advice)
+    if wrong := [name for name, kind in _NEEDED.items() if type(recipe[name]) is not kind]:
+        raise BadRequest(f"{path.name} cannot be read: {', '.join(wrong)} cannot be what it is.", next_step=advice)
     if recipe["format"] != FORMAT:
         raise BadRequest(
             f"{path.name} was written by another version (format {recipe['format']}; this one knows {FORMAT}).",
@@ -154,18 +179,20 @@ def replay(
     recipe = read_recipe(file)
     try:
         analysis = analysis or open_analysis(workspace, recipe["analysis"])
-    except NotFound as error:
+    except (NotFound, ValueError) as error:
         raise NotFound(
-            f"The analysis {recipe['analysis']} that the run was made with is not in this workspace.",
+            f"The analysis {recipe['analysis'][:100]} that the run was made with is not in this workspace.",
             next_step="Analyse the same dataset with the same model here first (`python -m core analyse`).",
         ) from error
     try:
         statements = statements_from_dict(recipe["statements"], analysis)
         edits = edits_from_dict(recipe.get("edits"))
         settings = checked_settings(recipe["method"], recipe["settings"])
-        threads, seed = int(recipe["threads"]), int(recipe["seed"])
+        threads, seed = recipe["threads"], recipe["seed"]
+        if not 1 <= threads <= MOST_THREADS or seed < 0:
+            raise ValueError(f"{threads} threads and seed {seed}")
         before, after = (evaluation_from_dict(recipe["result"][name]) for name in ("before", "after"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise BadRequest(
             f"The file describes a run that cannot be read ({type(error).__name__}: {error}).",
             next_step="Use the replay.json as it was written.",
@@ -243,7 +270,8 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
                 if name != "activations"
                 else ("What the classifier computed of the images is not as it was.")
             )
-    was, is_now = then.get("versions", {}), now["versions"]
+    was, is_now = then.get("versions"), now["versions"]
+    was = was if isinstance(was, dict) else {}
     for library in dict.fromkeys((*was, *is_now)):
         if was.get(library) != is_now.get(library):
             yield f"{library} was {was.get(library, 'absent')} and is {is_now.get(library, 'absent')} now."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from core.retraining.evaluation import Evaluation, evaluation_from_dict
@@ -103,16 +103,27 @@ class RunResult:
 
 
 def run_from_dict(value: Mapping[str, Any]) -> RunResult:
-    """The inverse of `RunResult.to_dict`; what an earlier version did not write has its default."""
+    """The inverse of `RunResult.to_dict`; what an earlier version did not write has its default, what a later one wrote
+    is left. Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` for what is no run."""
+    comparison = value["comparison"]
+    if not isinstance(comparison["sentence"], str) or not all(
+        isinstance(comparison[name], list) for name in ("fixed", "broken")
+    ):
+        raise TypeError("its comparison is none")
+    known = {field.name for field in fields(RunResult)}
     return RunResult(
         **{
-            **value,
+            **{name: item for name, item in value.items() if name in known},
             "concepts": tuple(value["concepts"]),
             "before": evaluation_from_dict(value["before"]),
             "after": evaluation_from_dict(value["after"]),
-            "baselines": tuple(Baseline(**baseline) for baseline in value["baselines"]),
+            "baselines": tuple(_baseline(baseline) for baseline in value["baselines"]),
             "notes": tuple(value["notes"]),
             "shifts": tuple(value.get("shifts", ())),
             "tried": tuple(value.get("tried", ())),
         }
     )
+
+
+def _baseline(value: Mapping[str, Any]) -> Baseline:
+    return Baseline(value["method"], value["title"], float(value["worst_group"]), float(value["average"]))

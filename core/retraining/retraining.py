@@ -17,7 +17,16 @@ from core.progress import Progress, silent
 from core.retraining.curation import Curation, check_tags, curate
 from core.retraining.edits import CurationEdits, edit_curation
 from core.retraining.identity import data_digest, plain
-from core.retraining.material import MOST_CONCEPTS, Gathered, assemble, check_needs, chosen_concepts, gather
+from core.retraining.material import (
+    MOST_CONCEPTS,
+    Gathered,
+    assemble,
+    check_count,
+    check_needs,
+    chosen_concepts,
+    gather,
+)
+from core.retraining.measuring import check_measurable
 from core.retraining.methods import checked_settings, get_method, needs
 from core.retraining.outcome import STEPS, Outcome, compute, figures
 from core.retraining.replay import write_recipe
@@ -53,8 +62,10 @@ def check_request(
     edits: CurationEdits | None = None,
 ) -> None:
     """Raise at once what a retraining would raise after a while: unknown names, too few tags, no attribute, a knob out
-    of its range."""
+    of its range, more concepts than groups can be made of, nothing to measure on."""
     wanted = needs(method, settings)
+    check_measurable(analysis)
+    check_count(concepts)
     _check_edits(method, edits)
     chosen = chosen_concepts(workspace, analysis, concepts)
     check_needs(wanted, analysis, chosen)
@@ -141,8 +152,12 @@ def retrain(
         created=created.isoformat(sep=" ", timespec="seconds"),
         seconds=time.perf_counter() - started,
     )
-    _store(workspace, analysis, result, outcome, statements, threads)
+    _store_parts(workspace, analysis, result, outcome, statements, threads)
+    # known before it is whole, since what is not whole is not listed; the other way round, a process killed in between
+    # would leave a run that nobody finds
     record_run(workspace, result, job_id, created)
+    write_result(folder, result)
+    shutil.rmtree(folder / TRAINING, ignore_errors=True)
     if problem := track(result, folder, dataset=analysis.dataset_name, model=analysis.model_name):
         result = replace(result, notes=(*result.notes, problem))
         write_result(folder, result)
@@ -187,7 +202,7 @@ def _result(
     )
 
 
-def _store(
+def _store_parts(
     workspace: Workspace,
     analysis: Analysis,
     result: RunResult,
@@ -202,8 +217,6 @@ def _store(
     if repaired.curation is not None:
         write_curation(folder, analysis, repaired.curation)
     write_recipe(workspace, analysis, result, outcome, statements, threads)
-    write_result(folder, result)
-    shutil.rmtree(folder / TRAINING, ignore_errors=True)
 
 
 def _check_edits(method: str, edits: CurationEdits | None) -> None:

@@ -17,7 +17,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,7 +45,7 @@ HEAD, RESULT, CURATION = "head.safetensors", "result.json", "curation.parquet"
 WEIGHTS, LOGITS, TRAINING = "model.safetensors", "logits.npy", "training"
 REPLAY, REMARKS = "replay.json", "remarks.json"
 DELETED = ".deleted"
-LONGEST_NAME, LONGEST_NOTE = 200, 10_000
+LONGEST_NAME, LONGEST_NOTE, LONGEST_ID = 200, 10_000, 100
 
 
 def new_run_id() -> str:
@@ -54,17 +55,23 @@ def new_run_id() -> str:
 def run_folder(workspace: Workspace, run_id: str) -> Path:
     """Where a run lies, or will. Raises `NotFound` for what cannot be an id."""
     # ids come from people too: only what `new_run_id` and jobs make may become a path
-    if not run_id or not all(character.isalnum() or character in "-_" for character in run_id):
-        raise NotFound(f"“{run_id}” is not the id of a run.", next_step="Use the id that `retrain` printed.")
+    if not 0 < len(run_id) <= LONGEST_ID or not all(character.isalnum() or character in "-_" for character in run_id):
+        raise NotFound(f"“{run_id[:50]}” is not the id of a run.", next_step="Use the id that `retrain` printed.")
     return workspace.runs / run_id
 
 
 def open_run(workspace: Workspace, run_id: str | None = None) -> RunResult:
-    """A finished run; None means the latest. Raises `NotFound`."""
+    """A finished run; None means the latest. Raises `NotFound`, or `StorageProblem` for one that cannot be read."""
     if run_id is None:
-        run_id = next(iter(_finished_ids(workspace)), None)
-        if run_id is None:
+        latest = next(_readable(run_folder(workspace, one) for one in _recorded_ids(workspace)), None)
+        if latest is None:
             raise NotFound("There is no run yet.", next_step="Retrain first: `python -m core retrain --wait`.")
+        return latest
+    return _read(_finished(workspace, run_id))
+
+
+def _finished(workspace: Workspace, run_id: str) -> Path:
+    """The folder of a finished run. Raises `NotFound`."""
     folder = run_folder(workspace, run_id)
     if not (folder / RESULT).is_file():
         if (workspace.runs / DELETED / run_id / RESULT).is_file():
@@ -73,28 +80,56 @@ def open_run(workspace: Workspace, run_id: str | None = None) -> RunResult:
             f"There is no finished run {run_id}.",
             next_step="See whether its job is still running or failed; `compare` without --run takes the latest.",
         )
-    return _with_remarks(run_from_dict(read_json(folder / RESULT)), folder)
+    return folder
+
+
+def _read(folder: Path) -> RunResult:
+    try:
+        return _with_remarks(run_from_dict(read_json(folder / RESULT)), folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
+        # half a file, one that somebody edited, one of a version that wrote something else
+        raise StorageProblem(
+            f"The result of run {folder.name} cannot be read ({type(error).__name__}: {error}).",
+            next_step="Have it again from its replay.json (`python -m core replay`), retrain, or delete it.",
+            title="The run cannot be read",
+        ) from error
+
+
+def _readable(folders: Iterable[Path]) -> Iterator[RunResult]:
+    """Those that are there and can be read: one that cannot must not hide the others."""
+    for folder in folders:
+        with suppress(StorageProblem):
+            if (folder / RESULT).is_file():
+                yield _read(folder)
 
 
 def list_runs(workspace: Workspace, analysis_id: str | None = None) -> tuple[RunResult, ...]:
-    """Finished runs, latest first; of one analysis when given."""
-    return tuple(open_run(workspace, run_id) for run_id in _finished_ids(workspace, analysis_id))
+    """Finished runs, latest first; of one analysis when given. Without those of `damaged_runs`."""
+    return tuple(_readable(run_folder(workspace, run_id) for run_id in _recorded_ids(workspace, analysis_id)))
+
+
+def damaged_runs(workspace: Workspace, analysis_id: str | None = None) -> dict[str, StorageProblem]:
+    """Finished runs that cannot be read, by id: why. `delete_run` puts them aside."""
+    found = {}
+    for run_id in _recorded_ids(workspace, analysis_id):
+        try:
+            if (run_folder(workspace, run_id) / RESULT).is_file():
+                open_run(workspace, run_id)
+        except StorageProblem as problem:
+            found[run_id] = problem
+        except NotFound:
+            # deleted meanwhile
+            continue
+    return found
 
 
 def deleted_runs(workspace: Workspace, analysis_id: str | None = None) -> tuple[RunResult, ...]:
     """Runs that `restore_run` brings back, latest first; of one analysis when given."""
     place = workspace.runs / DELETED
-    ids = _recorded_ids(workspace, analysis_id)
-    folders = [place / run_id for run_id in ids if (place / run_id / RESULT).is_file()]
-    return tuple(_with_remarks(run_from_dict(read_json(folder / RESULT)), folder) for folder in folders)
+    return tuple(_readable(place / run_id for run_id in _recorded_ids(workspace, analysis_id)))
 
 
-def _finished_ids(workspace: Workspace, analysis_id: str | None = None) -> list[str]:
-    ids = _recorded_ids(workspace, analysis_id)
-    return [run_id for run_id in ids if (run_folder(workspace, run_id) / RESULT).is_file()]
-
-
-def _recorded_ids(workspace: Workspace, analysis_id: str | None) -> Sequence[str]:
+def _recorded_ids(workspace: Workspace, analysis_id: str | None = None) -> Sequence[str]:
     query = select(RunRecord.id).where(RunRecord.finished.is_not(None)).order_by(RunRecord.created.desc())
     if analysis_id is not None:
         query = query.where(RunRecord.analysis_id == analysis_id)
@@ -176,12 +211,12 @@ def _with_remarks(run: RunResult, folder: Path) -> RunResult:
 
 def delete_run(workspace: Workspace, run_id: str) -> None:
     """Put a run aside, whole: `restore_run` brings it back. Raises `NotFound`."""
-    open_run(workspace, run_id)
-    _move(run_folder(workspace, run_id), workspace.runs / DELETED / run_id)
+    _move(_finished(workspace, run_id), workspace.runs / DELETED / run_id)
 
 
 def restore_run(workspace: Workspace, run_id: str) -> RunResult:
-    """Bring a deleted run back as it was. Raises `NotFound`, or `BadRequest` when a run of that id is there."""
+    """Bring a deleted run back as it was. Raises `NotFound`, `BadRequest` when a run of that id is there, or
+    `StorageProblem` for one that cannot be read: it is back then, and still cannot."""
     folder = run_folder(workspace, run_id)
     aside = workspace.runs / DELETED / run_id
     if not (aside / RESULT).is_file():

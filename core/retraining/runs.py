@@ -14,6 +14,7 @@ from core.retraining.measuring import NO_PERSON
 from core.retraining.result import Baseline, RunResult
 from core.retraining.retraining import CURATING, check_request, preview, retrain
 from core.retraining.run_store import (
+    damaged_runs,
     delete_run,
     deleted_runs,
     list_runs,
@@ -38,6 +39,7 @@ __all__ = [
     "RunResult",
     "check_request",
     "compare_runs",
+    "damaged_runs",
     "delete_run",
     "deleted_runs",
     "edits_from_dict",

@@ -71,7 +71,8 @@ def read_statements(workspace: Workspace, analysis: Analysis, concepts: Sequence
 
 
 def statements_from_dict(value: Mapping[str, Any], analysis: Analysis) -> Statements:
-    """The inverse of `Statements.to_dict`. Raises `BadRequest` for an image or class that the analysis lacks."""
+    """The inverse of `Statements.to_dict`. Raises `BadRequest` for an image or class that the analysis lacks;
+    `KeyError`, `TypeError` and the like for what are no statements."""
 
     def rows(images: Sequence[str]) -> np.ndarray:
         found = analysis.rows_named(list(images))
@@ -89,6 +90,9 @@ def statements_from_dict(value: Mapping[str, Any], analysis: Analysis) -> Statem
         return mask
 
     concepts = value["concepts"]
+    names = tuple(concept["concept"] for concept in concepts)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a concept has no name")
     states = np.full((analysis.n, len(concepts)), UNTAGGED, dtype=np.int8)
     for i, concept in enumerate(concepts):
         states[rows(concept["present"]), i] = PRESENT
@@ -102,7 +106,7 @@ def statements_from_dict(value: Mapping[str, Any], analysis: Analysis) -> Statem
         )
     labels[rows(list(relabelled))] = [analysis.classes.index(name) for name in relabelled.values()]
     return Statements(
-        names=tuple(concept["concept"] for concept in concepts),
+        names=names,
         states=states,
         said=which(value["said"]),
         wrong=which(value["wrong"]),

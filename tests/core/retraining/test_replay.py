@@ -182,3 +182,84 @@ def test_a_moved_file_is_enough(workspace: Workspace, analysis: Any, file: Path,
     moved = shutil.copy(file, tmp_path / "elsewhere.json")
     shutil.rmtree(workspace.runs)
     assert replay(workspace, moved, analysis=analysis).same
+
+
+def test_threads_that_pin_at_once_leave_everything_as_it_was() -> None:
+    def now() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with pinned_threads(4):
+        first, second = pinned_threads(1), pinned_threads(3)
+        first.__enter__()
+        second.__enter__()
+        assert now() == {3}
+        # the one that came first goes first, as a page's thread does while another one still computes
+        first.__exit__(None, None, None)
+        assert now() == {3}
+        second.__exit__(None, None, None)
+        assert now() == {4}
+
+
+def hostile(recipe: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Changes of a recipe, and what has to be said of them."""
+    statements, result = recipe["statements"], recipe["result"]
+    concept = statements["concepts"][0]
+    nested: Any = {}
+    for _ in range(50):
+        nested = {"a": nested}
+    return [
+        ({"analysis": ["planted"]}, "analysis cannot be what it is"),
+        ({"method": {"mid": 1}}, "method cannot be what it is"),
+        ({"settings": [1]}, "settings cannot be"),
+        ({"made_from": None}, "made_from cannot be"),
+        ({"result": [1, 2]}, "result cannot be"),
+        ({"seed": "5"}, "seed cannot be"),
+        ({"seed": True}, "seed cannot be"),
+        ({"seed": -1}, "seed -1"),
+        ({"threads": 0}, "0 threads"),
+        ({"threads": 10**9}, "1000000000 threads"),
+        ({"result": nested}, "cannot be read"),
+        ({"result": {**result, "before": {**result["before"], "groups": []}}}, "cannot be read"),
+        ({"statements": {**statements, "concepts": [{**concept, "concept": 5}]}}, "no name"),
+        ({"statements": {**statements, "concepts": [{**concept, "present": "abc"}]}}, "not part of this analysis"),
+        ({"statements": {**statements, "concepts": [{**concept, "present": [[]]}]}}, "cannot be read|not part"),
+        ({"statements": {**statements, "concepts": [{**concept, "concept": str(i)} for i in range(40)]}}, "too many"),
+        ({"statements": {**statements, "relabelled": [1]}}, "cannot be read"),
+        ({"statements": {**statements, "relabelled": {"../../etc/passwd": "class 0"}}}, "not part of this analysis"),
+        ({"edits": ["a"]}, "cannot be read"),
+        ({"edits": {"left_out": ["a"], "more": 1}}, "cannot be read"),
+    ]
+
+
+def test_a_hostile_recipe_is_refused_with_a_sentence(
+    workspace: Workspace, analysis: Any, file: Path, tmp_path: Path
+) -> None:
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    other = tmp_path / "other.json"
+    for changes, says in hostile(recipe):
+        other.write_text(json.dumps({**recipe, **changes}), encoding="utf-8")
+        with pytest.raises(BadRequest, match=says):
+            replay(workspace, other, analysis=analysis)
+    for name in ("../../..", "a\x00b", "", "x" * 100_000):
+        other.write_text(json.dumps({**recipe, "analysis": name}), encoding="utf-8")
+        with pytest.raises(NotFound, match="not in this workspace"):
+            replay(workspace, other)
+
+
+def test_a_recipe_that_would_fill_the_memory_is_not_read(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "replay.json"
+    file.write_text("[" * 100_000 + "]" * 100_000, encoding="utf-8")
+    with pytest.raises(BadRequest, match="cannot be read"):
+        replay(workspace, file)
+    with open(file, "wb") as sparse:
+        sparse.truncate(replaying.MOST_BYTES + 1)
+    with pytest.raises(BadRequest, match="larger than"):
+        replay(workspace, file)
+    monkeypatch.setattr(replaying, "MOST_VALUES", 99)
+    file.write_text(json.dumps([[]] * 100), encoding="utf-8")
+    with pytest.raises(BadRequest, match="holds more"):
+        replay(workspace, file)
+    with pytest.raises(BadRequest, match="not a file"):
+        replay(workspace, "/dev/zero")

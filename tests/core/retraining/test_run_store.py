@@ -12,9 +12,11 @@ import pytest
 from core.classifiers.head import Head
 from core.errors import BadRequest, NotFound, StorageProblem
 from core.files import write_array
+from core.retraining import retraining
 from core.retraining.result import HEAD, RunResult
 from core.retraining.retraining import retrain
 from core.retraining.run_store import (
+    damaged_runs,
     delete_run,
     deleted_runs,
     list_runs,
@@ -164,3 +166,75 @@ def test_a_head_that_is_given_stays_what_it_is(workspace: Workspace, analysis: A
     retrain(workspace, analysis, method="erm", run_id="same")
     head: Head = run_head(workspace, "same")
     assert np.array_equal(head.weight, analysis.head.weight)
+
+
+def damage(text: str) -> list[str]:
+    """What may have become of a result: half a file, edits by hand, another kind of thing."""
+    value = json.loads(text)
+    return [
+        text[: len(text) // 2],
+        "",
+        "[]",
+        "null",
+        "[" * 100_000,
+        json.dumps({**value, "before": None}),
+        json.dumps({**value, "after": {**value["after"], "average": "high"}}),
+        json.dumps({**value, "after": {**value["after"], "interval": [0.5]}}),
+        json.dumps({**value, "after": {**value["after"], "groups": [{"class": "a"}]}}),
+        json.dumps({**value, "comparison": {"sentence": "x"}}),
+        json.dumps({**value, "comparison": {**value["comparison"], "fixed": "all"}}),
+        json.dumps({**value, "baselines": [{"method": "erm"}]}),
+        json.dumps({name: item for name, item in value.items() if name != "notes"}),
+    ]
+
+
+def test_a_damaged_run_is_said_and_hides_no_other(workspace: Workspace, analysis: Any, run: RunResult) -> None:
+    other = retrain(workspace, analysis, method="erm", run_id="run2")
+    file = workspace.runs / "run2" / "result.json"
+    for text in damage(file.read_text(encoding="utf-8")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(StorageProblem, match="result of run run2 cannot be read"):
+            open_run(workspace, "run2")
+        assert list_runs(workspace) == (run,), text[:200]
+        assert open_run(workspace) == run, "the latest that can be read"
+        assert list(damaged_runs(workspace)) == ["run2"]
+    delete_run(workspace, "run2")
+    assert damaged_runs(workspace) == {}
+    assert deleted_runs(workspace) == ()
+    assert other.run == "run2"
+
+
+def test_results_of_later_versions_open(workspace: Workspace, run: RunResult) -> None:
+    file = workspace.runs / "run1" / "result.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored["later"] = stored["before"]["later"] = stored["comparison"]["later"] = 1
+    stored["before"]["groups"][0]["later"] = stored["before"]["worst"]["later"] = stored["baselines"][0]["later"] = 1
+    stored["before"]["calibration"]["bins"][0]["later"] = stored["before"]["calibration"]["later"] = 1
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    later = open_run(workspace, "run1")
+    assert (later.before, later.after, later.baselines) == (run.before, run.after, run.baselines)
+
+
+def test_a_killed_process_leaves_no_run_that_nobody_finds(
+    workspace: Workspace, analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is killed: a run is either whole and listed, or not there and made again."""
+    for step in ("write_recipe", "record_run", "write_result"):
+
+        def killed(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(retraining, step, killed)
+            with pytest.raises(KeyboardInterrupt):
+                retrain(workspace, analysis, method="erm", run_id=step.replace("_", "-"))
+        assert list_runs(workspace) == ()
+        with pytest.raises(NotFound):
+            open_run(workspace, step.replace("_", "-"))
+    again = retrain(workspace, analysis, method="erm", run_id="write-result")
+    assert list_runs(workspace) == (again,)
+
+
+def test_an_id_too_long_for_a_file_is_none(workspace: Workspace) -> None:
+    with pytest.raises(NotFound, match="not the id of a run"):
+        open_run(workspace, "x" * 5000)
