@@ -50,8 +50,17 @@ SHOWN = {
     "concepts": ("/concepts", 700),
     "associations": ("/concepts?look=associations", 1100),
     "results": ("/results", 1180),
+    "runs": ("/runs?run=balanced&with=repair", 1180),
 }
-PAGES = {"home": "/", "load": "/load", **{name: path for name, (path, _) in SHOWN.items()}, "retrain": "/retrain"}
+PAGES = {
+    "home": "/",
+    "load": "/load",
+    **{name: path for name, (path, _) in SHOWN.items()},
+    "retrain": "/retrain",
+    **{f"results-{look}": f"/results?look={look}" for look in ("confusions", "calibration", "activations", "flips")},
+    "results-beside": "/results?look=beside",
+    "run": "/runs?run=repair",
+}
 ME = who.Browser("0" * 16, "Ada")
 WIDTHS = (1920, 1024, 390)
 TALLEST = 3200
@@ -90,7 +99,7 @@ def everything(browser: Browser, url: str, folder: Path) -> None:
 
 
 def demo_copy(target: Path) -> Path:
-    """The demo with 44 tags, one run and the map, in a folder of its own."""
+    """The demo with 44 tags, two runs and the map, in a folder of its own."""
     source = open_workspace(os.environ.get("MIDBAND_WORKSPACE") or ROOT / "workspace")
     if find_demo(source) is None:
         make_demo(source)
@@ -98,7 +107,8 @@ def demo_copy(target: Path) -> Path:
     workspace = open_workspace(target)
     analysis = open_analysis(workspace, find_demo(workspace))
     tag_by_truth(workspace, analysis)
-    retrain(workspace, analysis)
+    retrain(workspace, analysis, method="class-balanced", run_id="balanced")
+    retrain(workspace, analysis, run_id="repair")
     make_umap(analysis)
     return target
 

@@ -108,7 +108,7 @@ def pairs_html(found: RunComparison, first: str, second: str) -> str:
     same = "" if found.differences else "<p>Both were told the very same: method, settings, seed, tags and data.</p>"
     return (
         '<div class="rx pairs"><div class="scroll" tabindex="0" role="region" aria-label="Both runs"><table><thead><tr>'
-        f'<th></th><th scope="col" dir="auto">1 · {html.escape(short(first, 80))}</th>'
+        f'<td></td><th scope="col" dir="auto">1 · {html.escape(short(first, 80))}</th>'
         f'<th scope="col" dir="auto">2 · {html.escape(short(second, 80))}</th></tr></thead><tbody>{rows}</tbody>'
         f"</table></div>{same}</div>"
     )

@@ -35,6 +35,11 @@ PLACES = {
     "files": "/concepts?look=files",
     "retrain": "/retrain",
     "results": "/results",
+    "confusions": "/results?look=confusions",
+    "calibration": "/results?look=calibration",
+    "activations": "/results?look=activations",
+    "flips": "/results?look=flips",
+    "runs": "/runs",
 }
 
 
