@@ -64,7 +64,8 @@ HELP = {
     "others": "Keeps the selected images only, and leaves out all others of their groups.",
     "put": "Says what they show, for this repair alone: uses them in that group. A tag says it for good, and teaches "
     "the probe too.",
-    "undo": "Takes back the last edit: **z** in the grid. Redo: **y**.",
+    "undo": "Takes back the last edit, by whomever.",
+    "redo": "Does again what was taken back last.",
 }
 
 
@@ -229,12 +230,15 @@ def _actions(analysis: Analysis, concepts: tuple[Concept, ...], here: Listed, ke
     selected = len(_selected(analysis, here))
     none = not selected
 
-    def action(label: str, icon: str, does: Callable[..., None], about: str, *, off: bool, quiet: bool = False) -> None:
+    def action(
+        label: str, icon: str, does: Callable[..., None], about: str, *, off: bool, shortcut: str | None = None
+    ) -> None:
         st.button(
             label,
             icon=f":material/{icon}:",
-            type="tertiary" if quiet else "secondary",
+            type="tertiary" if shortcut else "secondary",
             disabled=off,
+            shortcut=shortcut,
             key=f"curation-{icon}",
             help=about,
             on_click=problem.kept(partial(does, analysis, concepts, here)),
@@ -261,7 +265,8 @@ def _actions(analysis: Analysis, concepts: tuple[Concept, ...], here: Listed, ke
             key="curation-put-now",
             on_click=problem.kept(partial(_put_in, analysis, concepts, here)),
         )
-    action("Undo", "undo", _undo, HELP["undo"], off=not kept.undo, quiet=True)
+    action("Undo", "undo", _undo, HELP["undo"], off=not kept.undo, shortcut="z")
+    action("Redo", "redo", _redo, HELP["redo"], off=not kept.redo, shortcut="shift+z")
     # last: it changes its width
     st.markdown(
         "Click, drag, or **a** for all shown." if none else f"**{count(selected, 'image')} selected**", width="content"
@@ -320,7 +325,7 @@ def _undo(analysis: Analysis, concepts: tuple[Concept, ...], _: object = None) -
     _told(f"Taken back: {count(number, 'image')}." if number else "There is no edit to take back.", number)
 
 
-def _redo(analysis: Analysis, concepts: tuple[Concept, ...]) -> None:
+def _redo(analysis: Analysis, concepts: tuple[Concept, ...], _: object = None) -> None:
     number = redo_edit(state.workspace(), analysis, concepts)
     _told(f"Done again: {count(number, 'image')}." if number else "There is nothing to do again.", number)
 

@@ -148,6 +148,9 @@ def test_images_are_used_again_and_steps_are_taken_back(app: AppTest, workspace:
     assert not shown(app)
     assert kept(workspace, planted).count == 0
     assert button(app, "Undo").disabled
+    press(app, "Redo")
+    assert sorted(shown(app)) == sorted(ids)
+    assert kept(workspace, planted).count == 4
 
 
 def test_all_others_of_a_group_are_left_out(app: AppTest, workspace: Workspace, planted: Analysis) -> None:
