@@ -25,6 +25,8 @@ SIGNIFICANCE = 0.05
 # chance of one in a thousand, which is small beside that of the interval
 _FAR = 3.0
 _LEVEL = 1 - SIGNIFICANCE
+# pairs of groups that are looked at at once: ten thousand groups make a hundred million
+_PAIRS = 2_000_000
 
 
 def wilson(correct: int, count: int) -> tuple[float, float]:
@@ -133,7 +135,8 @@ def _rise(fixed: np.ndarray, broken: np.ndarray, before: np.ndarray, after: np.n
     chosen = np.flatnonzero(maybe_smallest(before, count))
     # the groups that come out low decide, so that most pairs need no look
     lowest = np.argsort(after / count, kind="stable").tolist()
-    smallest = 1.0
+    # more would be 1 after the correction below
+    smallest = 1 / len(chosen)
     for g in chosen.tolist():
         largest = float(bdtr(broken[g], fixed[g] + broken[g], 0.5)) if fixed[g] + broken[g] else 1.0
         for h in lowest:
@@ -170,11 +173,16 @@ def _change_bound(
     was, now = before / count, after / count
     _, high_was = bounds(before, count, z=z)
     low_now, _ = bounds(after, count, z=z)
-    down, up = (now - low_now)[None, :], (high_was - was)[chosen, None]
-    both = np.zeros((len(chosen), len(count)))
-    both[np.arange(len(chosen)), chosen] = _correlation(fixed, broken, before, count)[chosen]
-    half = np.sqrt(np.maximum(down**2 - 2 * both * down * up + up**2, 0))
-    return float((now[None, :] - was[chosen, None] - half).min(axis=1).max())
+    together = _correlation(fixed, broken, before, count)
+    best, block = -np.inf, max(1, _PAIRS // len(count))
+    for start in range(0, len(chosen), block):
+        part = chosen[start : start + block]
+        down, up = (now - low_now)[None, :], (high_was - was)[part, None]
+        both = np.zeros((len(part), len(count)))
+        both[np.arange(len(part)), part] = together[part]
+        half = np.sqrt(np.maximum(down**2 - 2 * both * down * up + up**2, 0))
+        best = max(best, float((now[None, :] - was[part, None] - half).min(axis=1).max()))
+    return best
 
 
 def _correlation(fixed: np.ndarray, broken: np.ndarray, before: np.ndarray, count: np.ndarray) -> np.ndarray:
