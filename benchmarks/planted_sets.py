@@ -137,7 +137,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Line:
-    """worst, average, share: (networks,) float64, draws averaged. oracle: whether the shares are of the way to this
+    """worst, average, share: (networks,) float64, draws averaged; share is NaN without a gap. oracle: whether the shares are of the way to this
     one. met: None where nothing is demanded."""
 
     title: str
@@ -158,11 +158,12 @@ class Line:
     def __str__(self) -> str:
         verdict = {None: "= 100%" if self.oracle else "", True: "met", False: "MISSED"}[self.met]
         demand = "" if self.demand is None else f"{self.demand:.0%}"
-        # a minus before nought says nothing
-        share = f"{round(float(self.share.mean()) * 100) + 0:d}%"
+        mean = float(self.share.mean())
+        # where the oracle is no better there is no way to it; and a minus before nought says nothing
+        share = "none" if np.isnan(mean) else f"{round(mean * 100):d}% ±{_spread(self.share):4.0%}"
         return (
             f"{self.title:28}{self.worst.mean():7.1%} ±{_spread(self.worst):5.1%}"
-            f"{self.average.mean():8.1%} ±{_spread(self.average):5.1%}{share:>8} ±{_spread(self.share):4.0%}"
+            f"{self.average.mean():8.1%} ±{_spread(self.average):5.1%}{share:>14}"
             f"{demand:>8} {verdict:7}{self.seconds:8.2f}   " + " ".join(f"{value:6.1%}" for value in self.worst)
         )
 
@@ -170,7 +171,7 @@ class Line:
         return {
             "worst_group": self.worst.tolist(),
             "average": self.average.tolist(),
-            "share": self.share.tolist(),
+            "share": [None if np.isnan(share) else share for share in self.share.tolist()],
             "seconds": self.seconds,
             "demand": self.demand,
             "met": self.met,
@@ -201,6 +202,7 @@ def lines(
     average = {title: column(title, lambda one: one.average) for title in titles}
     oracle = oracle or max(ORACLES, key=lambda title: worst[title].mean())
     gap = worst[oracle] - worst[ERM]
+    gap = np.where(gap > 0, gap, np.nan)
     return [
         Line(
             title=title,
