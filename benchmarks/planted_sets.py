@@ -137,8 +137,8 @@ class Network:
 
 @dataclass(frozen=True)
 class Line:
-    """worst, average, share: (networks,) float64, draws averaged; share is NaN without a gap. oracle: whether the shares are of the way to this
-    one. met: None where nothing is demanded."""
+    """worst, average, share: (networks,) float64, draws averaged; share is NaN without a gap. oracle: whether the
+    shares are of the way to this one. met: None where nothing is demanded."""
 
     title: str
     worst: np.ndarray
