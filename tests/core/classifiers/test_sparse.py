@@ -140,3 +140,61 @@ def test_the_same_images_twice_are_the_same_head() -> None:
     x, y, w = problem(11, 60, 100, 2)
     first, second = (sparse_regression(x, y, w, classes=2, l1=[0.01])[0] for _ in range(2))
     np.testing.assert_array_equal(first.weight, second.weight)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(30, 120),
+    d=st.integers(5, 300),
+    c=st.sampled_from([1.0, 0.3, 0.1, 0.03]),
+    power=st.sampled_from([0.0, 0.5, 1.0, 1.5]),
+)
+def test_a_constant_in_place_of_the_bias_minimises_what_liblinear_does(
+    seed: int, n: int, d: int, c: float, power: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    spectrum = np.arange(1, d + 1) ** (-power / 2)
+    x = rng.normal(size=(n, d)) * spectrum @ np.linalg.qr(rng.normal(size=(d, d)))[0] + 0.2
+    x /= x.std()
+    y = (x @ rng.normal(size=d) + rng.normal(size=n) > 0.3).astype(np.int64)
+    y[:2] = 0, 1
+    l1 = 1 / (c * n)
+    theirs = LogisticRegression(l1_ratio=1, C=c, solver="liblinear", tol=1e-8, max_iter=10_000).fit(x, y)
+    wide = np.hstack([x, np.ones((n, 1))])
+    row = np.append(theirs.coef_[0], theirs.intercept_[0]) / 2
+    least = objective(np.stack([-row, row]), np.zeros(2), wide, y, np.ones(n), l1)
+    # DFR's tolerance for one of the fits it averages
+    (ours,) = sparse_regression(wide, y, classes=2, l1=[l1], bias=False, tolerance=0.05)
+    assert not ours.bias.any()
+    assert objective(ours.weight, ours.bias, wide, y, np.ones(n), l1) == pytest.approx(least, rel=3e-4)
+    (ours,) = sparse_regression(wide, y, classes=2, l1=[l1], bias=False)
+    assert objective(ours.weight, ours.bias, wide, y, np.ones(n), l1) == pytest.approx(least, rel=1e-4)
+
+
+def test_many_more_features_than_images_and_hardly_a_penalty() -> None:
+    x, y, w = problem(12, 60, 900, 2)
+    (head,) = sparse_regression(x, y, w, classes=2, l1=[1e-4])
+    assert missed(head, x, y, w, 1e-4) <= 2e-7
+    assert np.count_nonzero(head.weight[0]) <= 60
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_without_a_bias_it_stays_at_zero(k: int) -> None:
+    x, y, w = problem(13, 80, 30, k)
+    start = Head(np.ones((k, 30), dtype=np.float32), np.arange(k, dtype=np.float32))
+    (plain,) = sparse_regression(x, y, w, classes=k, l1=[0.01], bias=False)
+    (started,) = sparse_regression(x, y, w, classes=k, l1=[0.01], bias=False, start=start)
+    assert not plain.bias.any()
+    assert not started.bias.any()
+    np.testing.assert_allclose(plain.weight, started.weight, atol=5e-3)
+
+
+def test_a_feature_that_is_there_twice() -> None:
+    """Newton's equations are singular, and the solution is one of many."""
+    x, y, w = problem(14, 50, 20, 2)
+    (once,) = sparse_regression(x, y, w, classes=2, l1=[0.01])
+    (twice,) = sparse_regression(np.hstack([x, x]), y, w, classes=2, l1=[0.01])
+    assert objective(twice.weight, twice.bias, np.hstack([x, x]), y, w, 0.01) == pytest.approx(
+        objective(once.weight, once.bias, x, y, w, 0.01), rel=1e-5
+    )
