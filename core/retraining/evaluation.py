@@ -105,7 +105,8 @@ class Comparison:
     over all images and over those of the group that was worst before; the latter is for that group alone, which was
     picked for doing badly. p_minimum: two-sided, of the smallest group accuracy after against the smallest before,
     whichever groups these are. worst_change, average_change: with their 95% intervals. significant: the worst-group
-    accuracy rose, and its rise is no accident (p_minimum).
+    accuracy rose, its rise is no accident (p_minimum), and the new head does not merely guess (`guesses`): from a
+    shortcut to a coin the worst group of two classes rises from nothing to a half, and nothing is won.
     """
 
     fixed: np.ndarray
@@ -316,7 +317,8 @@ def comparison_of(
     p_average, average_interval = minimum_change(
         gained, lost, np.array([int(right_before.sum())]), np.array([len(fixed)])
     )
-    significant = bool(now.worst_group > was.worst_group and p_minimum < SIGNIFICANCE)
+    rose = bool(now.worst_group > was.worst_group and p_minimum < SIGNIFICANCE)
+    significant = rose and not guesses(now)
     return Comparison(
         fixed=np.flatnonzero(fixed),
         broken=np.flatnonzero(broken),
@@ -328,15 +330,31 @@ def comparison_of(
         average_change=now.average - was.average,
         average_change_interval=average_interval,
         significant=significant,
-        sentence=_sentence(was, now, significant, p_average, p_minimum),
+        sentence=_sentence(was, now, rose, significant, p_average, p_minimum),
     )
 
 
-def _sentence(was: Evaluation, now: Evaluation, significant: bool, p_average: float, p_minimum: float) -> str:
+def guesses(evaluation: Evaluation) -> bool:
+    """Whether a head is right, over the groups, about as often as one that guesses among the classes: within a tenth of
+    that, or within two standard errors."""
+    chance, groups = 1 / max(len(evaluation.confusion), 1), evaluation.groups
+    error = sum(one.accuracy * (1 - one.accuracy) / one.count for one in groups) ** 0.5 / len(groups)
+    return len(evaluation.confusion) > 1 and evaluation.macro_average <= chance + max(0.1 * chance, 2 * error)
+
+
+def _sentence(
+    was: Evaluation, now: Evaluation, rose: bool, significant: bool, p_average: float, p_minimum: float
+) -> str:
     change = f"from {was.worst_group:.1%} to {now.worst_group:.1%}"
     guess = f" {now.note or 'Groups are estimated by a probe, so take this as a guide.'}" if now.estimated else ""
     if significant:
         first = f"Worst-group accuracy rose {change} ({was.worst.title}, p {_p(p_minimum)})."
+    elif rose:
+        first = (
+            f"No improvement: worst-group accuracy went {change}, but the new head does little more than guess "
+            f"({now.macro_average:.1%} over the groups; guessing among {len(now.confusion)} classes gets "
+            f"{1 / len(now.confusion):.1%})."
+        )
     elif now.worst_group > was.worst_group:
         first = f"No improvement that is beyond chance: worst-group accuracy went {change} (p {_p(p_minimum)})."
     elif now.worst_group == was.worst_group:

@@ -70,7 +70,6 @@ def test_features_with_the_class_are_not_warned_of(workspace: Workspace, tagged:
     assert not any(WARNING in note for note in retrain(workspace, analysis, concepts=names).notes)
 
 
-@pytest.mark.xfail(strict=True, reason="a rise from a shortcut to a coin is still called a gain")
 @pytest.mark.parametrize("method", ["mid", "mid-tags", "group-dro", "dfr", "afr"])
 def test_a_head_that_guesses_is_no_gain(workspace: Workspace, tagged: Callable[..., Any], method: str) -> None:
     """From a shortcut to a coin the worst group rises from nearly 0 to nearly half, and nothing is won."""
@@ -81,7 +80,6 @@ def test_a_head_that_guesses_is_no_gain(workspace: Workspace, tagged: Callable[.
         assert_no_gain_beyond_guessing(run)
 
 
-@pytest.mark.xfail(strict=True, reason="a rise from a shortcut to a coin is still called a gain")
 def test_a_head_that_guesses_is_no_gain_where_groups_are_estimated(
     workspace: Workspace, tagged: Callable[..., Any]
 ) -> None:
