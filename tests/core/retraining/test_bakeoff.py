@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import BadRequest, NotFound
+from core.errors import BadRequest, NotFound, StorageProblem
 from core.progress import silent
 from core.retraining.bakeoff import (
     BakeOff,
@@ -138,3 +139,19 @@ def test_it_can_be_stopped_and_leaves_nothing(workspace: Workspace, analysis: An
     assert list_bake_offs(workspace) == ()
     assert seen == sorted(seen)
     bake_off(workspace, analysis, methods=("class-balanced",), seeds=(0,), progress=silent)
+
+
+def test_a_damaged_comparison_is_said_and_hides_no_other(workspace: Workspace, compared: BakeOff) -> None:
+    folder = workspace.root / "bakeoffs"
+    text = (folder / "b1" / "result.json").read_text(encoding="utf-8")
+    value = json.loads(text)
+    (folder / "b2").mkdir()
+    for damaged in (text[:300], "[]", json.dumps({**value, "lines": [{}]}), json.dumps({**value, "seeds": 3})):
+        (folder / "b2" / "result.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(StorageProblem, match="comparison b2 cannot be read"):
+            open_bake_off(workspace, "b2")
+        assert list_bake_offs(workspace) == (compared,)
+        assert open_bake_off(workspace) == compared
+    later = {**value, "later": 1, "lines": [{**line, "later": 1} for line in value["lines"]]}
+    (folder / "b2" / "result.json").write_text(json.dumps(later), encoding="utf-8")
+    assert open_bake_off(workspace, "b2") == compared

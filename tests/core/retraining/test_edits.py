@@ -107,6 +107,8 @@ def test_edits_come_back_from_plain_json() -> None:
     assert edits_from_dict(edits.to_dict()) == edits
     assert not edits_from_dict(None)
     assert not CurationEdits()
-    for wrong in ({"left_out": "a"}, {"kept": ["a"]}, {"kept": {"a": True}}, {"left": []}, {"left_out": [1]}):
+    # "false" is not false
+    almost = [{"kept": {"c": {"water": state}}} for state in ("false", 0, None)]
+    for wrong in ({"left_out": "a"}, {"kept": ["a"]}, {"kept": {"a": True}}, {"left": []}, {"left_out": [1]}, *almost):
         with pytest.raises(BadRequest, match="cannot be read"):
             edits_from_dict(wrong)

@@ -13,7 +13,10 @@ from core.classifiers.head import Head
 from core.concepts.concept import change_concept, create_concept
 from core.concepts.suggestions import suggest_next
 from core.concepts.tags import tag
-from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound
+from core.errors import BadRequest, EmptyGroup, LeakedImages, NotEnoughTags, NotFound
+from core.retraining import bakeoff, outcome, retraining
+from core.retraining import replay as replaying
+from core.retraining.bakeoff import bake_off
 from core.retraining.runs import check_request, list_runs, open_run, predictions, preview, retrain, run_head
 from core.workspace import Workspace
 
@@ -354,3 +357,57 @@ def test_renaming_a_concept_changes_no_head(workspace: Workspace, analysis: Any,
     assert second.concepts == ("lake",)
     heads: list[Head] = [run_head(workspace, run.run) for run in (first, second)]
     assert np.array_equal(heads[0].weight, heads[1].weight)
+
+
+@pytest.mark.parametrize("method", ["mid", "class-balanced", "dfr"])
+def test_a_test_image_among_those_fitted_on_is_refused_everywhere(
+    workspace: Workspace, analysis: Any, truth: np.ndarray, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Whatever mistake let it in: no figure is stored, of a run, a replay or a comparison of methods."""
+    answer(workspace, analysis, truth)
+    retrain(workspace, analysis, method=method, run_id="sound")
+    leaked = int(analysis.split_rows("test")[0])
+
+    def mistaken(read: Any) -> Any:
+        def read_wrongly(*args: Any, **options: Any) -> Any:
+            gathered = read(*args, **options)
+            pool = gathered.material.pool
+            rows = np.concatenate([pool.rows[:-1], [leaked]])
+            return replace(gathered, material=replace(gathered.material, pool=replace(pool, rows=rows)))
+
+        return read_wrongly
+
+    for module, name in ((retraining, "assemble"), (replaying, "assemble"), (bakeoff, "gather")):
+        monkeypatch.setattr(module, name, mistaken(getattr(module, name)))
+    with pytest.raises(LeakedImages, match="1 image would be both fitted on and reported on"):
+        retrain(workspace, analysis, method=method, run_id="leaky")
+    with pytest.raises(LeakedImages):
+        bake_off(workspace, analysis, methods=(method,), seeds=(0,), bake_off_id="leaky")
+    with pytest.raises(LeakedImages):
+        replaying.replay(workspace, workspace.runs / "sound", analysis=analysis)
+    assert not (workspace.runs / "leaky" / "result.json").exists()
+    assert not (workspace.root / "bakeoffs" / "leaky").exists()
+
+
+def test_nothing_is_fitted_that_cannot_be_measured(
+    workspace: Workspace, planted_analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = planted_analysis(0, sizes=(300, 300, 0), dimensions=24)
+
+    def fitted(*_: Any, **__: Any) -> None:
+        raise AssertionError("hours of a network's training would be lost")
+
+    monkeypatch.setattr(outcome, "repair", fitted)
+    for asked in (check_request, retrain):
+        with pytest.raises(EmptyGroup, match="no test image"):
+            asked(workspace, analysis, method="class-balanced", **({"concepts": ()} if asked is check_request else {}))
+    with pytest.raises(EmptyGroup, match="no test image"):
+        bake_off(workspace, analysis, seeds=(0,))
+
+
+def test_one_test_image_is_measured_and_proves_nothing(workspace: Workspace, planted_analysis: Any) -> None:
+    for with_place in (True, False):
+        analysis = planted_analysis(0, sizes=(300, 300, 1), dimensions=24, with_place=with_place)
+        run = retrain(workspace, analysis, method="class-balanced")
+        assert run.after.count == 1
+        assert not run.comparison["significant"]
