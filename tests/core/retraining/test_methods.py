@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from core.classifiers.head import Head
 from core.classifiers.softmax import standardise
@@ -16,6 +18,7 @@ from core.concepts.probes import cell_weights
 from core.concepts.tags import UNTAGGED
 from core.errors import BadRequest, EmptyGroup, NotFound
 from core.retraining.curation import curate
+from core.retraining.dfr import balanced
 from core.retraining.groups import Grouping, by_attribute
 from core.retraining.methods import (
     METHODS,
@@ -345,6 +348,44 @@ def test_a_small_strength_leaves_most_features_out(material: Material) -> None:
         for c in (0.03, 1.0)
     ]
     assert used[0] < used[1] / 2
+
+
+def test_dfr_of_equal_groups_is_one_fit_however_many_are_averaged(pool: Pool, place: np.ndarray) -> None:
+    group = pool.labels * 2 + place
+    chosen = np.concatenate([np.flatnonzero(group == g)[:12] for g in np.unique(group)])
+    codes = np.where(np.isin(np.arange(len(pool)), chosen), place, -1)
+    heads = [
+        fit(
+            "dfr",
+            Material(pool, known=grouping(pool, codes)),
+            rng=np.random.default_rng(seed),
+            settings={"refits": refits, "strength": 0.3},
+        ).head
+        for seed, refits in ((0, 1), (1, 7))
+    ]
+    np.testing.assert_array_equal(heads[0].weight, heads[1].weight)
+    np.testing.assert_array_equal(heads[0].bias, heads[1].bias)
+
+
+def test_dfr_is_the_mean_of_what_liblinear_fits(pool: Pool, place: np.ndarray) -> None:
+    known = grouping(pool, place)
+    ours = fit(
+        "dfr", Material(pool, known=known), rng=np.random.default_rng(3), settings={"refits": 2, "strength": 0.3}
+    ).head
+    rng = np.random.default_rng(3)
+    groups = known.codes
+    scaler = StandardScaler().fit(pool.features)
+    weight, bias = np.zeros(pool.features.shape[1]), 0.0
+    for _ in range(2):
+        chosen = balanced(groups, rng)
+        model = LogisticRegression(l1_ratio=1, C=0.3, solver="liblinear", tol=1e-6, max_iter=10_000)
+        model.fit(scaler.transform(pool.features[chosen]), pool.labels[chosen])
+        weight += model.coef_[0] / 2
+        bias += float(model.intercept_[0]) / 2
+    theirs = scaler.transform(pool.features) @ weight + bias
+    logits = ours.logits(pool.features)
+    # ours stops a little earlier, and scales dead features less
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], theirs, atol=0.03 * np.abs(theirs).max())
 
 
 def test_dfr_on_tagged_groups_needs_no_attribute(material: Material, place: np.ndarray) -> None:
