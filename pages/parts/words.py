@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 # ASCII punctuation that Markdown, or Streamlit's additions to it, may read as an instruction
@@ -120,6 +122,37 @@ def plain(text: str) -> str:
 def short(name: str, most: int = 40) -> str:
     """A name where there is no room for a long one, still to be escaped by `plain`."""
     return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+
+
+def distinct(labels: Sequence[str], hints: Sequence[str] = (), *, most: int = 0) -> list[str]:
+    """The same labels, no two alike, still to be escaped by `plain`: lists that are chosen from go by what is shown.
+
+    hints: per label, what tells it from one of the same name; without one, or where it does not help, they are
+    numbered from the second on. most: characters a label may have; those that begin alike keep both their ends.
+    """
+    told = [" ".join(str(label).split()) for label in labels]
+    shown = [short(label, most) for label in told] if most else list(told)
+    if most:
+        often = Counter(shown)
+        shown = [_both_ends(whole, most) if often[cut] > 1 else cut for whole, cut in zip(told, shown, strict=True)]
+    if hints:
+        often = Counter(shown)
+        shown = [f"{one} · {hint}" if often[one] > 1 else one for one, hint in zip(shown, hints, strict=True)]
+    taken: set[str] = set()
+    for place, one in enumerate(shown):
+        number = 1
+        while shown[place] in taken or (number > 1 and shown[place] in shown[place + 1 :]):
+            number += 1
+            shown[place] = f"{one} ({number})"
+        taken.add(shown[place])
+    return shown
+
+
+def _both_ends(name: str, most: int) -> str:
+    if len(name) <= most:
+        return name
+    end = most // 2
+    return f"{name[: most - end - 1].rstrip()}…{name[-end:].lstrip()}"
 
 
 def percent(fraction: float | None) -> str:

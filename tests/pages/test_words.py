@@ -74,3 +74,20 @@ def test_a_long_name_is_cut_where_room_is_short() -> None:
     assert words.short("water") == "water"
     assert len(words.short("w" * 200)) == 40
     assert words.short("w" * 200).endswith("w…")
+
+
+def test_labels_are_told_apart_by_hint_then_by_number() -> None:
+    assert words.distinct(["a", "b"], ["x", "y"]) == ["a", "b"]
+    assert words.distinct(["a", "b", "a"], ["x", "y", "z"]) == ["a · x", "b", "a · z"]
+    assert words.distinct(["a", "a", "a"], ["x", "x", "y"]) == ["a · x", "a · x (2)", "a · y"]
+    assert words.distinct(["a", "a", "a (2)"]) == ["a", "a (3)", "a (2)"]
+    # spaces that do not show tell nothing apart
+    assert words.distinct(["a  b", "a b"]) == ["a b", "a b (2)"]
+
+
+def test_long_names_that_begin_alike_keep_their_ends() -> None:
+    beginning = "a very long name indeed " * 5
+    shown = words.distinct([f"{beginning}sea", f"{beginning}lake", "pond"], most=30)
+    assert [one[-4:] for one in shown] == [" sea", "lake", "pond"]
+    assert all(len(one) <= 30 for one in shown)
+    assert len(set(words.distinct([f"{beginning}{k}{beginning}" for k in range(9)], most=30))) == 9
