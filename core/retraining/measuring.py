@@ -167,6 +167,10 @@ def _counts(grouping: Grouping) -> np.ndarray:
     return np.bincount(grouping.codes[grouping.codes >= 0], minlength=grouping.count)
 
 
+# what a repair is measured against: the old head, what needs no person or no tags and takes a moment, the oracle
+BASELINES = ("erm", NO_PERSON, "class-balanced", "afr", "jtt", "dfr")
+
+
 def measure_baselines(
     gathered: Gathered, measured: Measure, seed: int, progress: Progress
 ) -> tuple[tuple[Baseline, ...], list[str]]:
@@ -174,7 +178,7 @@ def measure_baselines(
     notes: list[str] = []
     found: list[Baseline] = []
     rng = np.random.default_rng(seed)
-    for name in ("erm", NO_PERSON, "class-balanced", "dfr"):
+    for name in BASELINES:
         if name == "dfr" and gathered.material.known is None:
             continue
         title = baseline_title(name)
