@@ -2,7 +2,8 @@
 
 One `LiveRepair` serves every page that shows an analysis. It has its own copy of the held-out features, computes one
 estimate at a time and always for the newest tags; after each it rests as long as it worked, so that it never takes more
-than half of one core from the pages. Nobody asking for a while ends the thread and frees the memory.
+than half of one core from the pages. Nobody asking for a while ends the thread and frees the memory. A few analyses are
+followed at a time; one that somebody looks at is never given up for another.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ MOST_IMAGES = 10_000
 IDLE = 60.0
 # seconds of rest after an estimate, at least
 REST = 0.3
-# analyses with a thread at a time
+# analyses followed at a time, and estimates computed at a time
 MOST_OPEN = 2
+# seconds after its last question at which an analysis counts as left: another may be followed instead
+LEFT = 5.0
+# points of the way that are kept
+MOST_MOMENTS = 60
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class LiveRepair:
         self._closed = False
         self._latest: LivePreview | None = None
         self._way: tuple[Moment, ...] = ()
+
+    @property
+    def asked(self) -> float:
+        """When somebody asked last, of `time.monotonic`."""
+        return self._asked
 
     @property
     def latest(self) -> LivePreview | None:
@@ -141,7 +151,9 @@ class LiveRepair:
                 if self._closed or not self.is_behind or version is None:
                     self._thread = None
                     return
-            preview = ground.preview(version)
+            # one that was given up may still be at its last estimate
+            with _computing:
+                preview = ground.preview(version)
             with self._changed:
                 self._way = _onwards(self._way, self._latest, preview)
                 self._latest = preview
@@ -218,19 +230,33 @@ def _onwards(way: tuple[Moment, ...], before: LivePreview | None, now: LivePrevi
     if now.estimate is None:
         return way
     after = now.estimate.after
-    return (*way, Moment(now.tags, after.worst_group, *after.worst_interval))
+    way = (*way, Moment(now.tags, after.worst_group, *after.worst_interval))
+    if len(way) > MOST_MOMENTS:
+        # the one that is missed least: both ends stay, and the others about as far apart as they can be
+        gaps = [way[i + 1].tags - way[i - 1].tags for i in range(1, len(way) - 1)]
+        least = 1 + gaps.index(min(gaps))
+        way = (*way[:least], *way[least + 1 :])
+    return way
 
 
 _open: dict[tuple[str, str], LiveRepair] = {}
 _lock = threading.Lock()
+_computing = threading.BoundedSemaphore(MOST_OPEN)
 
 
-def live_repair(workspace: Workspace, analysis: Analysis) -> LiveRepair:
-    """The one that all pages of this process share. Beyond a few analyses the one used longest ago ends."""
+def live_repair(workspace: Workspace, analysis: Analysis) -> LiveRepair | None:
+    """The one that all pages of this process share; None while as many other analyses are looked at as can be followed.
+
+    Room is made by ending the one used longest ago, but for those that somebody still asks about.
+    """
     key = (str(workspace.root), analysis.id)
     with _lock:
-        found = _open.pop(key, None) or LiveRepair(workspace, analysis)
-        _open[key] = found
-        for old in list(_open)[:-MOST_OPEN]:
-            _open.pop(old).close()
-        return found
+        if key not in _open:
+            # those of tabs that were left, longest ago first
+            left = sorted((one.asked, each) for each, one in _open.items() if time.monotonic() - one.asked > LEFT)
+            for _, old in left[: max(0, len(_open) + 1 - MOST_OPEN)]:
+                _open.pop(old).close()
+            if len(_open) >= MOST_OPEN:
+                return None
+            _open[key] = LiveRepair(workspace, analysis)
+        return _open[key]

@@ -24,6 +24,7 @@ KEY = "live-repair"
 ON = "live_repair_on"
 # images whose prediction is asked about at once; a page of a grid has fewer
 MOST_IDS = 1_000
+BUSY = "Other investigations are being previewed at the moment. This one follows when one of them is closed."
 
 _component = st.components.v2.component(
     "midband_live_repair",
@@ -68,6 +69,8 @@ def ask(token: str, ids: str) -> dict[str, Any] | None:
 
     workspace, analysis = looked_at
     repair = live_repair(workspace, analysis)
+    if repair is None:
+        return {**_EMPTY, "problem": BUSY}
     preview = repair.follow()
     if preview is None:
         return {**_EMPTY, "working": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,6 +91,25 @@ def test_before_there_are_enough_tags_it_says_what_is_missing(workspace: Workspa
     assert answer["after"] is None
     assert "tag" in answer["problem"].casefold()
     assert answer["changes"] == {}
+
+
+def test_no_more_images_are_asked_about_than_a_screen_can_show(
+    workspace: Workspace, planted: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    token = begin(planted)
+    first, second = list(told(token, ",".join(map(str, planted.ids.tolist())))["changes"])[:2]
+    monkeypatch.setattr(live_repair, "MOST_IDS", 1)
+    assert set(told(token, f"{first},{second}")["changes"]) == {first}
+
+
+def test_it_says_so_while_others_are_followed(workspace: Workspace, planted: Analysis) -> None:
+    for name in ("a", "b"):
+        assert background.live_repair(workspace, SimpleNamespace(id=name)) is not None  # type: ignore[arg-type]
+    answer = live_repair.ask(begin(planted), "")
+    assert answer is not None
+    assert answer["problem"] == live_repair.BUSY
+    assert not answer["working"]
 
 
 @pytest.mark.parametrize("ids", ["-1", "999999999", "1;drop", "1e9", "9" * 30, ",,,", "١", "0," * 3000])

@@ -89,6 +89,7 @@ def test_each_image_is_predicted_by_a_head_that_did_not_see_it(
     answer(analysis, planted(0).place)
     material = gather(workspace, analysis, chosen_concepts(workspace, analysis, ())).material
     fitted: list[set[int]] = []
+    chosen: list[np.ndarray] = []
     predicted: list[set[int]] = []
     real = live_estimate.fit_balanced
 
@@ -103,6 +104,7 @@ def test_each_image_is_predicted_by_a_head_that_did_not_see_it(
 
     def spy(pool: Any, positions: np.ndarray, groups: np.ndarray, **options: Any) -> Any:
         fitted.append(set(map(bytes, pool.features[positions])))
+        chosen.append(np.bincount(groups, minlength=4))
         return Head(real(pool, positions, groups, **options))
 
     monkeypatch.setattr(live_estimate, "fit_balanced", spy)
@@ -112,6 +114,9 @@ def test_each_image_is_predicted_by_a_head_that_did_not_see_it(
     for seen, asked in zip(fitted[1:], predicted, strict=True):
         assert not seen & asked
     assert sum(map(len, predicted)) == len(material.pool)
+    # every fold has its part of the rarest group, too
+    for of_others in chosen[1:]:
+        assert np.abs(of_others - chosen[0] * (1 - 1 / live_estimate.FOLDS)).max() <= 1
 
 
 def test_test_is_not_looked_at(workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]) -> None:
@@ -194,6 +199,7 @@ def test_only_the_newest_of_many_requests_is_computed(
 
     monkeypatch.setattr(live, "live_estimate", slow)
     repair = live_repair(workspace, analysis)
+    assert repair is not None
     assert live_repair(workspace, analysis) is repair
     repair.follow()
     assert begun.wait(30)
@@ -261,12 +267,117 @@ def test_the_thread_ends_when_nobody_asks_and_begins_again(
     repair.close()
 
 
-def test_few_analyses_have_a_thread_at_a_time(workspace: Workspace) -> None:
+def test_what_somebody_looks_at_is_never_given_up_for_another(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     analyses: list[Any] = [SimpleNamespace(id=name) for name in "abc"]
-    first, *_ = [live_repair(workspace, analysis) for analysis in analyses]
-    assert first._closed
-    assert live_repair(workspace, analyses[0]) is not first
-    assert not live_repair(workspace, analyses[0])._closed
+    first, second, third = (live_repair(workspace, analysis) for analysis in analyses)
+    assert first is not None
+    assert second is not None
+    assert third is None
+    for _ in range(5):
+        assert [live_repair(workspace, analysis) for analysis in analyses] == [first, second, None]
+    # the first tab was left some time ago, the second a little later
+    monkeypatch.setattr(first, "_asked", time.monotonic() - 3 * live.LEFT)
+    monkeypatch.setattr(second, "_asked", time.monotonic() - 2 * live.LEFT)
+    third = live_repair(workspace, analyses[2])
+    assert third is not None
+    assert (first._closed, second._closed, third._closed) == (True, False, False)
+    assert live_repair(workspace, analyses[1]) is second
+    assert live_repair(workspace, analyses[2]) is third
+
+
+def test_an_estimate_under_way_counts_although_its_analysis_was_given_up(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_computing", threading.BoundedSemaphore(1))
+    analysis = planted_analysis(0)
+    answer(analysis, planted(0).place)
+    at_once, most = 0, 0
+    go, begun = threading.Event(), threading.Event()
+    real = live.live_estimate
+
+    def slow(ground: LiveGround, concepts: Any) -> LiveEstimate:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        begun.set()
+        assert go.wait(30)
+        at_once -= 1
+        return real(ground, concepts)
+
+    monkeypatch.setattr(live, "live_estimate", slow)
+    old, fresh = LiveRepair(workspace, analysis), LiveRepair(workspace, analysis)
+    old.follow()
+    assert begun.wait(30)
+    old.close()
+    fresh.follow()
+    assert fresh.wait(0.5) is None
+    go.set()
+    assert fresh.wait(30) is not None
+    assert most == 1
+    fresh.close()
+
+
+def test_after_an_estimate_it_rests_as_long_as_it_worked(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = planted_analysis(0)
+    answer(analysis, planted(0).place)
+    (water,) = chosen_concepts(workspace, analysis, ())
+    begun: list[float] = []
+    real = live.live_estimate
+
+    def slow(ground: LiveGround, concepts: Any) -> LiveEstimate:
+        begun.append(time.perf_counter())
+        time.sleep(0.5)
+        return real(ground, concepts)
+
+    monkeypatch.setattr(live, "live_estimate", slow)
+    repair = LiveRepair(workspace, analysis)
+    repair.follow()
+    assert repair.wait(30) is not None
+    tag(workspace, analysis, water, analysis.split_rows("val")[-1:], True)
+    repair.follow()
+    assert repair.wait(30) is not None
+    assert begun[1] - begun[0] >= 1
+    repair.close()
+
+
+def test_an_answer_that_changes_leaves_one_point_for_so_many_tags(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]
+) -> None:
+    analysis = planted_analysis(0)
+    answer(analysis, planted(0).place)
+    (water,) = chosen_concepts(workspace, analysis, ())
+    repair = LiveRepair(workspace, analysis)
+    repair.follow()
+    assert repair.wait(30) is not None
+    states = gather(workspace, analysis, [water]).states[:, 0]
+    row = int(np.flatnonzero(states == 1)[0])
+    tag(workspace, analysis, water, [row], False)
+    repair.follow()
+    found = repair.wait(30)
+    assert found is not None
+    assert found.estimate is not None
+    (only,) = repair.way
+    assert only.tags == 60
+    assert only.worst == found.estimate.after.worst_group
+    repair.close()
+
+
+def test_a_long_way_keeps_its_ends_and_points_all_along() -> None:
+    way: tuple[live.Moment, ...] = ()
+    before: Any = None
+    for tags in range(1, 2001):
+        after = SimpleNamespace(worst_group=tags / 2000, worst_interval=(0.0, 1.0))
+        now: Any = SimpleNamespace(concepts=("water",), tags=tags, estimate=SimpleNamespace(after=after))
+        way, before = live._onwards(way, before, now), now
+    tags_kept = [moment.tags for moment in way]
+    assert len(way) == live.MOST_MOMENTS
+    assert (tags_kept[0], tags_kept[-1]) == (1, 2000)
+    assert np.all(np.diff(tags_kept) > 0)
+    assert np.diff(tags_kept).max() < 4 * 2000 / live.MOST_MOMENTS
 
 
 def test_of_very_many_images_some_of_each_class_do(
