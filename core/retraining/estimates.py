@@ -38,6 +38,7 @@ from core.retraining.evaluation import (
     evaluation_of,
     group_position,
     group_shares,
+    unmeasured,
 )
 from core.retraining.groups import Grouping, by_concepts
 from core.retraining.intervals import SIGNIFICANCE, percentile_interval, shared_level
@@ -53,6 +54,8 @@ LEAST_DOUBT = 0.1
 DRAWS = 2000
 # tags on test, drawn at random, that make a measurement
 ENOUGH = 40
+# groups whose draws are sorted at once
+_BLOCK = 256
 # rounds of estimating how common patterns are
 _ROUNDS = 500
 
@@ -190,9 +193,12 @@ def estimated_evaluation(
             next_step=f"Give the dataset a {split} split with images that could be read.",
         )
     right = (predicted == labels).astype(np.int64)
-    there, images, draws = _posterior(right, 2, labels, groups, np.random.default_rng(seed))
-    lows, highs = np.quantile(draws[:, :, 1], [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2], axis=0)
-    shares = group_shares(_by_group(groups.grouping.count, there, images.sum(axis=1)), train)
+    there, images, (draws,) = _posterior(right, ((1,),), labels, groups, np.random.default_rng(seed))
+    lows, highs = _quantiles(draws, [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2])
+    counts = _by_group(groups.grouping.count, there, images.sum(axis=1))
+    shares = group_shares(counts, train)
+    # fewer guesses than that are the probe's errors sooner than a group, as in the images measured
+    lacking = unmeasured(groups.grouping, counts, train, split, least=SMALLEST_UNTAGGED_GROUP)
     found = []
     for i, group in enumerate(there.tolist()):
         count = float(images[i].sum())
@@ -210,7 +216,7 @@ def estimated_evaluation(
             )
         )
     worst = min(one.accuracy for one in found)
-    low, high = _minimum_interval(draws[:, :, 1])
+    low, high = _minimum_interval(draws)
     return evaluation_of(
         predicted,
         labels,
@@ -220,7 +226,7 @@ def estimated_evaluation(
         split,
         probabilities=probabilities,
         estimated=True,
-        note=groups.note,
+        note=f"{groups.note} {lacking}".strip(),
     )
 
 
@@ -241,8 +247,7 @@ def estimated_comparison(
     """
     right_before, right_after = before == labels, after == labels
     outcome = right_before.astype(np.int64) + 2 * right_after
-    there, _, draws = _posterior(outcome, 4, labels, groups, np.random.default_rng(seed))
-    first, second = draws[:, :, 1] + draws[:, :, 3], draws[:, :, 2] + draws[:, :, 3]
+    there, _, (first, second) = _posterior(outcome, ((1, 3), (2, 3)), labels, groups, np.random.default_rng(seed))
     p_minimum = min(1.0, 2 * min(_rise(first, second), _rise(second, first)))
     low, high = _change_bound(first, second), -_change_bound(second, first)
     if p_minimum >= SIGNIFICANCE:
@@ -262,16 +267,22 @@ def estimated_comparison(
 
 
 def _posterior(
-    outcome: np.ndarray, outcomes: int, labels: np.ndarray, groups: GuessedGroups, rng: np.random.Generator
+    outcome: np.ndarray,
+    good: Sequence[Sequence[int]],
+    labels: np.ndarray,
+    groups: GuessedGroups,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What there is to know of each group and outcome of these images.
 
-    outcome: (n,) int, 0..outcomes-1, of the head or heads. Returns the groups that are there (g,), the expected number
-    of images per outcome (g, outcomes), and draws of the share of each outcome in each group (DRAWS, g, outcomes).
+    outcome: (n,) int, 0..2**heads-1, of the head or heads. good: of each head, the outcomes in which it is right.
+    Returns the groups that are there (g,), the expected number of images per outcome (g, outcomes), and draws of each
+    head's accuracy in each group (heads, DRAWS, g): of a thousand groups 16 MB a head. Draws of single outcomes are
+    kept of one class at a time.
     """
-    p = len(groups.grouping.patterns)
+    p, outcomes = len(groups.grouping.patterns), 2 ** len(good)
     guess = groups.guessed
-    there, images, draws = [], [], []
+    found: list[tuple[np.ndarray, np.ndarray]] = []
     for c in np.unique(labels).tolist():
         own = labels == c
         guessed = np.bincount(guess[own], minlength=p)[:p]
@@ -279,14 +290,20 @@ def _posterior(
         patterns = np.flatnonzero((told > 0) | (guessed >= SMALLEST_UNTAGGED_GROUP))
         if not len(patterns):
             patterns = np.array([int(guessed.argmax())])
+        found.append((np.flatnonzero(own), c * p + patterns))
+    there = np.concatenate([codes for _, codes in found])
+    images, draws = np.empty((len(there), outcomes)), np.empty((len(good), DRAWS, len(there)))
+    start = 0
+    for own, codes in found:
+        block = slice(start, start + len(codes))
         cells = guess[own] * outcomes + outcome[own]
-        counts, drawn = _class_posterior(
-            cells, outcomes, groups.chances[own], groups.told[own], patterns, groups.doubt, rng
+        images[block], drawn = _class_posterior(
+            cells, outcomes, groups.chances[own], groups.told[own], codes % p, groups.doubt, rng
         )
-        there.append(c * p + patterns)
-        images.append(counts)
-        draws.append(drawn)
-    return np.concatenate(there), np.concatenate(images), np.concatenate(draws, axis=1)
+        for head, those in enumerate(good):
+            draws[head, :, block] = drawn[:, :, list(those)].sum(axis=2)
+        start += len(codes)
+    return there, images, draws
 
 
 def _class_posterior(
@@ -331,16 +348,22 @@ def _by_group(count: int, there: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _maybe_smallest(draws: np.ndarray) -> np.ndarray:
     """Which groups may be the worst, (g,) bool, from draws (b, g) of their accuracies; see intervals.py."""
-    low, high = np.quantile(draws, [0.001, 0.999], axis=0)
+    low, high = _quantiles(draws, [0.001, 0.999])
     may: np.ndarray = low <= high.min()
     return may
+
+
+def _quantiles(draws: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Of each group: (b, g) -> (levels, g). In blocks, for each copies what it sorts."""
+    blocks = range(0, draws.shape[1], _BLOCK)
+    return np.concatenate([np.quantile(draws[:, at : at + _BLOCK], levels, axis=0) for at in blocks], axis=1)
 
 
 def _minimum_interval(draws: np.ndarray) -> tuple[float, float]:
     level = shared_level(int(_maybe_smallest(draws).sum()))
     return (
         min(percentile_interval(group)[0] for group in draws.T),
-        float(np.quantile(draws, level, axis=0).min()),
+        float(_quantiles(draws, [level]).min()),
     )
 
 

@@ -18,6 +18,9 @@ from core.retraining.calibration import Calibration, calibrate, calibration_from
 from core.retraining.groups import Grouping
 from core.retraining.intervals import SIGNIFICANCE, mcnemar, minimum_change, minimum_interval, wilson
 
+# groups named in a sentence
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class GroupAccuracy:
@@ -58,7 +61,8 @@ class Evaluation:
     macro_average: mean of the group accuracies, every group counting the same. worst_interval: of the smallest group
     accuracy; wider than the worst group's own, for any group may be the worst, and not around the observed minimum,
     which is too low on average (intervals.py). confusion: images by true class (rows) and predicted class, () where
-    not recorded. calibration: None where no probabilities were given. note: how groups were estimated, or "".
+    not recorded. calibration: None where no probabilities were given. note: how groups were estimated, and which groups
+    of train the split holds no image of (`unmeasured`), or "".
     """
 
     split: str
@@ -178,6 +182,26 @@ def evaluate(
         split,
         probabilities=probabilities,
         estimated=grouping.estimated,
+        note=unmeasured(grouping, counts, train, split),
+    )
+
+
+def unmeasured(grouping: Grouping, counts: np.ndarray, train: np.ndarray, split: str, *, least: float = 1) -> str:
+    """A sentence naming the groups that train has and the split lacks, or "": the worst group is none of them.
+
+    counts, train: (g,) images of each group in the split and in train. least: images that make a group of train.
+    """
+    lacking = [
+        (" · ".join(part for part in grouping.name(group) if part is not None), round(float(train[group])))
+        for group in np.flatnonzero((counts == 0) & (train >= least)).tolist()
+    ]
+    if not lacking:
+        return ""
+    shown = ", ".join(f"{name} ({count:,} in train)" for name, count in lacking[:_NAMED])
+    more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
+    return (
+        f"Not measured, since {split} holds no image of it: {shown}{more}. The worst group is the worst of those that "
+        "could be measured."
     )
 
 
@@ -346,7 +370,7 @@ def _sentence(
     was: Evaluation, now: Evaluation, rose: bool, significant: bool, p_average: float, p_minimum: float
 ) -> str:
     change = f"from {was.worst_group:.1%} to {now.worst_group:.1%}"
-    guess = f" {now.note or 'Groups are estimated by a probe, so take this as a guide.'}" if now.estimated else ""
+    told = now.note or ("Groups are estimated by a probe, so take this as a guide." if now.estimated else "")
     if significant:
         first = f"Worst-group accuracy rose {change} ({was.worst.title}, p {_p(p_minimum)})."
     elif rose:
@@ -366,7 +390,7 @@ def _sentence(
         second = f" Average accuracy went {average}, within chance."
     else:
         second = f" Average accuracy {'rose' if now.average > was.average else 'fell'} {average} (p {_p(p_average)})."
-    return first + second + guess
+    return first + second + (f" {told}" if told else "")
 
 
 def _p(value: float) -> str:

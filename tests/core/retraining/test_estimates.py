@@ -307,6 +307,13 @@ def test_several_concepts_and_a_pattern_that_a_class_does_not_have() -> None:
     )
     assert all(_held(found, truth))
     assert sum(group.share for group in found.groups) == pytest.approx(1)
+    # guessed of three train images, a group is the probe's error; of fifty, it is one that is not measured
+    few, many = (
+        estimated_evaluation(predicted, labels, groups, np.array([9, 9, 9, 9, 9, 9, 3, count]), "test").note
+        for count in (3, 50)
+    )
+    assert few == found.note == groups.note
+    assert many.startswith(f"{groups.note} Not measured, since test holds no image of it: waterbird · water, snow (50")
 
 
 def test_nothing_to_measure_is_an_error_with_a_next_step() -> None:

@@ -243,3 +243,28 @@ def test_classes_are_groups_without_a_concept() -> None:
     groups = by_class(LABELS, CLASSES)
     assert groups.name(1) == ("waterbird", None)
     assert evaluate(LABELS, LABELS, groups, np.array([1, 1]), "test").groups[1].title == "waterbird"
+
+
+def test_a_group_that_train_has_and_test_lacks_is_said_not_to_be_measured() -> None:
+    there = (LABELS == 0) | (PLACE == 1)
+    labels, groups = LABELS[there], by_attribute(LABELS[there], CLASSES, "place", ("land", "water"), PLACE[there])
+    was, now = (
+        evaluate(predicted, labels, groups, np.array([70, 5, 1200, 20]), "test") for predicted in (1 - labels, labels)
+    )
+    assert [group.title for group in now.groups] == ["landbird · land", "landbird · water", "waterbird · water"]
+    assert now.note == (
+        "Not measured, since test holds no image of it: waterbird · land (1,200 in train). The worst group is the worst "
+        "of those that could be measured."
+    )
+    assert compare(1 - labels, labels, labels, groups, was, now).sentence.endswith(now.note)
+    assert evaluation_from_dict(json.loads(json.dumps(now.to_dict()))).note == now.note
+    # nobody misses what train does not have either, or what is not known of train
+    for train in ([70, 5, 0, 20], [0, 0, 0, 0]):
+        assert evaluate(labels, labels, groups, np.array(train), "test").note == ""
+
+
+def test_of_many_groups_that_are_not_measured_some_are_named() -> None:
+    classes = tuple(f"c{i}" for i in range(6))
+    groups = by_class(np.array([0, 1]), classes)
+    found = evaluate(np.array([0, 1]), np.array([0, 1]), groups, np.full(6, 3), "test")
+    assert "of it: c2 (3 in train), c3 (3 in train), c4 (3 in train) and 1 more. " in found.note
