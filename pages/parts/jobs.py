@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import streamlit as st
+from sqlalchemy import select
 
+from core.database import JobRecord, now
+from core.errors import NotFound
 from core.jobs.job import CANCELLED, DONE, FAILED, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
@@ -14,7 +18,13 @@ from pages.parts import notices, problem, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
+# ids of failed jobs whose message somebody has put away
+PUT_AWAY = "jobs_put_away"
 POLL = 1.0
+# a failure is told again after a reload for this long
+TOLD_AGAIN = timedelta(days=1)
+# jobs of a kind that are looked at for the last one of an investigation
+MOST_LOOKED_AT = 50
 
 
 def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
@@ -24,14 +34,55 @@ def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = N
     return job
 
 
-def latest(*kinds: str) -> Job | None:
-    """The newest job of these kinds, whatever its state."""
-    return next((job for job in list_jobs(state.workspace()) if job.kind in kinds), None)
+def latest(*kinds: str, analysis: str | None = None) -> Job | None:
+    """The newest job of these kinds, whatever its state. analysis: only of this investigation."""
+    query = select(JobRecord.id, JobRecord.request).where(JobRecord.kind.in_(kinds)).order_by(JobRecord.turn.desc())
+    with state.workspace().reading() as session:
+        found = session.execute(query.limit(MOST_LOOKED_AT if analysis else 1)).all()
+    fits = (key for key, request in found if analysis in (None, request.get("analysis")))
+    return next((get_job(state.workspace(), key) for key in fits), None)
 
 
-def active(*kinds: str) -> Job | None:
-    """The job of these kinds that waits or runs."""
-    return next((job for job in list_jobs(state.workspace(), active=True) if not kinds or job.kind in kinds), None)
+def active(*kinds: str, analysis: str | None = None) -> Job | None:
+    """The job of these kinds that waits or runs. analysis: only of this investigation."""
+    running = list_jobs(state.workspace(), active=True)
+    return next(
+        (
+            job
+            for job in running
+            if (not kinds or job.kind in kinds) and analysis in (None, job.request.get("analysis"))
+        ),
+        None,
+    )
+
+
+def at_hand(kind: str, kept: str, *, analysis: str | None = None) -> Job | None:
+    """What a page that starts jobs of a kind has to show: the one under way, else the one that was started here, whose
+    id the session holds under `kept`; else the last, where it failed and nobody has put that away.
+
+    analysis: only of this investigation.
+    """
+    if (running := active(kind, analysis=analysis)) is not None:
+        st.session_state[kept] = running.id
+        return running
+    if job_id := st.session_state.get(kept):
+        try:
+            job = get_job(state.workspace(), job_id)
+        except NotFound:
+            del st.session_state[kept]
+        else:
+            if analysis in (None, job.request.get("analysis")):
+                return job
+    last = latest(kind, analysis=analysis)
+    if last is None or last.state != FAILED or last.id in st.session_state.get(PUT_AWAY, ()):
+        return None
+    return last if last.finished is None or now() - last.finished < TOLD_AGAIN else None
+
+
+def put_away(job: Job, kept: str) -> None:
+    """What `at_hand` does not show again, as a callback."""
+    st.session_state.pop(kept, None)
+    st.session_state.setdefault(PUT_AWAY, set()).add(job.id)
 
 
 def indicator() -> None:

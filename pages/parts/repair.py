@@ -10,17 +10,16 @@ import streamlit as st
 
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.tags import UNTAGGED, tag_states, tag_version
-from core.errors import BadRequest, MidbandError, NotFound
-from core.jobs.job import Job
-from core.jobs.queue import get_job
+from core.errors import BadRequest, MidbandError, NotFound, StorageProblem
+from core.jobs.job import DONE, Job
 from core.retraining.kept_edits import KeptEdits, kept_edits
 from core.retraining.material import chosen_concepts
 from core.retraining.methods import METHODS
 from core.retraining.preview import Choice, Preview, choose, look_through, promised
-from core.retraining.runs import CURATING, new_run_id, open_run
+from core.retraining.runs import CURATING, RunResult, new_run_id, open_run
 from pages.parts import curation_view, jobs, method_knobs, rooms, state
 from pages.parts.method_knobs import Setup
-from pages.parts.words import TERMS, percent, plain, short
+from pages.parts.words import TERMS, distinct, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -33,12 +32,14 @@ CONCEPTS = "retrain_concepts_kept"
 
 def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
     """asked: what a new address says. Returns what the address is to say."""
-    job = _current(analysis)
-    if job is not None:
-        st.session_state[JOB] = job.id
-        jobs.panel(job, on_done=_done, noun="step")
+    job = jobs.at_hand("retrain", JOB, analysis=analysis.id)
+    made = _made(job)
+    if job is not None and (job.state != DONE or made is not None):
+        jobs.panel(job, on_done=lambda _: _done(made), noun="step")
         if not job.active:
-            st.button("Set up another repair", icon=":material/add:", on_click=partial(st.session_state.pop, JOB, None))
+            st.button(
+                "Set up another repair", icon=":material/add:", on_click=jobs.put_away, args=(job, JOB), key="again"
+            )
         return {}
     concepts = choose_concepts(analysis)
     setup = method_knobs.choose()
@@ -75,11 +76,12 @@ def choose_concepts(analysis: Analysis) -> tuple[str, ...]:
     kept: dict[str, list[str]] = st.session_state.setdefault(CONCEPTS, {})
     usual = [concept.name for concept in chosen_concepts(state.workspace(), analysis, ())]
     st.session_state[key] = [name for name in kept.get(analysis.id, usual) if name in usable]
+    titles = dict(zip(usable, distinct(list(usable), most=40), strict=True))
     chosen = st.pills(
         "Concepts",
         list(usable),
         selection_mode="multi",
-        format_func=lambda name: f"{plain(short(name))} · {_tags(analysis, usable[name])}",
+        format_func=lambda name: f"{plain(titles[name])} · {_tags(analysis, usable[name])}",
         key=key,
         on_change=lambda: kept.update({analysis.id: list(st.session_state[key])}),
         help="What the new last layer should stop relying on, and how many tags each has. With several, every "
@@ -108,7 +110,7 @@ def _looked_through(
             check_trainable(analysis)
         if not setup.needs:
             return None, None
-        if setup.needs == "tags" and not concepts and _any_tagged(analysis):
+        if setup.needs == "tags" and not concepts and any_tagged(analysis):
             raise BadRequest(
                 "No concept is chosen, so there is nothing to part the classes by.",
                 next_step="Choose at least one above.",
@@ -122,8 +124,10 @@ def _looked_through(
         return None, error
 
 
-def _any_tagged(analysis: Analysis) -> bool:
-    return any(_tags(analysis, one) for one in list_concepts(state.workspace(), analysis.dataset_id))
+def any_tagged(analysis: Analysis) -> bool:
+    """Whether there is a concept to choose."""
+    known = list_concepts(state.workspace(), analysis.dataset_id)
+    return any(concept.role != "wrong-label" and _tags(analysis, concept) for concept in known)
 
 
 def _kept(analysis: Analysis, setup: Setup, concepts: tuple[str, ...]) -> KeptEdits:
@@ -240,22 +244,19 @@ def _begin(analysis: Analysis, setup: Setup, concepts: tuple[str, ...], preview:
     st.rerun()
 
 
-def _current(analysis: Analysis) -> Job | None:
-    running = jobs.active("retrain")
-    if running is not None:
-        return running
-    if job_id := st.session_state.get(JOB):
-        try:
-            job = get_job(state.workspace(), job_id)
-        except NotFound:
-            return None
-        if job.request.get("analysis") == analysis.id:
-            return job
-    return None
+def _made(job: Job | None) -> RunResult | None:
+    """The run of a job that is done; None where there is none, or where somebody has deleted it since."""
+    if job is None or job.state != DONE:
+        return None
+    try:
+        return open_run(state.workspace(), (job.result or {})["run"])
+    except (NotFound, StorageProblem):
+        st.session_state.pop(JOB, None)
+        return None
 
 
-def _done(job: Job) -> None:
-    run = open_run(state.workspace(), (job.result or {})["run"])
+def _done(run: RunResult | None) -> None:
+    assert run is not None
     layer = "network" if run.kind == "network" else "last layer"
     with st.container(border=True, key="card-done"):
         worst = f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"

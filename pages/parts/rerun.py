@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core.errors import NotFound
-from core.jobs.queue import get_job
+from core.jobs.job import DONE
 from core.retraining.methods import METHODS
 from core.retraining.runs import rerun_request, run_folder
 from pages.parts import jobs, run_list, state
@@ -32,21 +31,12 @@ def begin(run: RunResult, seed: int | None = None) -> None:
 
 def panel() -> None:
     """The retraining under way, or how the one that was started here ended, until it is put away."""
-    job = _current()
+    job = jobs.at_hand("retrain", JOB)
     if job is None:
         return
     jobs.panel(job, on_done=_done, noun="step")
-    if not job.active and job.state != "done":
-        st.button("Put away", type="tertiary", icon=":material/close:", on_click=st.session_state.pop, args=(JOB, None))
-
-
-def _current() -> Job | None:
-    if (running := jobs.active("retrain")) is not None:
-        return running
-    try:
-        return get_job(state.workspace(), st.session_state[JOB]) if JOB in st.session_state else None
-    except NotFound:
-        return None
+    if not job.active and job.state != DONE:
+        st.button("Put away", type="tertiary", icon=":material/close:", on_click=jobs.put_away, args=(job, JOB))
 
 
 def _done(job: Job) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
 from core.concepts.concept import change_concept, get_concept
+from core.database import now
 from core.errors import PathNotFound
 from core.jobs.job import Job
 from core.retraining.feasibility import Feasibility
 from core.retraining.finetune_time import TrainingPace
 from core.retraining.methods import METHODS
+from core.retraining.run_store import delete_run
 from core.retraining.runs import retrain
 from core.workspace import Workspace
 from pages.parts import method_knobs, repair
@@ -294,6 +298,72 @@ def test_a_finished_job_leads_to_its_results(
     assert "The new last layer is ready" in texts(app)
     press(app, "See the results")
     assert app.title[0].value == "Results"
+
+
+def test_a_run_deleted_elsewhere_gives_way_to_another_repair(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    app = press(visit("retrain"), "Retrain")
+    run = retrain(workspace, planted, run_id=queued[0].request["run"])
+    set_job(workspace, queued[0].id, state="done", result={"run": run.run})
+    delete_run(workspace, run.run)
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert not start(app).disabled
+
+
+def test_a_retraining_that_failed_is_told_after_a_reload_until_put_away(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    press(visit("retrain"), "Retrain")
+    error = {"error": "BadRequest", "title": "That setting does not work", "detail": "Too odd.", "next_step": "Ask."}
+    set_job(workspace, queued[0].id, state="failed", error=error, finished=now())
+    app = visit("retrain")
+    assert "Too odd" in "".join(each.value for each in app.error)
+    press(app, "Set up another repair")
+    assert not app.error
+    assert not start(app).disabled
+    set_job(workspace, queued[0].id, finished=now() - timedelta(days=2))
+    assert not visit("retrain").error, "an old failure is nobody's business any more"
+
+
+def test_a_retraining_of_other_images_does_not_stand_in_the_way(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    press(visit("retrain"), "Retrain")
+    other = plant(workspace, 300, name="fish")
+    labels = [button.label for button in visit("retrain", analysis=other.id).button]
+    assert "Cancel" not in labels
+    assert "Retrain" in labels
+    assert "Cancel" in [button.label for button in visit("retrain", analysis=planted.id).button]
+
+
+def test_what_was_started_for_other_images_is_not_shown_as_theirs(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    app = press(visit("retrain", analysis=planted.id), "Retrain")
+    run = retrain(workspace, planted, run_id=queued[0].request["run"])
+    set_job(workspace, queued[0].id, state="done", result={"run": run.run})
+    app.run()
+    assert "The new last layer is ready" in texts(app)
+    other = plant(workspace, 300, name="fish")
+    app.run()
+    app.selectbox(key="investigation_chooser").set_value(other.id).run()
+    assert "The new last layer is ready" not in texts(app)
+    assert "Retrain" in [button.label for button in app.button]
+
+
+def test_concepts_that_begin_alike_are_told_apart(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    beginning = "something that is seen at the very edge of the picture and "
+    for name in ("is wet", "is dry"):
+        tag_by_truth(workspace, planted, 40, beginning + name)
+    options = visit("retrain").button_group(key=f"retrain-concepts-{planted.id}").options
+    assert len(set(options)) == 2
 
 
 def test_the_look_is_in_the_address(visit: Visit, planted: Analysis) -> None:
