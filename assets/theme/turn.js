@@ -11,6 +11,8 @@ export function createWatch({ colour, busy, turned }) {
   let known = colour()
   return function look() {
     const now = colour()
+    // what the page looks like may not be known before its styles are there
+    known ||= now
     if (!now || now === known || busy()) return
     known = now
     turned()

@@ -6,6 +6,18 @@ import { load } from "./load.mjs"
 
 const { createWatch } = await load("theme/turn.js")
 
+test("a page whose styles come late is not run for them", () => {
+  const page = { colour: "", runs: 0 }
+  const look = createWatch({ colour: () => page.colour, busy: () => false, turned: () => (page.runs += 1) })
+  look()
+  page.colour = "#fff"
+  look()
+  assert.equal(page.runs, 0)
+  page.colour = "#111"
+  look()
+  assert.equal(page.runs, 1)
+})
+
 test("a page is run once for each turn, and not while something is open", () => {
   const page = { colour: "#fff", open: false, runs: 0 }
   const look = createWatch({ colour: () => page.colour, busy: () => page.open, turned: () => (page.runs += 1) })
