@@ -2,7 +2,7 @@
 // images it would name otherwise. A plain request, since a run of the page for every tag would disturb who tags.
 
 const BEAT_MS = 1000
-/** After requests that failed: the server may be gone for a while. */
+/** After two requests that failed: the server may be gone for a while, and it is said. */
 const PAUSE_MS = 5000
 const ANSWER_MS = 5000
 
@@ -27,42 +27,53 @@ function createStrip(parentElement) {
   const hideTooltip = installTooltip(root, part("tooltip"))
   const strip = { url: "" }
   let [timer, ended, asking, answer] = [null, false, false, null]
+  let [failures, lost, begun] = [0, "", performance.now()]
+  const speak = createSpeaker(text => setText(part("announcer"), text))
   part("way").setAttribute("viewBox", "0 0 100 100")
   describe(part("told"), () => [
     "Live preview",
     ...(answer?.sentence ? [answer.sentence] : ["What a repair with the tags so far would give."]),
+    ...(answer?.range ? [answer.range] : []),
     ...(answer?.concepts?.length ? [`Concepts: ${answer.concepts.join(", ")}`] : []),
     "Images that it would name otherwise say so below.",
   ])
 
   function draw() {
-    const words = wordsOf(answer)
+    const words = wordsOf(answer, lost, (performance.now() - begun) / 1000)
     for (const name of ["before", "after", "range", "state"]) setText(part(name), words[name])
     part("figure").hidden = part("range").hidden = !words.after
-    part("lead").hidden = Boolean(answer?.problem)
+    part("lead").hidden = Boolean(answer?.problem) || Boolean(lost && !words.after)
     root.classList.toggle("working", Boolean(answer?.working))
+    root.classList.toggle("lost", Boolean(lost))
     const { line, band } = wayPaths(answer?.way ?? [])
     part("way").toggleAttribute("hidden", !line)
     part("line").setAttribute("d", line)
     part("band").setAttribute("d", band)
-    part("told").setAttribute("aria-label", spoken(answer) || words.state)
+    part("told").setAttribute("aria-label", (!lost && spoken(answer)) || words.state)
+    speak(lost || spoken(answer))
   }
 
   async function beat() {
     if (ended || asking || document.visibilityState === "hidden") return
     asking = true
-    let pause = BEAT_MS
+    let [pause, status] = [BEAT_MS, 0]
     try {
       const response = await fetch(`${strip.url}?ids=${idsOnScreen().join(",")}`, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) })
+      status = response.status
       if (!response.ok) throw new Error(`status ${response.status}`)
       const fresh = await response.json()
       if (!ended) {
-        answer = fresh
+        ;[answer, failures, lost] = [fresh, 0, ""]
         draw()
         tellChanges(answer.changes)
       }
     } catch {
-      pause = PAUSE_MS
+      failures += 1
+      if (failures >= 2 && !ended) {
+        pause = PAUSE_MS
+        lost = lossOf(status)
+        draw()
+      }
     }
     asking = false
     clearTimeout(timer)

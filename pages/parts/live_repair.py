@@ -14,14 +14,17 @@ import streamlit as st
 
 from pages.parts import live, live_route, problem
 from pages.parts.component_source import source
-from pages.parts.words import TERMS
+from pages.parts.words import TERMS, count
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.retraining.evaluation import Evaluation
     from core.retraining.live import LivePreview
 
 KEY = "live-repair"
 ON = "live_repair_on"
+# intervals from here on are explained
+WIDE = 0.2
 # images whose prediction is asked about at once; a page of a grid has fewer
 MOST_IDS = 1_000
 BUSY = "Other investigations are being previewed at the moment. This one follows when one of them is closed."
@@ -93,6 +96,7 @@ _EMPTY: dict[str, Any] = {
     "concepts": [],
     "problem": "",
     "sentence": "",
+    "range": "",
     "before": None,
     "after": None,
     "low": None,
@@ -109,12 +113,27 @@ def _figures(preview: LivePreview) -> dict[str, Any]:
         after = preview.estimate.after
         told |= {
             "sentence": preview.estimate.sentence,
+            "range": _range(preview.tags, after),
             "before": preview.estimate.before.worst_group,
             "after": after.worst_group,
             "low": after.worst_interval[0],
             "high": after.worst_interval[1],
         }
     return told
+
+
+def _range(tags: int, after: Evaluation) -> str:
+    """Why the interval of an estimate is as wide as it is, and what narrows it; "" where it is narrow."""
+    low, high = after.worst_interval
+    if high - low <= WIDE:
+        return ""
+    group = f"the weakest group ({after.worst.title})"
+    if tags >= after.count:
+        return f"Only a rough figure: {group} has no more than {count(after.worst.count, 'held-out image')}."
+    return (
+        f"Only a rough figure: which held-out images are in {group}, about {after.worst.count:,} of them, is guessed "
+        "from your tags. More tags narrow it, most of all of images that break the rule. Tag next asks for those."
+    )
 
 
 def _rows(analysis: Analysis, ids: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from core.activations.store import Analysis
 from core.concepts.concept import create_concept
 from core.retraining import live as background
+from core.retraining.evaluation import GroupAccuracy
 from core.workspace import Workspace
 from pages.parts import live, live_repair, live_route, who
 
@@ -74,6 +75,7 @@ def test_the_browser_is_told_figures_and_what_would_change_on_screen(workspace: 
     assert 0 <= answer["low"] <= answer["after"] <= answer["high"] <= 1
     assert [moment["tags"] for moment in answer["way"]] == [60]
     assert "test is not looked at" in answer["sentence"]
+    assert ("More tags narrow it" in answer["range"]) == (answer["high"] - answer["low"] > live_repair.WIDE)
     assert answer["changes"]
     for image, name in answer["changes"].items():
         row = int(planted.rows_of([int(image)])[0])
@@ -101,6 +103,21 @@ def test_no_more_images_are_asked_about_than_a_screen_can_show(
     first, second = list(told(token, ",".join(map(str, planted.ids.tolist())))["changes"])[:2]
     monkeypatch.setattr(live_repair, "MOST_IDS", 1)
     assert set(told(token, f"{first},{second}")["changes"]) == {first}
+
+
+def test_a_wide_interval_is_explained_by_what_would_narrow_it() -> None:
+    worst = GroupAccuracy("waterbird", "no water", 72, 60, 0.83, 0.5, 0.97, 0.05)
+
+    def told_of(tags: int, high: float) -> str:
+        after: Any = SimpleNamespace(worst=worst, worst_interval=(0.5, high), count=1500)
+        return live_repair._range(tags, after)
+
+    assert told_of(60, 0.6) == ""
+    assert "(waterbird · no water), about 72 of them" in told_of(60, 0.95)
+    assert "More tags narrow it" in told_of(60, 0.95)
+    # where every image is tagged, more tags would not
+    assert "no more than 72 held-out images" in told_of(1500, 0.95)
+    assert "narrow" not in told_of(1500, 0.95)
 
 
 def test_it_says_so_while_others_are_followed(workspace: Workspace, planted: Analysis) -> None:

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import test from "node:test"
 import { load } from "./load.mjs"
 
-const { wordsOf, wayPaths, spoken } = await load("live_repair/strip.js")
+const { createSpeaker, lossOf, spoken, wayPaths, wordsOf } = await load("live_repair/strip.js")
 const { followChanges, idsOnScreen, tellChanges } = await load("image_grid/would.js")
 const { sentences } = await load("image_grid/states.js", "image_grid/tiles.js")
 const { opinionOf } = await load("tag_card/deck.js")
@@ -10,9 +10,12 @@ const { opinionOf } = await load("tag_card/deck.js")
 const answer = { tags: 24, problem: "", before: 0.714, after: 0.857, low: 0.2, high: 0.96, way: [] }
 
 test("the strip says before, after and how sure that is", () => {
-  assert.deepEqual(wordsOf(answer), { before: "71%", after: "86%", range: "20%–96%", state: "estimated, 24 tagged images" })
+  assert.deepEqual(wordsOf(answer), { before: "71%", after: "roughly 86%", range: "could be 20%–96%", state: "estimated, 24 tagged images" })
+  const narrow = { ...answer, low: 0.8, high: 0.9 }
+  assert.deepEqual([wordsOf(narrow).after, wordsOf(narrow).range], ["about 86%", "likely 80%–90%"])
+  assert.ok(spoken(narrow).includes("about 86%"))
   assert.equal(wordsOf({ ...answer, tags: 1 }).state, "estimated, 1 tagged image")
-  assert.equal(spoken(answer), "Live preview: worst group 71% now, about 86% repaired.")
+  assert.equal(spoken(answer), "Live preview: worst group 71% now, roughly 86% repaired.")
 })
 
 test("without an estimate it says why, and no figure", () => {
@@ -21,6 +24,34 @@ test("without an estimate it says why, and no figure", () => {
   const words = wordsOf({ ...answer, problem: "water has 3 tagged val images.", after: null })
   assert.deepEqual(words, { before: "", after: "", range: "", state: "water has 3 tagged val images." })
   assert.equal(spoken({ ...answer, problem: "x" }), "")
+})
+
+test("a wait that takes long says how long, a server that is gone says so, and old figures are called old", () => {
+  assert.equal(wordsOf(null, "", 9).state, "Being computed …")
+  assert.ok(wordsOf({ ...answer, after: null }, "", 24.6).state.startsWith("Being computed for 24 s"))
+  const gone = lossOf(0)
+  assert.ok(gone.includes("connection") && lossOf(500).includes("log") && lossOf(404).includes("Reload"))
+  assert.deepEqual(wordsOf(null, gone), { before: "", after: "", range: "", state: gone })
+  assert.equal(wordsOf({ ...answer, problem: "too few", after: null }, gone).state, gone)
+  const old = wordsOf(answer, gone)
+  assert.equal(old.after, "roughly 86%")
+  assert.equal(old.state, `As it was with 24 tagged images. ${gone}`)
+})
+
+test("screen readers hear the newest figures, each once, and not every second", () => {
+  const said = []
+  let time = 0
+  const speak = createSpeaker(text => said.push(text), { every: 15_000, now: () => time })
+  const at = (seconds, text) => ((time = seconds * 1000), speak(text))
+  at(0, "")
+  at(1, "70 to 80")
+  at(2, "70 to 80")
+  at(3, "70 to 81")
+  at(12, "70 to 83")
+  assert.deepEqual(said, ["70 to 80"])
+  at(16, "70 to 83")
+  at(60, "70 to 83")
+  assert.deepEqual(said, ["70 to 80", "70 to 83"])
 })
 
 test("the way begins at the left, ends at the right and stays in its box", () => {
