@@ -468,8 +468,8 @@ function createGrid(parentElement, store) {
     if (key === "Escape") return escape()
     if (asked) return false
     if (letter === "a" && !event.altKey) return perform(event.shiftKey ? "everything" : "all"), true
-    if (data.toolbar && letter === "z" && !event.altKey) return simple(event.shiftKey ? "redo" : "undo"), true
-    if (data.toolbar && letter === "y" && !event.altKey) return simple("redo"), true
+    const step = data.undo && stepOf(event)
+    if (step) return simple(step), true
     if (command || event.altKey || !order.length) return false // Ctrl with + or - zooms the whole page
     if (zoom) return perform(zoom > 0 ? "larger" : "smaller"), true
     const to = { PageDown: "next", ".": "next", PageUp: "previous", ",": "previous" }[key]

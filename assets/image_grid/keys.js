@@ -17,6 +17,12 @@ export function letterOf(event) {
   return (foreign && /^Key([A-Z])$/.exec(event.code || "")?.[1].toLowerCase()) || ""
 }
 
+/** "undo" or "redo" as z, Shift+z and y mean them, with Ctrl and ⌘ or without; "" for other keys. */
+export function stepOf(event) {
+  if (event.altKey) return ""
+  return { z: event.shiftKey ? "redo" : "undo", y: "redo" }[letterOf(event)] ?? ""
+}
+
 /** 1 for a key that makes things larger, -1 for one that makes them smaller, else 0. */
 export function zoomOf(event) {
   // some layouts write + - _ on keys of the number row, which tag

@@ -32,7 +32,7 @@ from core.retraining.preview import (
 from core.settings import DEFAULTS
 from pages.parts import gallery, inspector, notices, problem, state
 from pages.parts.image_grid import GridEvent, GridImage, image_grid, selection_now
-from pages.parts.words import count, plain, short
+from pages.parts.words import count, distinct, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -102,6 +102,7 @@ def show(
             partial(_on_event, analysis, concepts, tuple(int(i) for i in analysis.ids[rows[start : start + size]]))
         ),
         toolbar=False,
+        undo=editable,
         empty="No image is here.",
         total=len(places),
         page=page,
@@ -151,8 +152,9 @@ def _filters(preview: Preview) -> tuple[str, int]:
 def _group(preview: Preview, which: np.ndarray) -> int:
     codes = preview.images.groups[which]
     titles = {EVERY_GROUP: f"Every group · {int(which.sum()):,}"}
-    for group in preview.groups:
-        titles[group.code] = f"{plain(short(group.title, 48))} · {int((codes == group.code).sum()):,}"
+    names = distinct([group.title for group in preview.groups], most=48)
+    for group, name in zip(preview.groups, names, strict=True):
+        titles[group.code] = f"{plain(name)} · {int((codes == group.code).sum()):,}"
     chosen = st.session_state.get(GROUP, EVERY_GROUP)
     chosen = chosen if chosen in titles else EVERY_GROUP
     st.session_state["curation-group"] = chosen
@@ -249,11 +251,12 @@ def _actions(analysis: Analysis, concepts: tuple[Concept, ...], here: Listed, ke
     action("Leave out all others", "filter_alt", _leave_out_others, HELP["others"], off=none)
     with st.popover("Put into a group", icon=":material/move_item:", disabled=none, help=HELP["put"]):
         names = [concept.name for concept in concepts]
+        titles = dict(zip(names, distinct(names, most=40), strict=True))
         st.pills(
             "They show",
             names,
             selection_mode="multi",
-            format_func=lambda name: plain(short(name)),
+            format_func=lambda name: plain(titles[name]),
             key="curation-put",
             help="What is not chosen here, they do not show.",
         )

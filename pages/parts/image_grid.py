@@ -236,6 +236,7 @@ def image_grid(
     size: int = 120,
     empty: str = "No images to show.",
     toolbar: bool = True,
+    undo: bool | None = None,
     rest_absent: bool = False,
     active: int | None = None,
     track_selection: bool = True,
@@ -254,6 +255,8 @@ def image_grid(
     must not call `st.rerun()`; the run that follows shows the result. What it raises is not retried.
     size: the least width of a tile in CSS pixels; a phone gets three columns whatever it is.
     empty: the sentence shown instead of the grid when there are no images.
+    undo: z, Shift+z and y in the grid are "undo" and "redo" events; by default where there is a toolbar. Streamlit's
+    shortcuts of buttons outside do not hear keys that are pressed in the grid.
     rest_absent: offer "Rest absent", which tags every image shown that has no tag of the concept yet.
     active: choose this concept; takes effect when the value changes, so that a person's own choice stays.
     track_selection: report the selection in a run of its own, 0.4 s after it last changed. With False it is as of the
@@ -291,6 +294,7 @@ def image_grid(
                 "size": size,
                 "empty": empty,
                 "toolbar": toolbar,
+                "undo": toolbar if undo is None else undo,
                 "restAbsent": rest_absent,
                 "active": active,
                 "track": track_selection,

@@ -65,6 +65,13 @@ def test_images_left_out_are_undone_kept_downloaded_and_learnt_without(
     expect(page.locator(".tile").first).to_have_attribute("data-id", str(ids[0]))
     page.keyboard.press("Shift+Z")
     expect(main.get_by_text("2 images left out by hand.")).to_be_visible()
+    # the same keys where the images have the focus
+    page.locator(".tile").first.focus()
+    page.keyboard.press("z")
+    expect(main.get_by_text("left out by hand.")).to_have_count(0)
+    page.locator(".tile").first.focus()
+    page.keyboard.press("y")
+    expect(main.get_by_text("2 images left out by hand.")).to_be_visible()
     # kept in the workspace, not in the page
     with_images(page, server)
     expect(main.get_by_text("2 images left out by hand.")).to_be_visible()

@@ -7,7 +7,7 @@ const {
   nothing, whole, holds, including, toggled, sizeOf, stillShown, carried, rangeBetween, movedFocus, boxBetween, touched,
   nearest, edgeSpeed, selectionText, actsOn,
 } = await load("image_grid/selection.js")
-const { digitOf, letterOf, zoomOf } = await load("image_grid/keys.js")
+const { digitOf, letterOf, stepOf, zoomOf } = await load("image_grid/keys.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
 const { grouped, rangeText, typedPage, turned, awaitedPage, zoomed, leastColumns, SIZES } = await load("image_grid/paging.js")
 const { countText, refusal, explanation, question, pillText, buttonKeys, stateWord, sentences } = await load(
@@ -372,6 +372,16 @@ const NOW = {
   concept: null, selected: 0, elsewhere: 0, untagged: 0, shown: 9, everything: false, reason: "", page: 0, pages: 1,
   size: 120, total: 9, within: "in this band", paged: false, number: 1,
 }
+
+test("z takes back, Shift and z or y does it again, on any layout", () => {
+  assert.equal(stepOf({ key: "z", code: "KeyZ" }), "undo")
+  assert.equal(stepOf({ key: "z", code: "KeyY", ctrlKey: true }), "undo", "German")
+  assert.equal(stepOf({ key: "я", code: "KeyZ" }), "undo", "Russian")
+  assert.equal(stepOf({ key: "Z", code: "KeyZ", shiftKey: true }), "redo")
+  assert.equal(stepOf({ key: "y", code: "KeyY" }), "redo")
+  assert.equal(stepOf({ key: "z", code: "KeyZ", altKey: true }), "")
+  assert.equal(stepOf({ key: "x", code: "KeyX" }), "")
+})
 
 test("a button that cannot act says why", () => {
   const none = { ...NOW, shown: 0 }
