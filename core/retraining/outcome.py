@@ -103,8 +103,9 @@ def compute(
     before, after = measured(old), measured(new)
     comparison = measured.compare(old.argmax(axis=1), new.argmax(axis=1), before, after)
     curation = repaired.curation
-    feasible = None if curation is None else feasibility_of(gathered.material.pool, curation, seed=seed)
-    doubts = () if feasible is None or feasible.possible else (feasible.sentence,)
+    material = gathered.material
+    feasible = None if curation is None else feasibility_of(material.pool, curation, material.concepts, seed=seed)
+    doubts = () if feasible is None else feasible.doubts
     at(3)(0, 0, "Measuring the baselines")
     doubles = duplicates(analysis).sentence
     baselines, more_notes = measure_baselines(gathered, measured, seed, at(3))

@@ -196,7 +196,8 @@ def look_through(choice: Choice, analysis: Analysis, edits: CurationEdits | None
 
 def promised(preview: Preview, *, seed: int = 0) -> Feasibility:
     """Whether the features hold what a repair needs (feasibility.py), asked of the images as they are chosen now."""
-    return feasibility_of(preview.choice.material.pool, preview.curation, seed=seed)
+    material = preview.choice.material
+    return feasibility_of(material.pool, preview.curation, material.concepts, seed=seed)
 
 
 def group_title(grouping: Grouping, code: int) -> str:

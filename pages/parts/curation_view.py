@@ -154,6 +154,8 @@ def _promise(feasible: Feasibility) -> None:
         st.caption(f":material/help: {plain(feasible.sentence)}")
     else:
         st.caption(f":material/check_circle: {plain(feasible.sentence)}")
+    for warning in feasible.warnings:
+        st.warning(plain(warning), icon=":material/warning:")
 
 
 def _warn(warnings: tuple[str, ...]) -> None:

@@ -253,8 +253,8 @@ def test_a_group_that_train_has_and_test_lacks_is_said_not_to_be_measured() -> N
     )
     assert [group.title for group in now.groups] == ["landbird · land", "landbird · water", "waterbird · water"]
     assert now.note == (
-        "Not measured, since test holds no image of it: waterbird · land (1,200 in train). The worst group is the worst "
-        "of those that could be measured."
+        "Not measured, since test holds no image of it: waterbird · land (1,200 in train). The worst group is the "
+        "worst of those that could be measured."
     )
     assert compare(1 - labels, labels, labels, groups, was, now).sentence.endswith(now.note)
     assert evaluation_from_dict(json.loads(json.dumps(now.to_dict()))).note == now.note

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.classifiers.head import Head
 from core.errors import NotEnoughTags
-from core.retraining.feasibility import Feasibility, feasibility
+from core.retraining.feasibility import Feasibility, feasibility, unassociated
+from core.retraining.pool import ConceptTags, Pool
 from core.retraining.runs import open_run, retrain
 from core.workspace import Workspace
 
@@ -55,3 +57,68 @@ def test_what_is_not_known_is_null_in_json() -> None:
     found = Feasibility(True, float("nan"), 0.5, "")
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["mean"] is None
     assert np.isnan(found.mean)
+
+
+def told(*classes: str) -> str:
+    """What is said of tags in the top bands: "++-" of a class are two present and one absent; below they are the other
+    way round, which must not matter."""
+    states, labels, logits = [], [], []
+    for c, answers in enumerate(classes):
+        for place, answer in enumerate((*answers, *answers)):
+            above = place < len(answers)
+            states.append(int((answer == "+") == above))
+            labels.append(c)
+            logits.append([float(above and k == c) for k in range(len(classes))])
+    n, k = len(labels), len(classes)
+    head = Head(np.zeros((k, 2), dtype=np.float32), np.zeros(k, dtype=np.float32))
+    pool = Pool(
+        np.arange(n),
+        np.zeros((n, 2), dtype=np.float32),
+        np.array(logits, dtype=np.float32),
+        np.array(labels),
+        tuple(f"c{c}" for c in range(k)),
+        head,
+        "val",
+        np.ones(n, dtype=bool),
+    )
+    return unassociated(pool, ConceptTags("water", np.array(states, dtype=np.int8)))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("+++++", "-----"),
+        ("-----", "+++++"),
+        ("++++-", "-----"),
+        # too few for a test, but of one mind
+        ("++", "--"),
+        ("++++", "----", "----", "----"),
+        ("++++++++--", "--------++"),
+    ],
+)
+def test_tags_that_show_an_association_are_not_warned_of(classes: tuple[str, ...]) -> None:
+    assert told(*classes) == ""
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("+++--", "++---"),
+        ("++++-", "+++--"),
+        # both show it alike: it tells no class from another
+        ("+++++", "+++++"),
+        ("-----", "-----"),
+        # one each may be anything
+        ("+", "-"),
+        ("++-", "---"),
+        ("+++--", "++---", "++---", "+----"),
+    ],
+)
+def test_tags_that_show_none_are(classes: tuple[str, ...]) -> None:
+    assert told(*classes).startswith("The tags do not show that water goes with a class")
+
+
+def test_the_classes_that_differ_most_are_named() -> None:
+    assert "in the top bands 3 of 5 of c1 and 1 of 5 of c2 show it, which may be chance" in told(
+        "++---", "+++--", "+----"
+    )

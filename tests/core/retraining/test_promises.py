@@ -70,6 +70,35 @@ def test_features_with_the_class_are_not_warned_of(workspace: Workspace, tagged:
     assert not any(WARNING in note for note in retrain(workspace, analysis, concepts=names).notes)
 
 
+UNASSOCIATED = "The tags do not show that"
+
+
+def test_what_goes_with_no_class_is_warned_of_before_it_is_balanced(
+    workspace: Workspace, tagged: Callable[..., Any]
+) -> None:
+    """Balancing it costs ten points and more of the worst group on average."""
+    costs = []
+    for seed in range(6):
+        analysis, names = tagged(seed, **NO_CONFOUNDER), (f"water {seed}",)
+        asked = feasibility(workspace, analysis, names)
+        (warning,) = asked.warnings
+        assert warning.startswith(f"{UNASSOCIATED} water {seed} goes with a class: in the top bands ")
+        assert "balancing it can only cost accuracy" in warning
+        shown = promised(look_through(choose(workspace, analysis, concepts=names), analysis))
+        assert shown.warnings == asked.warnings
+        run = retrain(workspace, analysis, concepts=names)
+        assert warning in run.notes
+        assert run.feasibility == asked.to_dict()
+        costs.append(run.before.worst_group - run.after.worst_group)
+    assert np.mean(costs) > 0.05, "else the warning is not worth its words"
+
+
+def test_what_goes_with_a_class_is_not_warned_of(workspace: Workspace, tagged: Callable[..., Any]) -> None:
+    for seed in range(6):
+        asked = feasibility(workspace, tagged(seed, **CONFOUNDED), (f"water {seed}",))
+        assert asked.warnings == ()
+
+
 @pytest.mark.parametrize("method", ["mid", "mid-tags", "group-dro", "dfr", "afr"])
 def test_a_head_that_guesses_is_no_gain(workspace: Workspace, tagged: Callable[..., Any], method: str) -> None:
     """From a shortcut to a coin the worst group rises from nearly 0 to nearly half, and nothing is won."""
