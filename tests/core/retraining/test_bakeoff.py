@@ -17,6 +17,7 @@ from core.retraining.bakeoff import (
     Line,
     bake_off,
     check_bake_off,
+    holm,
     list_bake_offs,
     open_bake_off,
     usual_methods,
@@ -155,3 +156,60 @@ def test_a_damaged_comparison_is_said_and_hides_no_other(workspace: Workspace, c
     later = {**value, "later": 1, "lines": [{**line, "later": 1} for line in value["lines"]]}
     (folder / "b2" / "result.json").write_text(json.dumps(later), encoding="utf-8")
     assert open_bake_off(workspace, "b2") == compared
+
+
+def test_p_values_are_corrected_for_being_several() -> None:
+    # worked by hand: 3 x 0.01, then 2 x 0.02, then what came before since it is larger
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+
+
+def test_one_comparison_is_corrected_for_those_beside_it(workspace: Workspace, analysis: Any) -> None:
+    run = retrain(workspace, analysis, concepts=("water",), method="class-balanced", seed=0)
+    compared = bake_off(workspace, analysis, methods=("class-balanced",), seeds=(0,), concepts=("water",))
+    raw = run.comparison["p_minimum"]
+    assert line(compared, "class-balanced").p in [pytest.approx(min(1.0, times * raw)) for times in (1, 2, 3)]
+    found = [line(compared, name).p for name in ("no-person", "class-balanced", "dfr")]
+    again = bake_off(workspace, analysis, methods=("class-balanced", "mid-tags", "afr"), seeds=(0,))
+    assert all(line(again, name).p >= p for name, p in zip(("no-person", "class-balanced", "dfr"), found, strict=True))
+    assert line(again, "dfr").p > line(compared, "dfr").p
+    for several, count in ((compared, 3), (again, 5)):
+        assert any(f"corrected for {count} comparisons" in note for note in several.notes)
+        assert any("Which is best was seen on the test images themselves" in note for note in several.notes)
+
+
+def test_a_head_that_guesses_is_no_gain_here_either(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]
+) -> None:
+    analysis = planted_analysis(0, sizes=(1500, 900, 1000), dimensions=64, core=0.0)
+    answer(analysis, analysis.attributes[0].codes)
+    compared = bake_off(workspace, analysis, methods=("mid", "group-dro"), seeds=(0, 1), concepts=("water",))
+    erm = line(compared, "erm")
+    for name in ("mid", "group-dro", "dfr"):
+        assert line(compared, name).mean > erm.mean + 0.1, "else it says nothing"
+        assert line(compared, name).p == 1.0
+    (guessing,) = (note for note in compared.notes if note.startswith("Little more than guessing"))
+    assert all(line(compared, name).title in guessing for name in ("mid", "group-dro", "dfr"))
+    assert any("No last layer can repair that" in note for note in compared.notes)
+
+
+def test_what_goes_with_no_class_is_warned_of_here_too(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]
+) -> None:
+    analysis = planted_analysis(0, sizes=(1200, 600, 800), dimensions=32, agreement=0.5)
+    answer(analysis, analysis.attributes[0].codes)
+    compared = bake_off(workspace, analysis, methods=("mid",), seeds=(0,), concepts=("water",))
+    assert any(note.startswith("The tags do not show that water goes with a class") for note in compared.notes)
+    assert not any("guessing" in note for note in compared.notes)
+
+
+def test_groups_that_are_not_measured_are_said(workspace: Workspace, planted_analysis: Any) -> None:
+    analysis = planted_analysis(0, sizes=(1200, 600, 800), dimensions=24)
+    test = analysis.split_rows("test")
+    lost = test[(analysis.labels[test] == 1) & (analysis.attributes[0].codes[test] == 0)]
+    analysis.splits[lost] = 1
+    assert len(lost)
+    compared = bake_off(workspace, analysis, methods=("class-balanced",), seeds=(0,))
+    assert any(note.startswith("Not measured, since test holds no image of it: ") for note in compared.notes)
