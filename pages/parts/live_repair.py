@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from pages.parts import live, live_route, problem
+from pages.parts import live, live_route, problem, who
 from pages.parts.component_source import source
 from pages.parts.words import TERMS, count
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from core.retraining.live import LivePreview
 
 KEY = "live-repair"
-ON = "live_repair_on"
+# browsers it is switched off in, the latest last: a reload, or another tab, does not switch it on again
+_off: dict[str, None] = {}
 # intervals from here on are explained
 WIDE = 0.2
 # images whose prediction is asked about at once; a page of a grid has fewer
@@ -41,12 +42,13 @@ _component = st.components.v2.component(
 
 def show(analysis: Analysis, place: str) -> None:
     """The strip and its switch. place: where on screen, for the key of the switch. To be shown on a watched page."""
-    on = st.session_state.get(ON, True)
+    on, switch = who.browser().id not in _off, f"{KEY}-switch-{place}"
+    # another tab may have switched it
+    st.session_state[switch] = on
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{KEY}-{place}"):
         st.toggle(
             "Live preview",
-            value=on,
-            key=f"{KEY}-switch-{place}",
+            key=switch,
             on_change=problem.kept(partial(_switch, place)),
             help=TERMS["live preview"],
         )
@@ -56,7 +58,12 @@ def show(analysis: Analysis, place: str) -> None:
 
 
 def _switch(place: str) -> None:
-    st.session_state[ON] = bool(st.session_state.get(f"{KEY}-switch-{place}", True))
+    me = who.browser().id
+    _off.pop(me, None)
+    if not st.session_state.get(f"{KEY}-switch-{place}", True):
+        _off[me] = None
+        while len(_off) > who.MOST:
+            del _off[next(iter(_off))]
 
 
 def ask(token: str, ids: str) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ def at_home(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setattr(background, "REST", 0.0)
     who._browsers.clear()
     live._sessions.clear()
+    live_repair._off.clear()
     yield
     for one in background._open.values():
         one.close()
@@ -163,7 +164,7 @@ def test_the_strip_stands_where_images_are_tagged(visit: Visit, workspace: Works
 
 
 def test_switched_off_there_is_no_strip_on_any_page_and_nothing_is_computed(
-    visit: Visit, workspace: Workspace, planted: Analysis
+    visit: Visit, workspace: Workspace, planted: Analysis, cookies: dict[str, str]
 ) -> None:
     tag_by_truth(workspace, planted, 20)
     app = visit("bands")
@@ -172,7 +173,16 @@ def test_switched_off_there_is_no_strip_on_any_page_and_nothing_is_computed(
     assert not strips(app)
     app = visit("tag_next", app)
     assert not strips(app)
+    # a reload, or another tab of the same browser; somebody else's is left alone
+    cookies[who.COOKIE] = who.cookie(next(iter(who._browsers().values())))
+    for room in ("bands", "tag_next"):
+        again = visit(room)
+        assert not strips(again)
+        assert not next(toggle for toggle in again.toggle if toggle.label == "Live preview").value
+    cookies.clear()
+    assert strips(visit("bands"))
     # drawing pages asks nobody: that is the browser's part
     assert not background._open
     next(toggle for toggle in app.toggle if toggle.label == "Live preview").set_value(True).run()
     assert strips(app)
+    assert strips(again.run())
