@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -24,7 +24,7 @@ from core.concepts.concept import get_concept
 from core.concepts.probes import concept_probe
 from core.concepts.tags import tag_version
 from core.errors import NotEnoughTags, NotFound
-from pages.parts import rooms, state, theme
+from pages.parts import chart_frame, rooms, state, theme
 from pages.parts.words import count, interval, percent, plain, short
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bo
         color, dash, marker = styles[curve.name]
         quiet = curve.name in (ALL, ESTIMATE)
         figure.add_scatter(
-            name=_text(short(curve.name, 24)),
+            name=chart_frame.text(short(curve.name, 24)),
             x=curve.places,
             # next to no image is a gap
             y=[share if number >= DRAWN else None for share, number in zip(curve.shares, curve.counts, strict=True)],
@@ -158,13 +158,13 @@ def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bo
         xaxis={
             **grid,
             "showgrid": False,
-            "title": {"text": _text(short(axis, 60)), "font": {"size": 15}},
+            "title": {"text": chart_frame.text(short(axis, 60)), "font": {"size": 15}},
             "range": [first - room, last + room],
             "automargin": True,
         },
         yaxis={
             **grid,
-            "title": {"text": f"share with {_text(short(found.name, 40))}", "font": {"size": 15}},
+            "title": {"text": f"share with {chart_frame.text(short(found.name, 40))}", "font": {"size": 15}},
             "range": [-0.03, 1.03],
             "tickformat": ".0%",
             "nticks": 6,
@@ -332,7 +332,7 @@ def _shade(figure: go.Figure, low: float, high: float, label: str, color: str, i
 
 def _hints(curve: Curve) -> list[str]:
     return [
-        f"<b>{_text(short(curve.name))}</b><br>{percent(share)} ({interval(low, high)})<br>"
+        f"<b>{chart_frame.text(short(curve.name))}</b><br>{percent(share)} ({interval(low, high)})<br>"
         f"{shown:,} of {number:,}, {start:.2f} to {stop:.2f}"
         for share, low, high, shown, number, start, stop in zip(
             curve.shares,
@@ -366,8 +366,3 @@ def _inks(dark: bool) -> tuple[str, str, str]:
 def _faint(color: str, alpha: float) -> str:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
-
-
-def _text(name: Any) -> str:
-    """Plotly reads a little HTML in labels: names are to show as they are."""
-    return str(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
