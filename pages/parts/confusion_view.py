@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.parts import gallery, run_list
-from pages.parts.words import TERMS, count, percent, plain, short
+from pages.parts.words import TERMS, count, distinct, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -116,7 +116,7 @@ def sentence(found: list[Mistake], classes: tuple[str, ...]) -> str:
 
 def matrix_html(title: str, matrix: np.ndarray, classes: tuple[str, ...]) -> str:
     """Images by what they are (down) and what the model says (across); shaded by the share of the row."""
-    names = [f'<bdi dir="auto">{html.escape(short(name, 24))}</bdi>' for name in classes]
+    names = [f'<bdi dir="auto">{html.escape(name)}</bdi>' for name in distinct(classes, most=24)]
     full = [html.escape(name, quote=True) for name in classes]
     head = "".join(f'<th scope="col" title="{whole}">{name}</th>' for name, whole in zip(names, full, strict=True))
     rows = []
@@ -139,9 +139,10 @@ def matrix_html(title: str, matrix: np.ndarray, classes: tuple[str, ...]) -> str
 
 def _images(analysis: Analysis, run: RunResult, found: list[Mistake]) -> None:
     """The images of one mistake, made before or after."""
+    classes = distinct(analysis.classes, most=30)
     names = {
-        f"{one.label}-{one.said}": f"{short(analysis.classes[one.label], 30)} taken for "
-        f"{short(analysis.classes[one.said], 30)} · {one.before:,} → {one.after:,}"
+        f"{one.label}-{one.said}": f"{classes[one.label]} taken for {classes[one.said]} · "
+        f"{one.before:,} → {one.after:,}"
         for one in found
     }
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):

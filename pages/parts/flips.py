@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.parts import gallery, problem, run_list
-from pages.parts.words import TERMS, count, group_title, percent, plain, short
+from pages.parts import gallery, group_chart, problem, run_list
+from pages.parts.words import TERMS, count, distinct, group_title, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -60,11 +60,7 @@ def show(analysis: Analysis, run: RunResult) -> None:
         toolbar=False,
         empty="None: no test image went this way.",
     )
-    if run.after.estimated:
-        st.caption(
-            ":material/help: **Estimated:** each image is in the group a probe finds likeliest.",
-            help=TERMS["estimated"],
-        )
+    group_chart.guessed(run.after)
 
 
 def sentence(groups: tuple[GroupFlips, ...], ids: dict[str, list[int]], run: RunResult) -> str:
@@ -90,25 +86,25 @@ def _choose(groups: tuple[GroupFlips, ...], which: str, run: RunResult) -> Group
     there = {_title(group, run): group for group in groups if getattr(group, which)}
     if len(there) < 2:
         return None
-    total = sum(len(getattr(group, which)) for group in there.values())
-    counts = {EVERY: total, **{title: len(getattr(group, which)) for title, group in there.items()}}
+    counts = [len(getattr(group, which)) for group in there.values()]
+    names = ("All", *distinct(list(there), most=44))
+    told = {
+        key: f"{name} · {number:,}"
+        for key, name, number in zip((EVERY, *there), names, (sum(counts), *counts), strict=True)
+    }
     key = f"flips-group-{run.run}-{which}"
-
-    def told(name: str) -> str:
-        return f"{'All' if name == EVERY else short(name, 44)} · {counts[name]:,}"
-
     if len(there) <= PILLS:
         name = st.pills(
             "Group",
-            list(counts),
+            list(told),
             default=EVERY,
             required=True,
             key=key,
-            format_func=lambda name: plain(told(name)),
+            format_func=lambda name: plain(told[name]),
             label_visibility="collapsed",
         )
     else:
-        name = st.selectbox("Group", list(counts), key=key, format_func=told, width=420)
+        name = st.selectbox("Group", list(told), key=key, format_func=told.get, width=420)
     return there.get(name)
 
 

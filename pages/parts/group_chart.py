@@ -69,6 +69,13 @@ def source(evaluation: Evaluation) -> None:
     st.caption(f"Groups: {plain(evaluation.groups_from)}. In brackets: 95% intervals.")
 
 
+def guessed(evaluation: Evaluation) -> None:
+    """Where each image is shown in one group: that the group was guessed, if it was."""
+    if evaluation.estimated:
+        told = "each image is in the group a probe finds likeliest."
+        st.caption(f":material/help: **Estimated:** {told}", help=TERMS["estimated"])
+
+
 def sentence(before: Evaluation, after: Evaluation) -> str:
     """What to see: how many groups rose and fell, beyond their intervals or not."""
     was, now = by_group(before), by_group(after)

@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from pages.parts import chart_frame, theme
-from pages.parts.group_chart import group_name
-from pages.parts.words import TERMS, count, percent, plain, short
+from pages.parts.group_chart import group_name, guessed
+from pages.parts.words import TERMS, count, distinct, percent, plain, short
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -58,17 +58,18 @@ def _choose(run: RunResult) -> Mapping[str, Any]:
         return named[first]
     key = f"shift-{run.run}"
     st.session_state.setdefault(key, first)
+    told = dict(zip(named, distinct(list(named), most=40), strict=True))
     if len(named) <= PILLS:
         chosen = st.pills(
             "Class",
             list(named),
             key=key,
             required=True,
-            format_func=lambda name: plain(short(name)),
+            format_func=lambda name: plain(told[name]),
             label_visibility="collapsed",
         )
     else:
-        chosen = st.selectbox("Class", list(named), key=key, width=360)
+        chosen = st.selectbox("Class", list(named), key=key, format_func=told.get, width=360)
     return named[chosen]
 
 
@@ -144,8 +145,4 @@ def _by_group(shift: Mapping[str, Any], run: RunResult) -> None:
         height="content" if len(table) <= 12 else 420,
         alt="Share of each group's images that lie in the middle, before and after.",
     )
-    if run.after.estimated:
-        st.caption(
-            ":material/help: **Estimated:** each image is in the group a probe finds likeliest.",
-            help=TERMS["estimated"],
-        )
+    guessed(run.after)
