@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import streamlit as st
 from sqlalchemy import select
 
 from core.database import AnalysisRecord, RunRecord
-from core.errors import NotFound
+from core.errors import NotFound, StorageProblem
 from core.retraining.flips import GroupFlips, flips_by_group
 from core.retraining.methods import METHODS
-from core.retraining.runs import RunResult, open_run, predictions
+from core.retraining.run_store import DELETED
+from core.retraining.runs import RunResult, damaged_runs, deleted_runs, open_run, predictions
 from pages.parts import state
-from pages.parts.words import ago, short
+from pages.parts.words import ago, distinct, short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +29,21 @@ if TYPE_CHECKING:
 
 # files of a run that say what it found, and what people wrote about it
 _READ = ("result.json", "remarks.json")
+# ids of the runs that are picked in the table of the Runs page
+PICKED = "runs_picked"
+# another table when somebody else than the table's own rows changed what is picked
+TURN = "runs_turn"
+
+
+def pick(run_ids: list[str]) -> None:
+    """Have these picked."""
+    st.session_state[PICKED] = run_ids
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def finished_runs(analysis_id: str) -> dict[str, RunResult]:
-    """By id, the newest first. Each is parsed again only when its files changed."""
-    return _opened_all(select(RunRecord.id).where(RunRecord.analysis_id == analysis_id))
+    """By id, the newest first; without those of `damaged`. Each is parsed again only when its files changed."""
+    return _opened_all(_of_analysis(analysis_id))
 
 
 def runs_of_dataset(dataset_id: str) -> dict[str, RunResult]:
@@ -39,22 +52,43 @@ def runs_of_dataset(dataset_id: str) -> dict[str, RunResult]:
     return _opened_all(query.where(AnalysisRecord.dataset_id == dataset_id))
 
 
+def damaged(analysis_id: str) -> dict[str, StorageProblem]:
+    """Runs that are there and cannot be read, by id: why. Looked for again only when a file changed."""
+    return _damaged(state.workspace(), analysis_id, tuple(_stamped(_of_analysis(analysis_id)).items()))
+
+
+def deleted(analysis_id: str) -> tuple[RunResult, ...]:
+    """Runs that can be brought back, the newest first. Looked for again only when one came or went."""
+    workspace = state.workspace()
+    return _deleted(workspace, analysis_id, _stamp(workspace.runs / DELETED))
+
+
+def _of_analysis(analysis_id: str) -> Select[tuple[str]]:
+    return select(RunRecord.id).where(RunRecord.analysis_id == analysis_id)
+
+
 def _opened_all(query: Select[tuple[str]]) -> dict[str, RunResult]:
     workspace = state.workspace()
-    finished = query.where(RunRecord.finished.is_not(None)).order_by(RunRecord.created.desc())
-    with workspace.reading() as session:
-        ids = session.scalars(finished).all()
     found = {}
-    for run_id in ids:
-        stamps = tuple(_stamp(workspace.runs / run_id / name) for name in _READ)
-        # one that was deleted has no result here any more
-        if stamps[0]:
+    for run_id, stamps in _stamped(query).items():
+        # one that cannot be read must not hide the others; one may be deleted this moment
+        with suppress(StorageProblem, NotFound):
             found[run_id] = _opened(workspace, run_id, stamps)
     return found
 
 
+def _stamped(query: Select[tuple[str]]) -> dict[str, tuple[int, ...]]:
+    """When the files of finished runs were written, by id, the newest run first."""
+    workspace = state.workspace()
+    with workspace.reading() as session:
+        ids = session.scalars(query.where(RunRecord.finished.is_not(None)).order_by(RunRecord.created.desc())).all()
+    stamps = {run_id: tuple(_stamp(workspace.runs / run_id / name) for name in _READ) for run_id in ids}
+    # one that was deleted has no result here any more
+    return {run_id: found for run_id, found in stamps.items() if found[0]}
+
+
 def _stamp(path: Path) -> int:
-    """When a file was written; 0 for one that is not there."""
+    """When a file or folder was written to; 0 for one that is not there."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -67,12 +101,16 @@ def _opened(workspace: Workspace, run_id: str, stamps: tuple[int, ...]) -> RunRe
     return open_run(workspace, run_id)
 
 
-def opened(run_id: str) -> RunResult | None:
-    """A run of any investigation; None for one that is not there."""
-    try:
-        return open_run(state.workspace(), run_id)
-    except NotFound:
-        return None
+@lru_cache(maxsize=8)
+def _damaged(
+    workspace: Workspace, analysis_id: str, stamps: tuple[tuple[str, tuple[int, ...]], ...]
+) -> dict[str, StorageProblem]:
+    return damaged_runs(workspace, analysis_id)
+
+
+@lru_cache(maxsize=8)
+def _deleted(workspace: Workspace, analysis_id: str, stamp: int) -> tuple[RunResult, ...]:
+    return deleted_runs(workspace, analysis_id)
 
 
 def method_title(name: str) -> str:
@@ -91,6 +129,12 @@ def title(run: RunResult) -> str:
 def titled(run: RunResult) -> str:
     """The same with when it was made, so that two of a kind are told apart; to be escaped."""
     return f"{title(run)} · {when(run)}"
+
+
+def titles(runs: dict[str, RunResult]) -> dict[str, str]:
+    """`titled` of all, by id, no two alike: a list that is chosen from goes by what it shows."""
+    hints = [f"seed {run.seed} · {run.run[:6]}" for run in runs.values()]
+    return dict(zip(runs, distinct([titled(run) for run in runs.values()], hints), strict=True))
 
 
 def when(run: RunResult) -> str:

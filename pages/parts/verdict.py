@@ -19,6 +19,7 @@ from pages.parts import (
     problem,
     rerun,
     rooms,
+    run_facts,
     run_list,
     shift_view,
     state,
@@ -27,14 +28,15 @@ from pages.parts import (
 )
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
-from pages.parts.words import TERMS, group_title, interval, percent, plain
+from pages.parts.words import TERMS, count, group_title, interval, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
     from core.retraining.evaluation import Evaluation
 
 RUN = "run"
-NEWEST = "run_newest"
+# ids of all runs that were there while this session looked
+KNOWN = "runs_known"
 GROUPS, CONFUSIONS, CALIBRATION, ACTIVATIONS, FLIPS, BESIDE = (
     "groups",
     "confusions",
@@ -63,12 +65,18 @@ def show(analysis: Analysis) -> None:
     asked = asked_of(analysis)
     runs = run_list.finished_runs(analysis.id)
     styles()
-    if not runs:
+    damaged = run_list.damaged(analysis.id)
+    if damaged:
+        with st.container(horizontal=True, vertical_alignment="center", border=True, key="card-damaged"):
+            st.markdown(f":material/error: {count(len(damaged), 'run')} cannot be read.", width="stretch")
+            rooms.link("runs", "See which")
+    if not runs and not damaged:
         with st.container(border=True, key="card-empty"):
             st.markdown("**No repair yet.** Tag some images, then retrain: the comparison appears here.")
             with st.container(horizontal=True):
                 rooms.link("tag_next", "Tag next")
                 rooms.link("retrain", "Retrain")
+    if not runs:
         return
     live.drawn(analysis)
     run = _choose(runs, asked.get("run"))
@@ -96,9 +104,11 @@ def styles() -> None:
 
 def _choose(runs: dict[str, RunResult], asked: str | None) -> RunResult:
     names = list(runs)
-    if st.session_state.get(NEWEST) != names[0]:
-        # a run that was not there before is what somebody wants to see
-        st.session_state[NEWEST] = st.session_state[RUN] = names[0]
+    known: set[str] = st.session_state.setdefault(KNOWN, set())
+    if names[0] not in known:
+        # a run that was not there before is what somebody wants to see; one that is the newest again is not
+        st.session_state[RUN] = names[0]
+    known.update(names)
     if asked in runs:
         st.session_state[RUN] = asked
     elif asked is not None:
@@ -110,7 +120,7 @@ def _choose(runs: dict[str, RunResult], asked: str | None) -> RunResult:
             "Run",
             names,
             key="run_pick",
-            format_func=lambda key: run_list.titled(runs[key]),
+            format_func=run_list.titles(runs).get,
             on_change=lambda: st.session_state.update({RUN: st.session_state["run_pick"]}),
             width=460,
         )
@@ -263,9 +273,5 @@ def _beside_sentence(run: RunResult) -> str:
 
 
 def _settings(run: RunResult) -> None:
-    with st.expander("Settings and notes", icon=":material/receipt_long:"):
-        for name, value in rerun.facts(run).items():
-            st.caption(f"**{name}** {plain(value)}")
-        for note in run.notes:
-            st.caption(f":material/info: {plain(note)}")
+    with run_facts.show(run):
         rooms.link("runs", "Name it, note what you think, compare it", run=run.run)

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from core.activations.store import Analysis, open_analysis
 from core.classifiers.softmax import softmax
 from core.jobs.job import Job
-from core.retraining.runs import RunResult, delete_run, predictions, retrain, run_folder, run_logits
+from core.retraining.runs import RunResult, delete_run, predictions, restore_run, retrain, run_folder, run_logits
 from core.workspace import Workspace
 from pages.parts import calibration_view, confusion_view, group_chart, shift_view, verdict
 from pages.parts.words import interval, percent, plain
@@ -96,6 +96,25 @@ def test_a_new_run_takes_the_place_of_the_one_shown(visit: Visit, planted: Analy
     newer = retrain(workspace, planted, method="class-balanced")
     app.run()
     assert app.selectbox(key="run_pick").value == newer.run
+
+
+def test_a_newest_run_that_goes_does_not_move_the_reader(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    runs = [retrain(workspace, planted, method="class-balanced", seed=seed) for seed in range(3)]
+    app = visit("results", run=runs[0].run)
+    delete_run(workspace, runs[2].run)
+    app.run()
+    assert app.selectbox(key="run_pick").value == runs[0].run
+    restore_run(workspace, runs[2].run)
+    app.run()
+    assert app.selectbox(key="run_pick").value == runs[0].run
+
+
+def test_runs_of_one_name_can_be_chosen_apart(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    runs = [retrain(workspace, planted, method="class-balanced", seed=seed) for seed in range(3)]
+    app = visit("results")
+    options = app.selectbox(key="run_pick").options
+    assert len(set(options)) == 3
+    assert [f"seed {run.seed}" in option for run, option in zip(reversed(runs), options, strict=True)] == [True] * 3
 
 
 def test_export_is_one_job_into_the_workspace(

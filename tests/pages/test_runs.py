@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
+from core.errors import DiskFull
 from core.jobs.job import Job
 from core.retraining.runs import (
     RunResult,
@@ -20,10 +21,12 @@ from core.retraining.runs import (
     note_run,
     open_run,
     predictions,
+    restore_run,
     retrain,
+    run_folder,
 )
 from core.workspace import Workspace
-from pages.parts import rerun, run_compare, run_list
+from pages.parts import rerun, run_card, run_compare, run_list
 from pages.parts.words import plain
 
 from .conftest import Visit, plant, set_job, tag_by_truth, texts
@@ -239,6 +242,93 @@ def test_a_rerun_that_failed_says_why_until_it_is_put_away(
     assert "Nothing is tagged" in texts(app)
     button(app, "Put away").click().run()
     assert "Nothing is tagged" not in texts(app)
+
+
+def test_a_damaged_run_hides_no_other_and_can_be_put_aside(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace
+) -> None:
+    first, second = two
+    (run_folder(workspace, first.run) / "result.json").write_text("{")
+    results = visit("results")
+    assert "1 run cannot be read" in texts(results)
+    assert plain(second.comparison["sentence"]) in texts(results)
+    app = visit("runs")
+    assert not app.exception
+    assert list(table(app)["Name"]) == ["mid"]
+    assert plain(f"The result of run {first.run} cannot be read") in texts(app)
+    app.button(key=f"damaged-delete-{first.run}").click().run()
+    assert "cannot be read" not in texts(app)
+    assert f"Deleted: run {first.run}" in texts(app)
+    # back as it was, which is damaged; there is nothing left to undo
+    button(app, "Undo").click().run()
+    assert plain(f"The result of run {first.run} cannot be read") in texts(app)
+    assert "Deleted: " not in texts(app)
+
+
+def test_only_damaged_runs_are_not_no_runs(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    run = retrain(workspace, planted, method="erm")
+    (run_folder(workspace, run.run) / "result.json").write_text("[]")
+    for room in ("results", "runs"):
+        app = visit(room)
+        assert not app.exception
+        assert "cannot be read" in texts(app)
+        assert "No repair yet" not in texts(app)
+
+
+def test_what_somebody_else_brought_back_is_not_offered_again(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace
+) -> None:
+    app = visit("runs", run=two[0].run)
+    button(app, "Delete").click().run()
+    restore_run(workspace, two[0].run)
+    # pressed before the page could know
+    button(app, "Undo").click().run()
+    assert f"There is no deleted run {two[0].run}" in texts(app)
+    app.run()
+    assert "Deleted: " not in texts(app)
+    assert len(table(app)) == 2
+
+
+def test_a_deletion_is_undone_where_it_was_made(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace
+) -> None:
+    other = plant(workspace, blind=True)
+    app = visit("runs", analysis=two[0].analysis, run=two[0].run)
+    button(app, "Delete").click().run()
+    assert "Deleted: " in texts(app)
+    app.sidebar.selectbox[0].set_value(other.id).run()
+    assert "Deleted: " not in texts(app)
+
+
+def test_a_note_that_could_not_be_kept_stays_in_its_field(
+    visit: Visit, two: tuple[RunResult, RunResult], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **values: object) -> None:
+        raise DiskFull("The disk is full.", next_step="Free some space.")
+
+    key = f"run-note-{two[1].run}"
+    app = visit("runs", run=two[1].run)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_card, "note_run", full)
+        app.text_area(key=key).set_value("Took me an hour to write.").run()
+    assert "The disk is full" in texts(app)
+    assert app.text_area(key=key).value == "Took me an hour to write."
+    app.text_area(key=key).set_value("Took me an hour to write. Twice.").run()
+    assert open_run(workspace, two[1].run).note == "Took me an hour to write. Twice."
+    # from now on what others write shows again
+    note_run(workspace, two[1].run, note="theirs")
+    app.run()
+    assert app.text_area(key=key).value == "theirs"
+
+
+def test_a_link_to_a_comparison_with_another_model_opens_it(
+    visit: Visit, two: tuple[RunResult, RunResult], planted: Analysis, workspace: Workspace
+) -> None:
+    theirs = retrain(workspace, plant(workspace, blind=True), method="class-balanced")
+    app = visit("runs", **{"analysis": planted.id, "run": two[1].run, "with": theirs.run})
+    assert not app.exception
+    assert "another investigation" not in texts(app)
+    assert plain(compare_runs(workspace, two[1].run, theirs.run).sentence) in texts(app)
 
 
 def test_a_link_to_a_run_that_is_gone_says_so(
