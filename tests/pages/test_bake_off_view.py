@@ -14,10 +14,11 @@ from core.jobs.job import Job
 from core.retraining.bakeoff import BakeOff, bake_off, usual_methods
 from core.retraining.finetune_time import TrainingPace
 from core.workspace import Workspace
-from pages.parts import bake_off_view, method_knobs
-from pages.parts.bake_off_view import as_csv, best_way, chart, sentence, table
+from pages.parts import method_knobs
+from pages.parts.bake_off_chart import as_csv, chart, label, table, told
+from pages.parts.bake_off_view import best_way, sentence
 
-from .conftest import Visit, set_job, tag_by_truth, texts
+from .conftest import Visit, plant, set_job, tag_by_truth, texts
 
 METHODS = ("mid", "class-balanced")
 
@@ -71,6 +72,49 @@ def test_nothing_chosen_cannot_be_compared(visit: Visit, planted: Analysis) -> N
     app = opened(visit)
     app.button_group(key="bake-off-methods").set_value([]).run()
     assert next(button for button in app.button if button.label == "Compare all ways").disabled
+
+
+def test_no_concept_is_not_all_of_them(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    for name in ("water", "reeds"):
+        tag_by_truth(workspace, planted, 60, name)
+    app = opened(visit)
+    assert not next(button for button in app.button if button.label == "Compare all ways").disabled
+    app.button_group(key=f"retrain-concepts-{planted.id}").set_value([]).run()
+    assert next(button for button in app.button if button.label == "Compare all ways").disabled
+    assert "Choose at least one concept" in texts(app)
+
+
+def test_a_comparison_of_other_images_does_not_stand_in_the_way(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    press(opened(visit), "Compare all ways")
+    other = plant(workspace, 300, name="fish")
+    assert "Compare all ways" in [button.label for button in opened(visit, analysis=other.id).button]
+
+
+def test_comparisons_of_one_moment_can_each_be_chosen(
+    visit: Visit, compared: BakeOff, planted: Analysis, workspace: Workspace
+) -> None:
+    for name in ("second", "third"):
+        bake_off(workspace, planted, methods=METHODS, seeds=(0, 1), bake_off_id=name)
+    app = opened(visit)
+    assert len(set(app.selectbox(key="bake-off-pick").options)) == 3
+    for name in ("first", "second", "third"):
+        app.selectbox(key="bake-off-pick").set_value(name).run()
+        assert app.query_params["bake_off"] == name
+
+
+def test_an_address_of_a_comparison_that_is_gone_says_so(visit: Visit, compared: BakeOff) -> None:
+    app = opened(visit, bake_off="nosuch")
+    assert "is not here" in "".join(info.value for info in app.info)
+    assert app.query_params["bake_off"] == "first"
+    assert not opened(visit, bake_off="first").info
+
+
+def test_choosing_by_test_images_is_called_so(visit: Visit, compared: BakeOff, planted: Analysis) -> None:
+    shown = texts(opened(visit))
+    assert "has chosen by the test images" in shown
+    assert "repair with the best" not in shown
 
 
 def test_what_was_chosen_stays_while_the_other_look_is_shown(visit: Visit, planted: Analysis) -> None:
@@ -139,6 +183,13 @@ def test_a_failed_comparison_says_why_and_can_be_tried_again(
     app.run()
     assert "Too odd" in "".join(each.value for each in app.error)
     assert "Try again" in [button.label for button in app.button]
+    # whatever else is pressed, and after a reload
+    app.number_input(key="bake-off-seeds").set_value(3).run()
+    assert app.error
+    fresh = opened(visit)
+    assert "Too odd" in "".join(each.value for each in fresh.error)
+    press(fresh, "Put away")
+    assert not fresh.error
 
 
 def test_the_best_way_can_be_taken_to_the_repair(visit: Visit, compared: BakeOff) -> None:
@@ -168,7 +219,9 @@ def test_the_sentence_says_what_is_so(compared: BakeOff) -> None:
         mid={"mean": 0.8, "interval": (0.75, 0.85), "p": 0.001},
         class_balanced={"mean": 0.6, "p": 0.01},
     )
-    assert sentence(clear).startswith("**Mid\\-range curation** does best: 50% → **80%** in the worst group")
+    assert sentence(clear).startswith(
+        "**Mid\\-range curation** comes out best on these test images: 50% → **80%** in the worst group"
+    )
     assert "chance" not in sentence(clear)
     close = changed(clear, class_balanced={"mean": 0.78})
     assert "1 other lies within its interval" in sentence(close)
@@ -196,12 +249,28 @@ def test_the_plot_shows_every_way_with_its_interval(compared: BakeOff) -> None:
     assert len(set(symbols)) == len(compared.lines)
 
 
+def test_the_table_says_better_or_worse(compared: BakeOff) -> None:
+    one = changed(
+        compared,
+        erm={"mean": 0.5},
+        mid={"mean": 0.8, "p": 0.0001},
+        class_balanced={"mean": 0.4, "p": 0.0001},
+        no_person={"mean": 0.7, "p": 0.3},
+    )
+    shown = table(one).set_index("way")["against as it is"]
+    assert shown["Mid-range curation"] == "better (p below 0.1%)"
+    assert shown["Class-balanced retraining"] == "worse (p below 0.1%)"
+    assert shown["No person: assumptions only"] == "no clear difference (p 30%)"
+    assert shown["The classifier as it is"] == ""
+    assert "Mid-range curation 80%" in told(one)
+
+
 def test_hostile_names_stay_text(compared: BakeOff) -> None:
     odd = changed(compared, mid={"title": "<b>a</b> & a name that is long enough to be broken in two"})
-    label = next(name for name in chart(odd).layout.yaxis.categoryarray if "&amp;" in name)
-    assert "<b>" not in label
-    assert label.count("<br>") == 1
-    assert bake_off_view._text("x" * 60) == "x" * 60
+    shown = next(name for name in chart(odd).layout.yaxis.categoryarray if "&amp;" in name)
+    assert "<b>" not in shown
+    assert shown.count("<br>") == 1
+    assert label("x" * 60) == "x" * 60
 
 
 def test_the_table_to_take_along_has_every_seed(compared: BakeOff) -> None:
