@@ -26,6 +26,7 @@ answers and the fit is repeated (self-training; for missing group labels: Nam et
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,6 +47,8 @@ ROUNDS = 30
 _MOST = 6_000
 # entries of the features that are centred at a time: as many as stay in the processor's cache
 _BLOCK = 256_000
+# entries from which two threads read them
+_MANY = 8_000_000
 _UNKNOWN = -1
 
 
@@ -79,14 +82,24 @@ class PatternProbe:
         return _likeliest(self.patterns, self.chances(features, labels, said), said)
 
 
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """What features that lie in some directions of a larger space leave out of it. dimensions: how many. squares: (n,)
+    float, the squared lengths there."""
+
+    dimensions: int
+    squares: np.ndarray
+
+
 class Discriminant:
     """What all fits share: standardised features and the covariance within classes, factored.
 
     features: (n, d). labels: (n,) classes. classes: how many. reference: (n,) bool, the images that rounds of
     refinement may add; the others teach by their tags only. calm: (n,) bool, the images that the covariance is of,
     few exceptions among them; None means the reference. settled: share of the images whose going to and fro is no
-    reason for another round. scaling: of the reference's features. Fits leave it as it is, so that one serves for as
-    long as the features do.
+    reason for another round. scaling: of the reference's features, measured where it is not given. outside: what the
+    features leave out of the space that they are directions of, for the covariance to be shrunk as there. Fits leave it
+    as it is, so that one serves for as long as the features do.
     """
 
     def __init__(
@@ -97,9 +110,11 @@ class Discriminant:
         reference: np.ndarray,
         calm: np.ndarray | None = None,
         settled: float = 0.0,
+        scaling: Scaling | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self._settled = settled
-        self.scaling = standardise(features if reference.all() else features[reference])
+        self.scaling = scaling or standardise(features if reference.all() else features[reference])
         # a class's images lie together, so that what is summed by class is read in one go
         self._order = np.argsort(labels, kind="stable")
         self._labels, self._classes, self._reference = labels[self._order], classes, reference[self._order]
@@ -113,7 +128,8 @@ class Discriminant:
             own = slice(*np.searchsorted(of, [c, c + 1]))
             centred[own] -= centred[own].mean(axis=0)
         # the inverse itself would take six times as long
-        self._factor = cho_factor(shrunk_covariance(centred), lower=True, overwrite_a=True, check_finite=False)
+        beyond = None if outside is None else Outside(outside.dimensions, outside.squares[self._order][rows])
+        self._factor = cho_factor(shrunk_covariance(centred, beyond), lower=True, overwrite_a=True, check_finite=False)
 
     def fit(self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray) -> PatternProbe | None:
         """A probe from answers and assumptions, refined on what it is sure about.
@@ -127,7 +143,8 @@ class Discriminant:
 
     def fit_all(self, known: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[PatternProbe | None]:
         """`fit` of several (values, known, fixed), round by round together: the features are read once for all."""
-        fits = [self._rounds(*each) for each in known]
+        among: list[_Sums] = []
+        fits = [self._rounds(*each, among) for each in known]
         found: list[PatternProbe | None] = [None] * len(fits)
         asking: dict[int, np.ndarray] = {}
 
@@ -143,16 +160,30 @@ class Discriminant:
             asked, asking = asking, {}
             ends = np.cumsum([0, *(len(shifts) for shifts in asked.values())])
             directions = cho_solve(self._factor, np.concatenate(list(asked.values())).T, check_finite=False)
-            places = (self._scaled @ directions.astype(np.float32)).astype(np.float64)
+            places = self._places(directions.astype(np.float32))
             for i, (start, end) in zip(asked, pairwise(ends), strict=True):
                 go_on(i, (directions[:, start:end], places[:, start:end]))
         return found
 
+    def _places(self, directions: np.ndarray) -> np.ndarray:
+        """Where all images lie along directions (d, m): (n, m) float64. Many are read by two threads, whatever the
+        machine: memory gives more to two than to one."""
+        if self._scaled.size < _MANY:
+            return (self._scaled @ directions).astype(np.float64)
+        places, half = np.empty((len(self._scaled), directions.shape[1])), len(self._scaled) // 2
+
+        def place(part: slice) -> None:
+            places[part] = self._scaled[part] @ directions
+
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="placing") as workers:
+            list(workers.map(place, (slice(None, half), slice(half, None))))
+        return places
+
     def _rounds(
-        self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray
+        self, values: np.ndarray, known: np.ndarray, fixed: np.ndarray, among: list[_Sums]
     ) -> Generator[np.ndarray, tuple[np.ndarray, np.ndarray], PatternProbe | None]:
         """One fit. It asks with shifts (m, d), and is told their directions (d, m) and where all images lie along
-        them, (n, m)."""
+        them, (n, m). among: sums of the fits so far, whose images are nearly the same."""
         values, known, fixed = (array[self._order] for array in (values, known, fixed))
         said = np.where(fixed, values, _UNKNOWN).astype(np.int8)
         values, taken = self._completed(values, known, fixed)
@@ -162,7 +193,8 @@ class Discriminant:
             return None
         patterns = np.unique(values[seen], axis=0).astype(np.int8)
         certain, against = fixed.all(axis=1), _against(patterns, said)
-        sums = _Sums(self._scaled, self._own, values, taken)
+        sums = _Sums(self._scaled, self._own, values, taken, among)
+        among.append(sums)
         probe: PatternProbe | None = None
         for _ in range(1 + ROUNDS):
             shifts, differs = self._shifts(sums)
@@ -242,21 +274,35 @@ class Discriminant:
 
 
 class _Sums:
-    """Sums over the images taken, kept up to date as values and choice change: rounds change few images of many.
+    """Sums over the images taken, kept up to date as values and choice change: rounds change few images of many, and
+    the fits of folds differ in few.
 
     scaled: (n, d), the images of class c at own[c]. values: (n, m) int8 and taken: (n,) bool, as of the last `change`.
+    among: sums of other fits of the same concepts, of which the most similar are where a change begins.
     """
 
-    def __init__(self, scaled: np.ndarray, own: list[slice], values: np.ndarray, taken: np.ndarray) -> None:
-        self._scaled, self._own = scaled, own
-        self.values, self.taken = values, taken
-        m = values.shape[1]
+    def __init__(
+        self,
+        scaled: np.ndarray,
+        own: list[slice],
+        values: np.ndarray,
+        taken: np.ndarray,
+        among: Sequence[_Sums] = (),
+    ) -> None:
+        self._scaled, self._own, self._among = scaled, own, among
+        self.values, self.taken = np.zeros_like(values), np.zeros_like(taken)
         # per class: one row of features for all images taken, and one for those that show each concept
-        self._sums = np.zeros((len(own), 1 + m, scaled.shape[1]))
-        self._add(np.ones(len(taken), dtype=bool), self._weights(values, taken))
+        self._sums = np.zeros((len(own), 1 + values.shape[1], scaled.shape[1]))
+        self.change(values, taken)
 
     def change(self, values: np.ndarray, taken: np.ndarray) -> None:
-        weights = self._weights(values, taken) - self._weights(self.values, self.taken)
+        def changed(start: _Sums) -> int:
+            return int(((start.taken != taken) | (taken & (start.values != values).any(axis=1))).sum())
+
+        start = min((self, *self._among), key=changed)
+        weights = self._weights(values, taken) - self._weights(start.values, start.taken)
+        if start is not self:
+            self._sums = start._sums.copy()
         self.values, self.taken = values, taken
         self._add((weights != 0).any(axis=0), weights)
 
@@ -325,19 +371,26 @@ def _standardised(features: np.ndarray, order: np.ndarray, scaling: Scaling) -> 
     return result
 
 
-def shrunk_covariance(centred: np.ndarray) -> np.ndarray:
+def shrunk_covariance(centred: np.ndarray, outside: Outside | None = None) -> np.ndarray:
     """Covariance of (n, d) rows of mean zero, drawn towards a multiple of the identity as far as n is small.
 
     Ledoit & Wolf 2004: with the norm |A|^2 = tr(AA')/d, the share drawn is the error of the sample covariance over its
-    distance from the multiple. (d, d) float64, positive definite.
+    distance from the multiple. (d, d) float64, positive definite. outside: of these rows; the share and the multiple
+    are then those of the whole space, in which what is outside is taken to be alike in all directions.
     """
     n, d = centred.shape
     # by one and the same array on both sides, half of the products are computed
     sample = (centred.T @ centred).astype(np.float64) / n
-    level = float(np.trace(sample)) / d or 1.0
-    squared = float(np.vdot(sample, sample))
-    distance = squared / d - level**2
+    trace, squared = float(np.trace(sample)), float(np.vdot(sample, sample))
     lengths = np.einsum("ij,ij->i", centred, centred).astype(np.float64)
+    if outside is not None and outside.dimensions:
+        left = float(outside.squares.mean())
+        trace, d = trace + left, d + outside.dimensions
+        # n draws of as many alike differ from each other by chance as well
+        squared += left**2 * (1 / outside.dimensions + 1 / n)
+        lengths += outside.squares
+    level = trace / d or 1.0
+    distance = squared / d - level**2
     error = (float((lengths**2).mean()) - squared) / d / n
     share = 1.0 if distance <= 0 else float(np.clip(error / distance, 1e-3, 1.0))
     sample *= 1 - share

@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from core.classifiers.softmax import softmax, softmax_regression, standardise
-from core.concepts.discriminant import Discriminant, PatternProbe
+from core.classifiers.softmax import Scaling, softmax, softmax_regression, standardise
+from core.concepts.discriminant import Discriminant, Outside, PatternProbe
 from core.concepts.majority import above, top_half, usual_values
 from core.concepts.probes import FOLDS, L2, PROBE_WARNING, balanced_accuracy, cell_weights, doubtful_tags
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED
 from core.errors import EmptyGroup, NotEnoughTags
 from core.retraining.groups import Grouping, by_concepts
 from core.retraining.pool import ConceptTags, Pool
+from core.retraining.threads import pinned_threads
 
 # the probe's guess counts when it is at least this sure
 CONFIDENCE = 0.9
@@ -112,13 +113,17 @@ class _Seen:
     accuracy: float | None = None
 
 
-def space_of(pool: Pool, settled: float = 0.0) -> Discriminant:
+def space_of(
+    pool: Pool, settled: float = 0.0, scaling: Scaling | None = None, outside: Outside | None = None
+) -> Discriminant:
     """What of a curation depends on the images alone: most of the work, and it serves however many tags follow.
 
-    settled: see `Discriminant`.
+    settled, scaling, outside: see `Discriminant`; without a scaling it is that of the pool.
     """
     calm = pool.eligible & above(LOW, pool.logits, pool.labels, pool.eligible)
-    return Discriminant(pool.features, pool.labels, pool.k, pool.eligible, calm, settled)
+    return Discriminant(
+        pool.features, pool.labels, pool.k, pool.eligible, calm, settled, scaling or pool.scaling, outside
+    )
 
 
 def curate(
@@ -141,7 +146,10 @@ def curate(
         check_tags(pool, concept, top)
         seen.append(_assume(pool, concept, top))
     if use_probe:
-        seen, probe = _guess(pool, concepts, seen, top, rng, space or space_of(pool))
+        space = space or space_of(pool)
+        # rounds are many small products, on which several threads of a library wait for one another
+        with pinned_threads(1):
+            seen, probe = _guess(pool, concepts, seen, top, rng, space)
     values, sure, assumed, doubtful = (
         np.stack([getattr(one, name) for one in seen], axis=1) for name in ("values", "sure", "assumed", "doubtful")
     )

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.concepts.discriminant import Discriminant, PatternProbe, _Sums, shrunk_covariance
+from core.concepts import discriminant
+from core.concepts.discriminant import Discriminant, Outside, PatternProbe, _Sums, shrunk_covariance
 
 
 def planted(seed: int, n: int = 1200, k: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -216,3 +217,64 @@ def test_one_space_serves_many_fits_in_whatever_order_the_images_lie() -> None:
     assert np.array_equal(first.weight, again.weight)
     assert np.allclose(first.weight, other.weight, atol=1e-4 * np.abs(first.weight).max())
     assert np.allclose(first.bias, other.bias, atol=1e-3)
+
+
+def test_a_covariance_in_few_directions_is_that_of_all() -> None:
+    """Where nothing is outside exactly, and nearly so where what is outside is alike in all directions."""
+    rng = np.random.default_rng(3)
+    deviation = np.concatenate([np.linspace(6, 2, 20), np.full(180, 0.4)])
+    rows = rng.normal(size=(700, 200)) * deviation
+    few, left = rows[:, :20], rows[:, 20:]
+    whole = shrunk_covariance(rows)[:20, :20]
+    seen = shrunk_covariance(few, Outside(180, (left**2).sum(axis=1)))
+    assert np.allclose(seen, whole, rtol=2e-3, atol=2e-3 * np.diag(whole).min())
+    # the few alone are drawn towards a multiple several times as large
+    alone = shrunk_covariance(few)
+    assert np.abs(alone - whole).max() > 5 * np.abs(seen - whole).max()
+    assert np.array_equal(shrunk_covariance(few, Outside(0, np.zeros(700))), alone)
+
+
+def test_fits_together_are_those_of_each_alone() -> None:
+    """Folds share what they sum, and find what they would have found."""
+    features, labels, shows = planted(4)
+    known, tagged = known_of(labels, shows, np.random.default_rng(4))
+    space = Discriminant(features, labels, 3, np.ones(len(labels), dtype=bool))
+    fits = []
+    for left_out in range(3):
+        some = known & (np.arange(len(labels)) % 7 != left_out)
+        fits.append((shows[:, None], some[:, None], (tagged & some)[:, None]))
+    for together, each in zip(space.fit_all(fits), fits, strict=True):
+        alone = space.fit(*each)
+        assert together is not None
+        assert alone is not None
+        assert np.allclose(together.weight, alone.weight, atol=1e-4 * np.abs(alone.weight).max())
+        assert np.allclose(together.bias, alone.bias, atol=1e-3)
+
+
+def test_sums_that_begin_at_anothers_are_their_own() -> None:
+    rng = np.random.default_rng(6)
+    features = rng.normal(size=(300, 16)).astype(np.float32)
+    own = [slice(0, 140), slice(140, 300)]
+    values, taken = rng.integers(2, size=(300, 2)).astype(np.int8), rng.random(300) < 0.7
+    first = _Sums(features, own, values, taken)
+    others, less = values.copy(), taken.copy()
+    others[:5], less[:9] = 1 - others[:5], False
+    second = _Sums(features, own, others, less, [first])
+    exact = _Sums(features, own, others, less)
+    for found, expected in zip(second.within(), exact.within(), strict=True):
+        assert np.allclose(found, expected, atol=1e-3)
+    # what one takes from the other it does not change there
+    again = _Sums(features, own, values, taken)
+    assert all(np.array_equal(*pair) for pair in zip(first.within(), again.within(), strict=True))
+
+
+def test_two_threads_read_what_one_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels, shows = planted(5, n=1201)
+    known, tagged = known_of(labels, shows, np.random.default_rng(5))
+    one = fit(Discriminant(features, labels, 3, np.ones(len(labels), dtype=bool)), shows, known, tagged)
+    monkeypatch.setattr(discriminant, "_MANY", 1)
+    two = fit(Discriminant(features, labels, 3, np.ones(len(labels), dtype=bool)), shows, known, tagged)
+    assert one is not None
+    assert two is not None
+    assert np.allclose(one.weight, two.weight, atol=1e-5 * np.abs(one.weight).max())
+    assert np.allclose(one.bias, two.bias, atol=1e-4)

@@ -119,6 +119,41 @@ def test_each_image_is_predicted_by_a_head_that_did_not_see_it(
         assert np.abs(of_others - chosen[0] * (1 - 1 / live_estimate.FOLDS)).max() <= 1
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_probe_that_sees_few_dimensions_of_many_says_the_same(
+    workspace: Workspace, planted_analysis: Any, answer: Callable[..., None], seed: int
+) -> None:
+    """With all 400 and with 96 of them: nearly the same images and estimates; marks agree as those of two seeds do."""
+    options: dict[str, Any] = {"dimensions": 400, "core": 2.0, "sizes": (3000, 1500, 1000)}
+    analysis = planted_analysis(seed, **options)
+    answer(analysis, planted(seed, **options).place)
+    material = gather(workspace, analysis, chosen_concepts(workspace, analysis, ())).material
+    whole, few = live_ground(material.pool), live_ground(material.pool, 96)
+    assert whole.seen is material.pool
+    assert few.pool is material.pool
+    assert few.seen.features.shape == (len(material.pool), 96 + 2)
+    found = [live_estimate.live_estimate(ground, material.concepts) for ground in (whole, few)]
+    again = live_estimate.live_estimate(live_ground(material.pool, 96), material.concepts)
+    assert np.array_equal(again.head.weight, found[1].head.weight)
+    other = live_estimate.live_estimate(whole, material.concepts, seed=1)
+    was = analysis.logits.argmax(axis=1)
+    now, few_now, other_now = (one.head.logits(analysis.features).argmax(axis=1) for one in (*found, other))
+
+    def shared(some: np.ndarray) -> float:
+        """Of the images that one of two heads names otherwise than the old one, those that both name so."""
+        return float(((some == now) & (now != was)).sum() / ((some != was) | (now != was)).sum())
+
+    assert (few_now == now).mean() > (other_now == now).mean() - 0.01
+    assert shared(few_now) > 0.85 * shared(other_now)
+    rows = [set(one.curation.rows.tolist()) for one in found]
+    assert len(rows[0] & rows[1]) > 0.98 * len(rows[0] | rows[1])
+    assert found[1].before.worst_group == pytest.approx(found[0].before.worst_group, abs=0.06)
+    assert found[1].after.worst_group == pytest.approx(found[0].after.worst_group, abs=0.06)
+    truth = on_test(analysis, found[1].head)
+    low, high = found[1].after.worst_interval
+    assert low <= truth <= high
+
+
 def test_test_is_not_looked_at(workspace: Workspace, planted_analysis: Any, answer: Callable[..., None]) -> None:
     analysis = planted_analysis(0)
     place = planted(0).place
