@@ -97,16 +97,17 @@ def test_clean_separable_labels_are_not_doubted(make_analysis: Any) -> None:
     assert (found.suspects, found.found, found.checked, found.notes) == ((), 0, 600, ())
 
 
-def test_features_that_say_nothing_let_nobody_be_suspected(make_analysis: Any) -> None:
+def test_features_that_say_nothing_seldom_let_anybody_be_suspected(make_analysis: Any) -> None:
     accused = 0
-    for seed in range(6):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         analysis = make_analysis(rng.normal(size=(800, 8)), rng.integers(0, 2, 800))
         found = check_labels(analysis)
         accused += bool(found.suspects)
         if not found.suspects:
             assert found.notes == ("In val, the features do not tell the classes apart, so no label can be doubted.",)
-    assert accused == 0
+    # two standard errors, on one side: one set in forty is the rate that is meant
+    assert accused <= 3
 
 
 def test_splits_are_checked_by_themselves(make_analysis: Any) -> None:
