@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import BadRequest, PathNotFound
 from core.retraining.evaluation import Comparison
-from core.retraining.material import assemble, gather
-from core.retraining.measuring import Measure, MeasuredGroups, measured_groups
-from core.retraining.replay import read_recipe
+from core.retraining.flips import groups_of_run
+from core.retraining.measuring import Measure
 from core.retraining.result import RunResult
-from core.retraining.run_store import open_run, predictions, run_folder
-from core.retraining.statements import statements_from_dict
+from core.retraining.run_store import open_run, predictions
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -89,7 +86,7 @@ def compare_results(
     if not len(other):
         sentence = "The runs are of different datasets: no image of test is in both, so neither can be called better."
         return RunComparison(one, two, differences, 0, None, (), (), other, sentence)
-    measured = Measure(there, _groups(workspace, two, there, other))
+    measured = Measure(there, groups_of_run(workspace, there, two, other))
     was, now = predictions(workspace, here, one.run, mine), predictions(workspace, there, two.run, other)
     paired = measured.compare(was, now, measured.evaluate(was), measured.evaluate(now))
     ids = there.ids[other]
@@ -124,17 +121,6 @@ def _shared(here: Analysis, there: Analysis) -> tuple[np.ndarray, np.ndarray]:
     mine, other = here.split_rows("test"), there.split_rows("test")
     _, at_mine, at_other = np.intersect1d(here.ids[mine], there.ids[other], return_indices=True)
     return mine[at_mine], other[at_other]
-
-
-def _groups(workspace: Workspace, run: RunResult, analysis: Analysis, rows: np.ndarray) -> MeasuredGroups:
-    """Groups as the run measured them, from what was said at that time."""
-    try:
-        recipe = read_recipe(run_folder(workspace, run.run))
-        gathered = assemble(analysis, statements_from_dict(recipe["statements"], analysis))
-    except (PathNotFound, BadRequest):
-        # a run of an earlier version: what the dataset itself knows
-        gathered = gather(workspace, analysis, ())
-    return measured_groups(analysis, gathered, None, run.seed, rows)
 
 
 def _sentence(paired: Comparison, differences: tuple[Difference, ...]) -> str:

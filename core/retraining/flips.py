@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import BadRequest, PathNotFound
-from core.retraining.groups import Grouping, by_class
+from core.retraining.groups import by_class
 from core.retraining.material import assemble, gather, known_groups
-from core.retraining.measuring import measured_groups
+from core.retraining.measuring import MeasuredGroups, measured_groups, told_groups
 from core.retraining.replay import read_recipe
 from core.retraining.result import RunResult
 from core.retraining.run_store import run_folder
@@ -48,7 +48,7 @@ def flips_by_group(workspace: Workspace, analysis: Analysis, run: RunResult) -> 
     Where groups are estimated, each image is in the group that a probe finds likeliest.
     """
     rows = analysis.split_rows(run.after.split)
-    grouping = groups_of_run(workspace, analysis, run)
+    grouping = groups_of_run(workspace, analysis, run).grouping
     ids = analysis.ids[rows]
     flipped = {kind: np.isin(ids, run.comparison[kind]) for kind in ("fixed", "broken")}
 
@@ -65,19 +65,22 @@ def flips_by_group(workspace: Workspace, analysis: Analysis, run: RunResult) -> 
     return tuple(group for group in found if group.count)
 
 
-def groups_of_run(workspace: Workspace, analysis: Analysis, run: RunResult) -> Grouping:
-    """Groups of the run's test images as it measured them, from what was said at that time: (t,) codes."""
-    rows = analysis.split_rows(run.after.split)
+def groups_of_run(
+    workspace: Workspace, analysis: Analysis, run: RunResult, rows: np.ndarray | None = None
+) -> MeasuredGroups:
+    """Groups of test images as the run measured them, from what was said at that time. rows: (t,) int64, None for all
+    that it was measured on."""
+    rows = analysis.split_rows(run.after.split) if rows is None else rows
     known = known_groups(analysis)
     # both without reading features
     if known is not None and known.source == run.after.groups_from:
-        return replace(known, codes=known.codes[rows])
+        return told_groups(analysis, known, rows)
     if run.after.groups_from == "classes":
-        return by_class(analysis.labels[rows], analysis.classes)
+        return told_groups(analysis, by_class(analysis.labels, analysis.classes), rows)
     try:
         recipe = read_recipe(run_folder(workspace, run.run))
         gathered = assemble(analysis, statements_from_dict(recipe["statements"], analysis))
     except (PathNotFound, BadRequest):
         # a run of an earlier version: what the dataset itself knows
         gathered = gather(workspace, analysis, ())
-    return measured_groups(analysis, gathered, None, run.seed, rows).grouping
+    return measured_groups(analysis, gathered, None, run.seed, rows)

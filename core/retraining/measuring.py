@@ -114,13 +114,18 @@ def measured_groups(
     rows = analysis.split_rows("test") if rows is None else rows
     train = analysis.split_rows("train")
     if gathered.groups is not None and (gathered.groups.codes[rows] >= 0).any():
-        return MeasuredGroups(rows, _of(gathered.groups, rows), _counts(_of(gathered.groups, train)))
+        return told_groups(analysis, gathered.groups, rows)
     guessed = _guessed(analysis, gathered, curation, seed, rows, train)
     if guessed is not None:
         return guessed
-    by_classes = by_class(analysis.labels, analysis.classes)
     note = "Neither an attribute nor enough tags say what the groups are: the groups measured are the classes."
-    return MeasuredGroups(rows, _of(by_classes, rows), _counts(_of(by_classes, train)), note=note)
+    return told_groups(analysis, by_class(analysis.labels, analysis.classes), rows, note)
+
+
+def told_groups(analysis: Analysis, grouping: Grouping, rows: np.ndarray, note: str = "") -> MeasuredGroups:
+    """Those of `rows`, where the group of every image is known. grouping: of all images."""
+    train = _of(grouping, analysis.split_rows("train"))
+    return MeasuredGroups(rows, _of(grouping, rows), _counts(train), note=note)
 
 
 def _guessed(
