@@ -15,6 +15,7 @@ from core.database import now
 from core.errors import MidbandError
 from core.export.findings import class_sheets
 from core.files import file_digest
+from core.retraining.identity import VERSION
 from core.retraining.methods import get_method
 from core.retraining.runs import run_logits
 from core.workspace import Workspace
@@ -22,7 +23,6 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from core.export.model import Models
 
-VERSION = "0.1.0"
 # Flipped images shown of each kind.
 EXAMPLES = 12
 # Images below which a group's interval is wide enough to say so.

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.database import JobRecord, now
+from core.database import JobRecord, RunRecord, now
 from core.errors import Cancelled, MidbandError, UnexpectedProblem
 from core.jobs import processes
 from core.jobs.job import ACTIVE, DONE, FAILED, QUEUED, RUNNING, SAMPLES_KEPT
@@ -219,6 +219,9 @@ def _work(workspace: Workspace, record: JobRecord, reporter: Reporter) -> int:
             fresh.state = FAILED if result is None else DONE
             fresh.result, fresh.error, fresh.finished = result, error, now()
             reporter.record_in(fresh)
+            if result is not None and (run := session.get(RunRecord, result.get("run", ""))):
+                # whoever looks at the run finds what its job printed
+                run.job_id = record.id
     return 0 if result is not None else 1
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # numbers computed by other versions of these may differ in their last digits
 LIBRARIES = ("numpy", "scipy", "torch", "torchvision")
+# of this program: another one may compute otherwise. As in pyproject.toml
+VERSION = "0.1.0"
 # hexadecimal digits of a hash that stands for the content itself
 WHOLE = 32
 
@@ -70,8 +72,8 @@ def weights_digest(analysis: Analysis) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the libraries that compute."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    """Of this program, of Python, and of the libraries that compute."""
+    found = {"midband": VERSION, "python": platform.python_version(), "machine": platform.machine()}
     for library in LIBRARIES:
         try:
             found[library] = version(library)

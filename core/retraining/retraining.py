@@ -108,7 +108,6 @@ def retrain(
     settings: Mapping[str, Any] | None = None,
     edits: CurationEdits | None = None,
     run_id: str | None = None,
-    job_id: str | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Fit a new last layer (or train the network anew), measure it and its baselines on test, and store all of it.
@@ -155,7 +154,7 @@ def retrain(
     _store_parts(workspace, analysis, result, outcome, statements, threads)
     # known before it is whole, since what is not whole is not listed; the other way round, a process killed in between
     # would leave a run that nobody finds
-    record_run(workspace, result, job_id, created)
+    record_run(workspace, result, created)
     write_result(folder, result)
     shutil.rmtree(folder / TRAINING, ignore_errors=True)
     if problem := track(result, folder, dataset=analysis.dataset_name, model=analysis.model_name):

@@ -63,7 +63,7 @@ def run_folder(workspace: Workspace, run_id: str) -> Path:
 def open_run(workspace: Workspace, run_id: str | None = None) -> RunResult:
     """A finished run; None means the latest. Raises `NotFound`, or `StorageProblem` for one that cannot be read."""
     if run_id is None:
-        latest = next(_readable(run_folder(workspace, one) for one in _recorded_ids(workspace)), None)
+        latest = latest_run(workspace)
         if latest is None:
             raise NotFound("There is no run yet.", next_step="Retrain first: `python -m core retrain --wait`.")
         return latest
@@ -106,6 +106,11 @@ def _readable(folders: Iterable[Path]) -> Iterator[RunResult]:
 def list_runs(workspace: Workspace, analysis_id: str | None = None) -> tuple[RunResult, ...]:
     """Finished runs, latest first; of one analysis when given. Without those of `damaged_runs`."""
     return tuple(_readable(run_folder(workspace, run_id) for run_id in _recorded_ids(workspace, analysis_id)))
+
+
+def latest_run(workspace: Workspace, analysis_id: str | None = None) -> RunResult | None:
+    """The first of `list_runs`, without reading the others; None where there is none."""
+    return next(_readable(run_folder(workspace, run_id) for run_id in _recorded_ids(workspace, analysis_id)), None)
 
 
 def damaged_runs(workspace: Workspace, analysis_id: str | None = None) -> dict[str, StorageProblem]:
@@ -281,14 +286,13 @@ def write_result(folder: Path, result: RunResult) -> None:
     write_json(folder / RESULT, result.to_dict())
 
 
-def record_run(workspace: Workspace, result: RunResult, job_id: str | None, created: datetime) -> None:
+def record_run(workspace: Workspace, result: RunResult, created: datetime) -> None:
     """Make a run known to the database, so that it is listed."""
     with workspace.writing() as session:
         session.merge(
             RunRecord(
                 id=result.run,
                 analysis_id=result.analysis,
-                job_id=job_id,
                 method=result.method,
                 settings={
                     "concepts": list(result.concepts),

@@ -126,9 +126,9 @@ def last_run(analysis_id: str) -> RunResult | None:
         if session.scalar(select(RunRecord.id).where(RunRecord.analysis_id == analysis_id).limit(1)) is None:
             return None
     # imported where a run exists: what measures runs brings scipy's statistics, half a second of a first page
-    from core.retraining.runs import list_runs
+    from core.retraining.runs import latest_run
 
-    return next(iter(list_runs(workspace(), analysis_id)), None)
+    return latest_run(workspace(), analysis_id)
 
 
 def demo_analysis() -> str | None:

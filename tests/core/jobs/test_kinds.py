@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from core.activations.store import open_analysis
+from core.database import RunRecord
 from core.jobs import get_job, launch, retry, wait_for
 from core.jobs.kinds import KINDS, new_model_file
 from core.progress import silent
@@ -42,10 +43,11 @@ def test_train_analyse_retrain_and_export_as_jobs_do_them(workspace: Workspace, 
     assert trained["images"] == analysis.n == 84
     assert trained["skipped"] == []
     assert Path(trained["model"]).parent == workspace.models
-    retrained = KINDS["retrain"].run(
-        workspace, {"analysis": analysis.id, "method": "class-balanced", "concepts": [], "seed": 0, "run": "r1"}, silent
-    )
-    assert retrained == {"run": "r1"}
+    request = {"analysis": analysis.id, "method": "class-balanced", "concepts": [], "seed": 0, "run": "r1"}
+    job = wait_for(workspace, launch(workspace, "retrain", "Retrain", request).id, timeout=60)
+    assert job.result == {"run": "r1"}, job.error
+    with workspace.reading() as session:
+        assert session.get_one(RunRecord, "r1").job_id == job.id
     exported = KINDS["export"].run(workspace, {"run": "r1", "out": str(tmp_path / "out")}, silent)
     assert all(Path(file).is_file() for file in exported["files"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from core.concepts.tags import tag
 from core.errors import BadRequest, NotFound, PathNotFound
 from core.retraining import replay as replaying
 from core.retraining.edits import CurationEdits
+from core.retraining.identity import VERSION
 from core.retraining.replay import replay
 from core.retraining.retraining import retrain
 from core.retraining.threads import pinned_threads
@@ -101,10 +103,17 @@ def test_another_seed_or_version_is_told_apart(workspace: Workspace, analysis: A
     recipe = json.loads(file.read_text(encoding="utf-8"))
     recipe["seed"] += 1
     recipe["made_from"]["versions"]["numpy"] = "1.0"
+    assert recipe["made_from"]["versions"].pop("midband") == VERSION
     file.write_text(json.dumps(recipe), encoding="utf-8")
     again = replay(workspace, file, analysis=analysis)
     assert {"head"} <= {one.what for one in again.differences}
     assert any(sentence.startswith("numpy was 1.0 and is ") for sentence in again.changed)
+    assert f"midband was absent and is {VERSION} now." in again.changed
+
+
+def test_the_version_recorded_is_that_of_the_project() -> None:
+    project = Path(__file__).parents[3] / "pyproject.toml"
+    assert tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"] == VERSION
 
 
 def test_a_replay_stores_nothing(workspace: Workspace, analysis: Any, file: Path) -> None:

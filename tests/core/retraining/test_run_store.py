@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,22 @@ import pytest
 
 from core.classifiers.head import Head
 from core.errors import BadRequest, NotFound, StorageProblem
-from core.files import write_array
-from core.retraining import retraining
+from core.files import read_json, write_array
+from core.retraining import retraining, run_store
 from core.retraining.result import HEAD, RunResult
 from core.retraining.retraining import retrain
 from core.retraining.run_store import (
     damaged_runs,
     delete_run,
     deleted_runs,
+    latest_run,
     list_runs,
     note_run,
     open_run,
     predictions,
     rerun_request,
     restore_run,
+    run_folder,
     run_head,
     run_logits,
 )
@@ -238,3 +241,27 @@ def test_a_killed_process_leaves_no_run_that_nobody_finds(
 def test_an_id_too_long_for_a_file_is_none(workspace: Workspace) -> None:
     with pytest.raises(NotFound, match="not the id of a run"):
         open_run(workspace, "x" * 5000)
+
+
+def test_the_latest_run_is_found_without_reading_the_others(
+    workspace: Workspace, analysis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert latest_run(workspace) is None
+    first, second, third = (
+        retrain(workspace, analysis, method="class-balanced", run_id=name) for name in ("one", "two", "three")
+    )
+    read: list[Path] = []
+
+    def reading(path: Path) -> Any:
+        read.append(path)
+        return read_json(path)
+
+    monkeypatch.setattr(run_store, "read_json", reading)
+    assert latest_run(workspace, analysis.id) == third == open_run(workspace)
+    assert {path.parent.name for path in read} == {"three"}
+    assert latest_run(workspace, "another") is None
+    # one that cannot be read, or is put away, gives way to the one before
+    (run_folder(workspace, "three") / "result.json").write_text("{", encoding="utf-8")
+    assert latest_run(workspace) == second
+    delete_run(workspace, "two")
+    assert latest_run(workspace) == first == list_runs(workspace)[0]
