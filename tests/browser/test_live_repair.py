@@ -53,6 +53,14 @@ def test_it_follows_the_answers_without_a_run_of_the_page(page: Page, server: An
     expect(strip.locator(".way")).to_be_hidden()
     strip.hover()
     expect(page.locator(".strip .tooltip")).to_contain_text("test is not looked at")
+    expect(page.locator(".strip .announcer")).to_contain_text("worst group")
+    height = strip.bounding_box()
+    page.route("**/repair*", lambda route: route.abort())
+    expect(strip.locator(".state")).to_contain_text("No connection to the server", timeout=30_000)
+    expect(strip.locator(".figure")).to_be_visible()
+    page.unroute("**/repair*")
+    expect(strip.locator(".state")).to_have_text("estimated, 30 tagged images", timeout=30_000)
+    assert strip.bounding_box() == height
 
 
 def test_images_that_would_be_named_otherwise_say_so_until_it_is_switched_off(page: Page, server: Any) -> None:
