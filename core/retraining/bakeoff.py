@@ -33,7 +33,7 @@ from core.retraining.measuring import NO_PERSON, Measure, baseline_title, check_
 from core.retraining.methods import METHODS, checked_settings, fit_without_tags, get_method, needs
 from core.retraining.outcome import repair
 from core.retraining.result import NETWORK
-from core.retraining.threads import pinned_threads
+from core.retraining.threads import pinned_threads, threads_worth
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ def bake_off(
     gathered = gather(workspace, analysis, chosen)
     entered: dict[str, _Entered] = {}
     absent: dict[str, str] = {}
-    with pinned_threads(with_torch=any(get_method(name).kind == NETWORK for name in asked if name != NO_PERSON)):
+    trains = any(get_method(name).kind == NETWORK for name in asked if name != NO_PERSON)
+    with pinned_threads(None if trains else threads_worth(analysis.d), with_torch=trains):
         groups = measured_groups(analysis, gathered, None, int(seeds[0]))
         measured = Measure(analysis, groups)
         for place, method in enumerate(asked):

@@ -372,7 +372,9 @@ def _sentence(
     change = f"from {was.worst_group:.1%} to {now.worst_group:.1%}"
     told = now.note or ("Groups are estimated by a probe, so take this as a guide." if now.estimated else "")
     if significant:
-        first = f"Worst-group accuracy rose {change} ({was.worst.title}, p {_p(p_minimum)})."
+        # another group may be the worst by now: each figure with its own
+        before, after = f"{was.worst_group:.1%} ({was.worst.title})", f"{now.worst_group:.1%} ({now.worst.title})"
+        first = f"Worst-group accuracy rose from {before} to {after}, p {_p(p_minimum)}."
     elif rose:
         first = (
             f"No improvement: worst-group accuracy went {change}, but the new head does little more than guess "

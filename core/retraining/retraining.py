@@ -42,7 +42,7 @@ from core.retraining.run_store import (
     write_result,
 )
 from core.retraining.statements import Statements, read_statements
-from core.retraining.threads import pinned_threads
+from core.retraining.threads import pinned_threads, threads_worth
 from core.retraining.tracking import track
 from core.workspace import Workspace
 
@@ -132,7 +132,8 @@ def retrain(
         chosen = ()
     statements = read_statements(workspace, analysis, chosen)
     gathered = assemble(analysis, statements)
-    with pinned_threads(with_torch=get_method(method).kind == NETWORK) as threads:
+    trains = get_method(method).kind == NETWORK
+    with pinned_threads(None if trains else threads_worth(analysis.d), with_torch=trains) as threads:
         outcome = compute(
             analysis,
             gathered,

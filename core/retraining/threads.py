@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# features up to which one thread does: matrices so small are done before a second one has begun, and where other work
+# takes the cores, a factor of 128 x 128 takes a hundred times as long with two threads waiting for each other
+FEW_FEATURES = 512
+
 _lock = threading.Lock()
 # who has pinned them, the latest last: threads of one process come and go in any order
 _pinned: list[_Pinned] = []
@@ -35,6 +39,11 @@ class _Pinned:
         self._limits.restore_original_limits()
         if self._torch is not None:
             sys.modules["torch"].set_num_threads(self._torch)
+
+
+def threads_worth(d: int) -> int | None:
+    """How many threads fits on d features are worth: 1, or None for as many as there are."""
+    return 1 if d <= FEW_FEATURES else None
 
 
 @contextmanager

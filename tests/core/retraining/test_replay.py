@@ -22,7 +22,7 @@ from core.retraining.edits import CurationEdits
 from core.retraining.identity import VERSION
 from core.retraining.replay import replay
 from core.retraining.retraining import retrain
-from core.retraining.threads import pinned_threads
+from core.retraining.threads import FEW_FEATURES, pinned_threads, threads_worth
 from core.workspace import Workspace
 
 
@@ -157,6 +157,8 @@ def test_as_many_threads_as_then(
     workspace: Workspace, analysis: Any, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = json.loads(file.read_text(encoding="utf-8"))
+    # a run on few features takes one, however many cores there are
+    assert (recipe["threads"], threads_worth(FEW_FEATURES), threads_worth(FEW_FEATURES + 1)) == (1, 1, None)
     file.write_text(json.dumps({**recipe, "threads": 2}), encoding="utf-8")
     seen: list[set[int]] = []
     compute = replaying.compute
