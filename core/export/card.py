@@ -11,6 +11,8 @@ from typing import Any
 
 # what Markdown, or HTML inside of it, reads as more than a character
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&:@])")
+# what makes a list or a rule at the start of a line, and what some make a link of
+_START = re.compile(r"^([-=]|\d+(?=[.)]))|(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def model_card(report: Mapping[str, Any]) -> str:
@@ -68,7 +70,13 @@ def model_card(report: Mapping[str, Any]) -> str:
 def plain(value: object) -> str:
     """Text that Markdown shows as it is, on one line."""
     text = "".join(character for character in str(value) if character.isprintable() or character.isspace())
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    escaped = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _START.sub(lambda found: _escaped_start(found.group()), escaped)
+
+
+def _escaped_start(found: str) -> str:
+    """A number keeps its digits: the point behind it is what is escaped, as that behind www."""
+    return f"{found}\\" if not found or found.isdigit() else f"\\{found}"
 
 
 def shown(value: object) -> str:

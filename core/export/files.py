@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,13 @@ from core.progress import Progress, silent
 from core.workspace import Workspace
 
 CURATION, REPLAY = "curation.parquet", "replay.json"
+REPORT = "report.json"
+# what an export can be made of: of an earlier one, these are taken away, and only where its report lists them
+OWN = re.compile(
+    r"model(-as-it-came|-torchscript)?\.\w{1,16}(\.data)?|tags\.csv|curated\.csv|replay\.json|model-card\.md|"
+    r"report\.(html|pdf)"
+)
+ALWAYS = ("model.safetensors", "model.pt", "tags.csv", "model-card.md", REPORT, "report.html", "report.pdf")
 # formats of models that can be left out (`core.export.model.OPTIONAL`, which needs torch)
 FORMATS = ("torchscript", "torch.export", "onnx")
 # of the progress: models take most of the time
@@ -56,9 +67,11 @@ def write_export(
     Models: see `core.export.model.write_model`. With them `tags.csv`, `curated.csv` (where images were chosen),
     `replay.json` (of runs that can be had again), `model-card.md`, `report.json`, `report.html`, `report.pdf`. Every
     model is read back and has to give the logits of the run before it is offered. formats: of the models, besides the
-    weights; any of `FORMATS`. Other files in `out` are left alone.
+    weights; any of `FORMATS`. Other files in `out` are left alone; those of an earlier export are all taken away, or
+    a format that this one does not have would be that of another run. Of two exports at once the last one stays.
 
-    Raises `BadRequest` for another format, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since
+    Raises `BadRequest` for another format, or where a file would be written over the classifier that was analysed or a
+    folder, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since
     or the weights fail the check, `PathNotFound` when its file is gone, `DiskFull`, `StorageProblem`.
     """
     # the page that prints contact sheets comes through this room and needs nothing of it
@@ -78,6 +91,8 @@ def write_export(
     out = resolved(out, advice="Name a folder for the export.")
     if out.exists() and not out.is_dir():
         raise BadRequest(f"{out} is a file.", next_step="Name a folder for the export.")
+    # before minutes of work; again once it is known which files there are
+    _check(out, ALWAYS, analysis.model_file)
     progress(0, STEPS, "Writing the model and reading it back")
     with storage_problems(out / "model.safetensors"):
         out.mkdir(parents=True, exist_ok=True)
@@ -102,7 +117,7 @@ def write_export(
             progress(_MODELS + 1, STEPS, "Writing the report")
             report = make_report(workspace, analysis, run.to_dict(), models, files)
             (folder / "model-card.md").write_text(model_card(report), encoding="utf-8")
-            write_json(folder / "report.json", report)
+            write_json(folder / REPORT, report)
             shown = shown_images(report)
             rows = analysis.rows_of(shown)
             thumbnails = {image: analysis.thumbnail(int(row)) for image, row in zip(shown, rows, strict=True)}
@@ -111,12 +126,68 @@ def write_export(
             # its library is needed for nothing else
             from core.export.printed import pdf
 
-            (folder / "report.pdf").write_bytes(pdf(report, thumbnails))
-            files += [folder / name for name in ("model-card.md", "report.json", "report.html", "report.pdf")]
-            for path in files:
-                os.replace(path, out / path.name)
+            refused = [(one.format, one.reason) for one in models.refused]
+            try:
+                (folder / "report.pdf").write_bytes(pdf(report, thumbnails))
+                files.append(folder / "report.pdf")
+            except (MemoryError, OSError):
+                raise
+            except Exception as error:
+                # fonts and texts of all kinds go through it: the page says the same, and the models are whole
+                refused.append(("PDF", f"It cannot be printed here ({type(error).__name__}); print report.html."))
+            files += [folder / name for name in ("model-card.md", "report.html", REPORT)]
+            _put(files, out, original=analysis.model_file)
     progress(STEPS, STEPS, "Exported")
-    return Exported(tuple(out / path.name for path in files), tuple((one.format, one.reason) for one in models.refused))
+    return Exported(tuple(out / path.name for path in files), tuple(refused))
+
+
+def _put(files: Sequence[Path], out: Path, *, original: Path) -> None:
+    """Move files into `out`, in place of an earlier export. Raises `BadRequest`."""
+    with _alone(out):
+        _check(out, [path.name for path in files], original)
+        earlier = [name for name in _earlier(out) if not _same(out / name, original)]
+        # the report goes first and comes last: it lists what is there
+        for name in (REPORT, *earlier):
+            (out / name).unlink(missing_ok=True)
+        for path in files:
+            os.replace(path, out / path.name)
+
+
+def _check(out: Path, names: Collection[str], original: Path) -> None:
+    """Raise `BadRequest` where a file of the export would take the place of what is no file of an export."""
+    for target in (out / name for name in names):
+        if target.is_dir():
+            raise BadRequest(f"{target} is a folder.", next_step="Move it away, or name another folder.")
+        if _same(target, original):
+            raise BadRequest(
+                f"{target} is the classifier that was analysed, and the export has a file of that name.",
+                next_step="Name another folder for the export.",
+            )
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)
+
+
+def _earlier(out: Path) -> list[str]:
+    """Names of the files that the report of an earlier export lists."""
+    try:
+        listed = json.loads((out / REPORT).read_text(encoding="utf-8"))["files"]
+        names = [str(file["file"]) for file in listed]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return [name for name in names if OWN.fullmatch(name) and not (out / name).is_dir()]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for another export that is just putting its files there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _part(progress: Progress) -> Callable[..., None]:

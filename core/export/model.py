@@ -6,7 +6,9 @@ offered if it passes the same check; where an exporter cannot take a network, a 
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from core.classifiers.checkpoint import read_checkpoint, write_checkpoint
 from core.classifiers.classifier import TORCHSCRIPT, Classifier, description_of, load_classifier, replace_head
 from core.classifiers.layout import read_layout, write_layout
 from core.datasets.images import UnreadableImage, decode
-from core.errors import BadCheckpoint, MidbandError
+from core.errors import BadCheckpoint, DiskFull, MidbandError
 from core.export.formats import (
     LARGEST_ONNX,
     Reloaded,
@@ -54,6 +56,8 @@ AS_IT_CAME = "the format it came in"
 TOLERANCE = 1e-4
 # the same for weights kept in half precision, whose numbers have three digits
 HALF_TOLERANCE = 2e-2
+# bytes below which a disk is as good as full
+SPARE = 1_000_000
 # images on which a written model is tried
 TRIED = 16
 
@@ -162,7 +166,12 @@ def write_model(
     with torch.inference_mode():
         trial.furthest("The network", network(trial.batch))
     state = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
-    written = _write_weights(network, state, replace(description_of(before), classes=analysis.classes), trial, folder)
+    description = replace(description_of(before), classes=analysis.classes)
+    try:
+        written = _write_weights(network, state, description, trial, folder)
+    except Exception as error:
+        _check_disk(error, folder)
+        raise
     paths = [folder / model.file for model in written]
     refused: list[RefusedFormat] = []
 
@@ -170,9 +179,10 @@ def write_model(
         path = folder / name
         try:
             written.append(write(path))
-        except MemoryError:
+        except (MemoryError, DiskFull):
             raise
         except Exception as error:
+            _check_disk(error, folder)
             # exporters fail in their own ways; none of them may take the other formats along
             refused.append(RefusedFormat(FORMATS.get(name, AS_IT_CAME), _reason(error)))
             for left in folder.glob(f"{path.name}*"):
@@ -352,6 +362,21 @@ def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np
         noise = np.random.default_rng(0).normal(size=(TRIED, 3, side, side))
         inputs = list(noise.astype(np.float32))
     return torch.from_numpy(np.stack(inputs)), np.array(rows, dtype=np.int64)
+
+
+def _check_disk(error: BaseException, folder: Path) -> None:
+    """Raise `DiskFull` where that is why writing failed: torch and others say it in words of their own, or not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            break
+        cause = cause.__cause__ or cause.__context__
+    if cause is None and shutil.disk_usage(folder).free > SPARE:
+        return
+    raise DiskFull(
+        f"The disk that holds {folder.parent} is full.",
+        next_step="Free some space, or export into a folder on another disk.",
+    ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -132,7 +132,7 @@ def _band(band: Mapping[str, Any], thumbnails: Mapping[int, bytes]) -> str:
 def _image(image: Mapping[str, Any], thumbnails: Mapping[int, bytes], kind: str, words: str) -> str:
     """words: of HTML."""
     source = base64.b64encode(thumbnails[image["id"]]).decode("ascii")
-    name = escape(image["image"])
+    name = _text(image["image"])
     return (
         f'<li class="{kind}"><img src="data:image/webp;base64,{source}" alt="{name}" title="{name}">'
         f'<span dir="auto">{words}</span></li>'

@@ -44,6 +44,10 @@ BEFORE, AFTER, MIDDLE, BAD = (152, 165, 175), (11, 114, 133), (224, 154, 43), (1
 # millimetres
 WIDTH, MARGIN = 210, 18
 TEXT = WIDTH - 2 * MARGIN
+# of the widest letter in a table
+WIDEST = 3.0
+# lines of a cell, at most
+LINES = 40
 # pixels of the longer side of a printed thumbnail: 200 dots per inch at its size
 PIXELS = 160
 
@@ -185,16 +189,22 @@ class _Sheet:
             if any(header):
                 self._pdf.set_text_color(*SOFT)
                 line = table.row()
-                for name in header:
-                    line.cell(self.drawable(name))
+                for name, width in zip(header, widths, strict=True):
+                    line.cell(self._short(name, TEXT * width / sum(widths)))
             self._pdf.set_text_color(*INK)
             for i, row in enumerate(rows):
                 self._pdf.set_font(self._family, "B" if i == bold else "", 8.5)
                 line = table.row()
-                for cell in row:
-                    line.cell(self.drawable(cell))
+                for cell, width in zip(row, widths, strict=True):
+                    line.cell(self._short(cell, TEXT * width / sum(widths)))
         self._pdf.set_font(self._family, "", 8.5)
         self._pdf.ln(2)
+
+    def _short(self, text: str, width: float) -> str:
+        """What fits in a cell so many millimetres wide: a line of a table is on one page or on none."""
+        shown = " ".join(self.drawable(text).split())
+        most = max(int(width / WIDEST * LINES), 1)
+        return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
     def strip(self, images: Sequence[tuple[bytes, str, bool]], *, side: float) -> None:
         """images: (WebP, caption, whether its edge is red). side: millimetres."""

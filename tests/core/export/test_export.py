@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,10 +26,13 @@ from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import load_classifier
 from core.classifiers.preprocessing import preprocessing_from_dict
 from core.datasets.images import decode
-from core.errors import BadCheckpoint, BadRequest, Cancelled, NotFound, PathNotFound
+from core.errors import BadCheckpoint, BadRequest, Cancelled, DiskFull, NotFound, PathNotFound
 from core.export import export_run, write_export
+from core.export.card import plain
+from core.export.files import _alone
 from core.export.page import render
-from core.retraining.runs import run_folder, run_head
+from core.files import file_digest
+from core.retraining.runs import retrain, run_folder, run_head
 from core.workspace import Workspace
 
 Finish = Callable[..., Any]
@@ -428,3 +435,163 @@ def test_page_of_a_report_of_an_earlier_version_renders(
     assert "Has the middle emptied?" not in text
     assert pdf(bare, {}).startswith(b"%PDF-")
     assert "## Metrics" in model_card(bare)
+
+
+def test_no_file_of_another_run_is_left_beside_an_export(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
+) -> None:
+    done, out = finish(own_model), tmp_path / "out"
+    export_run(workspace, done.run, out)
+    mine = {name: (out / name) for name in ("model-mine.pt", "notes.txt", "model-torchscript.bak.pt")}
+    for path in mine.values():
+        path.write_text("mine", encoding="utf-8")
+    listed = json.loads((out / "report.json").read_text())
+    # a report that somebody changed reaches nothing else
+    outside = tmp_path / "outside.pt"
+    outside.write_text("mine", encoding="utf-8")
+    listed["files"] += [{"file": name} for name in ("notes.txt", "../outside.pt", "model-mine.pt", str(outside), "..")]
+    (out / "report.json").write_text(json.dumps(listed), encoding="utf-8")
+    retrain(workspace, done.analysis, method="class-balanced", run_id="run2", settings={"pull": 0.5})
+    files = {path.name for path in export_run(workspace, "run2", out, formats=())}
+    assert {path.name for path in out.iterdir()} == files | set(mine)
+    assert not (out / "model.onnx").exists()
+    assert all(path.read_text(encoding="utf-8") == "mine" for path in (*mine.values(), outside))
+    assert json.loads((out / "report.json").read_text())["run"] == "run2"
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '{"files": 3}', '{"files": [{}]}', "\x00" * 9])
+def test_a_damaged_report_takes_nothing_along(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, damaged: str
+) -> None:
+    done, out = finish(own_model), tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text(damaged, encoding="utf-8")
+    (out / "model.onnx").write_text("mine", encoding="utf-8")
+    export_run(workspace, done.run, out, formats=())
+    assert (out / "model.onnx").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_analysed_classifier_is_never_written_over(workspace: Workspace, finish: Finish, own_model: Path) -> None:
+    done = finish(own_model)
+    before = own_model.read_bytes()
+    with pytest.raises(BadRequest, match="is the classifier that was analysed"):
+        export_run(workspace, done.run, own_model.parent, formats=())
+    assert own_model.read_bytes() == before
+    assert not (own_model.parent / "report.json").exists()
+
+
+def test_a_folder_in_the_way_is_said_before_any_file_is_replaced(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
+) -> None:
+    done, out = finish(own_model), tmp_path / "out"
+    (out / "replay.json").mkdir(parents=True)
+    with pytest.raises(BadRequest, match=r"replay\.json is a folder"):
+        export_run(workspace, done.run, out, formats=())
+    assert [path.name for path in out.iterdir()] == ["replay.json"]
+
+
+def test_of_two_exports_at_once_one_stays_whole(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path
+) -> None:
+    done, out = finish(own_model), tmp_path / "out"
+    retrain(workspace, done.analysis, method="class-balanced", run_id="run2", settings={"pull": 0.5})
+    with ThreadPoolExecutor(2) as threads:
+        for one in [threads.submit(export_run, workspace, name, out, formats=()) for name in (done.run, "run2")]:
+            one.result()
+    report = json.loads((out / "report.json").read_text())
+    assert {file["file"]: file["sha256"] for file in report["files"]} == {
+        file["file"]: file_digest(out / file["file"], 64) for file in report["files"]
+    }
+    assert json.loads((out / "replay.json").read_text())["run"] == report["run"]
+
+
+def test_an_export_waits_for_one_that_puts_its_files(tmp_path: Path) -> None:
+    order = []
+    with ThreadPoolExecutor(1) as thread:
+        with _alone(tmp_path):
+
+            def second() -> None:
+                with _alone(tmp_path):
+                    order.append("second")
+
+            waiting = thread.submit(second)
+            time.sleep(0.2)
+            order.append("first")
+        waiting.result(timeout=10)
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("where", ["weights", "format"])
+def test_a_full_disk_is_said_and_no_fault_of_a_format(
+    workspace: Workspace,
+    finish: Finish,
+    own_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    from core.export import model
+
+    done, out = finish(own_model), tmp_path / "out"
+
+    def full(*_: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("PytorchStreamWriter failed writing file data/0") from error
+
+    monkeypatch.setattr(model, "write_checkpoint" if where == "weights" else "write_program", full)
+    with pytest.raises(DiskFull):
+        export_run(workspace, done.run, out)
+    assert list(out.iterdir()) == []
+
+
+def test_a_full_disk_that_nobody_names_is_found(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.export import model
+
+    done = finish(own_model)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(model, "write_program", broken)
+    refused = dict(write_export(workspace, done.run, tmp_path / "fine").refused)
+    assert "unexpected pos" in refused["torch.export"]
+    monkeypatch.setattr(model.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull):
+        export_run(workspace, done.run, tmp_path / "out")
+
+
+def test_a_report_that_cannot_be_printed_costs_nothing_else(
+    workspace: Workspace, finish: Finish, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.export import printed
+
+    def broken(*_: object) -> bytes:
+        raise ValueError("The row with index 0 is too high")
+
+    monkeypatch.setattr(printed, "pdf", broken)
+    done = finish(own_model)
+    exported = write_export(workspace, done.run, tmp_path / "out", formats=())
+    assert {path.name for path in exported.files} == WEIGHTS | WITH_THEM - {"report.pdf"}
+    assert exported.refused == (("PDF", "It cannot be printed here (ValueError); print report.html."),)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("- a", r"\- a"),
+        ("---", r"\---"),
+        ("== b", r"\== b"),
+        ("12. c", r"12\. c"),
+        ("3) d", r"3\) d"),
+        ("see www.evil.example", r"see www\.evil.example"),
+        ("a-b, 1.5 and 2", "a-b, 1.5 and 2"),
+        ("https://x.y", r"https\://x.y"),
+        ("\u202eevil\n\n# b", r"evil \# b"),
+    ],
+)
+def test_markdown_of_a_card_takes_text_as_text(text: str, shown: str) -> None:
+    assert plain(text) == shown

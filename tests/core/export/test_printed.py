@@ -111,3 +111,20 @@ def test_flipped_images_are_on_it_and_pages_are_a4() -> None:
 def test_names_of_any_length_stay_on_the_page() -> None:
     long = pdf(report("x" * 4000, "y" * 400), {7: thumbnail()})
     assert len(re.findall(rb"/Type /Page\b", long)) < 8
+
+
+@pytest.mark.parametrize("classes", [[f"class number {i} of many" for i in range(1000)], ["x" * 20000], ["a\n" * 400]])
+def test_any_number_of_classes_can_be_printed(classes: list[str]) -> None:
+    value = report()
+    value["dataset"]["classes"] = classes
+    value["confusion"] = None
+    made = pdf(value, {7: thumbnail()})
+    assert len(re.findall(rb"/Type /Page\b", made)) < 8
+
+
+def test_cells_of_narrow_columns_are_cut() -> None:
+    value = report()
+    names = [f"{i} {'W' * 198}" for i in range(12)]
+    value["dataset"]["classes"] = names
+    value["confusion"] = {title: [[1] * 12] * 12 for title in ("before", "after")}
+    assert pdf(value, {}).startswith(b"%PDF")
