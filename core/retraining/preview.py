@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 FEW = 10
 # and fewer than this to worse than half of it
 VERY_FEW = 4
+# each image of a group counting as this many average ones carries the fit: a wrong one among them is learnt as much
+HEAVY = 20
 # groups named one by one in warnings of a kind
 NAMED = 3
 
@@ -357,6 +359,11 @@ def _warnings(choice: Choice, curation: Curation, groups: Sequence[PreviewGroup]
     said = [_few(group) for group in few[:NAMED]]
     if len(few) > NAMED:
         said.append(f"{len(few) - NAMED} more groups have fewer than {FEW} images: the same holds for them.")
+    said += [
+        f"Each of the {group.chosen} images of {group.title} counts as {group.times:.0f} average ones: a wrong "
+        "one among them weighs as much. More tags of such images help most."
+        for group in [group for group in chosen if group.chosen >= FEW and group.times >= HEAVY][:NAMED]
+    ]
     if choice.source == "tags":
         unseen = [group for group in chosen if not group.tagged and group.chosen >= FEW]
         said += [

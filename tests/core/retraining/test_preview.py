@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 from core.concepts.concept import create_concept
 from core.concepts.labels import judge
-from core.concepts.tags import tag
+from core.concepts.tags import UNTAGGED, tag
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags
+from core.retraining import preview
 from core.retraining.edits import CurationEdits
 from core.retraining.feasibility import feasibility
 from core.retraining.preview import (
@@ -25,6 +27,7 @@ from core.retraining.preview import (
     VERY_FEW,
     Choice,
     Preview,
+    _guessed,
     choose,
     group_title,
     look_through,
@@ -182,6 +185,36 @@ def test_small_groups_are_warned_of_as_documented(analysis: Any, choice: Choice)
         assert any(warning.startswith(says) for warning in warnings), (left, warnings)
     enough = look_through(choice, analysis, without(plain, analysis, group.code, FEW)).warnings
     assert not any(warning.startswith(("Only", "You left out")) and group.title in warning for warning in enough)
+
+
+def test_images_that_weigh_much_are_warned_of(analysis: Any, choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "HEAVY", 9)
+    plain = look_through(choice, analysis)
+    group = plain.groups[0]
+    for left in (FEW, FEW + 30):
+        shown = look_through(choice, analysis, without(plain, analysis, group.code, left))
+        now = next(one for one in shown.groups if one.code == group.code)
+        says = f"Each of the {left} images of {group.title} counts as {now.times:.0f} average ones"
+        assert any(warning.startswith(says) for warning in shown.warnings) == (left == FEW)
+        assert (now.times >= 9) == (left == FEW)
+
+
+def test_a_tagged_image_is_certain_also_where_it_is_not_used(analysis: Any, choice: Choice) -> None:
+    states = choice.material.concepts[0].states
+    tagged, used = states != UNTAGGED, np.isin(np.arange(len(states)), choice.curation.positions)
+    assert (choice.confidence[tagged] == 1).all()
+    assert (choice.confidence[~tagged & ~used & (choice.grouping.codes >= 0)] < 1).all()
+    # tagged images that are not chosen are certain for being tagged
+    curation = replace(
+        choice.curation,
+        **{
+            name: getattr(choice.curation, name)[~tagged[choice.curation.positions]]
+            for name in ("positions", "rows", "labels", "groups", "weights", "reasons", "confidence")
+        },
+    )
+    _, confidence = _guessed(choice.material, choice.names, curation)
+    assert tagged.any()
+    assert (confidence[tagged] == 1).all()
 
 
 def test_a_group_nobody_looked_at_is_said_to_be_guessed(workspace: Workspace, planted_analysis: Any) -> None:
