@@ -138,7 +138,7 @@ def _set_up(analysis: Analysis) -> None:
         )
     for name in chosen:
         if METHODS[name].kind == NETWORK:
-            _slow(analysis, int(seeds), concepts)
+            _slow(analysis, int(seeds))
     if pressed:
         request = {
             "analysis": analysis.id,
@@ -151,15 +151,14 @@ def _set_up(analysis: Analysis) -> None:
         st.rerun()
 
 
-def _slow(analysis: Analysis, seeds: int, concepts: tuple[str, ...]) -> None:
+def _slow(analysis: Analysis, seeds: int) -> None:
     """What finetuning adds."""
     try:
         images = len(analysis.split_rows("val")) or len(analysis.split_rows("train"))
-        told = method_knobs.training_time(analysis, method_knobs.Setup("finetune"), images)
+        about = f"Finetuning, for each of {count(seeds, 'seed')}: "
+        method_knobs.show_time(analysis, method_knobs.Setup("finetune"), images, about=about)
     except MidbandError as error:
         st.caption(f":material/info: {plain(error.detail)} {plain(error.next_step)}")
-        return
-    st.caption(f":material/schedule: Finetuning, for each of {count(seeds, 'seed')}: {plain(told)}")
 
 
 # --- what came out ---------------------------------------------------------------------------------------------------

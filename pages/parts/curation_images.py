@@ -31,8 +31,8 @@ from core.retraining.preview import (
 )
 from core.settings import DEFAULTS
 from pages.parts import gallery, inspector, notices, problem, state
-from pages.parts.image_grid import GridEvent, GridImage, image_grid, selection_now
-from pages.parts.words import count, distinct, plain, short
+from pages.parts.image_grid import GridEvent, GridImage, format_activation, image_grid, selection_now
+from pages.parts.words import count, distinct, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -46,19 +46,20 @@ COLUMNS = ("image", "class", "group", "used", "reason", "confidence", "weight", 
 TITLES = {
     USED: "All used",
     TAGGED: "Tagged",
-    ASSUMED: "Assumed",
-    PROBE: "Probe",
+    ASSUMED: "Assumed to look usual",
+    PROBE: "Recognised from tags",
     KNOWN: "Known",
     PUT_IN: "Put in by hand",
     LEFT_OUT: "Left out by hand",
-    UNCLEAR: "Unclear",
+    UNCLEAR: "Not sure enough",
     DOUBTFUL: "Doubtful tags",
     UNKNOWN: "Unknown",
 }
 HELP = {
-    "reason": "**Tagged**: a person said it. **Assumed**: from the top half of its class, which usually looks so, and "
-    "the probe agrees. **Probe**: a small model that learnt from the tags is sure of it. **Unclear**: it is not, so "
-    "the image is not used.",
+    "reason": "**Tagged**: a person said it. **Assumed to look usual**: from the top half of its class, which usually "
+    "looks so, and what learnt from the tags agrees. **Recognised from tags**: a small model that learnt from the "
+    "tags is sure of it. **Not sure enough**: it is not, so the image is not used. The share under an image says how "
+    "sure.",
     "out": "The new head is not fitted on them. Their tags still teach the probe.",
     "again": "Uses them, or not, as they were chosen at first.",
     "others": "Keeps the selected images only, and leaves out all others of their groups.",
@@ -177,18 +178,19 @@ def _tiles(analysis: Analysis, preview: Preview, places: np.ndarray) -> list[Gri
     tiles = gallery.grid_images(
         analysis,
         rows,
-        values=own_logits(analysis.logits[rows], analysis.labels[rows]),
         notes=[note(preview, int(place)) for place in places],
         telling="note",
     )
-    return [
-        replace(tile, details=(*_details(preview, int(place)), *tile.details))
-        for tile, place in zip(tiles, places, strict=True)
+    own = own_logits(analysis.logits[rows], analysis.labels[rows])
+    facts = [
+        (*_details(preview, int(place)), f"logit of its class {format_activation(value)}")
+        for place, value in zip(places, own.tolist(), strict=True)
     ]
+    return [replace(tile, details=(*told, *tile.details)) for tile, told in zip(tiles, facts, strict=True)]
 
 
 def note(preview: Preview, place: int) -> str:
-    """The reason, in a few words: "tagged", "probe 0.97", "assumed majority", "left out, was probe 0.97"."""
+    """The reason, in a few words: "tagged", "97% sure", "assumed usual", "left out, was 97% sure"."""
     images = preview.images
     reason, was = str(images.reasons[place]), str(images.unedited[place])
     if reason in (LEFT_OUT, PUT_IN):
@@ -198,12 +200,13 @@ def note(preview: Preview, place: int) -> str:
 
 def _reason(reason: str, confidence: float) -> str:
     if reason == ASSUMED:
-        return "assumed majority"
+        return "assumed usual"
     if reason == DOUBTFUL:
         return "tag contradicts the others"
-    if reason in (PROBE, UNCLEAR) and not math.isnan(confidence):
-        # nearly sure is not written as sure
-        return f"{reason} {'>0.99' if confidence > 0.99 else f'{confidence:.2f}'}"
+    if reason == PROBE:
+        return "recognised" if math.isnan(confidence) else f"{percent(confidence)} sure"
+    if reason == UNCLEAR and not math.isnan(confidence):
+        return f"only {percent(confidence)} sure"
     return reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,16 @@ OPEN = "retrain_images_open"
 MOST_ROWS = 16
 # warnings shown before the rest is asked for
 WARNINGS = 4
+
+
+def adopt(asked: Mapping[str, str]) -> None:
+    """Take over what a new address says of the images being shown."""
+    if "look" in asked:
+        st.session_state[OPEN] = asked.get("images") == "all"
+
+
+def address() -> dict[str, str]:
+    return {"images": "all"} if st.session_state.get(OPEN, False) else {}
 
 
 def show(
@@ -108,7 +119,11 @@ def table_html(preview: Preview) -> str:
     middle = preview.choice.source == "tags"
     heads = [
         ("Group", "A class together with what its images show."),
-        (f"In {split}", f"Held-out images of {split} that are tagged, known or guessed to be of the group."),
+        (
+            f"In {split}",
+            f"Held-out images of {split} that are of the group"
+            + (": tagged, or guessed from the tags, hence “about”." if middle else "."),
+        ),
         ("Used", "Images the new head is fitted on" + (", and how many of them somebody tagged." if middle else ".")),
         *(
             [("From the middle", "Of those used, images below the top half of their class: where it mixes things up.")]
@@ -129,6 +144,7 @@ def table_html(preview: Preview) -> str:
 
 def _row(group: PreviewGroup, *, middle: bool) -> str:
     tagged = f' <small class="of">{group.tagged:,} tagged</small>' if middle and group.tagged else ""
+    found = f"{'about ' if middle and group.found > group.tagged else ''}{group.found:,}"
     few = ' class="few"' if 0 < group.chosen < FEW else ""
     below = f'<td data-head="from the middle">{group.middle:,}</td>' if middle else ""
     share = (
@@ -140,7 +156,7 @@ def _row(group: PreviewGroup, *, middle: bool) -> str:
     nothing = '<small class="of">none used</small>'
     return (
         f'<tr><th scope="row"><bdi dir="auto">{html.escape(group.title)}</bdi></th>'
-        f'<td data-head="found">{group.found:,}</td><td data-head="used"{few}>{group.chosen:,}{tagged}</td>{below}'
+        f'<td data-head="found">{found}</td><td data-head="used"{few}>{group.chosen:,}{tagged}</td>{below}'
         f'<td class="bars">{share if group.chosen else nothing}</td>'
         f'<td data-head="each counts">{curation_images.times(group.times) if group.chosen else "–"}</td></tr>'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 METHOD, KNOBS, SEED = "retrain_method_kept", "retrain_knobs_kept", "retrain_seed_kept"
 DEFAULT = "mid"
+MOST_SEED = 2**31 - 1
+# seconds that a page waits for how fast a network trains, before it says that this is being measured
+AT_ONCE = 0.5
+# measurements under way, one at a time: two would slow each other down
+_MEASURED: dict[tuple[Any, ...], Future[Any]] = {}
+_POOL = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pace")
 HELP = {
     "seed": "Fixes everything that is drawn at random: the same tags, settings and seed give the same last layer.",
     "needs": "What somebody has to say about images before the method can work.",
@@ -44,6 +51,15 @@ class Setup:
     @property
     def network(self) -> bool:
         return METHODS[self.method].kind == NETWORK
+
+
+def adopt(asked: Mapping[str, str]) -> None:
+    """Take over what a new address says of method and seed."""
+    if asked.get("method") in METHODS:
+        st.session_state[METHOD] = asked["method"]
+    seed = asked.get("seed", "")
+    if seed.isascii() and seed.isdigit() and len(seed) <= len(str(MOST_SEED)) and int(seed) <= MOST_SEED:
+        st.session_state[SEED] = int(seed)
 
 
 def choose() -> Setup:
@@ -96,7 +112,7 @@ def _settings(method: Method, setup: Setup) -> None:
     st.number_input(
         "Seed",
         min_value=0,
-        max_value=2**31 - 1,
+        max_value=MOST_SEED,
         key="retrain_seed",
         help=HELP["seed"],
         on_change=lambda: st.session_state.update({SEED: int(st.session_state["retrain_seed"])}),
@@ -146,11 +162,33 @@ def _reset(method: str) -> None:
     st.session_state.get(KNOBS, {}).pop(method, None)
 
 
-def training_time(analysis: Analysis, setup: Setup, images: int) -> str:
-    """How long training the network takes, as a sentence. images: that were chosen. Raises what measuring raises."""
+def show_time(analysis: Analysis, setup: Setup, images: int, *, about: str = "") -> None:
+    """How long training the network takes, or that it is being measured. images: that were chosen. about: words before
+    the sentence. Raises what measuring raises."""
     chosen = checked_settings(setup.method, setup.settings)
-    with st.spinner("Measuring how fast this network trains here …"):
-        pace = _pace(analysis, str(chosen["layers"]), int(chosen["batch"]))
+    key = (analysis, str(chosen["layers"]), int(chosen["batch"]))
+    under_way = _MEASURED.get(key) or _MEASURED.setdefault(key, _POOL.submit(_pace, *key))
+    try:
+        pace = under_way.result(timeout=AT_ONCE)
+    except TimeoutError:
+        st.fragment(_awaited, run_every=1.0)(under_way)
+        return
+    finally:
+        if under_way.done():
+            # `_pace` remembers it; what failed is tried again when somebody asks again
+            _MEASURED.pop(key, None)
+    st.caption(f":material/schedule: {about}{plain(training_time(analysis, setup, images, pace))}")
+
+
+def _awaited(under_way: Future[Any]) -> None:
+    if under_way.done():
+        st.rerun()
+    st.caption(":material/hourglass_empty: Measuring how fast this network trains here …")
+
+
+def training_time(analysis: Analysis, setup: Setup, images: int, pace: TrainingPace) -> str:
+    """How long training the network takes, as a sentence."""
+    chosen = checked_settings(setup.method, setup.settings)
     seconds = pace.seconds(images=images, epochs=int(chosen["epochs"]), total=analysis.n)
     rate = f"{pace.rate:,.0f}" if pace.rate >= 10 else f"{pace.rate:.1f}"
     more = " and the training images" if chosen.get("train_images") else ""

@@ -19,7 +19,7 @@ from core.retraining.preview import Choice, Preview, choose, look_through, promi
 from core.retraining.runs import CURATING, RunResult, new_run_id, open_run
 from pages.parts import curation_view, jobs, method_knobs, rooms, state
 from pages.parts.method_knobs import Setup
-from pages.parts.words import TERMS, distinct, percent, plain
+from pages.parts.words import TERMS, count, distinct, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -41,6 +41,7 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
                 "Set up another repair", icon=":material/add:", on_click=jobs.put_away, args=(job, JOB), key="again"
             )
         return {}
+    curation_view.adopt(asked)
     concepts = choose_concepts(analysis)
     setup = method_knobs.choose()
     preview, missing = _looked_through(analysis, setup, concepts)
@@ -57,13 +58,23 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
             feasible = _feasible(analysis, setup, concepts, preview)
             kept = _kept(analysis, setup, concepts)
             curation_view.show(analysis, _asked_concepts(analysis, concepts), setup, preview, kept, feasible)
+            if setup.network:
+                st.caption(
+                    ":material/help: The whole network is trained and can learn new features, so those of today do not "
+                    "tell whether it will help."
+                )
+        if not _heeds_edits(setup) and (unheeded := _stored(analysis, concepts).count):
+            st.caption(
+                f":material/edit_off: {count(unheeded, 'edit')} by hand {'does' if unheeded == 1 else 'do'} not apply: "
+                "this method does not choose its images from tags. They are kept for those that do."
+            )
     if missing is None and preview is not None and preview.problem is not None:
         missing = preview.problem
     _start(analysis, setup, concepts, preview, feasible, missing)
     if preview is not None:
         # below the button: it stays where it is, however many images there are
         curation_view.images(analysis, _asked_concepts(analysis, concepts), setup, preview, kept)
-    return {}
+    return {"method": setup.method, "seed": str(setup.seed), **curation_view.address()}
 
 
 def choose_concepts(analysis: Analysis) -> tuple[str, ...]:
@@ -103,6 +114,12 @@ def _looked_through(
 ) -> tuple[Preview | None, MidbandError | None]:
     """What it will learn from, None for methods that use all images; or why it cannot start yet."""
     try:
+        if setup.method == "erm":
+            raise BadRequest(
+                "This is the line that repairs are measured against: there is nothing to learn from.",
+                next_step="Choose another method; every run is compared with the classifier as it is anyway.",
+                title="Nothing to retrain",
+            )
         if setup.network:
             # torch is needed for nothing else here
             from core.retraining.finetune import check_trainable
@@ -132,8 +149,14 @@ def any_tagged(analysis: Analysis) -> bool:
 
 def _kept(analysis: Analysis, setup: Setup, concepts: tuple[str, ...]) -> KeptEdits:
     """What people changed, where the method heeds it."""
-    if setup.method not in CURATING or setup.needs != "tags":
-        return KeptEdits()
+    return _stored(analysis, concepts) if _heeds_edits(setup) else KeptEdits()
+
+
+def _heeds_edits(setup: Setup) -> bool:
+    return setup.method in CURATING and setup.needs == "tags"
+
+
+def _stored(analysis: Analysis, concepts: tuple[str, ...]) -> KeptEdits:
     return kept_edits(state.workspace(), analysis, _asked_concepts(analysis, concepts))
 
 
@@ -167,9 +190,6 @@ def _described(analysis: Analysis, setup: Setup) -> None:
     """Of methods that look at no groups."""
     method = METHODS[setup.method]
     st.markdown(plain(method.description))
-    if setup.method == "erm":
-        st.caption("There is nothing to learn from: it is the line that repairs are measured against.")
-        return
     held_out = "val" if len(analysis.split_rows("val")) else "train"
     images = len(analysis.split_rows(held_out))
     st.caption(f"It uses all {images:,} {held_out} images and knows their classes only: nobody looks through them.")
@@ -185,9 +205,7 @@ def _start(
 ) -> None:
     if setup.network and missing is None and preview is not None:
         try:
-            st.caption(
-                f":material/schedule: {plain(method_knobs.training_time(analysis, setup, len(preview.curation.rows)))}"
-            )
+            method_knobs.show_time(analysis, setup, len(preview.curation.rows))
         except MidbandError as error:
             missing = error
             st.markdown(f":material/info: {plain(error.detail)} {plain(error.next_step)}")

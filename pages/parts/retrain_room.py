@@ -45,6 +45,8 @@ def enter(analysis: Analysis) -> None:
     ):
         st.title("Retrain", anchor=False, width="content")
         LOOKS.choose(look)
+    if look == REPAIR:
+        method_knobs.adopt(asked)
     with st.container(key="lead"):
         st.markdown(TRAINED if look == REPAIR and method_knobs.current().network else LEADS[look])
     named = import_module(f"pages.parts.{_MODULES[look]}").show(analysis, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -139,7 +140,7 @@ def test_every_method_says_what_it_is_from_where_and_what_it_needs(
     for knob in METHODS[name].knobs:
         if not isinstance(knob.default, str):
             assert helps[f"retrain-knob-{name}-{knob.name}"].replace("\\", "") == knob.help
-    assert not start(app).disabled
+    assert start(app).disabled is (name == "erm"), "the classifier as it is cannot be retrained into itself"
 
 
 def test_known_groups_are_shown_for_a_method_that_needs_them(visit: Visit, planted: Analysis) -> None:
@@ -202,6 +203,39 @@ def test_finetuning_says_how_long_it_takes(
     assert asked == [(knobs["layers"], knobs["batch"])]
     assert "The features hold" not in shown, "it can learn new ones"
     assert "It takes seconds" not in shown
+
+
+def test_a_slow_measurement_does_not_hold_up_the_page(
+    visit: Visit, planted: Analysis, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(method_knobs, "_pace", lambda *_: go_on.wait(20) and TrainingPace(2.0, False))
+    monkeypatch.setattr(method_knobs, "AT_ONCE", 0.05)
+    tag_by_truth(workspace, planted, 60)
+    app = method(visit("retrain"), "finetune")
+    assert "Measuring how fast this network trains here" in texts(app)
+    assert not start(app).disabled
+    go_on.set()
+    monkeypatch.setattr(method_knobs, "AT_ONCE", 10)
+    app.run()
+    assert "Measuring" not in texts(app)
+    assert "2.0 images a second" in texts(app).replace("\\", "")
+
+
+def test_method_seed_and_open_images_are_in_the_address(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 60)
+    app = method(visit("retrain"), "mid-tags")
+    app.number_input(key="retrain_seed").set_value(5).run()
+    press(app, "See every image")
+    asked = {name: app.query_params[name] for name in ("method", "seed", "images")}
+    assert asked == {"method": "mid-tags", "seed": "5", "images": "all"}
+    fresh = visit("retrain", look="repair", **asked)
+    assert fresh.radio(key="retrain_method").value == "mid-tags"
+    assert fresh.number_input(key="retrain_seed").value == 5
+    assert "Hide the images" in [button.label for button in fresh.button]
+    odd = visit("retrain", look="repair", method="nosuch", seed="-1", images="<b>")
+    assert odd.radio(key="retrain_method").value == "mid"
+    assert odd.number_input(key="retrain_seed").value == 0
 
 
 def test_finetuning_a_network_that_is_gone_is_not_offered(

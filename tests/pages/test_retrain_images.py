@@ -22,6 +22,7 @@ from core.workspace import Workspace
 from pages.parts import curation_images
 from pages.parts.curation_images import COLUMNS, SELECTION, as_csv
 from pages.parts.image_grid import GridEvent
+from pages.parts.words import percent
 
 from .conftest import Visit, tag_by_truth, texts
 
@@ -93,7 +94,7 @@ def test_images_are_shown_when_asked_for_the_least_sure_first(
 
 def test_every_tile_says_its_reason(app: AppTest, workspace: Workspace, planted: Analysis) -> None:
     images = preview_of(workspace, planted).images
-    for name, words in (("tagged", "tagged"), ("assumed", "assumed majority")):
+    for name, words in (("tagged", "tagged"), ("assumed", "assumed usual")):
         reason(app, name)
         assert {image["note"] for image in grid(app)["images"]} == {words}
         assert grid(app)["paging"]["total"] == int((images.reasons == name).sum())
@@ -101,7 +102,8 @@ def test_every_tile_says_its_reason(app: AppTest, workspace: Workspace, planted:
     places = {int(planted.ids[row]): place for place, row in enumerate(images.rows)}
     for image in grid(app)["images"]:
         confidence = images.confidence[places[image["id"]]]
-        assert image["note"] == (f"probe {confidence:.2f}" if confidence <= 0.99 else "probe >0.99")
+        assert image["note"] == f"{percent(confidence)} sure"
+        assert image["value"] == "", "a bare number beside how sure it is would be taken for it"
         assert image["details"][0].startswith("group: ")
         assert any(detail.startswith("counts ×") for detail in image["details"])
 
@@ -247,6 +249,7 @@ def test_a_method_that_takes_them_as_they_are_offers_no_edits(app: AppTest, work
     assert grid(app)["paging"]["total"] == 200
     assert "Leave out" not in [one.label for one in app.button]
     assert "by hand.**" not in texts(app)
+    assert "2 edits by hand do not apply" in texts(app)
     assert offered(app, "curation-reason") == ["All used · 200", "Known · 200"]
 
 
