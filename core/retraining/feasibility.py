@@ -101,7 +101,7 @@ def unassociated(pool: Pool, concept: ConceptTags) -> str:
     )
     counts = present + absent
     asked = np.flatnonzero(counts)
-    speaks = (counts >= FEW) & (np.minimum(present, absent) == 0)
+    speaks = counts >= FEW
     if (speaks & (present > 0)).any() and (speaks & (absent > 0)).any() and not np.minimum(present, absent).any():
         return ""
     if len(asked) > 1 and _chance(present[asked], counts[asked]) < SIGNIFICANCE:

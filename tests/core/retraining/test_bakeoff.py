@@ -175,6 +175,11 @@ def test_one_comparison_is_corrected_for_those_beside_it(workspace: Workspace, a
     again = bake_off(workspace, analysis, methods=("class-balanced", "mid-tags", "afr"), seeds=(0,))
     assert all(line(again, name).p >= p for name, p in zip(("no-person", "class-balanced", "dfr"), found, strict=True))
     assert line(again, "dfr").p > line(compared, "dfr").p
+    # the classifier as it is is compared with nothing
+    oracle = retrain(workspace, analysis, concepts=("water",), method="dfr", seed=0).comparison["p_minimum"]
+    assert oracle == min(oracle, raw)
+    assert line(compared, "dfr").p in (pytest.approx(3 * oracle), pytest.approx(2 * oracle))
+    assert min(found) <= 3 * oracle
     for several, count in ((compared, 3), (again, 5)):
         assert any(f"corrected for {count} comparisons" in note for note in several.notes)
         assert any("Which is best was seen on the test images themselves" in note for note in several.notes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.retraining.flips import flips_by_group
+from core.retraining.flips import flips_by_group, groups_of_run
 from core.retraining.retraining import retrain
 from core.retraining.run_store import REPLAY, predictions, run_folder
 from core.workspace import Workspace
@@ -87,3 +87,13 @@ def test_a_run_of_an_earlier_version_is_grouped_by_what_is_known(workspace: Work
     assert [group.class_name for group in found] == list(analysis.classes)
     for kind in ("fixed", "broken"):
         assert together(found, kind) == Counter(run.comparison[kind])
+
+
+def test_groups_of_a_run_are_weighed_as_train_has_them(workspace: Workspace, planted_analysis: Any) -> None:
+    analysis = planted_analysis(0, sizes=SIZES)
+    run = retrain(workspace, analysis, method="class-balanced")
+    found = groups_of_run(workspace, analysis, run, analysis.split_rows("test")[:50])
+    train = analysis.split_rows("train")
+    codes = analysis.labels[train] * 2 + analysis.attributes[0].codes[train]
+    assert found.train.tolist() == np.bincount(codes, minlength=4).tolist()
+    assert len(found.grouping.codes) == 50
