@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from core.activations.store import open_analysis
+from core.retraining.bakeoff import bake_off
 from core.workspace import Workspace
 
 from .test_bands import with_tags_and_a_repair
@@ -34,6 +35,7 @@ PLACES = {
     "people": "/concepts?look=people",
     "files": "/concepts?look=files",
     "retrain": "/retrain",
+    "all ways": "/retrain?look=ways",
     "results": "/results",
     "confusions": "/results?look=confusions",
     "calibration": "/results?look=calibration",
@@ -45,7 +47,9 @@ PLACES = {
 
 @pytest.fixture(scope="module")
 def server(serve: Any, demo: Workspace) -> Any:
-    with_tags_and_a_repair(demo, open_analysis(demo))
+    analysis = open_analysis(demo)
+    with_tags_and_a_repair(demo, analysis)
+    bake_off(demo, analysis, methods=("afr",), seeds=(0,))
     return serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
 
 
@@ -85,7 +89,8 @@ def darken(page: Page) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_axe_finds_nothing_by_day_and_by_night(page: Page, server: Any, place: str) -> None:
     page.goto(server.url + PLACES[place])
-    expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible()
+    # a cold server reads features and starts its first script
+    expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible(timeout=20_000)
     settle(page)
     assert problems(page) == []
     darken(page)
