@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from pages.parts import gallery, group_chart, problem, run_list
-from pages.parts.words import TERMS, count, distinct, group_title, percent, plain, short
+from pages.parts.words import TERMS, count, distinct, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -46,7 +46,7 @@ def show(analysis: Analysis, run: RunResult) -> None:
     chosen = _choose(groups, which, run)
     shown = ids[which] if chosen is None else getattr(chosen, which)
     pages = -(-len(shown) // SHOWN)
-    name = EVERY if chosen is None else _title(chosen, run)
+    name = EVERY if chosen is None else _title(chosen)
     page = st.pagination(pages, key=f"flips-page-{run.run}-{which}-{name}") if pages > 1 else 1
     rows = analysis.rows_of(list(shown[(page - 1) * SHOWN : page * SHOWN]))
     now = run_list.predicted_on_test(analysis, run)
@@ -75,7 +75,7 @@ def sentence(groups: tuple[GroupFlips, ...], ids: dict[str, list[int]], run: Run
         number = len(getattr(most, kind))
         if number > len(ids[kind]) / 2:
             parts.append(
-                f"{percent(number / len(ids[kind]))} of those {verb} are of {short(_title(most, run), 60)}, "
+                f"{percent(number / len(ids[kind]))} of those {verb} are of {short(_title(most), 60)}, "
                 f"{number:,} of its {count(most.count, 'image')}."
             )
     return " ".join(parts)
@@ -83,7 +83,7 @@ def sentence(groups: tuple[GroupFlips, ...], ids: dict[str, list[int]], run: Run
 
 def _choose(groups: tuple[GroupFlips, ...], which: str, run: RunResult) -> GroupFlips | None:
     """The group whose images are shown; None for all."""
-    there = {_title(group, run): group for group in groups if getattr(group, which)}
+    there = {_title(group): group for group in groups if getattr(group, which)}
     if len(there) < 2:
         return None
     counts = [len(getattr(group, which)) for group in there.values()]
@@ -108,7 +108,8 @@ def _choose(groups: tuple[GroupFlips, ...], which: str, run: RunResult) -> Group
     return there.get(name)
 
 
-def _title(group: GroupFlips, run: RunResult) -> str:
+def _title(group: GroupFlips) -> str:
+    """As the charts have it."""
     if group.class_name is None:
         return "group not known"
-    return group_title(group.class_name, group.concept, run.after.groups_from)
+    return group_chart.group_name({"class": group.class_name, "concept": group.concept})

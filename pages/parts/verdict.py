@@ -28,7 +28,7 @@ from pages.parts import (
 )
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
-from pages.parts.words import TERMS, count, group_title, interval, percent, plain
+from pages.parts.words import TERMS, count, interval, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 RUN = "run"
 # ids of all runs that were there while this session looked
 KNOWN = "runs_known"
+# a loss below this is not worth a word
+NOTABLE = 0.01
 GROUPS, CONFUSIONS, CALIBRATION, ACTIVATIONS, FLIPS, BESIDE = (
     "groups",
     "confusions",
@@ -128,9 +130,14 @@ def _choose(runs: dict[str, RunResult], asked: str | None) -> RunResult:
 
 
 def gone(run_id: str) -> None:
-    """Say what became of a run that a link names; the newest is shown below."""
+    """Say what became of a run that a link names."""
     with problem.shown():
-        found = open_run(state.workspace(), run_id)
+        try:
+            found = open_run(state.workspace(), run_id)
+        except NotFound as error:
+            # the way on that it names is a command's
+            elsewhere = "It may be under “Deleted” on the Runs page, or in another workspace. Below is another run."
+            raise NotFound(error.detail, next_step=elsewhere) from error
         raise NotFound(
             f"Run {run_id} is of another investigation.",
             next_step=f"Choose the one of {found.analysis} on the left.",
@@ -160,6 +167,8 @@ def _headline(run: RunResult) -> None:
                 st.caption(under)
         icon = ":material/trending_up:" if run.comparison["significant"] else ":material/info:"
         st.markdown(f"{icon} {plain(run.comparison['sentence'])}", help=TERMS["paired test"])
+        if cost := losses(before, after):
+            st.markdown(f":material/trending_down: {plain(cost)}")
         st.caption(
             f"Worst group before: {_worst(before)}  \nWorst group after: {_worst(after)}",
             help=TERMS["estimated"] if after.estimated else TERMS["interval"],
@@ -181,9 +190,24 @@ def _weights(evaluation: Evaluation) -> str:
 
 def _worst(evaluation: Evaluation) -> str:
     worst = evaluation.worst
-    name = group_title(worst.class_name, worst.concept, evaluation.groups_from)
     about = "about " if evaluation.estimated else ""
-    return f"{plain(name)}, {about}{percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
+    return f"{plain(worst.title)}, {about}{percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
+
+
+def losses(before: Evaluation, after: Evaluation) -> str:
+    """What the repair costs: on data mixed as training was, and in the group that fell most; "" for next to nothing."""
+    parts = []
+    if (fell := before.weighted_average - after.weighted_average) >= NOTABLE:
+        parts.append(f"on data mixed as the training set it falls by {100 * fell:.1f} points")
+    was = {group.title: group.accuracy for group in before.groups}
+    fallen = {group.title: was[group.title] - group.accuracy for group in after.groups if group.title in was}
+    most = max(fallen, key=fallen.__getitem__, default="")
+    # that the worst group fell is said by the comparison
+    told = after.worst_group < before.worst_group and most == after.worst.title
+    if most and fallen[most] >= NOTABLE and not told:
+        parts.append(f"{short(most, 60)} fell by {100 * fallen[most]:.1f} points")
+    about = " (about: groups are estimated)" if parts and after.estimated else ""
+    return f"What it costs: {'; '.join(parts)}{about}." if parts else ""
 
 
 def _points(before: float, after: float) -> str:
@@ -264,12 +288,18 @@ def _beside_sentence(run: RunResult) -> str:
     if not cheaper:
         return "Nothing that needs no tags could be measured beside it."
     best = max(cheaper, key=lambda item: item.worst_group)
+    # only of what was measured: there are other ways, some of which nobody tried on these images
+    told = (
+        f"{best.title}, the best of {len(cheaper)} ways tried here that need no tags"
+        if len(cheaper) > 1
+        else f"{best.title}, the only way tried here that needs no tags"
+    )
     ahead = 100 * (run.after.worst_group - best.worst_group)
     if ahead > 0.05:
-        return f"{ahead:.1f} points ahead of the best way that needs no tags ({best.title})."
+        return f"{ahead:.1f} points ahead of {told}."
     if ahead < -0.05:
-        return f"{-ahead:.1f} points behind a way that needs no tags ({best.title}): its tags are not worth it yet."
-    return f"As good as a way that needs no tags ({best.title})."
+        return f"{-ahead:.1f} points behind {told}: its tags are not worth it yet."
+    return f"As good as {told}."
 
 
 def _settings(run: RunResult) -> None:

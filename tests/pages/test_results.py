@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_a_run_is_told_with_before_after_and_intervals(visit: Visit, run: RunRes
     assert worst.value == f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
     low, high = run.after.worst_interval
     assert f"now between {percent(low)} and {percent(high)}" in texts(app)
-    title = f"{run.after.worst.class_name} \\(place\\: {run.after.worst.concept}\\)"
+    title = plain(f"{run.after.worst.class_name} · {run.after.worst.concept}")
     own = interval(run.after.worst.low, run.after.worst.high)
     assert f"Worst group after: {title}, {percent(run.after.worst_group)} ({own})" in texts(app)
     assert run.after.worst_group > run.before.worst_group
@@ -74,6 +75,33 @@ def test_a_run_is_told_with_before_after_and_intervals(visit: Visit, run: RunRes
     accuracies = sorted((group.accuracy, group.title) for group in run.before.groups)
     assert list(groups["group"]) == [title for _, title in accuracies]
     assert "stimated" not in texts(app)
+
+
+def test_what_a_repair_costs_is_said(run: RunResult) -> None:
+    assert verdict.losses(run.before, run.before) == ""
+    assert verdict.losses(run.after, replace(run.after, weighted_average=run.after.weighted_average - 0.004)) == ""
+    groups = [replace(group, accuracy=0.75 if place == 2 else 0.9) for place, group in enumerate(run.after.groups)]
+    before = replace(run.after, groups=tuple(replace(group, accuracy=0.9) for group in groups), weighted_average=0.98)
+    after = replace(before, groups=tuple(groups), weighted_average=0.925)
+    assert verdict.losses(before, after) == (
+        "What it costs: on data mixed as the training set it falls by 5.5 points; "
+        f"{groups[2].title} fell by 15.0 points."
+    )
+    # the verdict says already how far the worst group fell
+    worse = replace(after, weighted_average=before.weighted_average, worst=groups[2], worst_group=0.75)
+    assert verdict.losses(replace(before, worst_group=0.9), worse) == ""
+    # groups that only one of them has are none to compare
+    assert "fell" not in verdict.losses(
+        replace(before, groups=before.groups[:1]), replace(after, groups=after.groups[1:])
+    )
+    assert "estimated" in verdict.losses(before, replace(after, estimated=True))
+
+
+def test_a_link_to_no_run_says_so_without_a_command(visit: Visit, run: RunResult) -> None:
+    app = visit("results", run="nosuch")
+    assert "There is no finished run nosuch" in texts(app)
+    assert "Below is another run" in texts(app)
+    assert "compare" not in app.error[0].value
 
 
 def test_no_improvement_is_said(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
@@ -290,9 +318,7 @@ def test_flips_are_shown_by_group(visit: Visit, run: RunResult, planted: Analysi
     pills = app.pills(key=f"flips-group-{run.run}-fixed")
     place = planted.attributes[0]
     rows = planted.rows_of(fixed)
-    wanted = Counter(
-        f"{planted.classes[planted.labels[row]]} (place: {place.values[place.codes[row]]})" for row in rows
-    )
+    wanted = Counter(f"{planted.classes[planted.labels[row]]} · {place.values[place.codes[row]]}" for row in rows)
     told = [option.replace("\\", "") for option in pills.options]
     assert told[0] == f"All · {len(fixed)}"
     assert Counter(dict(_counted(one) for one in told[1:])) == wanted
@@ -315,7 +341,10 @@ def test_beside_other_ways_stand_the_baselines(visit: Visit, run: RunResult) -> 
     assert sum("this run" in name for name in methods["method"]) == 1
     assert len(methods) == 1 + len(run.baselines)
     assert list(methods["worst group"]) == sorted(methods["worst group"], reverse=True)
-    assert "the best way that needs no tags" in texts(app)
+    tried = [item for item in run.baselines if item.method not in ("erm", "dfr", run.method)]
+    best = max(tried, key=lambda item: item.worst_group)
+    # no claim about ways that were not tried
+    assert plain(f"{best.title}, the best of {len(tried)} ways tried here that need no tags") in texts(app)
 
 
 def test_a_run_of_an_earlier_version_opens_and_can_be_had_again(
