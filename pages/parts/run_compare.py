@@ -13,7 +13,7 @@ from core.activations.store import open_analysis
 from core.retraining.methods import METHODS
 from core.retraining.runs import RunComparison, RunResult, compare_runs, predictions
 from pages.parts import gallery, group_chart, problem, rerun, run_list, state
-from pages.parts.words import TERMS, percent, plain, short
+from pages.parts.words import TERMS, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -90,10 +90,10 @@ def pairs_html(found: RunComparison, first: str, second: str) -> str:
     figures = [
         (
             "Worst group",
-            *(f"{percent(run.after.worst_group)}{mark}" for run, mark in zip((one, two), marks, strict=True)),
+            *(f"{run.after.worst_group:.1%}{mark}" for run, mark in zip((one, two), marks, strict=True)),
         ),
-        ("Average", percent(one.after.average), percent(two.after.average)),
-        ("Weighted average", percent(one.after.weighted_average), percent(two.after.weighted_average)),
+        ("Average", f"{one.after.average:.1%}", f"{two.after.average:.1%}"),
+        ("Weighted average", f"{one.after.weighted_average:.1%}", f"{two.after.weighted_average:.1%}"),
         ("Calibration error", _ece(one), _ece(two)),
     ]
     knobs = {knob.name: knob.title for run in (one, two) if run.method in METHODS for knob in METHODS[run.method].knobs}

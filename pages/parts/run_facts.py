@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @contextmanager
 def show(run: RunResult) -> Iterator[None]:
     """What is drawn inside stands below the facts."""
-    with st.expander("Settings and notes", icon=":material/receipt_long:"):
+    with st.expander("Settings in full", icon=":material/receipt_long:"):
         for name, value in rerun.facts(run).items():
             st.caption(f"**{name}** {plain(value)}")
         for note in run.notes:

@@ -10,7 +10,7 @@ import streamlit as st
 from core.files import digest
 from pages.parts import live, problem, rerun, rooms, run_card, run_compare, run_list, runs_deleted, state, verdict
 from pages.parts.looks import asked_of
-from pages.parts.words import TERMS, percent, short
+from pages.parts.words import TERMS, distinct, percent, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -114,12 +114,14 @@ def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFra
     """One row per run, numbers as numbers so that columns sort."""
     from core.retraining.result import NETWORK
 
+    # numbered from the oldest: a new run renames no other
+    names = distinct([short(run.name or run.method, 80) for run in reversed(runs.values())])[::-1]
     lines = []
-    for run in runs.values():
+    for run, name in zip(runs.values(), names, strict=True):
         low, high = run.after.worst_interval
         lines.append(
             {
-                "Name": short(run.name or run.method, 80),
+                "Name": name,
                 "When": pd.Timestamp(run.created, tz="UTC"),
                 **({"Investigation": run.analysis} if every_model else {}),
                 "Before": 100 * run.before.worst_group,
