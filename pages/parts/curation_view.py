@@ -156,7 +156,8 @@ def _row(group: PreviewGroup, *, middle: bool) -> str:
     nothing = '<small class="of">none used</small>'
     return (
         f'<tr><th scope="row"><bdi dir="auto">{html.escape(group.title)}</bdi></th>'
-        f'<td data-head="found">{found}</td><td data-head="used"{few}>{group.chosen:,}{tagged}</td>{below}'
+        f'<td data-head="found"><span class="whole">{found}</span></td>'
+        f'<td data-head="used"{few}>{group.chosen:,}{tagged}</td>{below}'
         f'<td class="bars">{share if group.chosen else nothing}</td>'
         f'<td data-head="each counts">{curation_images.times(group.times) if group.chosen else "–"}</td></tr>'
     )
