@@ -140,6 +140,9 @@ class _Entered:
     predicted: np.ndarray
     seconds: float
 
+    def joined(self, later: _Entered) -> _Entered:
+        return _Entered(np.concatenate([self.predicted, later.predicted]), self.seconds + later.seconds)
+
 
 def usual_methods() -> tuple[str, ...]:
     """Those compared when nobody says which: all that fit a head."""
@@ -177,17 +180,20 @@ def bake_off(
     with pinned_threads(None if trains else threads_worth(analysis.d), with_torch=trains):
         groups = measured_groups(analysis, gathered, None, int(seeds[0]))
         measured = Measure(analysis, groups)
-        for place, method in enumerate(asked):
-            title = baseline_title(method)
-            progress(place * len(seeds), len(asked) * len(seeds), title)
-
-            def at(seed: int, place: int = place, title: str = title) -> None:
-                progress(place * len(seeds) + seed, len(asked) * len(seeds), title)
-
-            try:
-                entered[method] = _enter(analysis, gathered, measured, method, seeds, given.get(method, {}), at)
-            except (BadRequest, EmptyGroup, NotEnoughTags) as error:
-                absent[method] = error.detail
+        # seed after seed, not method after method: they differ much in time, and what is left follows from one round
+        for turn, seed in enumerate(seeds):
+            for place, method in enumerate(asked):
+                progress(turn * len(asked) + place, len(asked) * len(seeds), baseline_title(method))
+                if method in absent or (turn and method == "erm"):
+                    continue
+                try:
+                    fitted = _enter(analysis, gathered, measured, method, int(seed), given.get(method, {}))
+                except (BadRequest, EmptyGroup, NotEnoughTags) as error:
+                    absent[method] = error.detail
+                    entered.pop(method, None)
+                else:
+                    before = entered.get(method)
+                    entered[method] = fitted if before is None else before.joined(fitted)
         notes = (*gathered.notes, *_doubts(gathered, int(seeds[0])), *_caution(measured, entered))
     result = BakeOff(
         id=bake_off_id or secrets.token_hex(6),
@@ -264,38 +270,26 @@ def _read(file: Path) -> BakeOff:
 
 
 def _enter(
-    analysis: Analysis,
-    gathered: Gathered,
-    measured: Measure,
-    method: str,
-    seeds: Sequence[int],
-    settings: Mapping[str, Any],
-    at: Any,
+    analysis: Analysis, gathered: Gathered, measured: Measure, method: str, seed: int, settings: Mapping[str, Any]
 ) -> _Entered:
-    started, predicted = time.perf_counter(), []
-    if method != NO_PERSON:
+    """One method with one seed."""
+    started = time.perf_counter()
+    if method == NO_PERSON:
+        logits = measured.logits(fit_without_tags(gathered.material.pool, rng=np.random.default_rng(seed)).head)
+    else:
         _check_needs(method, settings, gathered)
-    for place, seed in enumerate(seeds):
-        at(place)
-        if method == NO_PERSON:
-            head = fit_without_tags(gathered.material.pool, rng=np.random.default_rng(seed)).head
-            logits = measured.logits(head)
-        else:
-            with tempfile.TemporaryDirectory(prefix="midband-bake-off-") as folder:
-                repaired = repair(
-                    analysis,
-                    gathered,
-                    method=method,
-                    settings=checked_settings(method, settings),
-                    edits=CurationEdits(),
-                    seed=int(seed),
-                    folder=Path(folder),
-                )
-            logits = measured.logits(repaired.head) if repaired.logits is None else repaired.logits[measured.rows]
-        predicted.append(logits.argmax(axis=1))
-        if method == "erm":
-            break
-    return _Entered(np.stack(predicted), time.perf_counter() - started)
+        with tempfile.TemporaryDirectory(prefix="midband-bake-off-") as folder:
+            repaired = repair(
+                analysis,
+                gathered,
+                method=method,
+                settings=checked_settings(method, settings),
+                edits=CurationEdits(),
+                seed=seed,
+                folder=Path(folder),
+            )
+        logits = measured.logits(repaired.head) if repaired.logits is None else repaired.logits[measured.rows]
+    return _Entered(logits.argmax(axis=1)[None], time.perf_counter() - started)
 
 
 def _check_needs(method: str, settings: Mapping[str, Any], gathered: Gathered) -> None:
