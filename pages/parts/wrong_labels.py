@@ -190,6 +190,7 @@ def _ask(analysis: Analysis, listed: list[Listed], look: str) -> None:
         [],
         on_event=problem.kept(partial(_on_event, analysis, tuple(int(i) for i in analysis.ids[rows]))),
         toolbar=False,
+        undo=True,
         total=len(listed),
         page=page,
         pages=pages,
