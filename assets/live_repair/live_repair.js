@@ -40,8 +40,8 @@ function createStrip(parentElement) {
 
   function draw() {
     const words = wordsOf(answer, lost, (performance.now() - begun) / 1000)
-    for (const name of ["before", "after", "range", "state"]) setText(part(name), words[name])
-    part("figure").hidden = part("range").hidden = !words.after
+    for (const name of ["before", "after", "interval", "state"]) setText(part(name), words[name])
+    part("figure").hidden = part("interval").hidden = !words.after
     part("lead").hidden = Boolean(answer?.problem) || Boolean(lost && !words.after)
     root.classList.toggle("working", Boolean(answer?.working))
     root.classList.toggle("lost", Boolean(lost))

@@ -8,11 +8,11 @@ const WIDE = 0.2
 const LONG = 10
 
 /**
- * The figures, or why there are none: {before, after, range, state}. lost: why the server cannot be asked, "" while it
+ * The figures, or why there are none: {before, after, interval, state}. lost: why the server cannot be asked, "" while it
  * answers. waited: seconds since the first question.
  */
 export function wordsOf(answer, lost = "", waited = 0) {
-  const none = { before: "", after: "", range: "" }
+  const none = { before: "", after: "", interval: "" }
   const isOld = Boolean(lost && answer?.after != null)
   if (lost && !isOld) return { ...none, state: lost }
   if (!answer || (!answer.problem && answer.after === null)) {
@@ -24,7 +24,7 @@ export function wordsOf(answer, lost = "", waited = 0) {
   return {
     before: percent(answer.before),
     after: `${nearly(answer)} ${percent(answer.after)}`,
-    range: `${isRough(answer) ? "could be" : "likely"} ${percent(answer.low)}–${percent(answer.high)}`,
+    interval: `${isRough(answer) ? "could be" : "likely"} ${percent(answer.low)}–${percent(answer.high)}`,
     state: isOld ? `As it was with ${images}. ${lost}` : `estimated, ${images}`,
   }
 }

@@ -10,19 +10,19 @@ const { opinionOf } = await load("tag_card/deck.js")
 const answer = { tags: 24, problem: "", before: 0.714, after: 0.857, low: 0.2, high: 0.96, way: [] }
 
 test("the strip says before, after and how sure that is", () => {
-  assert.deepEqual(wordsOf(answer), { before: "71%", after: "roughly 86%", range: "could be 20%–96%", state: "estimated, 24 tagged images" })
+  assert.deepEqual(wordsOf(answer), { before: "71%", after: "roughly 86%", interval: "could be 20%–96%", state: "estimated, 24 tagged images" })
   const narrow = { ...answer, low: 0.8, high: 0.9 }
-  assert.deepEqual([wordsOf(narrow).after, wordsOf(narrow).range], ["about 86%", "likely 80%–90%"])
+  assert.deepEqual([wordsOf(narrow).after, wordsOf(narrow).interval], ["about 86%", "likely 80%–90%"])
   assert.ok(spoken(narrow).includes("about 86%"))
   assert.equal(wordsOf({ ...answer, tags: 1 }).state, "estimated, 1 tagged image")
   assert.equal(spoken(answer), "Live preview: worst group 71% now, roughly 86% repaired.")
 })
 
 test("without an estimate it says why, and no figure", () => {
-  assert.deepEqual(wordsOf(null), { before: "", after: "", range: "", state: "Being computed …" })
+  assert.deepEqual(wordsOf(null), { before: "", after: "", interval: "", state: "Being computed …" })
   assert.deepEqual(wordsOf({ ...answer, after: null }).state, "Being computed …")
   const words = wordsOf({ ...answer, problem: "water has 3 tagged val images.", after: null })
-  assert.deepEqual(words, { before: "", after: "", range: "", state: "water has 3 tagged val images." })
+  assert.deepEqual(words, { before: "", after: "", interval: "", state: "water has 3 tagged val images." })
   assert.equal(spoken({ ...answer, problem: "x" }), "")
 })
 
@@ -31,7 +31,7 @@ test("a wait that takes long says how long, a server that is gone says so, and o
   assert.ok(wordsOf({ ...answer, after: null }, "", 24.6).state.startsWith("Being computed for 24 s"))
   const gone = lossOf(0)
   assert.ok(gone.includes("connection") && lossOf(500).includes("log") && lossOf(404).includes("Reload"))
-  assert.deepEqual(wordsOf(null, gone), { before: "", after: "", range: "", state: gone })
+  assert.deepEqual(wordsOf(null, gone), { before: "", after: "", interval: "", state: gone })
   assert.equal(wordsOf({ ...answer, problem: "too few", after: null }, gone).state, gone)
   const old = wordsOf(answer, gone)
   assert.equal(old.after, "roughly 86%")
