@@ -110,6 +110,6 @@ def wait_for_tags(page: Page, wanted: int) -> int:
 def worst_group(page: Page) -> tuple[float, float]:
     """Before and after, in percent, from the sentence a person reads."""
     sentence: Locator = page.get_by_text(re.compile("Worst-group accuracy rose from"))
-    found = re.search(r"from ([\d.]+)% to ([\d.]+)%", sentence.inner_text())
+    found = re.search(r"from ([\d.]+)% \(.*?\) to ([\d.]+)% \(", sentence.inner_text())
     assert found is not None
     return float(found.group(1)), float(found.group(2))

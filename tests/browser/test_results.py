@@ -81,7 +81,7 @@ def test_flipped_images_of_one_group(page: Page, server: Any, demo: Workspace, a
     page.goto(f"{server.url}/results?look=flips")
     expect(page.locator(".tile")).to_have_count(28, timeout=30_000)
     everything = grid_ids(page)
-    page.get_by_role("radio", name=f"waterbird (place: land) · {len(land)}").click()
+    page.get_by_role("radio", name=f"waterbird · land · {len(land)}").click()
     shown = wait_for_other_images(page, everything)
     assert set(shown) <= land
     page.locator(".tile").first.dblclick()
