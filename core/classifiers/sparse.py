@@ -18,6 +18,7 @@ the end.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,7 +76,7 @@ def sparse_regression(
     return tuple(found[strength] for strength in l1)
 
 
-class _Loss:
+class _Loss(ABC):
     """A weighted loss of logits (n, m) with weights (d, m): m = 1 for two classes, else k.
 
     free: whether the bias is; else it is zero.
@@ -87,12 +88,12 @@ class _Loss:
     def zero(self, d: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((d, self.columns)), np.zeros(self.columns)
 
-    def value(self, z: np.ndarray) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def value(self, z: np.ndarray) -> float: ...
 
+    @abstractmethod
     def first(self, z: np.ndarray) -> np.ndarray:
         """The gradient in the logits: (n, m)."""
-        raise NotImplementedError
 
 
 class _TwoClasses(_Loss):
