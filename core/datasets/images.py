@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +42,21 @@ def is_image_name(name: str) -> bool:
     return dot > name.rfind("/") and name[dot:].lower() in IMAGE_SUFFIXES
 
 
-def decode(path: Path, max_pixels: int) -> Image.Image:
+def decode(source: Path | bytes | np.ndarray, max_pixels: int) -> Image.Image:
     """The image as RGB, upright (EXIF orientation applied), its first frame where there are several.
 
+    source: a file, an encoded image, or pixels (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) uint8. Transparency is
+    dropped, not laid over a colour, and CMYK is converted without a profile: so do torchvision's and timm's loaders, and
+    the network sees what it was trained on. 16 bits are scaled to 8, which those loaders clip.
     max_pixels: width x height, checked from the header before any pixel is decoded, so that a small file that unpacks
     to gigabytes is refused in time. Raises `UnreadableImage`.
     """
+    if isinstance(source, np.ndarray):
+        return _of_pixels(source, max_pixels)
     try:
-        with Image.open(path) as source:
-            width, height = source.size
-            if width * height > max_pixels:
-                raise UnreadableImage(f"too large: {width} x {height} pixels (the limit is {max_pixels:,} in all)")
-            upright = ImageOps.exif_transpose(source)
-            return _rgb(upright)
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            _check_size(*opened.size, max_pixels)
+            return _rgb(_upright(opened))
     except UnreadableImage:
         raise
     except FileNotFoundError:
@@ -61,7 +64,7 @@ def decode(path: Path, max_pixels: int) -> Image.Image:
     except PermissionError:
         raise UnreadableImage("the file may not be read") from None
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
+        empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         raise UnreadableImage("the file is empty" if empty else "not an image that Pillow knows") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"too large (the limit is {max_pixels:,} pixels)") from None
@@ -71,13 +74,40 @@ def decode(path: Path, max_pixels: int) -> Image.Image:
         raise UnreadableImage(f"damaged: {str(error) or type(error).__name__}") from error
 
 
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise UnreadableImage(f"too large: {width} x {height} pixels (the limit is {max_pixels:,} in all)")
+
+
+def _of_pixels(pixels: np.ndarray, max_pixels: int) -> Image.Image:
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
+        raise UnreadableImage(f"not a picture: numbers of shape {pixels.shape} and type {pixels.dtype}")
+    if not pixels.size:
+        raise UnreadableImage("a picture without pixels")
+    _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(pixels[..., :3] if pixels.ndim == 3 else pixels)).convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        # what cameras and editors wrote beside the picture is often broken; the picture itself is not for that
+        return image
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # Pillow's own conversion clips 16 bits to 8 and turns nearly every such picture white
         values = np.asarray(image, dtype=np.float64)
-        if image.mode.startswith("I;16") or values.max(initial=0) > 255:
+        largest = values.max(initial=0)
+        if image.mode == "F" and largest <= 1:
+            values = values * 255.0
+        elif image.mode.startswith("I;16") or largest > 255:
             values = values / 257.0
-        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         return image.convert("RGBA").convert("RGB")
     return image.convert("RGB")
