@@ -9,7 +9,7 @@
       images.parquet         column `image`: the dataset's name of each row
       names.npy              (bytes,) uint8, the same names in UTF-8 one after another: a few are read without the rest
       name_offsets.npy       (n + 1,) int64: name i is bytes offsets[i] to offsets[i + 1]
-      labels.npy splits.npy  (n,) int64 and int8, codes of `classes` and of `SPLITS`
+      labels.npy splits.npy  (n,) int64 and int8, codes of `classes` and of `SPLITS`; without labels, the predictions
       attributes/<slug>.npy  (n,) int16, codes of the attribute's values, -1 unknown
       head.safetensors       the classifier's last layer
       thumbnails.bin .npy    see thumbnails.py
@@ -27,6 +27,7 @@ only when whole.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from bisect import bisect_left
@@ -44,8 +45,10 @@ from sqlalchemy import select
 from core.activations import thumbnails
 from core.classifiers.head import Head, load_head
 from core.database import AnalysisRecord, DatasetRecord, now
+from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
-from core.errors import BadCheckpoint, ClassMismatch, NotFound, PathNotFound, StorageProblem
+from core.datasets.pictures import Picture, Pictures, open_pictures
+from core.errors import BadCheckpoint, BadRequest, ClassMismatch, NotFound, PathNotFound, StorageProblem
 from core.files import (
     digest,
     mark_used,
@@ -74,13 +77,15 @@ _FEW = 20
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What an analysis remembers of its classifier."""
+    """What an analysis remembers of its classifier. classes: its names for its outputs, empty where it has none; used
+    where the dataset has no labels."""
 
     name: str
     file: Path
     arch: str
     digest: str
     preprocessing: dict[str, Any]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +112,10 @@ class Analysis:
     head: Head
     skipped: tuple[Problem, ...]  # everything that is not in the analysis, and why
     notes: tuple[str, ...]
-    accuracy: float  # share of right predictions on test, on all images where there is no test split
+    accuracy: float  # share of right predictions on test, on all images where there is no test split; nan: no labels
+    dataset_source: str = "class-folders"  # name of the dataset's `Format`
+    choices: Choices = AUTOMATIC  # how the dataset was opened
+    labelled: bool = True  # False: `labels` are what the classifier predicted, because nobody has said what is right
     other_head: Path | None = None  # folder of what another last layer gives, see `with_head`
 
     @property
@@ -126,6 +134,25 @@ class Analysis:
     def head_folder(self) -> Path:
         """Where what depends on the last layer lies."""
         return self.other_head or self.folder
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """Opens the full-size images by name (they may be gone by now); threads may share it."""
+        return open_pictures(self.dataset_root, self.dataset_source, self.choices)
+
+    def picture(self, row: int) -> Picture:
+        """The row's full-size image, for `core.datasets.images.decode`. Raises `UnreadableImage`."""
+        return self.pictures.read(self.image_names([row])[0])
+
+    def need_labels(self) -> None:
+        """Raise `BadRequest` where the images have no labels: for whatever takes `labels` for the truth."""
+        if not self.labelled:
+            raise BadRequest(
+                f"The images of {self.dataset_name} have no labels, so nothing can be called right or wrong.",
+                next_step="Look at bands and tag concepts all the same; for the rest, give the dataset a folder per "
+                "class or a column of labels and analyse it again: nothing is computed twice.",
+                title="These images have no labels",
+            )
 
     @cached_property
     def split_names(self) -> tuple[str, ...]:
@@ -197,8 +224,8 @@ class Analysis:
         return self.thumbnails[int(row)]
 
     def image_path(self, row: int) -> Path:
-        """Where the row's full-size image lies (it may be gone by now)."""
-        return self.dataset_root / self.image_names([row])[0]
+        """The file that holds the row's full-size image, its own or one of many (it may be gone by now)."""
+        return self.pictures.file(self.image_names([row])[0])
 
     def rows_of(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Rows (m,) int64 of these image ids, in the order given. Raises `NotFound` naming the first one absent."""
@@ -224,7 +251,8 @@ class Analysis:
             "images": self.n,
             "skipped": [problem.to_dict() for problem in self.skipped],
             "classes": list(self.classes),
-            "accuracy": self.accuracy,
+            "labelled": self.labelled,
+            "accuracy": self.accuracy if self.labelled else None,
             "features": self.d,
             "dataset": self.dataset_name,
             "model": self.model_name,
@@ -394,8 +422,9 @@ def _with_head(analysis: Analysis, head: Head, name: str, identity: str) -> Anal
         model_name=name,
         logits=logits,
         predicted=predicted,
+        labels=analysis.labels if analysis.labelled else predicted,
         head=head,
-        accuracy=_accuracy(predicted, analysis.labels, analysis.splits),
+        accuracy=_accuracy(predicted, analysis.labels, analysis.splits) if analysis.labelled else math.nan,
         other_head=folder,
     )
 
@@ -469,7 +498,11 @@ def _open(root: Path, folder: Path, changed: int) -> Analysis:
                 Problem(**problem) for name in ("left_out.json", "skipped.json") for problem in read_json(folder / name)
             ),
             notes=tuple(facts["notes"]),
-            accuracy=float(facts["accuracy"]),
+            accuracy=math.nan if facts["accuracy"] is None else float(facts["accuracy"]),
+            # absent in what earlier versions wrote
+            dataset_source=facts["dataset"].get("source", "class-folders"),
+            choices=choices_from_dict(facts["dataset"].get("choices", {})),
+            labelled=facts.get("labelled", True),
         )
         _check_sizes(opened)
         return opened
@@ -540,6 +573,7 @@ def _describe(
             "root": _portable(workspace, dataset.root),
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
+            "choices": dataset.choices.to_dict(),
         },
         "model": {
             "name": model.name,
@@ -548,14 +582,23 @@ def _describe(
             "digest": model.digest,
             "preprocessing": model.preprocessing,
         },
-        "classes": list(dataset.classes),
+        "classes": list(dataset.classes) or _model_classes(folder, model),
+        "labelled": dataset.labelled,
         "attributes": [[attribute.name, list(attribute.values)] for attribute in dataset.attributes],
         "notes": list(dataset.notes),
         "images": len(ids),
-        "accuracy": _accuracy(read_array(folder / "predicted.npy"), dataset.labels[ids], dataset.splits[ids]),
+        "accuracy": _accuracy(read_array(folder / "predicted.npy"), dataset.labels[ids], dataset.splits[ids])
+        if dataset.labelled
+        else None,
     }
     # as it will be read back, so that descriptions can be compared
     return json.loads(json.dumps(description))
+
+
+def _model_classes(folder: Path, model: ModelFacts) -> list[str]:
+    """The classifier's names for its outputs; numbered where it has none, or not as many."""
+    k = read_array(folder / "logits.npy").shape[1]
+    return list(model.classes) if len(model.classes) == k else [f"class {c}" for c in range(k)]
 
 
 def _accuracy(predicted: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> float:
@@ -587,9 +630,10 @@ def _truth_changed(folder: Path, dataset: Dataset, ids: np.ndarray) -> bool:
 
 
 def _truth(folder: Path, dataset: Dataset, ids: np.ndarray) -> list[tuple[Path, np.ndarray]]:
-    """What the dataset says about each row, and the file that holds it."""
+    """What the dataset says about each row, and the file that holds it. Without labels, the predictions stand in."""
+    labels = dataset.labels[ids] if dataset.labelled else read_array(folder / "predicted.npy")
     return [
-        (folder / "labels.npy", dataset.labels[ids].astype(np.int64)),
+        (folder / "labels.npy", labels.astype(np.int64)),
         (folder / "splits.npy", dataset.splits[ids].astype(np.int8)),
         *((_attribute_file(folder, a.name), a.codes[ids].astype(np.int16)) for a in dataset.attributes),
     ]

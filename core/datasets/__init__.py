@@ -1,34 +1,101 @@
-"""Sets of labelled images: one reader per source format, all giving the same `Dataset`."""
+"""Sets of images, labelled or not: one reader per source format, all giving the same `Dataset`."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
-from core.datasets.folders import read_folders
+from core.datasets.formats import FORMATS, Format, format_named, recognise
+from core.datasets.tables import TableColumns
 from core.errors import PathNotFound
 from core.files import resolved
+from core.progress import Progress, silent
 
-__all__ = ["SPLITS", "Attribute", "Dataset", "Problem", "open_dataset"]
+__all__ = [
+    "AUTOMATIC",
+    "FORMATS",
+    "SPLITS",
+    "Attribute",
+    "Choices",
+    "Dataset",
+    "Format",
+    "Problem",
+    "TableColumns",
+    "choices_from_dict",
+    "columns_of",
+    "describe_dataset",
+    "open_dataset",
+    "recognise",
+]
 
 
-def open_dataset(path: Path | str, *, seed: int = 0) -> Dataset:
-    """Read the dataset in a folder: `metadata.csv` (GroupDRO/Waterbirds) where there is one, else a folder per class.
+def open_dataset(
+    path: Path | str,
+    *,
+    seed: int = 0,
+    choices: Choices = AUTOMATIC,
+    store: Path | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """Read the dataset in a folder or file, in the format that it looks like unless `choices` names one.
 
-    No image is opened. seed: of the splits that are made where the dataset has none.
-    Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`.
+    No image is opened. seed: of the splits that are made where the dataset has none. store: a folder for what has to be
+    unpacked (a workspace's `datasets`). Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`, and
+    `BadRequest` for choices that do not fit or where something has to be unpacked and there is no `store`.
     """
-    # pandas takes a fifth of a second to import and 40 MB: only for who reads a dataset
-    from core.datasets.metadata_csv import TABLE, read_metadata
+    root = existing(path)
+    form = format_named(choices.format) if choices.format else recognise(root)[0]
+    dataset = form.read(root, seed=seed, choices=choices, store=store, progress=progress)
+    if choices.classes is None:
+        return dataset
+    from core.datasets.alignment import aligned
 
-    root = _folder(path)
-    if (root / TABLE).is_file():
-        return read_metadata(root, seed=seed)
-    return read_folders(root, seed=seed)
+    ordered = aligned(dataset, choices.classes)
+    return replace(ordered, choices=replace(dataset.choices, classes=choices.classes))
 
 
-def _folder(path: Path | str) -> Path:
+def columns_of(path: Path | str, choices: Choices = AUTOMATIC) -> TableColumns:
+    """The columns of a table of images, and what each would be taken for. Raises `PathNotFound`, `BadMetadata`."""
+    raise NotImplementedError
+
+
+def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """What a preview shows, as plain JSON."""
+    return {
+        "id": dataset.id,
+        "name": dataset.name,
+        "root": str(dataset.root),
+        "format": dataset.source,
+        "title": format_named(dataset.source).title,
+        "images": len(dataset),
+        "labelled": dataset.labelled,
+        "classes": list(dataset.classes),
+        "counts": dataset.counts(),
+        "attributes": [_described(attribute) for attribute in dataset.attributes],
+        "problems": [problem.to_dict() for problem in dataset.problems],
+        "notes": list(dataset.notes),
+        "choices": dataset.choices.to_dict(),
+    }
+
+
+def _described(attribute: Attribute) -> dict[str, Any]:
+    known = attribute.codes[attribute.codes >= 0]
+    counts = np.bincount(known, minlength=len(attribute.values)).tolist()
+    return {
+        "name": attribute.name,
+        "values": dict(zip(attribute.values, counts, strict=True)),
+        "unknown": len(attribute.codes) - len(known),
+    }
+
+
+def existing(path: Path | str) -> Path:
+    """The absolute path of a folder or file that is there and may be read. Raises `PathNotFound`."""
     root = resolved(str(path).strip(), advice="Give the folder that holds the images.")
     if not root.exists():
         nearest = next(parent for parent in root.parents if parent.exists())
@@ -36,13 +103,6 @@ def _folder(path: Path | str) -> Path:
             f"There is no folder {root}.",
             next_step=f"Check the spelling: {nearest} exists, what follows it does not.",
         )
-    if not root.is_dir():
-        raise PathNotFound(
-            f"{root} is a file, not a folder.",
-            next_step=f"Give the folder it is in: {root.parent}."
-            if root.suffix.lower() not in (".zip", ".tar", ".gz", ".tgz")
-            else "Unpack it first, then give the folder that comes out.",
-        )
-    if not os.access(root, os.R_OK | os.X_OK):
+    if not os.access(root, os.R_OK | os.X_OK if root.is_dir() else os.R_OK):
         raise PathNotFound(f"{root} may not be read.", next_step="Change its permissions, or choose another folder.")
     return root

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from core.datasets.dataset import SPLITS, Dataset, Problem, dataset_id, fingerprint, limited
+from core.datasets.choices import Choices
+from core.datasets.dataset import SPLITS, Dataset, Problem, dataset_id, fingerprint, limited, marks_of
+from core.datasets.format import Format
 from core.datasets.images import is_image_name
-from core.datasets.listing import Listing, list_files, subfolders
+from core.datasets.listing import Listing, holds_image, list_files, subfolders
 from core.datasets.splits import complete, split_code
 from core.errors import EmptyDataset, OneClass
+from core.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def read_folders(root: Path, *, seed: int) -> Dataset:
     if empty:
         notes.append(f"Folders without images were left out: {', '.join(empty[:10])}.")
     listed, more = limited(problems)
+    size, changed = np.concatenate(sizes)[order], np.concatenate(modified)[order]
     return Dataset(
         id=dataset_id(root),
         name=root.name,
@@ -71,8 +75,29 @@ def read_folders(root: Path, *, seed: int) -> Dataset:
         attributes=(),
         problems=listed,
         notes=(*notes, *more),
-        fingerprint=fingerprint(names, np.concatenate(sizes)[order], np.concatenate(modified)[order]),
+        fingerprint=fingerprint(names, size, changed),
+        choices=Choices(format=FORMAT.name),
+        marks=marks_of(size, changed),
     )
+
+
+def _recognises(path: Path) -> bool:
+    return path.is_dir() and any(
+        holds_image(folder) for folder in subfolders(path) if split_code(folder.name) is None or subfolders(folder)
+    )
+
+
+def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
+    return read_folders(path, seed=seed)
+
+
+FORMAT = Format(
+    name="class-folders",
+    title="A folder per class",
+    layout="photos/cat/1.jpg\nphotos/dog/2.jpg\n(or photos/train/cat/1.jpg, photos/test/cat/2.jpg)",
+    recognises=_recognises,
+    read=_read,
+)
 
 
 def _class_folders(root: Path, problems: list[Problem]) -> list[_ClassFolder]:

@@ -11,9 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from core.datasets.dataset import Problem
+from core.datasets.images import is_image_name
 
 # Left behind by operating systems; nobody wants to read about them in a list of problems.
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+LOOK = 2_000
+"""Entries that are looked at to recognise what a folder holds."""
 
 
 @dataclass
@@ -42,6 +47,27 @@ def subfolders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         found = [e.name for e in entries if not is_clutter(e.name) and e.is_dir(follow_symlinks=False)]
     return [folder / name for name in sorted(found) if _is_text(name)]
+
+
+def holds_image(folder: Path, *, deep: bool = True) -> bool:
+    """Whether a file in it is called like an image, as far as a short look tells: `LOOK` entries."""
+    pending, seen = [str(folder)], 0
+    while pending and seen < LOOK:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    seen += 1
+                    if is_clutter(entry.name):
+                        continue
+                    if is_image_name(entry.name):
+                        return True
+                    if deep and entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    if seen >= LOOK:
+                        break
+        except OSError:
+            continue
+    return False
 
 
 def list_files(root: Path, inside: Path | None = None, *, deep: bool = True) -> Listing:

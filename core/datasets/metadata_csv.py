@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.datasets.dataset import MAX_PROBLEMS, Attribute, Dataset, Problem, dataset_id, fingerprint, limited
+from core.datasets.choices import Choices
+from core.datasets.dataset import MAX_PROBLEMS, Attribute, Dataset, Problem, dataset_id, fingerprint, limited, marks_of
 from core.datasets.images import is_image_name
 from core.datasets.listing import list_files
 from core.datasets.splits import complete, split_code
@@ -108,6 +109,8 @@ def read_metadata(root: Path, *, seed: int) -> Dataset:
         problems=listed,
         notes=(*notes, *more),
         fingerprint=fingerprint(image_names, sizes[at[kept]], modified[at[kept]]),
+        choices=Choices(format="metadata-csv"),
+        marks=marks_of(sizes[at[kept]], modified[at[kept]]),
     )
 
 

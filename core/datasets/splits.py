@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import numpy as np
 
-from core.datasets.dataset import SPLITS
+from core.datasets.dataset import SPLITS, name_ranks
 
 TRAIN, VAL, TEST = range(len(SPLITS))
 
@@ -64,13 +62,7 @@ def stratified(names: list[str], labels: np.ndarray, shares: tuple[float, ...], 
     Images are ranked by a keyed hash of their names, not drawn: when some are added later, hardly any of the others
     changes its split, so that what was tagged in val does not turn up in test.
     """
-    key = seed.to_bytes(8, "little", signed=True)
-    ranks = np.fromiter(
-        (int.from_bytes(blake2b(name.encode(), digest_size=8, key=key).digest(), "little") for name in names),
-        dtype=np.uint64,
-        count=len(names),
-    )
-    order = np.lexsort((ranks, labels))
+    order = np.lexsort((name_ranks(names, seed), labels))
     sizes = np.bincount(labels)
     starts = np.cumsum(sizes) - sizes
     place = np.empty(len(names), dtype=np.float64)
