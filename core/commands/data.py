@@ -1,18 +1,29 @@
-"""`demo`, `train`, `analyse`: from images and weights to an analysis."""
+"""`demo`, `look`, `train`, `check`, `analyse`: from images and weights to an analysis."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from core.activations.store import Analysis
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.commands.output import Answer, duration, percent, table
-from core.datasets import Dataset, Problem, open_dataset
+from core.datasets import Choices, Dataset, Problem, choices_from_dict, describe_dataset, open_dataset
+from core.errors import BadRequest
 from core.progress import Progress
 from core.workspace import open_workspace
 
+if TYPE_CHECKING:
+    from core.classifiers.classifier import Classifier
+    from core.classifiers.sanity import Offer
+
 # Skipped images listed for a person; `--json` lists them all.
 LISTED = 10
+# Classes in the table of `look`.
+LISTED_CLASSES = 40
 
 
 def demo(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -29,9 +40,31 @@ def demo(options: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({"workspace": str(workspace.root), **analysis.to_dict()}, "\n".join(lines))
 
 
+def look(options: argparse.Namespace, progress: Progress) -> Answer:
+    dataset = _dataset(options, progress)
+    described = describe_dataset(dataset)
+    counts = dataset.counts()
+    splits = [split for split, classes in counts.items() if any(classes.values())]
+    rows = [
+        [name, *(f"{counts[split][name]:,}" for split in splits), f"{sum(counts[split][name] for split in splits):,}"]
+        for name in next(iter(counts.values()))
+    ]
+    hidden = max(0, len(rows) - LISTED_CLASSES)
+    lines = [
+        *_read(dataset),
+        f"Read as: {described['title']}.",
+        "",
+        table(rows[:LISTED_CLASSES], ["class", *splits, "in all"], indent="  "),
+        *([f"  … and {hidden:,} more classes (--json lists them all)"] if hidden else []),
+        "",
+        *(f"Attribute {one.name}: {_listed(one.values)}." for one in dataset.attributes),
+        *_skipped(dataset.problems),
+    ]
+    return Answer(described, "\n".join(lines).rstrip())
+
+
 def train(options: argparse.Namespace, progress: Progress) -> Answer:
-    progress(0, 0, "Opening the dataset")
-    dataset = open_dataset(options.data, seed=options.seed)
+    dataset = _dataset(options, progress)
     # torch takes seconds to import: a wrong path is told before
     from core.classifiers.training import train_erm
 
@@ -64,16 +97,27 @@ def train(options: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({**trained.to_dict(), "notes": list(dataset.notes)}, "\n".join(lines))
 
 
-def analyse(options: argparse.Namespace, progress: Progress) -> Answer:
-    progress(0, 0, "Opening the dataset")
-    dataset = open_dataset(options.data, seed=options.seed)
-    workspace = open_workspace(options.workspace)
-    progress(0, 0, "Opening the model")
-    from core.activations.extraction import analyse as extract
-    from core.classifiers.classifier import load_classifier
+def check(options: argparse.Namespace, progress: Progress) -> Answer:
+    dataset, classifier = _matched(options, progress)
+    from core.classifiers.sanity import IMAGES, sanity_check
 
-    classifier = load_classifier(options.model, arch=options.arch, preprocessing=_preprocessing(options))
-    analysis = extract(workspace, dataset, classifier, progress=progress)
+    found = sanity_check(dataset, classifier, images=options.count or IMAGES, seed=options.seed, progress=progress)
+    lines = [
+        *_read(dataset),
+        found.sentence,
+        *(f"  {offer.title} (accuracy {percent(offer.accuracy)}): {_as_options(offer)}" for offer in found.offers),
+    ]
+    classes = list(classifier.classes or dataset.classes)
+    return Answer({**found.to_dict(), "classes": classes, "notes": list(dataset.notes)}, "\n".join(lines))
+
+
+def analyse(options: argparse.Namespace, progress: Progress) -> Answer:
+    dataset, classifier = _matched(options, progress)
+    workspace = open_workspace(options.workspace)
+    from core.activations.extraction import analyse as extract
+
+    chosen = {"precision": options.precision} if options.precision else {}
+    analysis = extract(workspace, dataset, classifier, progress=progress, **chosen)
     lines = [
         *_read(dataset),
         *_about(analysis),
@@ -84,18 +128,92 @@ def analyse(options: argparse.Namespace, progress: Progress) -> Answer:
     return Answer(analysis.to_dict(), "\n".join(lines))
 
 
-def _preprocessing(options: argparse.Namespace) -> Preprocessing | None:
+def _dataset(options: argparse.Namespace, progress: Progress) -> Dataset:
+    progress(0, 0, "Opening the dataset")
+    dataset = open_dataset(
+        options.data,
+        seed=options.seed,
+        choices=_choices(options),
+        # looking at a dataset makes no workspace, unless something has to be unpacked into one
+        store=Path(options.workspace).expanduser().absolute() / "datasets",
+        progress=progress,
+    )
+    return dataset.sample(options.sample, options.seed) if options.sample else dataset
+
+
+def _choices(options: argparse.Namespace) -> Choices:
+    images = options.images
+    if images is not None and (here := Path(images).expanduser()).is_dir():
+        # as it stands in the shell; otherwise as the dataset understands it
+        images = str(here.absolute())
+    return choices_from_dict(
+        {
+            "format": options.format,
+            "columns": dict(options.columns),
+            "attributes": options.attributes,
+            "target": options.target,
+            "group": options.group,
+            "images": images,
+            "classes": options.classes,
+        }
+    )
+
+
+def _matched(options: argparse.Namespace, progress: Progress) -> tuple[Dataset, Classifier]:
+    """The dataset and the model, their classes in one order."""
+    dataset = _dataset(options, progress)
+    progress(0, 0, "Opening the model")
+    # torch takes seconds to import: a wrong path to the data is told before
+    from core.classifiers.class_order import matched
+    from core.classifiers.classifier import load_classifier
+
+    changes = _changes(options)
     if options.image_size is None:
-        return None
-    if options.resize is None:
-        return squeezed(options.image_size)
-    return Preprocessing(resize=options.resize, crop=options.image_size)
+        classifier = load_classifier(options.model, arch=options.arch)
+        if changes:
+            classifier = replace(classifier, preprocessing=replace(classifier.preprocessing, **changes))
+    else:
+        given = replace(squeezed(options.image_size), **changes)
+        classifier = load_classifier(options.model, arch=options.arch, preprocessing=given)
+    return matched(dataset, classifier)
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of the preprocessing, besides the side of the input."""
+    channels = 1 if options.colour == "grey" else 3
+    if channels == 1 and options.image_size is None:
+        raise BadRequest(
+            "A grey input needs its size as well.", next_step="Give --image-size, such as 28 for digits of MNIST."
+        )
+    given = {"resize": options.resize, "interpolation": options.interpolation, "colour": options.colour}
+    for name in ("mean", "std"):
+        values = getattr(options, name)
+        given[name] = values * channels if values is not None and len(values) == 1 else values
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _as_options(offer: Offer) -> str:
+    """The offer as it is typed."""
+    if offer.preprocessing is None:
+        return f"--classes {shlex.quote(','.join(offer.classes or ()))}"
+    return _typed(offer.preprocessing)
+
+
+def _typed(chosen: Preprocessing) -> str:
+    numbers = [f"--{name} {','.join(f'{value:g}' for value in getattr(chosen, name))}" for name in ("mean", "std")]
+    resize = [] if chosen.resize is None else [f"--resize {chosen.resize}"]
+    return " ".join([f"--image-size {chosen.crop}", *resize, f"--colour {chosen.colour}", *numbers])
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(values[:LISTED]) + (f" and {len(values) - LISTED:,} more" if len(values) > LISTED else "")
 
 
 def _read(dataset: Dataset) -> list[str]:
     counts = {split: sum(classes.values()) for split, classes in dataset.counts().items()}
     splits = ", ".join(f"{count:,} {split}" for split, count in counts.items() if count)
-    return [f"{dataset.name}: {len(dataset):,} images of {len(dataset.classes)} classes ({splits}).", *dataset.notes]
+    classes = f"of {len(dataset.classes):,} classes" if dataset.labelled else "without labels"
+    return [f"{dataset.name}: {len(dataset):,} images {classes} ({splits}).", *dataset.notes]
 
 
 def _about(analysis: Analysis) -> list[str]:

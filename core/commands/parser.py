@@ -12,6 +12,7 @@ from typing import NoReturn
 from core.activations.proposals import MID_RULES
 from core.activations.sampling import ORDERS
 from core.commands.arguments import names, natural, numbers, positive
+from core.commands.data_options import add_data_verbs
 from core.commands.run_options import add_run_verbs
 from core.datasets.dataset import SPLITS
 from core.errors import BadRequest
@@ -62,8 +63,8 @@ def make_parser() -> Parser:
         prog="python -m core",
         description="Midband without a browser: see what an image classifier confuses in the middle of its "
         "activation range, name it, retrain the last layer, compare, export.",
-        epilog="The loop: train, analyse, bands, sample, suggest, tag, concepts, explain, retrain, compare, export. "
-        "`demo` makes a workspace to try it on.",
+        epilog="The loop: look, train, check, analyse, bands, sample, suggest, tag, concepts, explain, retrain, "
+        "compare, export. `demo` makes a workspace to try it on.",
         parents=[common],
         allow_abbrev=False,
     )
@@ -75,21 +76,7 @@ def make_parser() -> Parser:
 
     verb("demo", "Make the demo workspace: drawn birds and a classifier that cheats", analysis=False)
 
-    train = verb("train", "Train a classifier on a dataset, the ordinary way (ERM)", analysis=False)
-    train.add_argument("--data", required=True, metavar="PATH", help="folder per class, or folder with metadata.csv")
-    train.add_argument("--arch", default="small", metavar="NAME", help="small, or a torchvision architecture (small)")
-    train.add_argument("--epochs", type=positive, metavar="E", help="passes over the train split (by its size)")
-    train.add_argument("--out", required=True, type=Path, metavar="FILE", help="where the .safetensors goes")
-    train.add_argument("--image-size", type=positive, metavar="PIXELS", help="side of the network's input")
-    train.add_argument("--seed", type=natural, default=0, metavar="S", help="of weights, order, new splits (0)")
-
-    analyse = verb("analyse", "Run a classifier over a dataset and keep what it computes", analysis=False)
-    analyse.add_argument("--data", required=True, metavar="PATH", help="folder per class, or with metadata.csv")
-    analyse.add_argument("--model", required=True, metavar="FILE", help=".safetensors, state dict or TorchScript")
-    analyse.add_argument("--arch", metavar="NAME", help="architecture of a plain state dict, such as resnet50")
-    analyse.add_argument("--image-size", type=positive, metavar="PIXELS", help="side of the input (by architecture)")
-    analyse.add_argument("--resize", type=positive, metavar="PIXELS", help="shorter side before the crop of that size")
-    analyse.add_argument("--seed", type=natural, default=0, metavar="S", help="of splits a dataset lacks (0)")
+    add_data_verbs(verb)
 
     bands = verb("bands", "Count images per band of a direction's activation")
     bands.add_argument("--direction", required=True, metavar="D", help=DIRECTIONS)

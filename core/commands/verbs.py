@@ -9,7 +9,7 @@ from importlib import import_module
 from core.commands.output import Answer, ProgressLine
 
 _ROOMS = {
-    "data": ("demo", "train", "analyse"),
+    "data": ("demo", "look", "train", "check", "analyse"),
     "bands": ("bands", "sample"),
     "closer": ("closer",),
     "looking": ("directions", "curve", "contact-sheet"),

@@ -3,27 +3,41 @@
 | kind | request | result |
 | --- | --- | --- |
 | `demo` | | `analysis` |
-| `analyse` | `data`, `model`, `arch`?, `preprocessing`?, `seed`? | `analysis`, `images`, `skipped` |
-| `train` | `data`, `out`, `arch`?, `epochs`?, `seed`?, `image_size`? | `model`, `arch`, `accuracy`, `groups` |
+| `look` | `data`, `choices`?, `seed`? | what `describe_dataset` says, `samples`, `folder` |
+| `check` | `data`, `model`, DATA, MODEL, `images`? | what `Sanity.to_dict` says, `classes`, `notes` |
+| `analyse` | `data`, `model`, DATA, MODEL, `precision`? | `analysis`, `images`, `skipped` |
+| `train` | `data`, `out`, DATA, `arch`?, `epochs`?, `image_size`? | `model`, `arch`, `accuracy`, `groups` |
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
 | `retrain` | `analysis`, `method`, `run`, `concepts`?, `seed`?, `settings`?, `edits`? | `run` |
 | `bakeoff` | `analysis`, `bake_off`, `methods`?, `seeds`?, `concepts`?, `settings`? | `bake_off` |
 | `export` | `run`, `out`, `formats`? | `files`, `refused` |
 | `embed` | `analysis` | `images` |
 | `map` | `analysis`, `neighbours`?, `min_dist`? | `analysis`, `images`, `laid_out` |
+
+DATA: `choices`? (`Choices.to_dict`), `seed`? (of splits that are made), `sample`? (how many images, all when absent).
+MODEL: `arch`?, `preprocessing`? (`Preprocessing.to_dict`), `class_order`? (the dataset's classes in the model's order).
+`model` is a path or the name of a model on a hub ("hf-hub:owner/name", "timm:name").
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import BadRequest
 from core.progress import Progress
 from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.classifiers.classifier import Classifier
+    from core.datasets import Dataset
+
+# A model's name on a hub, or in a library: no path.
+_HUB_NAME = re.compile(r"(?:hf-hub|hf|timm):.+")
 
 Run = Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
 
@@ -63,7 +77,11 @@ class Kind:
                 next_step=f"It needs: {', '.join(self.required) or 'nothing'}. It may hold: "
                 f"{', '.join(self.optional) or 'nothing else'}.",
             )
-        absolute = {name: str(Path(request[name]).expanduser().resolve()) for name in self.paths if request.get(name)}
+        absolute = {
+            name: str(Path(request[name]).expanduser().resolve())
+            for name in self.paths
+            if request.get(name) and not _HUB_NAME.match(str(request[name]))
+        }
         return {**request, **absolute}
 
     def identity(self, workspace: Workspace, request: dict[str, Any]) -> str:
@@ -85,17 +103,35 @@ def _demo(workspace: Workspace, request: dict[str, Any], progress: Progress) -> 
     return {"analysis": make_demo(workspace, progress=progress).id}
 
 
+def _look(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.datasets.preview import write_preview
+
+    return write_preview(_dataset(workspace, request, progress), workspace.datasets, progress=progress)
+
+
+def _check(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from core.classifiers.sanity import IMAGES, sanity_check
+
+    dataset, classifier = _matched(workspace, request, progress)
+    found = sanity_check(
+        dataset,
+        classifier,
+        images=request.get("images") or IMAGES,
+        seed=request.get("seed") or 0,
+        progress=progress,
+    )
+    return {**found.to_dict(), "classes": list(classifier.classes or dataset.classes), "notes": list(dataset.notes)}
+
+
 def _train(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.classifiers.training import train_erm
-    from core.datasets import open_dataset
 
-    seed = request.get("seed") or 0
     trained = train_erm(
-        open_dataset(request["data"], seed=seed),
+        _dataset(workspace, request, progress),
         arch=request.get("arch") or "small",
         epochs=request.get("epochs"),
         image_size=request.get("image_size"),
-        seed=seed,
+        seed=request.get("seed") or 0,
         out=Path(request["out"]),
         progress=progress,
     )
@@ -104,20 +140,10 @@ def _train(workspace: Workspace, request: dict[str, Any], progress: Progress) ->
 
 def _analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.activations.extraction import analyse
-    from core.classifiers.classifier import load_classifier
-    from core.classifiers.preprocessing import preprocessing_from_dict
-    from core.datasets import open_dataset
 
-    chosen = request.get("preprocessing")
-    progress(0, 0, "Opening the dataset")
-    dataset = open_dataset(request["data"], seed=request.get("seed") or 0)
-    progress(0, len(dataset), "Opening the model")
-    classifier = load_classifier(
-        request["model"],
-        arch=request.get("arch"),
-        preprocessing=preprocessing_from_dict(chosen) if chosen else None,
-    )
-    analysis = analyse(workspace, dataset, classifier, progress=progress)
+    dataset, classifier = _matched(workspace, request, progress)
+    chosen = {"precision": request["precision"]} if request.get("precision") else {}
+    analysis = analyse(workspace, dataset, classifier, progress=progress, **chosen)
     return {
         "analysis": analysis.id,
         "images": analysis.n,
@@ -125,10 +151,45 @@ def _analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) 
     }
 
 
+def _dataset(workspace: Workspace, request: dict[str, Any], progress: Progress) -> Dataset:
+    """What the keys DATA ask for."""
+    from core.datasets import choices_from_dict, open_dataset
+
+    progress(0, 0, "Opening the dataset")
+    seed = request.get("seed") or 0
+    dataset = open_dataset(
+        request["data"],
+        seed=seed,
+        choices=choices_from_dict(request.get("choices") or {}),
+        store=workspace.datasets,
+        progress=progress,
+    )
+    return dataset.sample(request["sample"], seed) if request.get("sample") else dataset
+
+
+def _matched(workspace: Workspace, request: dict[str, Any], progress: Progress) -> tuple[Dataset, Classifier]:
+    """The dataset and the model that the keys DATA and MODEL ask for, their classes in one order."""
+    dataset = _dataset(workspace, request, progress)
+    progress(0, len(dataset), "Opening the model")
+    # torch takes seconds to import: a wrong path to the data is told before
+    from core.classifiers.class_order import matched
+    from core.classifiers.classifier import load_classifier
+    from core.classifiers.preprocessing import preprocessing_from_dict
+
+    chosen = request.get("preprocessing")
+    classifier = load_classifier(
+        request["model"],
+        arch=request.get("arch"),
+        preprocessing=preprocessing_from_dict(chosen) if chosen else None,
+    )
+    return matched(dataset, classifier, request.get("class_order"))
+
+
 def _train_analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     out = request.get("out") or str(new_model_file(workspace, request))
     trained = _train(workspace, {**request, "out": out}, progress)
-    analysed = _analyse(workspace, {"data": request["data"], "model": out, "seed": request.get("seed")}, progress)
+    passed = {name: request[name] for name in ("data", "choices", "seed", "sample", "precision") if name in request}
+    analysed = _analyse(workspace, {**passed, "model": out}, progress)
     return {**trained, **analysed}
 
 
@@ -216,19 +277,25 @@ def _embed(workspace: Workspace, request: dict[str, Any], progress: Progress) ->
     return {"images": embed(workspace, open_analysis(workspace, request["analysis"]), progress=progress)}
 
 
-_TRAINING = ("arch", "epochs", "seed", "image_size")
+_DATA = ("choices", "seed", "sample")
+_MODEL = ("arch", "preprocessing", "class_order")
+_TRAINING = (*_DATA, "arch", "epochs", "image_size")
 
 KINDS: dict[str, Kind] = {
     "demo": Kind(_demo, resumes=True),
+    "look": Kind(_look, required=("data",), optional=_DATA, paths=("data",)),
+    "check": Kind(_check, required=("data", "model"), optional=(*_DATA, *_MODEL, "images"), paths=("data", "model")),
     "analyse": Kind(
         _analyse,
         required=("data", "model"),
-        optional=("arch", "preprocessing", "seed"),
+        optional=(*_DATA, *_MODEL, "precision"),
         paths=("data", "model"),
         resumes=True,
     ),
     "train": Kind(_train, required=("data", "out"), optional=_TRAINING, paths=("data", "out")),
-    "train-analyse": Kind(_train_analyse, required=("data",), optional=("out", *_TRAINING), paths=("data", "out")),
+    "train-analyse": Kind(
+        _train_analyse, required=("data",), optional=("out", *_TRAINING, "precision"), paths=("data", "out")
+    ),
     "retrain": Kind(
         _retrain,
         required=("analysis", "method", "run"),

@@ -1,0 +1,92 @@
+"""What of a dataset is worth seeing before anything long starts: counts, problems, a few of its images."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.datasets import describe_dataset
+from core.datasets.dataset import SPLITS, Dataset, Problem
+from core.datasets.images import UnreadableImage, decode
+from core.files import digest, replacing, storage_problems, write_json
+from core.progress import Progress, silent
+from core.settings import DEFAULTS
+
+PREVIEW = "preview.json"
+# Images drawn for the strip, and problems listed: a preview is looked at, not scrolled.
+SAMPLES = 12
+LISTED = 100
+
+
+def write_preview(
+    dataset: Dataset, folder: Path, *, progress: Progress = silent, samples: int = SAMPLES
+) -> dict[str, Any]:
+    """Describe the dataset and draw a few of its images into `folder/<id>-<choices>/`; returns what `preview.json` has.
+
+    Besides the keys of `describe_dataset`: `samples` [{`image`, `class` (None without labels), `split`, `file`}],
+    `unreadable` [{`image`, `reason`}] for the drawn ones that could not be, `problem_count` (`problems` holds the
+    first `LISTED`), `folder`. Raises `DiskFull`, `StorageProblem`.
+    """
+    described = describe_dataset(dataset)
+    choices = json.dumps(dataset.choices.to_dict(), sort_keys=True)
+    place = folder / f"{dataset.id}-{digest(choices, dataset.fingerprint)}"
+    rows = drawn_rows(dataset, samples)
+    shown: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
+    with storage_problems(place / PREVIEW):
+        place.mkdir(parents=True, exist_ok=True)
+    for done, row in enumerate(rows.tolist()):
+        progress(done, len(rows), "Looking at some images")
+        name = str(dataset.images[row])
+        try:
+            picture = decode(dataset.pictures().read(name), DEFAULTS.max_image_pixels)
+        except UnreadableImage as problem:
+            unreadable.append(Problem(name, problem.reason).to_dict())
+            continue
+        file = place / f"sample-{len(shown):02d}.webp"
+        with replacing(file) as beside:
+            beside.write_bytes(_small(picture))
+        shown.append(
+            {
+                "image": name,
+                "class": dataset.classes[dataset.labels[row]] if dataset.labelled else None,
+                "split": SPLITS[dataset.splits[row]],
+                "file": str(file),
+            }
+        )
+    preview = {
+        **described,
+        "problems": described["problems"][:LISTED],
+        "problem_count": len(described["problems"]),
+        "samples": shown,
+        "unreadable": unreadable,
+        "folder": str(place),
+    }
+    write_json(place / PREVIEW, preview)
+    return preview
+
+
+def drawn_rows(dataset: Dataset, count: int) -> np.ndarray:
+    """Rows (m,) int64 of at most `count` images, evenly from all classes: one of each, then a second, and so on."""
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(len(dataset))
+    labels = dataset.labels[shuffled]
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    turn = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = shuffled[order[np.argsort(turn, kind="stable")[:count]]]
+    return chosen[np.lexsort((chosen, dataset.labels[chosen]))]
+
+
+def _small(picture: Image.Image) -> bytes:
+    side = DEFAULTS.thumbnail_size
+    if max(picture.size) > side:
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    target = io.BytesIO()
+    picture.save(target, format="WEBP", quality=DEFAULTS.thumbnail_quality)
+    return target.getvalue()
