@@ -43,7 +43,8 @@ def model_card(report: Mapping[str, Any]) -> str:
         f"Concepts that were treated as shortcuts: {concepts}. Groups from: {plain(after['groups_from'])}"
         f"{' (estimated)' if after['estimated'] else ''}.",
         "## Metrics",
-        f"Share of images named rightly on {plain(after['split'])}, {after['count']:,} images, with 95% intervals.",
+        f"Share of images named rightly on {plain(after['split'])}, {after['count']:,} images, with 95% intervals. "
+        + EACH_AVERAGE,
         _table(
             ["", "before", "after"],
             [[name, _percent(before.get(key)), _percent(after.get(key))] for name, key in averages(after)],
@@ -96,6 +97,13 @@ def settings_of(settings: Mapping[str, Any], method: Mapping[str, Any]) -> str:
         for name, value in settings.items()
         if isinstance(value, (bool, int, float, str)) and value != ""
     )
+
+
+# of the three kinds of average, in one sentence
+EACH_AVERAGE = (
+    "Average: each image counts once; mean over groups: each group once; weighted average: the groups by their shares "
+    "in train."
+)
 
 
 def averages(after: Mapping[str, Any]) -> list[tuple[str, str]]:

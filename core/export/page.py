@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from core.export.card import averages, settings_of
+from core.export.card import EACH_AVERAGE, averages, settings_of
 from core.export.charts import curve_chart, reliability_chart, shift_chart
 
 STYLE = Path(__file__).resolve().parents[2] / "assets" / "report" / "report.css"
@@ -224,7 +224,7 @@ def _groups(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     note = f"<p>{_text(after['note'])}</p>" if after.get("note") else ""
     return note + (
         f'<p class="soft">Accuracy on {_text(after["split"])}. Groups from: {_text(source)}. '
-        "Whiskers and brackets: 95% intervals. The weighted average takes the groups by their shares in train.</p>"
+        f"Whiskers and brackets: 95% intervals. {EACH_AVERAGE}</p>"
         '<p class="soft legend"><span class="key"></span>before <span class="key after"></span>after</p>'
         '<div class="scroll"><table><thead><tr><th>class</th><th>group</th><th class="n">images</th>'
         '<th class="n">before</th><th class="n">after</th><th class="n">interval</th><th></th></tr></thead>'

@@ -18,7 +18,7 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 from PIL import Image, ImageFont
 
-from core.export.card import averages, settings_of
+from core.export.card import EACH_AVERAGE, averages, settings_of
 from core.export.page import MOST_SHIFTS, checked_of, percent, remarks_of, subtitle_of, title_of
 
 # regular and bold; the first pair installed carries the text, the others lend what it lacks
@@ -294,7 +294,7 @@ def _figures(sheet: _Sheet, report: Mapping[str, Any]) -> None:
     sheet.table(["", "before", "after", "95% interval"], rows, [4, 2, 2, 3])
     sheet.text(
         f"Fixed {len(comparison['fixed']):,} images, broke {len(comparison['broken']):,}. Measured on "
-        f"{after['count']:,} images of {after['split']}.",
+        f"{after['count']:,} images of {after['split']}. {EACH_AVERAGE}",
         soft=True,
     )
 

@@ -83,7 +83,7 @@ def show(run: RunResult) -> None:
 
 
 def _downloads(folder: Path, names: list[str]) -> None:
-    with st.container(key="downloads", gap="xsmall"):
+    with st.container(key="downloads", gap="small"):
         for heading in (MODEL, READ, BUILD):
             under = [name for name in names if _about(name)[3] == heading]
             if not under:
