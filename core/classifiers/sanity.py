@@ -10,12 +10,25 @@ Works without torch until a network is called, so that pages can import it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image
+
+from core.classifiers.alternatives import Alternative, alternatives
+from core.classifiers.lookahead import in_threads
+from core.classifiers.order_search import ALPHA, LEAST_SKILL, Answers, FoundOrder, exceeds, find_order, skill
 from core.classifiers.preprocessing import Preprocessing
+from core.datasets.alignment import listed
 from core.datasets.dataset import Dataset
+from core.datasets.even_draw import even_rows
+from core.datasets.images import UnreadableImage, decode
+from core.errors import EmptyDataset
 from core.progress import Progress, silent
+from core.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from core.classifiers.classifier import Classifier
@@ -24,6 +37,22 @@ CLASSES, PREPROCESSING = "classes", "preprocessing"
 
 # Labelled images looked at unless told otherwise.
 IMAGES = 300
+# Of each class at least so many, or fewer classes: an order cannot be told from one image of each.
+PER_CLASS = 6
+# Where between guessing and perfection a network counts as working, so that no other preprocessing is tried.
+WORKING = 0.8
+# Where it counts as weak, which is said.
+WEAK = 0.5
+# Images for a first look at each other preprocessing, and how many of them are then tried on half of the images.
+SCREENED, FINALISTS = 32, 2
+# What another preprocessing has to gain: so much accuracy, and this share of what is missing.
+LEAST_GAIN, LEAST_SHARE = 0.05, 0.2
+# Bytes of decoded images that are kept for trying them again.
+KEPT_BYTES = 256 * 2**20
+# Pixels a network sees at once, as in the pass over all images.
+PIXELS_AT_ONCE = 16 * 224 * 224
+
+NO_LABELS = "These images have no labels, so whether the model fits them cannot be checked."
 
 
 @dataclass(frozen=True)
@@ -74,4 +103,200 @@ class Sanity:
 def sanity_check(
     dataset: Dataset, classifier: Classifier, *, images: int = IMAGES, seed: int = 0, progress: Progress = silent
 ) -> Sanity:
-    raise NotImplementedError
+    """Try a classifier on `images` labelled images, drawn evenly from the classes of all splits.
+
+    dataset and classifier: with their classes in one order, see `class_order.matched`. A dataset without labels gives a
+    `Sanity` that says so. Progress counts images. Raises `ClassMismatch`, `EmptyDataset` when not one of the images can
+    be read, and what `progress` raises to cancel.
+    """
+    if not dataset.labelled:
+        return Sanity(math.nan, math.nan, 0, NO_LABELS)
+    classifier.check_classes(dataset.classes)
+    trial = _Trial(dataset, classifier, _drawn(dataset, images, seed), progress)
+    said = trial.answers(classifier.preprocessing, trial.everything, f"Trying {classifier.name}")
+    right = said.predicted == trial.labels
+    order = find_order(Answers(trial.labels, said.predicted, trial.found_on, classifier.k), dataset.classes)
+    offers: tuple[Offer, ...] = ()
+    if order is not None and (order.whole or trial.every_class):
+        offers = (_order_offer(dataset, trial, said.predicted, order),)
+    elif order is None and trial.skill(right) < WORKING:
+        offers = _preprocessing_offers(trial, classifier.preprocessing, right)
+    accuracy = trial.accuracy(right, trial.everything)
+    return Sanity(accuracy, trial.chance, len(right), _sentence(dataset, trial, right, order, offers), offers)
+
+
+def _drawn(dataset: Dataset, images: int, seed: int) -> np.ndarray:
+    """Rows (m,) int64, evenly from the classes, or from some of them where they are too many for `images`."""
+    rng = np.random.default_rng(seed)
+    present = np.unique(dataset.labels)
+    most = max(2, images // PER_CLASS)
+    if len(present) <= most:
+        return even_rows(dataset.labels, images, seed=seed)
+    kept = np.flatnonzero(np.isin(dataset.labels, rng.choice(present, most, replace=False)))
+    return kept[even_rows(dataset.labels[kept], images, seed=seed)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """predicted: (m,) int64, -1 where the logits are not finite. belief: mean probability of the right class."""
+
+    predicted: np.ndarray
+    belief: float
+
+
+class _Trial:
+    """The images drawn, those that can be read, and what the network says of them."""
+
+    def __init__(self, dataset: Dataset, classifier: Classifier, rows: np.ndarray, progress: Progress) -> None:
+        self._dataset, self._classifier, self._progress = dataset, classifier, progress
+        self._pictures = dataset.pictures()
+        self._kept: dict[int, Image.Image] = {}
+        self._rows = self._read(rows)
+        self.labels = dataset.labels[self._rows]
+        self.everything = np.arange(len(self._rows))
+        shares = np.bincount(dataset.labels, minlength=len(dataset.classes)) / len(dataset)
+        counts = np.bincount(self.labels, minlength=len(shares))
+        self.most_frequent, self.chance = dataset.classes[int(shares.argmax())], float(shares.max())
+        self.classes = int(np.count_nonzero(counts))
+        self.every_class = self.classes == np.count_nonzero(shares)
+        self._weights = (shares / np.maximum(counts, 1))[self.labels]
+        # every second image of each class: the two halves are alike
+        order = np.argsort(self.labels, kind="stable")
+        turn = np.empty_like(order)
+        turn[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.found_on = turn % 2 == 0
+
+    def accuracy(self, right: np.ndarray, chosen: np.ndarray) -> float:
+        """right: bool, of the images at these positions. An estimate of the share in the whole dataset."""
+        weights = self._weights[chosen]
+        return float((right * weights).sum() / weights.sum())
+
+    def skill(self, right: np.ndarray, *, lower: bool = False) -> float:
+        return skill(int(right.sum()), len(right), self.classes, lower=lower)
+
+    def answers(self, preprocessing: Preprocessing, chosen: np.ndarray, message: str) -> _Said:
+        """What the network says of the images at these positions when they are prepared so."""
+        import torch
+
+        at_once = max(1, PIXELS_AT_ONCE // preprocessing.crop**2)
+        labels = self.labels[chosen]
+        read = in_threads(
+            lambda row: preprocessing.pixels(self._picture(row)), self._rows[chosen].tolist(), ahead=2 * at_once
+        )
+        predicted, belief = np.empty(len(chosen), dtype=np.int64), 0.0
+        with closing(read):
+            for start in range(0, len(chosen), at_once):
+                self._progress(start, len(chosen), message)
+                end = min(start + at_once, len(chosen))
+                pixels = np.stack([next(read) for _ in range(start, end)])
+                # the layout of the pass: convolutions on a CPU are faster with the channels last
+                batch = torch.from_numpy(preprocessing.normalise(pixels)).permute(0, 3, 1, 2)
+                logits = self._classifier(batch)[1].numpy().astype(np.float64)
+                finite = np.isfinite(logits).all(axis=1)
+                predicted[start:end] = np.where(finite, logits.argmax(axis=1), -1)
+                belief += _belief(logits[finite], labels[start:end][finite])
+        self._progress(len(chosen), len(chosen), message)
+        return _Said(predicted, belief / len(chosen))
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that can be read; their pictures are kept as far as memory allows."""
+        kept, budget, problem = [], KEPT_BYTES, ""
+        found = in_threads(self._try, rows.tolist(), ahead=16)
+        with closing(found):
+            for done, (row, read) in enumerate(zip(rows.tolist(), found, strict=True)):
+                self._progress(done, len(rows), "Reading some images")
+                if isinstance(read, str):
+                    problem = problem or read
+                    continue
+                kept.append(row)
+                budget -= read.width * read.height * 3
+                if budget > 0:
+                    self._kept[row] = read
+        if not kept:
+            raise EmptyDataset(
+                f"None of {len(rows):,} images of {self._dataset.name} could be read (the first: {problem}).",
+                next_step="Check that the files are images and that they are whole.",
+            )
+        return np.array(kept, dtype=np.int64)
+
+    def _try(self, row: int) -> Image.Image | str:
+        try:
+            return self._decoded(row)
+        except UnreadableImage as problem:
+            return problem.reason
+
+    def _picture(self, row: int) -> Image.Image:
+        kept = self._kept.get(row)
+        return self._decoded(row) if kept is None else kept
+
+    def _decoded(self, row: int) -> Image.Image:
+        return decode(self._pictures.read(str(self._dataset.images[row])), DEFAULTS.max_image_pixels)
+
+
+def _belief(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Sum of the probabilities of the right classes."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return float((weights[np.arange(len(labels)), labels] / weights.sum(axis=1)).sum())
+
+
+def _order_offer(dataset: Dataset, trial: _Trial, predicted: np.ndarray, order: FoundOrder) -> Offer:
+    judged = np.flatnonzero(~trial.found_on)
+    accuracy = trial.accuracy(predicted[judged] == order.logits[trial.labels[judged]], judged)
+    names = order.names(dataset.classes)
+    moved = [new for new, old in zip(names, dataset.classes, strict=True) if new != old]
+    title = f"Exchange {moved[1]} and {moved[0]}" if len(moved) == 2 else f"Use the order {listed(names)}"
+    return Offer(CLASSES, title, accuracy, classes=names)
+
+
+def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarray) -> tuple[Offer, ...]:
+    """The other preprocessing that did best on one half, if it is clearly better on the other."""
+    searched, judged = np.flatnonzero(trial.found_on), np.flatnonzero(~trial.found_on)
+    if not len(judged):
+        return ()
+
+    def score(tried: Alternative, positions: np.ndarray) -> tuple[float, float]:
+        said = trial.answers(tried.preprocessing, positions, f"Trying {tried.title}")
+        # where the shares are equal, the more confident one
+        return float((said.predicted == trial.labels[positions]).mean()), said.belief
+
+    first = searched[:SCREENED]
+    screened = sorted(alternatives(chosen), key=lambda tried: score(tried, first), reverse=True)
+    best = max(screened[:FINALISTS], key=lambda tried: score(tried, searched))
+    said = trial.answers(best.preprocessing, judged, f"Trying {best.title}")
+    then, now = said.predicted == trial.labels[judged], right[judged]
+    gain = float(then.mean() - now.mean())
+    clear = (
+        gain >= max(LEAST_GAIN, LEAST_SHARE * (1 - float(now.mean())))
+        and exceeds(int((then & ~now).sum()), int((now & ~then).sum())) <= ALPHA
+        and trial.skill(then, lower=True) >= LEAST_SKILL
+    )
+    if not clear:
+        return ()
+    title = f"Use {best.title}"
+    return (Offer(PREPROCESSING, title, trial.accuracy(then, judged), preprocessing=best.preprocessing),)
+
+
+def _sentence(
+    dataset: Dataset, trial: _Trial, right: np.ndarray, order: FoundOrder | None, offers: Sequence[Offer]
+) -> str:
+    found = f"Accuracy is {trial.accuracy(right, trial.everything):.0%} on {len(right):,} images"
+    nothing = "No other order of the classes and no usual preprocessing is clearly better"
+    if offers and offers[0].kind == CLASSES:
+        names = offers[0].classes or ()
+        return f"{found}: the classes may be in another order. With {listed(names)} it is {offers[0].accuracy:.0%}."
+    if order is not None:
+        return (
+            f"{found}: the classes are probably in another order, but there are too many to find it by trying. Give "
+            "their names in the model's order."
+        )
+    if offers:
+        made = offers[0].title.removeprefix("Use ")
+        return f"{found}: the preprocessing may be another one. With {made} it is {offers[0].accuracy:.0%}."
+    if trial.skill(right, lower=True) <= 0:
+        return (
+            f"{found}, no better than always answering {trial.most_frequent} ({trial.chance:.0%}). {nothing}: the "
+            "model may have been trained on other images, or badly."
+        )
+    if trial.skill(right) < WEAK:
+        return f"{found}, which is low. {nothing}."
+    return f"{found}: the order of the classes and the preprocessing look right."

@@ -12,6 +12,7 @@ from PIL import Image
 
 from core.datasets import describe_dataset
 from core.datasets.dataset import SPLITS, Dataset, Problem
+from core.datasets.even_draw import even_rows
 from core.datasets.images import UnreadableImage, decode
 from core.files import digest, replacing, storage_problems, write_json
 from core.progress import Progress, silent
@@ -35,7 +36,8 @@ def write_preview(
     described = describe_dataset(dataset)
     choices = json.dumps(dataset.choices.to_dict(), sort_keys=True)
     place = folder / f"{dataset.id}-{digest(choices, dataset.fingerprint)}"
-    rows = drawn_rows(dataset, samples)
+    rows = even_rows(dataset.labels, samples)
+    rows = rows[np.lexsort((rows, dataset.labels[rows]))]
     shown: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     with storage_problems(place / PREVIEW):
@@ -69,18 +71,6 @@ def write_preview(
     }
     write_json(place / PREVIEW, preview)
     return preview
-
-
-def drawn_rows(dataset: Dataset, count: int) -> np.ndarray:
-    """Rows (m,) int64 of at most `count` images, evenly from all classes: one of each, then a second, and so on."""
-    rng = np.random.default_rng(0)
-    shuffled = rng.permutation(len(dataset))
-    labels = dataset.labels[shuffled]
-    order = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels)
-    turn = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = shuffled[order[np.argsort(turn, kind="stable")[:count]]]
-    return chosen[np.lexsort((chosen, dataset.labels[chosen]))]
 
 
 def _small(picture: Image.Image) -> bytes:

@@ -188,8 +188,8 @@ def _matched(workspace: Workspace, request: dict[str, Any], progress: Progress) 
 def _train_analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     out = request.get("out") or str(new_model_file(workspace, request))
     trained = _train(workspace, {**request, "out": out}, progress)
-    passed = {name: request[name] for name in ("data", "choices", "seed", "sample", "precision") if name in request}
-    analysed = _analyse(workspace, {**passed, "model": out}, progress)
+    passed = {name: request[name] for name in ("data", *_DATA, "precision") if name in request}
+    analysed = _analyse(workspace, passed | {"model": out}, progress)
     return {**trained, **analysed}
 
 
