@@ -1,4 +1,4 @@
-"""Networks by name: our own small one and every classification architecture of torchvision."""
+"""Networks by name: our own small one, every classification architecture of torchvision, and timm's if installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.classifiers import torchvision_compat
+from core.classifiers import timm_models, torchvision_compat
+from core.classifiers.peek import TIMM
 from core.classifiers.preprocessing import Preprocessing, imagenet, squeezed
 from core.errors import BadRequest
 
@@ -53,13 +54,15 @@ def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
 
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
-    """Every architecture that can be named, `small` first."""
+    """Every architecture that can be named without another library before it, `small` first."""
     models = torchvision_compat.load().models
     return (SMALL, *sorted(models.list_models(module=models)))
 
 
 def check(arch: str) -> str:
     """The name itself if it is one. Raises `BadRequest` with the closest names otherwise."""
+    if arch.startswith(TIMM):
+        return timm_models.check(arch)
     # `small` is asked first: it needs no torchvision
     if arch == SMALL or arch in names():
         return arch
@@ -68,7 +71,7 @@ def check(arch: str) -> str:
     version = torchvision_compat.load().__version__.partition("+")[0]
     raise BadRequest(
         f"There is no architecture called {arch!r}.",
-        next_step=f"{hint} Every classification model of torchvision {version} can be named.",
+        next_step=f"{hint} Every classification model of torchvision {version} can be named, and timm's as timm:name.",
     )
 
 
@@ -81,6 +84,8 @@ def build(arch: str, classes: int) -> nn.Module:
     check(arch)
     if arch == SMALL:
         return SmallNetwork(classes)
+    if arch.startswith(TIMM):
+        return timm_models.build(arch, classes)
     # without init_weights these two spend seconds sampling truncated normals, and warn
     extra: dict[str, Any] = (
         {"aux_logits": False, "init_weights": False} if arch in ("googlenet", "inception_v3") else {}
@@ -90,7 +95,22 @@ def build(arch: str, classes: int) -> nn.Module:
 
 def default_preprocessing(arch: str) -> Preprocessing:
     """What the architecture expects of its input when nobody says otherwise."""
+    if arch.startswith(TIMM):
+        return timm_models.default_preprocessing(arch)
     return squeezed(SMALL_INPUT) if check(arch) == SMALL else imagenet(arch)
+
+
+def last_layer(network: nn.Module, arch: str) -> str | None:
+    """Name of the layer that is the head: where the library says it is, else the last linear layer, else the last 1x1
+    convolution, in the order of definition. None if there is none."""
+    if arch.startswith(TIMM):
+        return timm_models.head_name(network)
+    name = last_linear(network)
+    if name is None:
+        for inner, module in network.named_modules():
+            if isinstance(module, nn.Conv2d) and set(module.kernel_size) == {1}:
+                name = inner
+    return name
 
 
 def last_linear(network: nn.Module) -> str | None:

@@ -20,7 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from core.classifiers.peek import is_torchscript
+from core.classifiers.origins import is_onnx
+from core.classifiers.peek import kind_of_archive
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.errors import BadCheckpoint, BadRequest, BadWeights, PathNotFound, UnsafeCheckpoint
 from core.files import replacing, resolved
@@ -28,7 +29,11 @@ from core.files import replacing, resolved
 FORMAT = "midband-classifier-1"
 
 # Keys under which training scripts put the weights beside the epoch, the optimiser and so on.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params", "ema")
+# "algorithm" is WILDS, "model_dict" DomainBed and SubpopBench.
+WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params", "ema"),
+    *("algorithm", "model_dict"),
+)
 
 CONVERSION = (
     "If you trust whoever made it: load it where its code is installed (model = torch.load(file, weights_only=False)), "
@@ -41,11 +46,15 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What our own model files say about themselves; None for what a file does not say."""
+    """What our own model files say about themselves; None for what a file does not say.
+
+    config: the library's own description of the network, as JSON, where its name alone does not tell how to build it.
+    """
 
     arch: str | None = None
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
+    config: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +66,10 @@ class Checkpoint:
 
 
 def kind_of_file(path: Path) -> str:
-    """Either "safetensors", "torchscript" or "torch", by content. Raises `PathNotFound` or `BadCheckpoint`."""
+    """Either "safetensors", "torchscript", "exported", "onnx" or "torch", by content.
+
+    Raises `PathNotFound` or `BadCheckpoint`.
+    """
     if not path.exists():
         raise PathNotFound(f"There is no model file at {path}.", next_step="Check the path of the model.")
     if path.is_dir():
@@ -73,14 +85,18 @@ def kind_of_file(path: Path) -> str:
     if size == 0:
         raise BadCheckpoint(f"{path.name} is empty.", next_step="Save or copy the model again.")
     if zipfile.is_zipfile(path) and start[:2] == b"PK":
-        return "torchscript" if is_torchscript(path) else "torch"
+        kind = kind_of_archive(path)
+        return "torch" if kind == "weights" else kind
     # a safetensors file: the length of a JSON object in 8 bytes (far below 4 GB), then that object
     if start[4:9] == b"\0\0\0\0{":
         return "safetensors"
     if start[:1] == b"\x80":
         return "torch"
+    if is_onnx(path, start):
+        return "onnx"
     raise BadCheckpoint(
-        f"{path.name} is neither safetensors, nor a PyTorch checkpoint, nor TorchScript (or it is damaged).",
+        f"{path.name} is neither safetensors, nor a PyTorch checkpoint, TorchScript, torch.export or ONNX (or it is "
+        "damaged).",
         next_step="Save the weights with torch.save(model.state_dict(), 'weights.pt') or as safetensors.",
     )
 
@@ -121,6 +137,8 @@ def write_checkpoint(path: Path, state: Mapping[str, torch.Tensor], description:
         metadata["classes"] = json.dumps(list(description.classes), ensure_ascii=False)
     if description.preprocessing is not None:
         metadata["preprocessing"] = json.dumps(description.preprocessing.to_dict())
+    if description.config is not None:
+        metadata["config"] = description.config
     # copies: safetensors refuses tensors that share memory, and keeps only C-ordered ones
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
@@ -165,6 +183,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
             arch=metadata.get("arch"),
             classes=None if classes is None else tuple(str(name) for name in classes),
             preprocessing=None if stored is None else preprocessing_from_dict(stored),
+            config=metadata.get("config"),
         )
     except (ValueError, TypeError, AttributeError, BadRequest) as error:
         raise BadCheckpoint(

@@ -2,7 +2,7 @@
 
 The last layer is taken out and replaced by one that passes its input on, so that running the rest gives the features
 directly: no hooks, nothing to remove afterwards, and it works inside compiled TorchScript too. That the two parts
-together are the network is verified on a few random images when it is loaded.
+together are the network is verified on a few random images when it is loaded (`core.classifiers.tracing`).
 
 A network with one output z tells two classes apart: the sigmoid of z is the chance of the second one. Here it has two
 logits, -z/2 and z/2, whose softmax is that very chance. Halves, not (0, z), so that either class has a range of its own
@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +23,20 @@ from torch import nn
 
 from core.classifiers import torchscript
 from core.classifiers.architectures import channels_last, check, default_preprocessing
-from core.classifiers.checkpoint import ModelDescription, check_finite, kind_of_file, read_checkpoint
-from core.classifiers.fitting import build_fitted, fitted, head_name, suggest
+from core.classifiers.checkpoint import Checkpoint, ModelDescription, check_finite, kind_of_file, read_checkpoint
+from core.classifiers.fitting import assumed, build_fitted, fitted, head_name, suggest
 from core.classifiers.head import Head
+from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT, is_program
+from core.classifiers.peek import TIMM, TRANSFORMERS, is_hub_name
 from core.classifiers.preprocessing import Preprocessing, imagenet
+from core.classifiers.tracing import head_of, layer_of, logits_of, take_out, watching
 from core.errors import ArchitectureMismatch, BadRequest, BadWeights, ClassMismatch, HeadNotFound
-from core.files import digest, file_digest, resolved
-
-TORCHSCRIPT = "torchscript"
+from core.files import digest, file_digest, replacing, resolved
 
 # Largest difference between head(backbone(images)) and the network's own logits, relative to their size.
 TOLERANCE = 1e-4
+# where a network of modules can run, if the machine has it
+ANYWHERE = ("cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +44,11 @@ class Classifier:
     """A frozen network in evaluation mode. Call it with a batch to get features and logits.
 
     classes: names in the order of the logits, None where the file does not say. digest: of weights and architecture,
-    not of preprocessing. backbone: (b, 3, h, w) float32 -> (b, d). single: the file has one output where this has two
-    logits.
+    not of preprocessing. backbone: (b, c, h, w) float32 -> (b, d). single: the file has one output where this has two
+    logits. origin: who wrote it: "torch", "timm", "transformers", "torchscript", "exported" or "onnx". file: what was
+    loaded; a folder where the model came as one. runs_on: devices it can be moved to. convolution: the last layer was
+    a 1x1 convolution. config: of the network, where its architecture's name does not say all (`ModelDescription`).
+    notes: sentences on what was assumed.
     """
 
     name: str
@@ -55,6 +61,11 @@ class Classifier:
     backbone: Callable[[torch.Tensor], torch.Tensor]
     head_name: str
     single: bool = False
+    origin: str = "torch"
+    runs_on: tuple[str, ...] = ANYWHERE
+    convolution: bool = False
+    config: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def k(self) -> int:
@@ -65,13 +76,17 @@ class Classifier:
         return self.head.d
 
     def __call__(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """batch: (b, 3, h, w) float32, normalised. Returns features (b, d) and logits (b, k), float32."""
+        """batch: (b, c, h, w) float32, normalised. Returns features (b, d) and logits (b, k), float32."""
         with torch.inference_mode():
             features = self.backbone(batch).float()
             logits = nn.functional.linear(
                 features, torch.from_numpy(self.head.weight), torch.from_numpy(self.head.bias)
             )
         return features, logits
+
+    def network(self) -> nn.Module | None:
+        """The backbone as a module that can be moved to a device and cast; None where there is no such thing (ONNX)."""
+        return self.backbone if isinstance(self.backbone, nn.Module) and len(self.runs_on) > 1 else None
 
     def check_classes(self, dataset_classes: tuple[str, ...]) -> None:
         """Raise `ClassMismatch` unless logit c is the dataset's class c, as far as the file says."""
@@ -100,68 +115,102 @@ class Classifier:
 def load_classifier(
     path: Path | str, *, arch: str | None = None, preprocessing: Preprocessing | None = None
 ) -> Classifier:
-    """Load a state dict (.pt, .pth, .safetensors) of any known architecture, one of our own files, or TorchScript.
+    """Load a model from a file, a folder of timm's or transformers', or the hub.
 
-    arch: may be left out for our own files and for TorchScript. preprocessing: what the file says, else what the
-    architecture usually takes. Raises `PathNotFound`, `BadCheckpoint`, `UnsafeCheckpoint`, `ArchitectureMismatch`,
-    `HeadNotFound`, `BadWeights`, `BadRequest`.
+    Files: a state dict (.pt, .pth, .safetensors) of any known architecture, one of our own, TorchScript, torch.export,
+    ONNX. path: `hf-hub:organisation/name` and `timm:name` are names on the hub; nothing else uses the network. arch:
+    may be left out where the file or folder says it; `timm:name` for timm's networks (`timm:name?img_size=96` with
+    arguments), `hf:place` for those of transformers, where place is a folder with a config.json or a name on the hub.
+    preprocessing: what the model says, else what the architecture usually takes.
+
+    Raises `PathNotFound`, `BadCheckpoint`, `UnsafeCheckpoint`, `ArchitectureMismatch`, `HeadNotFound`, `BadWeights`,
+    `BadRequest`.
     """
-    file = resolved(path, advice="Give the file that holds the model.")
-    if kind_of_file(file) == "torchscript":
-        return _load_torchscript(file, preprocessing)
+    if is_hub_name(path):
+        from core.classifiers.hub import fetched, short_name
+
+        loaded = load_classifier(fetched(str(path)), preprocessing=preprocessing)
+        return replace(loaded, name=short_name(str(path)))
+    file = resolved(path, advice="Give the file or folder that holds the model.")
+    if file.is_dir():
+        return _load_folder(file, arch, preprocessing)
+    kind = kind_of_file(file)
+    if is_program(kind):
+        return _load_program(kind, file, preprocessing)
     checkpoint = read_checkpoint(file)
-    description = checkpoint.description
-    chosen = arch or description.arch
+    chosen = arch or checkpoint.description.arch
     if chosen is None:
         raise _architecture_needed(file, checkpoint.state)
-    if chosen == TORCHSCRIPT:
+    if is_program(chosen):
         raise ArchitectureMismatch(
-            f"{file.name} holds weights only, not TorchScript.", next_step="Name the architecture of the weights."
+            f"{file.name} holds weights only, not {chosen}.", next_step="Name the architecture of the weights."
         )
-    check(chosen)
-    if arch is not None and description.arch not in (None, arch):
-        raise ArchitectureMismatch(
-            f"{file.name} says that it holds {description.arch}, not {arch}.",
-            next_step="Leave the architecture out: the file names it.",
-        )
-    try:
-        state = fitted(chosen, checkpoint.state, file=file.name)
-    except ArchitectureMismatch as error:
-        fitting = suggest(checkpoint.state)
-        if fitting:
-            error.next_step = f"They fit {' or '.join(fitting)}: name that architecture."
-        raise
-    network = build_fitted(chosen, state)
-    return _parted(
-        channels_last(network),
-        file=file,
-        arch=chosen,
-        description=description,
-        preprocessing=preprocessing or description.preprocessing or default_preprocessing(chosen),
-    )
+    if chosen.startswith(TRANSFORMERS):
+        return _load_transformers(file, checkpoint, chosen, preprocessing)
+    return _load_weights(file, checkpoint, arch, preprocessing)
 
 
 def replace_head(classifier: Classifier, head: Head) -> nn.Module:
     """A copy of the whole network with this last layer: a `ScriptModule` where TorchScript came in.
 
-    It has one output where the classifier came with one. Raises `BadRequest` when the head is of another size.
+    It has one output where the classifier came with one. Raises `BadRequest` when the head is of another size, and for
+    a model that is no module (ONNX, torch.export), which `write_with_head` writes all the same.
     """
-    if (head.k, head.d) != (classifier.k, classifier.d):
-        raise BadRequest(
-            f"A head of {head.k} x {head.d} does not fit {classifier.name}: it needs {classifier.k} x {classifier.d}.",
-            next_step="Choose a run of this very model.",
-        )
+    _check_size(classifier, head)
     if classifier.single:
         head = one_output(head)
-    weight, bias = torch.from_numpy(head.weight.copy()), torch.from_numpy(head.bias.copy())
-    if classifier.arch == TORCHSCRIPT:
+    if classifier.origin == TORCHSCRIPT:
+        weight, bias = torch.from_numpy(head.weight.copy()), torch.from_numpy(head.bias.copy())
         return torchscript.with_head(classifier.file, classifier.head_name, weight, bias)
+    if classifier.origin in (EXPORTED, ONNX) or not isinstance(classifier.backbone, nn.Module):
+        raise BadRequest(
+            f"{classifier.name} is a graph, whose layers cannot be exchanged in memory.",
+            next_step="Export it: it is written in the format it came in.",
+        )
     network = copy.deepcopy(classifier.backbone)
-    assert isinstance(network, nn.Module)
-    last = nn.Linear(head.d, head.k)
-    last.load_state_dict({"weight": weight, "bias": bias})
-    network.set_submodule(classifier.head_name, last)
+    network.set_submodule(classifier.head_name, layer_of(head, convolution=classifier.convolution))
     return network.eval()
+
+
+def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str, ...]:
+    """Write the model with another last layer in the format it came in, for the library that reads that one.
+
+    path: of a file, or of a folder where the classifier's `file` is one; neither may be there before. Returns sentences
+    on what else is in it. Raises `BadRequest` when the head is of another size or the format has no place for it.
+    """
+    _check_size(classifier, head)
+    if classifier.origin == EXPORTED:
+        from core.classifiers import exported
+
+        return tuple(exported.write_with_head(classifier, head, path) or ())
+    if classifier.origin == ONNX:
+        from core.classifiers import onnx_model
+
+        return tuple(onnx_model.write_with_head(classifier, head, path) or ())
+    return write_like(classifier, replace_head(classifier, head), path)
+
+
+def write_like(classifier: Classifier, network: nn.Module, path: Path) -> tuple[str, ...]:
+    """Write a whole network as the file or folder that the classifier came from, as `write_with_head` does.
+
+    network: what `replace_head` gives, or the same network after more training.
+    """
+    if isinstance(network, torch.jit.ScriptModule):
+        with replacing(path) as beside:
+            network.save(str(beside))
+        return ()
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    if classifier.file.is_dir():
+        from core.classifiers import model_folders
+
+        return model_folders.write(classifier, state, path)
+    if classifier.origin == "transformers":
+        from core.classifiers import transformers_models
+
+        return transformers_models.write_weights(classifier, state, path)
+    from core.classifiers.layout import read_layout, write_layout
+
+    return write_layout(read_layout(classifier.file, classifier.arch), state, path)
 
 
 def two_logits(head: Head) -> Head:
@@ -177,43 +226,160 @@ def one_output(head: Head) -> Head:
 
 def description_of(classifier: Classifier) -> ModelDescription:
     """What `write_checkpoint` should say about this classifier."""
-    return ModelDescription(arch=classifier.arch, classes=classifier.classes, preprocessing=classifier.preprocessing)
+    return ModelDescription(
+        arch=classifier.arch,
+        classes=classifier.classes,
+        preprocessing=classifier.preprocessing,
+        config=classifier.config,
+    )
+
+
+def head_in(network: nn.Module, name: str) -> Head:
+    """The numbers of the last layer of a whole network. name: `Classifier.head_name`."""
+    return head_of(network.get_submodule(name))
+
+
+def _check_size(classifier: Classifier, head: Head) -> None:
+    if (head.k, head.d) != (classifier.k, classifier.d):
+        raise BadRequest(
+            f"A head of {head.k} x {head.d} does not fit {classifier.name}: it needs {classifier.k} x {classifier.d}.",
+            next_step="Choose a run of this very model.",
+        )
+
+
+def _load_folder(folder: Path, arch: str | None, preprocessing: Preprocessing | None) -> Classifier:
+    """A folder as timm or transformers write it."""
+    from core.classifiers import model_folders
+
+    brought = model_folders.read(folder)
+    checkpoint = Checkpoint(brought.state, brought.description)
+    if brought.library == "transformers":
+        return _load_transformers(folder, checkpoint, arch, preprocessing, brought.notes)
+    return _load_weights(folder, checkpoint, arch, preprocessing, brought.notes)
+
+
+def _load_program(kind: str, file: Path, preprocessing: Preprocessing | None) -> Classifier:
+    if kind == EXPORTED:
+        from core.classifiers import exported
+
+        return exported.load_exported(file, preprocessing)
+    if kind == ONNX:
+        from core.classifiers import onnx_model
+
+        return onnx_model.load_onnx(file, preprocessing)
+    return _load_torchscript(file, preprocessing)
+
+
+def _load_weights(
+    file: Path,
+    checkpoint: Checkpoint,
+    arch: str | None,
+    preprocessing: Preprocessing | None,
+    notes: tuple[str, ...] = (),
+) -> Classifier:
+    """Weights for an architecture that can be built by its name. file: or folder."""
+    description = checkpoint.description
+    chosen = arch or description.arch
+    assert chosen is not None
+    check(chosen)
+    if description.arch not in (None, chosen):
+        raise ArchitectureMismatch(
+            f"{file.name} says that it holds {description.arch}, not {chosen}.",
+            next_step="Leave the architecture out: the file names it.",
+        )
+    try:
+        state = fitted(chosen, checkpoint.state, file=file.name)
+    except ArchitectureMismatch as error:
+        fitting = suggest(checkpoint.state)
+        if fitting:
+            error.next_step = f"They fit {' or '.join(fitting)}: name that architecture."
+        raise
+    usual = default_preprocessing(chosen) if description.preprocessing is None and preprocessing is None else None
+    return _parted(
+        channels_last(build_fitted(chosen, state)),
+        file=file,
+        arch=chosen,
+        description=description,
+        preprocessing=preprocessing or description.preprocessing or usual,
+        origin="timm" if chosen.startswith(TIMM) else "torch",
+        hint=head_name(chosen),
+        notes=(*notes, *assumed(chosen, state)),
+    )
+
+
+def _load_transformers(
+    file: Path,
+    checkpoint: Checkpoint,
+    arch: str | None,
+    preprocessing: Preprocessing | None,
+    notes: tuple[str, ...] = (),
+) -> Classifier:
+    """Weights for a network that transformers builds from a configuration. file: or folder."""
+    from core.classifiers import transformers_models
+
+    brought = transformers_models.load(checkpoint, arch, file.name)
+    return _parted(
+        channels_last(brought.network),
+        file=file,
+        arch=brought.arch,
+        description=brought.description,
+        preprocessing=preprocessing or brought.description.preprocessing,
+        origin="transformers",
+        hint=None,
+        identity=brought.identity,
+        notes=(*notes, *(() if preprocessing else brought.notes)),
+    )
 
 
 def _parted(
-    network: nn.Module, *, file: Path, arch: str, description: ModelDescription, preprocessing: Preprocessing
+    network: nn.Module,
+    *,
+    file: Path,
+    arch: str,
+    description: ModelDescription,
+    preprocessing: Preprocessing | None,
+    origin: str,
+    hint: str | None,
+    identity: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Classifier:
+    """Part a whole network at its last linear layer. identity: what its numbers depend on besides its weights and its
+    architecture's name. hint: where the last layer should be."""
+    assert preprocessing is not None
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    identity = _weights_digest(arch, network.state_dict())
+    weights = _weights_digest(arch + identity, network.state_dict())
     probe = _probe(preprocessing)
-    logits = _run(network, probe, arch, preprocessing)
-    name = head_name(arch)
-    last = network.get_submodule(name)
-    assert isinstance(last, nn.Linear)
-    network.set_submodule(name, nn.Identity().eval())
-    head = Head(weight=last.weight.detach().numpy().copy(), bias=last.bias.detach().numpy().copy())
-    single = head.k == 1
-    if single:
-        head, logits = two_logits(head), torch.cat([-logits, logits], dim=1) / 2
+    with watching(network) as called:
+        logits = _run(network, probe, arch, preprocessing)
+    found = take_out(network, called, probe, logits, name=file.name, tolerance=TOLERANCE, hint=hint)
+    single = found.head.k == 1
+    classes = description.classes
+    if classes is not None and len(classes) == 1 and single:
+        # the one name of one output says nothing of the other class
+        classes = None
+    head = two_logits(found.head) if single else found.head
     classifier = Classifier(
-        name=file.stem,
+        name=file.name if file.is_dir() else file.stem,
         arch=arch,
-        classes=description.classes,
+        classes=classes,
         preprocessing=preprocessing,
         head=head,
-        digest=identity,
+        digest=weights,
         file=file,
         backbone=network,
-        head_name=name,
+        head_name=found.name,
         single=single,
+        origin=origin,
+        convolution=found.convolution,
+        config=description.config,
+        notes=notes,
     )
-    if description.classes is not None and len(description.classes) != head.k:
+    if classes is not None and len(classes) != head.k:
         raise ArchitectureMismatch(
-            f"{file.name} names {len(description.classes)} classes and has {head.k} logits.",
+            f"{file.name} names {len(classes)} classes and has {head.k} logits.",
             next_step="Export or train the model again.",
         )
-    _verify(classifier, probe, logits)
     return classifier
 
 
@@ -237,6 +403,7 @@ def _load_torchscript(file: Path, preprocessing: Preprocessing | None) -> Classi
         backbone=backbone,
         head_name=name,
         single=single,
+        origin=TORCHSCRIPT,
     )
 
 
@@ -249,7 +416,7 @@ def _run(
     """
     try:
         with torch.inference_mode():
-            logits = network(probe)
+            found = network(probe)
     except (RuntimeError, AssertionError, ValueError) as error:
         # TorchScript puts its cause last, after the code it came from
         cause = [line for line in str(error).splitlines() if line.strip()][-1:]
@@ -257,11 +424,12 @@ def _run(
             f"{name} cannot take images of {chosen.crop} x {chosen.crop} pixels ({''.join(cause).strip()}).",
             next_step="Give the preprocessing that the model was trained with.",
         ) from error
-    if isinstance(logits, torch.Tensor) and logits.shape == (len(probe),):
+    logits = logits_of(found)
+    if logits is not None and logits.shape == (len(probe),):
         # one output, its last axis squeezed away
         logits = logits[:, None]
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(probe):
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if logits is None or logits.ndim != 2 or len(logits) != len(probe):
+        shape = type(found).__name__ if logits is None else tuple(logits.shape)
         raise HeadNotFound(
             f"{name} does not give one row of logits per image (it gives {shape}).",
             next_step="Use a network that ends in one linear layer and returns its output.",
@@ -274,21 +442,10 @@ def _run(
     return logits.float()
 
 
-def _verify(classifier: Classifier, probe: torch.Tensor, logits: torch.Tensor) -> None:
-    """Raise `HeadNotFound` unless head(backbone(probe)) are the network's logits."""
-    features, parted = classifier(probe)
-    fits = features.shape == (len(probe), classifier.d) and torchscript.close(parted, logits, TOLERANCE)
-    if not fits:
-        raise HeadNotFound(
-            f"The logits of {classifier.name} are not those of its last linear layer.",
-            next_step="Use a network whose output is its last linear layer's, without a softmax or sigmoid after it.",
-        )
-
-
 def _probe(preprocessing: Preprocessing) -> torch.Tensor:
-    """Three images of noise, (3, 3, crop, crop): enough to tell one function from another."""
+    """Three images of noise, (3, c, crop, crop): enough to tell one function from another."""
     side = preprocessing.crop
-    noise = np.random.default_rng(0).normal(size=(3, 3, side, side)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(size=(3, preprocessing.channels, side, side)).astype(np.float32)
     return torch.from_numpy(noise)
 
 
@@ -307,7 +464,7 @@ def _architecture_needed(file: Path, state: Mapping[str, torch.Tensor]) -> BadRe
     step = (
         f"These weights fit {' or '.join(fitting)}: name that architecture."
         if fitting
-        else ("Name it, for example resnet18; or save the model as TorchScript, which brings its own.")
+        else ("Name it, for example resnet18 or timm:resnet18; or save the model as TorchScript, which brings its own.")
     )
     return BadRequest(
         f"{file.name} holds weights only and does not say of which architecture.",

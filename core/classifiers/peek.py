@@ -1,35 +1,275 @@
-"""What a model file says about itself, read without torch: a page asks before any job starts."""
+"""What a model file or folder is and says about itself, found without torch: a page asks before any job starts.
+
+Nothing is loaded and nothing is judged here; what is damaged is reported by `load_classifier`.
+"""
 
 from __future__ import annotations
 
 import json
+import pickletools
+import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT, is_exported, is_onnx
+
+# how the architectures of the two libraries are named, before the name they have there
+TIMM, TRANSFORMERS = "timm:", "hf:"
+# a model on the hub: `hf-hub:organisation/name`
+HUB = "hf-hub:"
+
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+# files that weights lie in, in the order they are preferred; an index names the parts of a large model
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
+IMAGE_CLASSIFIER = "ForImageClassification"
 
 # a safetensors header larger than this is no header (the format's own limit is 100 MB)
 _LARGEST_HEADER = 100_000_000
+# what describes a model in JSON is a few kilobytes; ImageNet's 21,843 names with descriptions are a few megabytes
+_LARGEST_CONFIG = 50_000_000
+# of a checkpoint's pickle, which holds names and shapes and no numbers
+_LARGEST_PICKLE = 20_000_000
+# modules that plain weights name: tensors, containers, numbers
+_HARMLESS = re.compile(r"^(torch(\._utils|\._tensor|\.storage|\.serialization|\.nn\.parameter)?|collections|_codecs)$")
+# transformers' names for classes that nobody named
+_UNNAMED = re.compile(r"^LABEL_\d+$")
+
+
+@dataclass(frozen=True)
+class Peeked:
+    """What a path holds.
+
+    kind: "midband" (our own file), "weights", "pickled" (weights inside Python objects, which are never opened),
+    "torchscript", "exported" (.pt2), "onnx", "timm", "transformers" (folders of these libraries), "hub" (a name on the
+    hub), "other" (a model that does not classify images, or a folder without one), "absent" or "unknown".
+    needs_architecture: whether the network has to be named beside it. title: a few words for a person. classes: their
+    names, where it says them. arch: what it says of its network. problem: why it cannot be loaded, as far as that shows
+    from here, or "".
+    """
+
+    kind: str
+    needs_architecture: bool
+    title: str
+    classes: tuple[str, ...] | None = None
+    arch: str | None = None
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "needs_architecture": self.needs_architecture,
+            "title": self.title,
+            "classes": None if self.classes is None else list(self.classes),
+            "arch": self.arch,
+            "problem": self.problem,
+        }
+
+
+def peek(path: Path | str) -> Peeked:
+    """What is there, by content, not by suffix. Takes milliseconds and never raises."""
+    if is_hub_name(path):
+        name = str(path).strip()
+        return Peeked("hub", False, f"{name.partition(':')[2]}, from the Hugging Face hub", arch=None)
+    place = Path(path)
+    try:
+        if place.is_dir():
+            return _peek_folder(place)
+        if not place.is_file():
+            return Peeked("absent", False, "Nothing is there", problem=f"There is no file or folder {place}.")
+        return _peek_file(place)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return Peeked("unknown", False, "Not a model that is known here", problem=f"It cannot be read ({error}).")
 
 
 def names_its_network(path: Path) -> bool:
-    """Whether a model file needs no architecture beside it: one of ours, or TorchScript. False for anything unclear.
+    """Whether a model needs no architecture beside it. False for anything unclear."""
+    found = peek(path)
+    return not found.needs_architecture and found.kind not in ("absent", "unknown", "other", "pickled")
 
-    Nothing is loaded and nothing is judged here; a damaged file is reported by `load_classifier`.
-    """
-    try:
-        if zipfile.is_zipfile(path):
-            return is_torchscript(path)
-        with open(path, "rb") as source:
-            length = int.from_bytes(source.read(8), "little")
-            if not 2 <= length <= min(_LARGEST_HEADER, path.stat().st_size):
-                return False
-            header = json.loads(source.read(length))
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    return isinstance(metadata, dict) and "arch" in metadata
+
+def is_hub_name(path: Path | str) -> bool:
+    """Whether this is a name on the hub and no path: `hf-hub:organisation/name` or `timm:resnet50.a1_in1k`."""
+    return isinstance(path, str) and path.strip().startswith((HUB, TIMM))
 
 
 def is_torchscript(archive: Path) -> bool:
     """Whether a zip archive holds code beside its weights. Raises `zipfile.BadZipFile`."""
+    return kind_of_archive(archive) == TORCHSCRIPT
+
+
+def kind_of_archive(archive: Path) -> str:
+    """What a zip archive holds: "torchscript", "exported" or "weights". Raises `zipfile.BadZipFile`."""
     with zipfile.ZipFile(archive) as opened:
-        return any(name.split("/")[1:2] == ["code"] for name in opened.namelist())
+        names = opened.namelist()
+    if any(name.split("/")[1:2] == ["code"] for name in names):
+        return TORCHSCRIPT
+    return EXPORTED if is_exported(names) else "weights"
+
+
+def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any] | None:
+    """The JSON object in a file of this folder; None where there is none that can be read."""
+    file = folder / name
+    try:
+        if file.stat().st_size > _LARGEST_CONFIG:
+            return None
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def library_of(config: dict[str, Any]) -> str | None:
+    """Whose `config.json` this is: "timm", "transformers", or None."""
+    if isinstance(config.get("architecture"), str):
+        return "timm"
+    if "model_type" in config or isinstance(config.get("architectures"), list):
+        return "transformers"
+    return None
+
+
+def weights_file(folder: Path) -> Path | None:
+    """The file in a library's folder that holds the weights or lists their parts, safetensors before others."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    for suffix in SUFFIXES:
+        for file in sorted(folder.glob(f"*{suffix}")):
+            # what the trainer keeps of its arguments is no model
+            if file.is_file() and file.name != "training_args.bin" and not file.name.startswith("optimizer"):
+                return file
+    return None
+
+
+def class_names(config: dict[str, Any]) -> tuple[str, ...] | None:
+    """Names of the classes in the order of the logits, out of a library's `config.json`; None where they have none."""
+    names = _transformers_names(config) or _timm_names(config)
+    if not names or all(_UNNAMED.match(name) for name in names):
+        return None
+    return names
+
+
+def architecture_of(config: dict[str, Any]) -> str | None:
+    """What a transformers `config.json` calls the network's class, for example ViTForImageClassification."""
+    found = config.get("architectures")
+    return found[0] if isinstance(found, list) and found and isinstance(found[0], str) else None
+
+
+def _peek_folder(folder: Path) -> Peeked:
+    config = read_config(folder)
+    library = library_of(config) if config is not None else None
+    if config is None or library is None:
+        inside = [file for file in sorted(folder.iterdir()) if file.suffix in (*SUFFIXES, ".pt2", ".onnx")]
+        if len(inside) == 1:
+            reason = f"It has no {CONFIG} to say what {inside[0].name} is: name that file instead of the folder."
+        elif inside:
+            reason = f"It holds {len(inside)} files of models: name one of them instead of the folder."
+        else:
+            reason = f"It holds no model: neither a {CONFIG} nor a file of weights."
+        return Peeked("other", False, "A folder", problem=reason)
+    missing = "" if weights_file(folder) else f"It has a {CONFIG} and no weights beside it (model.safetensors)."
+    classes = class_names(config)
+    if library == "timm":
+        name = str(config["architecture"])
+        return Peeked("timm", False, f"timm: {name}", classes, TIMM + name, missing)
+    name = architecture_of(config) or str(config.get("model_type"))
+    if not name.endswith(IMAGE_CLASSIFIER) and architecture_of(config) is not None:
+        return Peeked(
+            "other", False, f"transformers: {name}", problem=f"{name} does not classify images: it has no such head."
+        )
+    return Peeked("transformers", False, f"transformers: {name}", classes, TRANSFORMERS + name, missing)
+
+
+def _peek_file(path: Path) -> Peeked:
+    if zipfile.is_zipfile(path):
+        kind = kind_of_archive(path)
+        if kind == TORCHSCRIPT:
+            return Peeked(kind, False, "TorchScript", arch=kind)
+        if kind == EXPORTED:
+            return Peeked(kind, False, "A graph of torch.export", arch=kind)
+        return _peek_pickle(path)
+    with open(path, "rb") as source:
+        start = source.read(16)
+        if start[4:9] == b"\0\0\0\0{":
+            return _peek_safetensors(path)
+    if is_onnx(path, start):
+        return Peeked(ONNX, False, "ONNX", arch=ONNX)
+    if start[:1] == b"\x80":
+        # as torch wrote them before 1.6
+        return Peeked("weights", True, "Weights")
+    empty = "The file is empty." if not start else "It is none of the formats that are known here."
+    return Peeked("unknown", False, "Not a model that is known here", problem=empty)
+
+
+def _peek_safetensors(path: Path) -> Peeked:
+    with open(path, "rb") as source:
+        length = int.from_bytes(source.read(8), "little")
+        if not 2 <= length <= min(_LARGEST_HEADER, path.stat().st_size):
+            raise ValueError("its header is damaged")
+        header = json.loads(source.read(length))
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or "arch" not in metadata:
+        return Peeked("weights", True, "Weights")
+    classes = json.loads(metadata["classes"]) if "classes" in metadata else None
+    names = tuple(map(str, classes)) if isinstance(classes, list) else None
+    return Peeked("midband", False, f"Midband: {metadata['arch']}", names, str(metadata["arch"]))
+
+
+def _peek_pickle(path: Path) -> Peeked:
+    """Whether a PyTorch checkpoint is plain weights: its opcodes are read, none is carried out."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
+        if not names:
+            return Peeked("unknown", False, "A zip archive", problem="It is an archive without a model in it.")
+        if archive.getinfo(names[0]).file_size > _LARGEST_PICKLE:
+            return Peeked("weights", True, "Weights")
+        data = archive.read(names[0])
+    for module, name in _named_by(data):
+        if not _HARMLESS.match(module):
+            return Peeked(
+                "pickled",
+                True,
+                "A pickled Python object",
+                problem=f"It holds {module}.{name}, not only weights: opening it would run code from the file.",
+            )
+    return Peeked("weights", True, "Weights")
+
+
+def _named_by(data: bytes) -> list[tuple[str, str]]:
+    """(module, name) of everything a pickle would import."""
+    found: list[tuple[str, str]] = []
+    texts: list[str] = []
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name == "GLOBAL":
+            module, _, name = str(argument).partition(" ")
+            found.append((module, name))
+        elif opcode.name == "STACK_GLOBAL" and len(texts) >= 2:
+            found.append((texts[-2], texts[-1]))
+        elif isinstance(argument, str):
+            texts.append(argument)
+    return found
+
+
+def _transformers_names(config: dict[str, Any]) -> tuple[str, ...] | None:
+    names = config.get("id2label")
+    if not isinstance(names, dict):
+        return None
+    try:
+        numbered = {int(index): str(name) for index, name in names.items()}
+    except ValueError:
+        return None
+    complete = sorted(numbered) == list(range(len(numbered)))
+    return tuple(numbered[index] for index in range(len(numbered))) if complete else None
+
+
+def _timm_names(config: dict[str, Any]) -> tuple[str, ...] | None:
+    nested = config.get("pretrained_cfg")
+    for place in (config, nested if isinstance(nested, dict) else {}):
+        names = place.get("label_names") or place.get("labels")
+        if isinstance(names, list) and names:
+            return tuple(map(str, names))
+        if isinstance(names, dict) and names:
+            return _transformers_names({"id2label": names})
+    return None
