@@ -182,11 +182,13 @@ def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str
     if classifier.origin == EXPORTED:
         from core.classifiers import exported
 
-        return tuple(exported.write_with_head(classifier, head, path) or ())
+        exported.write_with_head(classifier, head, path)
+        return ()
     if classifier.origin == ONNX:
         from core.classifiers import onnx_model
 
-        return tuple(onnx_model.write_with_head(classifier, head, path) or ())
+        onnx_model.write_with_head(classifier, head, path)
+        return ()
     return write_like(classifier, replace_head(classifier, head), path)
 
 
@@ -262,11 +264,11 @@ def _load_program(kind: str, file: Path, preprocessing: Preprocessing | None) ->
     if kind == EXPORTED:
         from core.classifiers import exported
 
-        return exported.load_exported(file, preprocessing)
+        return exported.load(file, preprocessing)
     if kind == ONNX:
         from core.classifiers import onnx_model
 
-        return onnx_model.load_onnx(file, preprocessing)
+        return onnx_model.load(file, preprocessing)
     return _load_torchscript(file, preprocessing)
 
 

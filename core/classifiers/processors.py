@@ -105,7 +105,7 @@ def _geometry(told: Mapping[str, Any], name: str, side: int | None, notes: list[
     crop = crop_height or crop_shortest
     if {height, width} - {None, height} or {crop_height, crop_width} - {None, crop_height}:
         raise BadRequest(
-            f"The model takes inputs of {crop_height or height} x {crop_width or width} pixels, and none that are square.",
+            f"The model takes inputs of {crop_height or height} x {crop_width or width} pixels, which is no square.",
             next_step="Give the preprocessing yourself, if the network takes squares too.",
         )
     if side is not None:
