@@ -43,7 +43,9 @@ def make_demo(workspace: Workspace, *, progress: Progress = silent) -> Analysis:
     from core.activations.extraction import analyse
     from core.classifiers.classifier import load_classifier
 
-    analysis = analyse(workspace, dataset, load_classifier(_copied_model(workspace)), progress=progress)
+    # exactly what the README shows, on any machine
+    classifier = load_classifier(_copied_model(workspace))
+    analysis = analyse(workspace, dataset, classifier, precision="fp32", progress=progress)
     with workspace.writing() as session:
         session.merge(Meta(key=_RECORD, value=json.dumps({"version": version, "analysis": analysis.id})))
     return analysis

@@ -157,6 +157,15 @@ def clear_notes(folder: Path) -> None:
     (folder / LENGTHS).unlink(missing_ok=True)
 
 
+def pinned(folder: Path) -> str | None:
+    """The earlier analysis that a pass begun in this folder takes rows from; None where there is none."""
+    try:
+        source = Journal(**read_json(folder / JOURNAL)).key.get("source")
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return source if isinstance(source, str) else None
+
+
 def _read_journal(folder: Path, key: dict[str, Any]) -> Journal:
     try:
         journal = Journal(**read_json(folder / JOURNAL))

@@ -12,6 +12,8 @@
       labels.npy splits.npy  (n,) int64 and int8, codes of `classes` and of `SPLITS`; without labels, the predictions
       attributes/<slug>.npy  (n,) int16, codes of the attribute's values, -1 unknown
       head.safetensors       the classifier's last layer
+      computed.json          in which precision the network computed, and why: see computed.py
+      marks.npy              (n,) int64, `Dataset.marks` of each row: see reuse.py
       thumbnails.bin .npy    see thumbnails.py
       skipped.json           [{image, reason}] of images that could not be decoded
       left_out.json          [{image, reason}] of what the dataset's reader left out before
@@ -43,6 +45,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import select
 
 from core.activations import thumbnails
+from core.activations.computed import Computed, read_computed
 from core.classifiers.head import Head, load_head
 from core.database import AnalysisRecord, DatasetRecord, now
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
@@ -216,6 +219,22 @@ class Analysis:
         return np.array(column.to_pylist(), dtype=np.dtypes.StringDType())
 
     @cached_property
+    def computed(self) -> Computed:
+        """In which precision the network computed the features, and why. Raises `StorageProblem` when damaged."""
+        try:
+            return read_computed(self.folder)
+        except (OSError, ValueError) as error:
+            raise StorageProblem(
+                f"The analysis in {self.folder} is damaged ({type(error).__name__}: {error}).",
+                next_step="Remove that folder and analyse the dataset again.",
+            ) from error
+
+    @property
+    def precision(self) -> str:
+        """What the network computed with: "fp32" or "bf16"."""
+        return self.computed.precision
+
+    @cached_property
     def thumbnails(self) -> thumbnails.ThumbnailPack:
         return thumbnails.open_pack(self.folder)
 
@@ -257,6 +276,7 @@ class Analysis:
             "dataset": self.dataset_name,
             "model": self.model_name,
             "arch": self.arch,
+            "precision": self.precision,
             "notes": list(self.notes),
         }
 

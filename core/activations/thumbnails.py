@@ -1,6 +1,6 @@
-"""Small WebP images, packed one after another in one file: thumbnails are read by position, never made on the fly.
+"""Small images, packed one after another in one file: thumbnails are read by position, never made on the fly.
 
-thumbnails.bin   WebP files back to back
+thumbnails.bin   WebP files back to back; JPEG where the picture was one and small already
 thumbnails.npy   (n + 1,) int64 offsets: image i is bytes offsets[i] to offsets[i + 1]
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from core.datasets.pictures import Picture
 from core.files import read_array, replacing, write_array
 
 PACK = "thumbnails.bin"
@@ -23,6 +24,55 @@ OFFSETS = "thumbnails.npy"
 
 # WebP effort 0..6: 2 halves the time of Pillow's default 4 for files about 3% larger
 _EFFORT = 2
+
+
+# bytes of a JPEG up to which it is its own thumbnail
+_OWN_BYTES = 16_384
+# segments of a JPEG that it is decoded with: tables, frames, restart intervals, and the marks of JFIF and Adobe, which
+# say what the colours are; all else is what cameras and editors wrote beside the picture
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_KEPT = _FRAMES | {0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
+
+
+def thumbnail_of(source: Picture, image: Image.Image, size: int, quality: int) -> bytes:
+    """The thumbnail of a picture that is decoded already. source: where it came from.
+
+    A small JPEG is its own thumbnail, without metadata: encoding it again would take most of the time that small
+    pictures take, and lose a little. Anything else becomes a WebP, see `make_thumbnail`.
+    """
+    if isinstance(source, Path) and max(image.size) <= size and source.suffix.lower() in (".jpg", ".jpeg"):
+        with open(source, "rb") as file:
+            source = file.read(_OWN_BYTES + 1)
+    if isinstance(source, bytes) and max(image.size) <= size and len(source) <= _OWN_BYTES:
+        bare = _bare_jpeg(source)
+        if bare is not None:
+            return bare
+    return make_thumbnail(image, size, quality)
+
+
+def _bare_jpeg(content: bytes) -> bytes | None:
+    """A JPEG that every browser shows as Pillow decodes it, without metadata. None for all others: other formats, grey
+    and four colours, and those with Exif data, which may say that the picture lies on its side."""
+    if content[:2] != b"\xff\xd8":
+        return None
+    kept, place = [content[:2]], 2
+    while place + 4 <= len(content) and content[place] == 0xFF:
+        marker = content[place + 1]
+        length = int.from_bytes(content[place + 2 : place + 4])
+        segment = content[place : place + 2 + length]
+        if marker == 0xDA:
+            end = content.rfind(b"\xff\xd9")
+            return b"".join([*kept, content[place : end + 2]]) if end > place else None
+        exif = marker == 0xE1 and segment[4:8] == b"Exif"
+        # bytes 4 and 9 of a frame: bits per sample, number of colours
+        odd = marker in _FRAMES and (len(segment) < 10 or segment[4] != 8 or segment[9] != 3)
+        unknown = 0xC0 <= marker <= 0xCF and marker not in _KEPT
+        if length < 2 or exif or odd or unknown:
+            return None
+        if marker in _KEPT:
+            kept.append(segment)
+        place += 2 + length
+    return None
 
 
 def make_thumbnail(image: Image.Image, size: int, quality: int) -> bytes:

@@ -19,16 +19,24 @@ def cores() -> int:
 
 
 def in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = 128, threads: int | None = None
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    ahead: int = 128,
+    threads: int | None = None,
+    begin: Callable[[], None] | None = None,
+    name: str = "decode",
 ) -> Generator[Result]:
     """Yield work(item) for each item, in order. At most `ahead` results exist before they are taken.
+
+    begin: called first in each thread. name: of the threads.
 
     `Executor.map` would start all of it at once and hold every result: memory would grow with the number of images.
     Closing the iterator (a failure or a cancellation in the loop around it does) drops what has not begun and waits
     for what has.
     """
     source = iter(items)
-    pool = ThreadPoolExecutor(threads or cores(), thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(threads or cores(), thread_name_prefix=name, initializer=begin)
     try:
         waiting: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(source, ahead))
         while waiting:
