@@ -4,7 +4,8 @@ Pages render them (`pages/parts/problem.py`), the command line prints them and e
 a `MidbandError` is a bug and stays loud.
 
     MidbandError
-    ├── PathNotFound, EmptyDataset, BadMetadata, OneClass     what was given as data
+    ├── PathNotFound, EmptyDataset, BadMetadata, OneClass,
+    │   BadArchive                                            what was given as data
     ├── UnsafeCheckpoint, BadCheckpoint, ArchitectureMismatch,
     │   ClassMismatch, HeadNotFound, BadWeights               what was given as a model
     ├── NotFound                                              an id or name that is not there
@@ -59,6 +60,12 @@ class BadMetadata(MidbandError):
 
 class OneClass(MidbandError):
     title = "Only one class"
+
+
+class BadArchive(MidbandError):
+    """A file that holds many images (zip, Parquet, arrays ...) and is damaged, or would do harm if it were unpacked."""
+
+    title = "The file cannot be read"
 
 
 class UnsafeCheckpoint(MidbandError):

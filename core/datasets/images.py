@@ -46,8 +46,8 @@ def decode(source: Path | bytes | np.ndarray, max_pixels: int) -> Image.Image:
     """The image as RGB, upright (EXIF orientation applied), its first frame where there are several.
 
     source: a file, an encoded image, or pixels (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) uint8. Transparency is
-    dropped, not laid over a colour, and CMYK is converted without a profile: so do torchvision's and timm's loaders, and
-    the network sees what it was trained on. 16 bits are scaled to 8, which those loaders clip.
+    dropped, not laid over a colour, and CMYK is converted without a profile: so do torchvision's and timm's loaders,
+    and the network sees what it was trained on. 16 bits are scaled to 8, which those loaders clip.
     max_pixels: width x height, checked from the header before any pixel is decoded, so that a small file that unpacks
     to gigabytes is refused in time. Raises `UnreadableImage`.
     """

@@ -1,0 +1,319 @@
+"""Zip and tar files of any dataset: unpacked once into a folder, in which the dataset is then looked for.
+
+Nothing in an archive is trusted: no entry is written outside of the folder, links and devices are left out, and so much
+may come out of it as its size makes likely and the disk holds.
+"""
+
+from __future__ import annotations
+
+import calendar
+import errno
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from core.datasets.choices import Choices
+from core.datasets.dataset import Dataset, Problem, limited
+from core.datasets.format import Format
+from core.datasets.listing import is_clutter
+from core.datasets.unpacking import BLOCK, check_space, unpacked
+from core.errors import BadArchive
+from core.files import digest, read_json, write_json
+from core.progress import Progress
+
+ZIPS = (".zip",)
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# images hardly shrink; what grows by more than this, and beyond a size that any disk holds, is made to fill the disk
+MOST_GROWTH = 100
+ALWAYS_ALLOWED = 2**30
+MOST_FILES = 5_000_000
+# archives in archives in archives
+MOST_DEPTH = 3
+# bytes of a tar header that tells a long name or the like; tarfile would read any size into memory
+MOST_HEADER = 2**20
+MOST_FOLDERS = 64
+MOST_NAME = 255
+
+LEFT_OUT = "left_out.json"
+_LEAVES = "its path leaves the archive"
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+@dataclass
+class _Unpacking:
+    """How much has come out so far. archive: of which everything is relative to."""
+
+    archive: Path
+    progress: Progress
+    allowed: int
+    files: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def expect(self, files: int, count: int) -> None:
+        """Raise `BadArchive` before more comes out than may."""
+        if self.files + files > MOST_FILES:
+            raise self.harmful(f"It holds more than {MOST_FILES:,} files.")
+        if self.bytes + count > self.allowed:
+            raise self.harmful(
+                f"It would unpack to more than {MOST_GROWTH} times its size ({self.archive.stat().st_size:,} bytes)."
+            )
+
+    def harmful(self, reason: str) -> BadArchive:
+        return BadArchive(
+            f"{self.archive.name} is not unpacked: {reason}",
+            next_step="If you trust it, unpack it by hand and give the folder that comes out.",
+            title="This archive looks harmful",
+        )
+
+    def leave_out(self, name: str, reason: str) -> None:
+        shown = name.encode("utf-8", "replace").decode("utf-8")
+        self.problems.append(Problem(shown[:300] or "(no name)", reason))
+
+    def write(self, name: str, source: IO[bytes], target: Path, modified: float, total: int) -> None:
+        """Write one entry; one that cannot have its name becomes a problem. total: of entries, 0 when unknown."""
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "xb") as written:
+                while block := source.read(BLOCK):
+                    self.bytes += len(block)
+                    if self.bytes > self.allowed:
+                        self.expect(0, 0)
+                    written.write(block)
+                    if len(block) == BLOCK:
+                        self.progress(self.files, total, self._said())
+            os.utime(target, (modified, modified))
+        except FileExistsError:
+            self.leave_out(name, "another entry of the archive has the same name")
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ):
+                raise
+            self.leave_out(name, f"a file cannot be called so here: {error.strerror}")
+        self.files += 1
+        self.progress(self.files, total, self._said())
+
+    def _said(self) -> str:
+        return f"Unpacking {self.archive.name}, {self.bytes / 1e6:,.0f} MB"
+
+
+class _CarefulHeader(tarfile.TarInfo):
+    """tarfile reads headers of any size into memory, and a compressed archive can make them any size."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        telling = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
+        if self.type in (*telling, tarfile.GNUTYPE_LONGLINK) and self.size > MOST_HEADER:
+            raise tarfile.ReadError("a header of it is larger than any name")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+def archive_kind(path: Path) -> str | None:
+    """ "zip" or "tar" by the name; None for anything else."""
+    name = path.name.lower()
+    if name.endswith(ZIPS):
+        return "zip"
+    return "tar" if name.endswith(TARS) else None
+
+
+def bare_name(path: Path) -> str:
+    """The name without the endings of archives: photos.tar.gz is photos."""
+    lower = path.name.lower()
+    ending = max((end for end in (*ZIPS, *TARS) if lower.endswith(end)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)] or "archive"
+
+
+def unpack(path: Path, store: Path | None, progress: Progress) -> tuple[Path, tuple[Problem, ...]]:
+    """The folder with what is in an archive, and what was left out of it. Unpacked once for the same content.
+
+    Raises `BadArchive`, `DiskFull`, `BadRequest` without a store.
+    """
+    name = bare_name(path)
+    target = unpacked(path, store, _key(path), name, lambda folder: _fill(path, folder, progress), progress)
+    found = tuple(Problem(**problem) for problem in read_json(target.parent / LEFT_OUT))
+    return _entered(target), found
+
+
+def _key(path: Path) -> str:
+    """A folder name for the content of an archive: of a zip, what its directory says of each entry."""
+    if archive_kind(path) == "zip":
+        with _opened_zip(path) as archive:
+            facts = [f"{one.filename}\0{one.file_size}\0{one.CRC}" for one in archive.infolist()]
+        return f"zip-{digest(chr(1).join(facts), length=16)}"
+    status = path.stat()
+    with open(path, "rb") as source:
+        parts = [source.read(BLOCK)]
+        for place in range(1, 17):
+            source.seek(status.st_size * place // 17)
+            parts.append(source.read(2**16))
+        source.seek(max(0, status.st_size - BLOCK))
+        parts.append(source.read(BLOCK))
+    # the end of a compressed one has a checksum of all of it; of another, only the time can tell of a change
+    compressed = parts[0][257:262] != b"ustar"
+    parts.append(str(status.st_size if compressed else (status.st_size, status.st_mtime_ns)).encode())
+    return f"tar-{digest(*parts, length=16)}"
+
+
+def _fill(path: Path, folder: Path, progress: Progress) -> None:
+    allowed = max(ALWAYS_ALLOWED, MOST_GROWTH * path.stat().st_size)
+    unpacking = _Unpacking(path, progress, allowed)
+    _unpack(path, folder, unpacking, depth=1)
+    listed, _ = limited(unpacking.problems)
+    write_json(folder.parent / LEFT_OUT, [problem.to_dict() for problem in listed])
+
+
+def _unpack(path: Path, folder: Path, unpacking: _Unpacking, depth: int) -> None:
+    if archive_kind(path) == "zip":
+        _unpack_zip(path, folder, unpacking)
+    else:
+        _unpack_tar(path, folder, unpacking)
+    for inner in [one for one in sorted(folder.iterdir()) if one.is_file() and archive_kind(one)]:
+        if depth == MOST_DEPTH:
+            unpacking.leave_out(inner.name, f"an archive in {MOST_DEPTH} others: it stays packed")
+            continue
+        beside = folder / bare_name(inner)
+        if beside.exists():
+            unpacking.leave_out(inner.name, f"{beside.name} is there already: it stays packed")
+            continue
+        beside.mkdir()
+        try:
+            _unpack(inner, beside, unpacking, depth + 1)
+        except BadArchive as error:
+            if error.title != BadArchive.title:
+                raise
+            unpacking.leave_out(inner.name, error.detail)
+        inner.unlink()
+
+
+def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
+    with _opened_zip(path) as archive:
+        entries = [one for one in archive.infolist() if not one.is_dir()]
+        size = sum(one.file_size for one in entries)
+        if any(one.flag_bits & 0x1 for one in entries):
+            raise BadArchive(
+                f"{path.name} is protected by a password.",
+                next_step="Unpack it by hand and give the folder that comes out.",
+            )
+        unpacking.expect(len(entries), size)
+        check_space(folder, size, path.name)
+        for entry in entries:
+            target = _place(entry.filename, folder, unpacking)
+            if target is None:
+                continue
+            kind = (entry.external_attr >> 16) & 0o170000
+            # made on a system that has them: 0 elsewhere
+            if kind not in (0, 0o100000):
+                unpacking.leave_out(entry.filename, "a link" if kind == 0o120000 else "not a regular file")
+                continue
+            # the time of day in a zip has no zone: taken as it is, it is the same everywhere
+            modified = calendar.timegm((*entry.date_time, 0, 0, 0)) if entry.date_time[1] else 0
+            try:
+                with archive.open(entry) as source:
+                    unpacking.write(entry.filename, source, target, max(modified, 0), len(entries))
+            except _DAMAGED as error:
+                target.unlink(missing_ok=True)
+                unpacking.leave_out(entry.filename, f"damaged in the archive: {error}")
+
+
+def _opened_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+
+
+def _unpack_tar(path: Path, folder: Path, unpacking: _Unpacking) -> None:
+    try:
+        with tarfile.open(path, "r|*", tarinfo=_CarefulHeader) as archive:
+            for entry in _entries(archive):
+                if entry.isdir():
+                    continue
+                target = _place(entry.name, folder, unpacking)
+                if target is None:
+                    continue
+                if not entry.isreg():
+                    is_link = entry.issym() or entry.islnk()
+                    unpacking.leave_out(entry.name, "a link" if is_link else "not a regular file")
+                    continue
+                unpacking.expect(1, entry.size)
+                check_space(folder, entry.size, f"{entry.name} of {path.name}")
+                source = archive.extractfile(entry)
+                assert source is not None
+                unpacking.write(entry.name, source, target, max(float(entry.mtime), 0.0), 0)
+    except (tarfile.TarError, *_DAMAGED, MemoryError) as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        # gzip's own errors have no number
+        if error.errno is not None:
+            raise
+        raise _damaged(path, error) from error
+
+
+def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    while (entry := archive.next()) is not None:
+        # or it would remember all of a million
+        archive.members = []  # type: ignore[attr-defined]
+        yield entry
+
+
+def _place(name: str, folder: Path, unpacking: _Unpacking) -> Path | None:
+    """Where an entry goes; None for what is left out, silently for what systems leave behind."""
+    tidy = PurePosixPath(name.replace("\\", "/"))
+    parts = [part for part in tidy.parts if part not in (".", "/", "//")]
+    if any(is_clutter(part) for part in parts if part != ".."):
+        return None
+    if not parts or tidy.is_absolute() or ".." in parts or parts[0][1:2] == ":" or "\0" in name:
+        unpacking.leave_out(name, _LEAVES)
+        return None
+    if len(parts) > MOST_FOLDERS:
+        unpacking.leave_out(name, f"more than {MOST_FOLDERS} folders deep")
+        return None
+    if any(len(part.encode("utf-8", "surrogateescape")) > MOST_NAME for part in parts):
+        unpacking.leave_out(name, f"its name is longer than {MOST_NAME} bytes")
+        return None
+    return folder.joinpath(*parts)
+
+
+def _damaged(path: Path, error: Exception) -> BadArchive:
+    return BadArchive(
+        f"{path.name} is damaged or cut off: {' '.join(str(error).split())[:200] or type(error).__name__}.",
+        next_step="Copy or download it again; or unpack it by hand and give the folder that comes out.",
+    )
+
+
+def _entered(folder: Path) -> Path:
+    """The folder that everything is in: archives are often made of one folder, not of what it holds."""
+    while len(inside := [one for one in folder.iterdir() if not is_clutter(one.name)]) == 1 and inside[0].is_dir():
+        folder = inside[0]
+    if len(inside) == 1 and inside[0].suffix.lower() in (".npz", ".parquet"):
+        return inside[0]
+    return folder
+
+
+def _recognises(path: Path) -> bool:
+    return path.is_file() and archive_kind(path) is not None
+
+
+def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
+    from core.datasets.formats import format_named, recognise
+
+    folder, problems = unpack(path, store, progress)
+    named = None if choices.format == FORMAT.name else choices.format
+    inner = format_named(named) if named else recognise(folder)[0]
+    dataset = inner.read(folder, seed=seed, choices=replace(choices, format=named), store=store, progress=progress)
+    name = bare_name(path) if dataset.root.is_relative_to(folder) else dataset.name
+    listed, more = limited([*problems, *dataset.problems])
+    return replace(dataset, name=name, problems=listed, notes=(*dataset.notes, *more))
+
+
+FORMAT = Format(
+    name="archive",
+    title="A zip or tar file of any of the others",
+    layout="photos.zip, photos.tar.gz",
+    recognises=_recognises,
+    read=_read,
+    choosing=("columns", "attributes", "target", "group", "images"),
+)
