@@ -1,0 +1,318 @@
+"""The graph of a program of torch.export: parsed from JSON into operators that may be run, and run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.classifiers.exported_archive import AGAIN, DTYPES
+from core.classifiers.exported_operators import (
+    CHECKS,
+    DROPPING,
+    NORMALISING,
+    NUMBERS,
+    OPERATORS,
+    WITHIN,
+    WORDS,
+)
+from core.errors import BadCheckpoint, BadRequest
+
+_ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)")
+_NAME = re.compile(r"[A-Za-z_]\w{0,500}")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value computed earlier, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where the images are, wherever the program was exported."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operator. name: of its first result. kind: its name without version ("" on sizes). arguments, named: with
+    `Value` and `Device` to be filled in. results: names of what it gives, nested as it gives them; None where nobody
+    reads one. single: it gives one thing, not a sequence. in_place: it changes its first argument. inner: the graph
+    that runs instead of an operator."""
+
+    name: str
+    kind: str
+    call: Callable[..., Any] | None
+    arguments: tuple[Any, ...]
+    named: Mapping[str, Any]
+    results: tuple[Any, ...]
+    single: bool
+    in_place: bool = False
+    inner: Graph | None = None
+
+    def given(self) -> frozenset[str]:
+        return frozenset(_names(self.results))
+
+    def taken(self) -> frozenset[str]:
+        return frozenset(values_in((self.arguments, tuple(self.named.values()))))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """inputs: names, in order. outputs: names or plain numbers."""
+
+    inputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Any, ...]
+
+
+def parse_graph(serialized: Mapping[str, Any], file: Path) -> Graph:
+    inputs = tuple(_name(_names_of(argument)) for argument in serialized["inputs"])
+    known = set(inputs)
+    steps = []
+    for node in serialized["nodes"]:
+        step = _step(node, file)
+        if step is None:
+            continue
+        if missing := step.taken() - known:
+            raise ValueError(f"{min(missing)} is used before it is computed")
+        known |= step.given()
+        steps.append(step)
+    outputs = tuple(parse_argument(argument, file) for argument in serialized["outputs"])
+    if missing := frozenset(values_in(outputs)) - known:
+        raise ValueError(f"{min(missing)} is never computed")
+    return Graph(inputs, tuple(steps), outputs)
+
+
+def _step(node: Mapping[str, Any], file: Path) -> Step | None:
+    """One operator of the graph; None for checks of sizes."""
+    target = node["target"]
+    results = tuple(_result(output) for output in node["outputs"])
+    single = len(node["outputs"]) == 1 and "as_tensors" not in node["outputs"][0]
+    if not single and len(results) == 1:
+        (results,) = results
+    name = next(iter(_names(results)), target)
+    given = [(one["name"], one["arg"]) for one in node["inputs"]]
+    if target == WITHIN:
+        graphs = [argument["as_graph"]["graph"] for _, argument in given if "as_graph" in argument]
+        arguments = tuple(parse_argument(argument, file) for _, argument in given[2:])
+        single = bool(node.get("is_hop_single_tensor_return", True)) and single
+        return Step(name, "", None, arguments, {}, results, single, inner=parse_graph(graphs[0], file))
+    if target in NUMBERS:
+        return Step(name, "", NUMBERS[target], tuple(parse_argument(one, file) for _, one in given), {}, results, True)
+    found = _ATEN.fullmatch(target)
+    kind = found[1] if found else target
+    if kind in CHECKS:
+        return None
+    plain = kind.removesuffix("_") if kind.removesuffix("_") in OPERATORS else kind
+    overload = getattr(getattr(torch.ops.aten, kind, None), found[2], None) if found and plain in OPERATORS else None
+    if found is None or overload is None or found[2] == "out" or found[2].endswith("_out"):
+        raise BadCheckpoint(
+            f"{file.name} uses the operator {str(target)[:80]}, which is none that classifiers of images are known to "
+            "need, so it is not run.",
+            next_step="Export the network without it, or load its weights with the name of its architecture.",
+        )
+    by_name = {one: parse_argument(argument, file) for one, argument in given}
+    given_in_order, named = [], {}
+    for parameter in overload._schema.arguments:
+        if parameter.kwarg_only:
+            if parameter.name in by_name:
+                named[parameter.name] = by_name.pop(parameter.name)
+        elif parameter.name in by_name:
+            given_in_order.append(by_name.pop(parameter.name))
+        elif by_name:
+            given_in_order.append(parameter.default_value)
+    if by_name:
+        raise ValueError(f"{kind} takes no {min(by_name)}")
+    step = Step(name, plain, _call(plain, overload), tuple(given_in_order), named, results, single, plain != kind)
+    _check_evaluating(step, overload, file)
+    return step
+
+
+def _call(kind: str, overload: Any) -> Callable[..., Any]:
+    if kind in ("view", "_unsafe_view"):
+        # the same, and no error where the memory is laid out otherwise than it was while exporting
+        return torch.reshape
+    if kind == "sym_size":
+        # followed by tracing, so that the batch stays open
+        return torch.Tensor.size
+    found: Callable[..., Any] = overload
+    return found
+
+
+def _check_evaluating(step: Step, overload: Any, file: Path) -> None:
+    """Raise `BadRequest` for a network that was exported while training."""
+    names = [parameter.name for parameter in overload._schema.arguments]
+    flags = dict(zip(names, step.arguments, strict=False)) | dict(step.named)
+    training = (step.kind in DROPPING and bool(flags.get("train")) and flags.get("p") != 0) or (
+        step.kind in NORMALISING and bool(flags.get("training", flags.get("use_input_stats")))
+        and step.kind != "instance_norm"
+    )  # fmt: skip
+    if training:
+        raise BadRequest(
+            f"{file.name} was exported while training: {step.kind} changes what it gives from batch to batch.",
+            next_step="Put the network in evaluation mode (model.eval()), export it again and load that.",
+            title="This model is still training",
+        )
+
+
+def parse_argument(argument: Any, file: Path) -> Any:
+    """What an operator is called with, out of one entry of the JSON."""
+    ((kind, value),) = argument.items()
+    if kind == "as_none":
+        return None
+    if kind in ("as_tensor", "as_sym_int", "as_sym_bool", "as_sym_float", "as_optional_tensor"):
+        return _one(value)
+    if kind in ("as_tensors", "as_sym_ints", "as_sym_bools", "as_sym_floats", "as_optional_tensors"):
+        return [_one(one) for one in value]
+    if kind in ("as_int", "as_bool"):
+        return _checked(value, int)
+    if kind == "as_float":
+        return float(value)
+    if kind in ("as_ints", "as_bools"):
+        return [_checked(one, int) for one in value]
+    if kind == "as_floats":
+        return [float(one) for one in value]
+    if kind == "as_string":
+        equation = re.fullmatch(r"[A-Za-z,.\->\s]{1,100}", value)
+        if value not in WORDS and not equation:
+            raise ValueError(f"{value[:60]!r} is no option of an operator")
+        return value
+    if kind == "as_scalar_type":
+        dtype = DTYPES[value]
+        return torch.float32 if dtype.is_floating_point else dtype
+    if kind == "as_memory_format":
+        return {1: torch.contiguous_format, 2: torch.channels_last, 4: torch.preserve_format}[value]
+    if kind == "as_layout":
+        return {7: torch.strided}[value]
+    if kind == "as_device":
+        return Device()
+    raise BadCheckpoint(f"{file.name} calls an operator with {kind}, which is not known here.", next_step=AGAIN)
+
+
+def _one(value: Mapping[str, Any]) -> Any:
+    """A value by name, or a plain number between such."""
+    if "name" in value:
+        return Value(_name(value["name"]))
+    ((kind, inner),) = value.items()
+    if kind == "as_name":
+        return Value(_name(inner))
+    if kind == "as_tensor":
+        return Value(_name(inner["name"]))
+    if kind == "as_none":
+        return None
+    return float(inner) if kind == "as_float" else _checked(inner, int)
+
+
+def _result(output: Mapping[str, Any]) -> Any:
+    """Names of what an operator gives; None for what it gives to nobody."""
+    ((kind, value),) = output.items()
+    if kind == "as_tensors":
+        return tuple(_name(one["name"]) for one in value)
+    if kind == "as_none":
+        return None
+    return _name(_names_of({kind: value}))
+
+
+def _names_of(argument: Mapping[str, Any]) -> str:
+    ((kind, value),) = argument.items()
+    if kind in ("as_tensor", "as_custom_obj"):
+        return str(value["name"])
+    if kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
+        return str(value["as_name"])
+    raise ValueError(f"{kind} has no name")
+
+
+def _name(text: Any) -> str:
+    if not isinstance(text, str) or not _NAME.fullmatch(text):
+        raise ValueError(f"{str(text)[:60]!r} is no name of a value")
+    return text
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no number")
+    return value
+
+
+def _names(results: Any) -> Iterator[str]:
+    for one in results:
+        if isinstance(one, str):
+            yield one
+        elif one is not None:
+            yield from _names(one)
+
+
+def values_in(arguments: Any) -> Iterator[str]:
+    for one in arguments:
+        if isinstance(one, Value):
+            yield one.name
+        elif isinstance(one, (tuple, list)):
+            yield from values_in(one)
+
+
+def _filled(argument: Any, known: Mapping[str, Any], where: torch.device) -> Any:
+    if isinstance(argument, Value):
+        return known[argument.name]
+    if isinstance(argument, (tuple, list)):
+        return [_filled(one, known, where) for one in argument]
+    return where if isinstance(argument, Device) else argument
+
+
+def run_step(
+    step: Step, known: dict[str, Any], where: torch.device, after: Callable[[Step, Any], Any] | None = None
+) -> None:
+    arguments = [_filled(one, known, where) for one in step.arguments]
+    if step.inner is not None:
+        inside: dict[str, Any] = dict(zip(step.inner.inputs, arguments, strict=True))
+        for inner in step.inner.steps:
+            run_step(inner, inside, where, after)
+        found: Any = [_filled(one, inside, where) for one in step.inner.outputs]
+        if step.single:
+            (found,) = found
+    else:
+        assert step.call is not None
+        found = step.call(*arguments, **{name: _filled(one, known, where) for name, one in step.named.items()})
+        if after is not None and (changed := after(step, found)) is not None:
+            found = changed
+    if step.single:
+        known.update((name, found) for name in step.results if name is not None)
+    else:
+        _give(step.results, found, known)
+
+
+def _give(names: Any, found: Any, known: dict[str, Any]) -> None:
+    for name, one in zip(names, found, strict=False):
+        if isinstance(name, str):
+            known[name] = one
+        elif name is not None:
+            _give(name, one, known)
+
+
+def needed_steps(steps: tuple[Step, ...], wanted: str, *, in_place: bool = True) -> tuple[Step, ...]:
+    """The steps that a value follows from, in order.
+
+    in_place: with all that change tensors before it is computed: such a tensor may be known by another name as well.
+    """
+    needed = {wanted}
+    chosen: list[Step] = []
+    for step in reversed(steps):
+        if step.given() & needed or (in_place and step.in_place and chosen):
+            needed |= step.taken()
+            chosen.append(step)
+    return tuple(reversed(chosen))
+
+
+def last_uses(steps: tuple[Step, ...], wanted: str) -> tuple[tuple[str, ...], ...]:
+    """Per step, the values that nobody reads after it."""
+    seen, uses = {wanted}, []
+    for step in reversed(steps):
+        ended = (step.taken() | step.given()) - seen
+        seen |= ended
+        uses.append(tuple(sorted(ended)))
+    return tuple(reversed(uses))
