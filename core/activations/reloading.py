@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from core.activations.store import DESCRIPTION, Analysis
-from core.classifiers.classifier import TORCHSCRIPT, Classifier, load_classifier
+from core.classifiers.classifier import Classifier, load_classifier
+from core.classifiers.origins import is_program
 from core.classifiers.preprocessing import preprocessing_from_dict
 from core.errors import BadCheckpoint, PathNotFound
 from core.files import read_json
@@ -24,7 +25,7 @@ def analysed_classifier(analysis: Analysis) -> Classifier:
     """
     classifier = load_classifier(
         analysis.model_file,
-        arch=None if analysis.arch == TORCHSCRIPT else analysis.arch,
+        arch=None if is_program(analysis.arch) else analysis.arch,
         preprocessing=preprocessing_from_dict(analysis.preprocessing),
     )
     if classifier.digest != read_json(analysis.folder / DESCRIPTION)["model"]["digest"]:
@@ -52,11 +53,14 @@ def borrowed_classifier(analysis: Analysis) -> Iterator[Classifier]:
 
 def _identity(analysis: Analysis) -> tuple[str, ...]:
     try:
-        file = analysis.model_file.stat()
+        folder = analysis.model_file.is_dir()
+        files = sorted(analysis.model_file.iterdir()) if folder else [analysis.model_file]
+        marks = [(file.name, file.stat()) for file in files]
     except OSError:
         _kept.clear()
         raise PathNotFound(
             f"The model's file {analysis.model_file} is not there any more.",
             next_step="Put it back, or analyse the model where it is now.",
         ) from None
-    return str(analysis.folder), str(analysis.model_file), str(file.st_mtime_ns), str(file.st_size)
+    stated = (part for name, mark in marks for part in (name, str(mark.st_mtime_ns), str(mark.st_size)))
+    return str(analysis.folder), str(analysis.model_file), *stated

@@ -24,8 +24,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.classifiers.classifier import TOLERANCE, TORCHSCRIPT, Classifier
+from core.classifiers.classifier import TOLERANCE, Classifier
 from core.classifiers.head import Head
+from core.classifiers.origins import PROGRAMS, is_program
 from core.classifiers.preprocessing import Preprocessing
 from core.errors import NotFound
 
@@ -206,20 +207,22 @@ def ramp(anchors: tuple[str, ...], steps: int = 256) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class _LastMap:
     """name: the module it comes from. call: which of that module's calls in one pass. values: (1, c, h, w).
-    features: (1, d). averaged: whether the features are the mean of the map."""
+    features: (1, d). averaged: whether the features are the mean of the map. last: the module itself has its channels
+    last, (1, h, w, c), as timm's Swin."""
 
     name: str
     call: int
     values: torch.Tensor
     features: torch.Tensor
     averaged: bool
+    last: bool = False
 
 
 def _last_map(classifier: Classifier, batch: torch.Tensor) -> _LastMap:
     """The last feature map that still has places, found by watching one pass. Raises `NotFound`."""
-    if classifier.arch == TORCHSCRIPT or not isinstance(classifier.backbone, nn.Module):
+    if is_program(classifier.arch) or not isinstance(classifier.backbone, nn.Module):
         raise _none(
-            f"{classifier.name} is TorchScript, which cannot be looked into.",
+            f"{classifier.name} is {PROGRAMS.get(classifier.arch, 'a program')}, which cannot be looked into.",
             "Load its weights as a state dict with the name of its architecture, if it is a known one.",
         )
     found: tuple[str, int, torch.Tensor] | None = None
@@ -261,9 +264,11 @@ def _last_map(classifier: Classifier, batch: torch.Tensor) -> _LastMap:
             "Analyse with larger images, if the network takes them.",
         )
     name, call, values = found
-    values = values.float()
+    # images are square, and so are maps of them
+    last = values.shape[1] == values.shape[2] != values.shape[3]
+    values = values.float().permute(0, 3, 1, 2) if last else values.float()
     averaged = values.shape[1] == features.shape[1] and _close(values.mean((2, 3)), features)
-    return _LastMap(name, call, values, features, averaged)
+    return _LastMap(name, call, values, features, averaged, last)
 
 
 def _grad_cam(classifier: Classifier, batch: torch.Tensor, seen: _LastMap, weight: torch.Tensor) -> np.ndarray:
@@ -288,8 +293,11 @@ def _grad_cam(classifier: Classifier, batch: torch.Tensor, seen: _LastMap, weigh
             (gradient,) = torch.autograd.grad(score, held[0])
     finally:
         hook.remove()
+    values = held[0].detach()
+    if seen.last:
+        gradient, values = gradient.permute(0, 3, 1, 2), values.permute(0, 3, 1, 2)
     channels = gradient.mean((2, 3), keepdim=True)
-    return torch.relu((channels * held[0].detach()).sum(1))[0].double().numpy()
+    return torch.relu((channels * values).sum(1))[0].double().numpy()
 
 
 def _close(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -59,10 +59,13 @@ def read_layout(file: Path, arch: str) -> Layout:
     assert isinstance(weights, MutableMapping)
     tensors = {str(key): value for key, value in weights.items() if isinstance(value, torch.Tensor)}
     keys = {id(value): key for key, value in weights.items()}
-    # `fitted` renames tensors and never copies one; those it adds itself have no key
-    names = {
-        name: keys[id(tensor)] for name, tensor in fitted(arch, tensors, file=file.name).items() if id(tensor) in keys
-    }
+    places = {value.data_ptr(): keys[id(value)] for value in tensors.values()}
+    names = {}
+    for name, tensor in fitted(arch, tensors, file=file.name).items():
+        # `fitted` renames tensors and reshapes one, but never copies any; those it adds itself have no key
+        key = keys.get(id(tensor), places.get(tensor.data_ptr()))
+        if key is not None:
+            names[name] = key
     return Layout(kind, content, weights, names, metadata)
 
 
@@ -73,6 +76,10 @@ def write_layout(layout: Layout, state: Mapping[str, torch.Tensor], path: Path) 
     state: by the architecture's names. Numbers that did not change stay as they are, others take the type of those
     they replace. Raises `BadRequest` when the layout has no place for one that is needed.
     """
+    same: dict[tuple[int, tuple[int, ...]], list[Any]] = {}
+    for key, tensor in layout.weights.items():
+        if isinstance(tensor, torch.Tensor) and tensor.numel():
+            same.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(key)
     for name, value in state.items():
         if name not in layout.names:
             # counts of batches, which nothing reads while predicting, and biases of zero can be left out
@@ -84,8 +91,14 @@ def write_layout(layout: Layout, state: Mapping[str, torch.Tensor], path: Path) 
             continue
         key = layout.names[name]
         before = layout.weights[key]
-        if not torch.equal(before.to(value.dtype), value):
-            layout.weights[key] = value.detach().cpu().to(before.dtype).clone(memory_format=torch.contiguous_format)
+        # a head may be kept as a 1x1 convolution
+        value = value.detach().cpu().reshape(before.shape)
+        if torch.equal(before.to(value.dtype), value):
+            continue
+        changed = value.to(before.dtype).clone(memory_format=torch.contiguous_format)
+        # the same weights under another name, as where a network is kept whole and in parts
+        for other in same.get((before.data_ptr(), tuple(before.shape)), [key]):
+            layout.weights[other] = changed
     with replacing(path) as beside:
         if layout.kind == "safetensors":
             tensors = {key: tensor.clone() for key, tensor in layout.weights.items()}

@@ -146,12 +146,18 @@ def head_of(layer: nn.Module) -> Head:
 
 def layer_of(head: Head, *, convolution: bool = False) -> nn.Module:
     """A layer with these numbers, in evaluation mode: the inverse of `head_of`."""
-    layer: nn.Linear | nn.Conv2d = nn.Conv2d(head.d, head.k, 1) if convolution else nn.Linear(head.d, head.k)
+    layer = nn.Conv2d(head.d, head.k, 1) if convolution else nn.Linear(head.d, head.k)
+    fill(layer, head)
+    return layer.eval()
+
+
+def fill(layer: nn.Module, head: Head) -> None:
+    """Put the numbers of a head into a layer that has a bias, wherever the layer is."""
+    assert isinstance(layer, (nn.Linear, nn.Conv2d))
+    assert layer.bias is not None
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight).reshape(layer.weight.shape))
-        assert layer.bias is not None
         layer.bias.copy_(torch.from_numpy(head.bias))
-    return layer.eval()
 
 
 def _outputs(layer: nn.Module) -> int | None:

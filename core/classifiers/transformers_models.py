@@ -20,9 +20,10 @@ from torch import nn
 
 from core.classifiers import torchvision_compat
 from core.classifiers.checkpoint import Checkpoint, ModelDescription, State
+from core.classifiers.head import Head
 from core.classifiers.peek import CONFIG, HUB, PROCESSOR, TRANSFORMERS, architecture_of, class_names, read_config
 from core.classifiers.processors import preprocessing_of
-from core.classifiers.tracing import LogitsOnly
+from core.classifiers.tracing import LogitsOnly, layer_of
 from core.errors import ArchitectureMismatch, BadCheckpoint, BadRequest, PathNotFound, UnsafeCheckpoint
 from core.files import digest, replacing
 
@@ -123,8 +124,6 @@ def save(classifier: Classifier, state: Mapping[str, torch.Tensor], folder: Path
     """Write a folder as `save_pretrained` does, with these weights. state: by the names in `classifier.backbone`."""
     assert isinstance(classifier.backbone, LogitsOnly)
     network: Any = copy.deepcopy(classifier.backbone.network)
-    from core.classifiers.tracing import layer_of
-
     inner = classifier.head_name.removeprefix(INSIDE)
     own = {name.removeprefix(INSIDE): tensor.clone() for name, tensor in state.items()}
     head = layer_of(classifier.head, convolution=classifier.convolution)
@@ -242,9 +241,9 @@ def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
             # a file of ours: the very names of the modules
             with torch.random.fork_rng(devices=[]):
                 network = kind._from_config(config, dtype=torch.float32)
-            found = network.load_state_dict(
-                {key.removeprefix(INSIDE): value for key, value in tensors.items()}, strict=False
-            )
+            own = {key.removeprefix(INSIDE): value for key, value in tensors.items()}
+            _set_outputs(network, own)
+            found = network.load_state_dict(own, strict=False)
             missing, unexpected = list(found.missing_keys), list(found.unexpected_keys)
         else:
             with torch.random.fork_rng(devices=[]):
@@ -277,6 +276,16 @@ def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
             "layer there is nothing to look at.",
         )
     return network
+
+
+def _set_outputs(network: nn.Module, state: State) -> None:
+    """Give linear layers as many outputs as their weights have: a trained network has two where one came in."""
+    for name, module in list(network.named_modules()):
+        weight = state.get(f"{name}.weight")
+        if weight is None or not isinstance(module, (nn.Linear, nn.Conv2d)) or len(weight) == len(module.weight):
+            continue
+        head = Head(weight.flatten(1).numpy(), state[f"{name}.bias"].numpy())
+        network.set_submodule(name, layer_of(head, convolution=isinstance(module, nn.Conv2d)))
 
 
 def _identity(config: Any) -> str:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from core.activations.store import Analysis
 from core.classifiers.head import Head
 from core.classifiers.image_cache import decode_files, read_pixels
 from core.classifiers.lookahead import in_threads
+from core.classifiers.origins import PROGRAMS, is_program
 from core.classifiers.preprocessing import Preprocessing
 from core.classifiers.softmax import softmax
 from core.datasets.dataset import Problem
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from core.retraining.material import Gathered
 
 MODEL = "model.safetensors"
-# what an analysis calls the architecture of such files; naming it needs no torch here
-TORCHSCRIPT = "torchscript"
 # seconds between two notes of how far the training is: what a kill costs at most
 NOTE_EVERY = 30.0
 # images that the network is asked about before anything is trained, to see that they still give the stored logits
@@ -122,9 +121,10 @@ def finetune(
 
 def check_trainable(analysis: Analysis) -> None:
     """Raise `BadRequest` for a network that cannot be trained here."""
-    if analysis.arch == TORCHSCRIPT:
+    if is_program(analysis.arch):
         raise BadRequest(
-            f"{analysis.model_name} is TorchScript, which is made for predicting: its layers cannot be trained here.",
+            f"{analysis.model_name} is {PROGRAMS[analysis.arch]}, made for predicting: its layers cannot be trained "
+            "here.",
             next_step="Use the method mid, which needs its features only; or load the weights as a state dict with "
             "their architecture and analyse them again.",
             title="This network cannot be trained",
@@ -151,7 +151,8 @@ class _Work:
         self._done, self._total = 0, 0
 
     def run(self, gathered: Gathered, curation: Curation, temporary: Path) -> Finetuned:
-        from core.classifiers.checkpoint import ModelDescription, write_checkpoint
+        from core.classifiers.checkpoint import write_checkpoint
+        from core.classifiers.classifier import description_of, head_in
 
         rows = np.sort(np.concatenate([self._parts.trained.rows, self._parts.stopping.rows]))
         epochs = self._chosen["epochs"]
@@ -165,20 +166,13 @@ class _Work:
         self._done = len(rows) + epochs * len(self._parts.trained)
         logits = self._all_logits(learner, pixels, place)
         state = learner.network.state_dict()
-        head = self._classifier.head_name
-        description = ModelDescription(
-            arch=self._classifier.arch,
-            classes=self._analysis.classes,
-            preprocessing=self._classifier.preprocessing,
-        )
+        description = replace(description_of(self._classifier), classes=self._analysis.classes)
         write_checkpoint(self._folder / MODEL, state, description)
         ended = len(standing.history) - 1
         return Finetuned(
             weights=self._folder / MODEL,
             logits=logits,
-            head=Head(
-                *(state[f"{head}.{part}"].detach().cpu().numpy().astype(np.float32) for part in ("weight", "bias"))
-            ),
+            head=head_in(learner.network, self._classifier.head_name),
             epochs=ended,
             best_epoch=standing.best_epoch,
             history=tuple(standing.history),
@@ -240,10 +234,11 @@ class _Work:
 
         from core.classifiers.blocks import last_block
         from core.classifiers.learner import Learner
+        from core.classifiers.tracing import layer_of
 
         network, head = self._classifier.backbone, self._classifier.head
         assert isinstance(network, nn.Module)
-        network.set_submodule(self._classifier.head_name, nn.Linear(head.d, head.k))
+        network.set_submodule(self._classifier.head_name, layer_of(head, convolution=self._classifier.convolution))
         trained = last_block(network, self._classifier.head_name) if self._chosen["layers"] == LAST_BLOCK else None
         return Learner(
             network,
@@ -265,7 +260,7 @@ class _Work:
 
     def _set_head(self, learner: Learner, gathered: Gathered, curation: Curation) -> None:
         """Begin with the last layer repaired on the images to learn from that are held out."""
-        import torch
+        from core.classifiers.tracing import fill
 
         which = np.isin(curation.rows, self._parts.trained.rows)
         head = fit_balanced(
@@ -274,8 +269,7 @@ class _Work:
             curation.groups[which],
             rng=np.random.default_rng(self._seed),
         )
-        last = learner.network.get_submodule(self._classifier.head_name)
-        last.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
+        fill(learner.network.get_submodule(self._classifier.head_name), head)
 
     def _train(
         self, learner: Learner, pixels: np.ndarray, place: np.ndarray, gathered: Gathered, curation: Curation

@@ -46,15 +46,14 @@ def training_pace(analysis: Analysis, *, layers: str, batch: int) -> TrainingPac
     Raises what `analysed_classifier` raises, and `BadRequest` for a network that cannot be trained.
     """
     check_trainable(analysis)
-    from torch import nn
-
     from core.activations.reloading import analysed_classifier
     from core.classifiers.blocks import last_block
     from core.classifiers.learner import Learner, best_device
+    from core.classifiers.tracing import layer_of
 
     classifier = analysed_classifier(analysis)
     network: Any = classifier.backbone
-    network.set_submodule(classifier.head_name, nn.Linear(classifier.head.d, classifier.head.k))
+    network.set_submodule(classifier.head_name, layer_of(classifier.head, convolution=classifier.convolution))
     gpu = best_device().type != "cpu"
     learner = Learner(
         network,
