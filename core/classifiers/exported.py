@@ -41,7 +41,7 @@ from core.classifiers.exported_graph import (
 )
 from core.classifiers.exported_operators import CONVOLVING, PASSING, POOLING, SQUASHING, TRANSPOSING
 from core.classifiers.head import Head
-from core.classifiers.peek import EXPORTED
+from core.classifiers.origins import EXPORTED
 from core.classifiers.preprocessing import Preprocessing
 from core.classifiers.programs import (
     Takes,

@@ -22,11 +22,10 @@ from typing import Any
 
 import torch
 
+from core.classifiers.origins import FORMER_PROGRAM
 from core.errors import BadCheckpoint, UnsafeCheckpoint
 
 SCHEMA = 8
-# the graph in files of torch before 2.8, which lie in the archive without a folder around them
-FORMER = "serialized_exported_program.json"
 # bytes of a graph's JSON: the largest of torchvision's networks take 4 MB
 LARGEST_GRAPH = 256 * 2**20
 # entries of a tensor beyond those that are stored: views may show some of them more than once
@@ -90,7 +89,7 @@ def read_archive(file: Path) -> ExportedArchive:
         with zipfile.ZipFile(file) as archive:
             _check_plain(archive, file)
             names = archive.namelist()
-            return _former(archive, file) if FORMER in names else _present(archive, file)
+            return _former(archive, file) if FORMER_PROGRAM in names else _present(archive, file)
     except (
         *(zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, IndexError, TypeError, ValueError),
         *(AttributeError, RuntimeError, RecursionError, NotImplementedError, OverflowError),
@@ -151,7 +150,8 @@ def _check_plain(archive: zipfile.ZipFile, file: Path) -> None:
 def _present(archive: zipfile.ZipFile, file: Path) -> ExportedArchive:
     found = [name for name in archive.namelist() if name.split("/")[1:2] == ["models"] and name.endswith(".json")]
     if len(found) != 1:
-        raise BadCheckpoint(f"{file.name} holds {len(found)} programs instead of one.", next_step=AGAIN)
+        what = f"{len(found)} programs" if found else "no program but what was compiled for one machine"
+        raise BadCheckpoint(f"{file.name} holds {what}, instead of one program.", next_step=AGAIN)
     root, name = found[0].split("/")[0], found[0].rsplit("/", 1)[1].removesuffix(".json")
     graph = _graph(archive, found[0], file)
     weights = _payloads(archive, f"{root}/data/weights/", f"{name}_weights_config.json", file)
@@ -168,7 +168,7 @@ def _present(archive: zipfile.ZipFile, file: Path) -> ExportedArchive:
 
 def _former(archive: zipfile.ZipFile, file: Path) -> ExportedArchive:
     """Files of torch 2.5 to 2.7: weights and constants as checkpoints of their own inside."""
-    graph = _graph(archive, FORMER, file)
+    graph = _graph(archive, FORMER_PROGRAM, file)
 
     def tensors(name: str) -> dict[str, torch.Tensor]:
         content = archive.read(name) if name in archive.namelist() else b""

@@ -20,7 +20,7 @@ from core.classifiers.checkpoint import check_finite
 from core.classifiers.classifier import Classifier, one_output, two_logits
 from core.classifiers.head import Head
 from core.classifiers.onnx_file import attributes_of, open_session, part_of, read_model, taken_by
-from core.classifiers.peek import ONNX
+from core.classifiers.origins import ONNX
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.classifiers.programs import (
     Takes,
