@@ -25,7 +25,7 @@ import numpy as np
 
 from core.activations.store import Analysis
 from core.classifiers.head import Head
-from core.classifiers.image_cache import decode_files, read_pixels
+from core.classifiers.image_cache import decode_named, read_pixels
 from core.classifiers.lookahead import in_threads
 from core.classifiers.origins import PROGRAMS, is_program
 from core.classifiers.preprocessing import Preprocessing
@@ -52,8 +52,8 @@ MODEL = "model.safetensors"
 NOTE_EVERY = 30.0
 # images that the network is asked about before anything is trained, to see that they still give the stored logits
 CHECKED = 64
-# how far logits may be from the stored ones, relative to the largest
-TOLERANCE = 1e-2
+# how far logits may be from the stored ones, relative to the largest, by what those were computed with
+TOLERANCE = {"fp32": 1e-2, "bf16": 1e-1}
 # images of a group set aside that count for as much as what is known of the other groups
 FORGIVING = 5
 # images per forward pass when all logits are computed
@@ -195,8 +195,8 @@ class _Work:
 
     def _decode(self, rows: np.ndarray, temporary: Path) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (m, s, s, 3) uint8 of these rows, and where each row's are: (n,) int64, -1 for the others."""
-        found = decode_files(
-            self._analysis.dataset_root,
+        found = decode_named(
+            self._analysis.pictures,
             [self._names[row] for row in rows.tolist()],
             self._preprocessing,
             folder=temporary,
@@ -222,7 +222,8 @@ class _Work:
         batch = self._preprocessing.normalise(pixels[place[rows]])
         found = self._classifier(torch.from_numpy(batch).permute(0, 3, 1, 2))[1].numpy()
         stored = np.asarray(self._analysis.logits[rows])
-        if np.abs(found - stored).max(initial=0.0) > TOLERANCE * np.abs(stored).max(initial=0.0):
+        allowed = TOLERANCE[self._analysis.precision] * np.abs(stored).max(initial=0.0)
+        if np.abs(found - stored).max(initial=0.0) > allowed:
             raise BadRequest(
                 "The images do not give the logits that were stored of them: they were changed since the analysis.",
                 next_step="Analyse the dataset again, then retrain.",
@@ -369,7 +370,7 @@ class _Work:
                 found: np.ndarray = pixels[place[row]]
                 return found
             return read_pixels(
-                self._analysis.dataset_root, self._names[row], self._preprocessing, self._limits.max_image_pixels
+                self._analysis.pictures, self._names[row], self._preprocessing, self._limits.max_image_pixels
             )
 
         logits = np.empty((n, self._analysis.k), dtype=np.float32)
@@ -451,9 +452,9 @@ def _blocks(images: Iterator[np.ndarray | Problem], n: int) -> Iterator[tuple[in
 
 def _check_files(analysis: Analysis) -> None:
     """Raise `PathNotFound` before an hour of training where an image is not there any more."""
-    for name in analysis.images.tolist():
-        if not (analysis.dataset_root / name).is_file():
-            raise _gone(Problem(name, "it is not there"))
+    missing = analysis.pictures.missing(analysis.images.tolist())
+    if missing is not None:
+        raise _gone(Problem(missing, "it is not there"))
 
 
 def _gone(problem: Problem) -> PathNotFound:
