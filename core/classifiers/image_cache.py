@@ -12,6 +12,7 @@ from core.classifiers.lookahead import in_threads
 from core.classifiers.preprocessing import Preprocessing
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.images import UnreadableImage, decode
+from core.datasets.pictures import Pictures
 from core.errors import EmptyDataset
 from core.files import storage_problems
 from core.progress import Progress, silent
@@ -44,7 +45,9 @@ def decode_images(
     of them can be read.
     """
     names = dataset.images[ids].tolist()
-    found = decode_files(dataset.root, names, preprocessing, folder=folder, max_pixels=max_pixels, progress=progress)
+    found = decode_named(
+        dataset.pictures(), names, preprocessing, folder=folder, max_pixels=max_pixels, progress=progress
+    )
     if not len(found.ids):
         raise EmptyDataset(
             f"None of the {len(ids):,} images of {dataset.name} could be read (the first: {found.skipped[0].reason}).",
@@ -53,8 +56,8 @@ def decode_images(
     return DecodedImages(found.pixels, np.asarray(ids, dtype=np.int64)[found.ids], found.skipped)
 
 
-def decode_files(
-    root: Path,
+def decode_named(
+    pictures: Pictures,
     names: Sequence[str],
     preprocessing: Preprocessing,
     *,
@@ -62,7 +65,7 @@ def decode_files(
     max_pixels: int,
     progress: Progress = silent,
 ) -> DecodedImages:
-    """The same for files below `root`; `ids` are positions among the names, none where not one can be read."""
+    """The same for pictures by name; `ids` are positions among the names, none where not one can be read."""
     shape = (len(names), preprocessing.crop, preprocessing.crop, 3)
     if int(np.prod(shape, dtype=np.int64)) <= IN_MEMORY:
         pixels = np.empty(shape, dtype=np.uint8)
@@ -71,7 +74,7 @@ def decode_files(
             pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
     kept: list[int] = []
     skipped: list[Problem] = []
-    found = in_threads(lambda name: read_pixels(root, name, preprocessing, max_pixels), names)
+    found = in_threads(lambda name: read_pixels(pictures, name, preprocessing, max_pixels), names)
     for done, read in enumerate(found, start=1):
         if isinstance(read, Problem):
             skipped.append(read)
@@ -83,9 +86,9 @@ def decode_files(
     return DecodedImages(pixels[: len(kept)], np.array(kept, dtype=np.int64), tuple(skipped))
 
 
-def read_pixels(root: Path, name: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Problem:
+def read_pixels(pictures: Pictures, name: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Problem:
     """One image as a network gets it, (s, s, 3) uint8, or why it cannot be read."""
     try:
-        return preprocessing.pixels(decode(root / name, max_pixels))
+        return preprocessing.pixels(decode(pictures.read(name), max_pixels))
     except UnreadableImage as problem:
         return Problem(name, problem.reason)

@@ -110,7 +110,7 @@ def _draw_heat_map(analysis: Analysis, row: int, index: int, file: Path) -> dict
     from core.classifiers.heatmap import heat_map, overlaid, png
 
     try:
-        image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
+        image = decode(analysis.picture(row), DEFAULTS.max_image_pixels)
     except UnreadableImage as error:
         raise NotFound(
             f"{analysis.image_path(row)} cannot be opened: {error.reason}.",

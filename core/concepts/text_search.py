@@ -211,7 +211,7 @@ def _embedded(analysis: Analysis, rows: range, encoder: _ImageEncoder, progress:
 
     def read(name: str) -> np.ndarray | None:
         try:
-            picture = decode(analysis.dataset_root / name, DEFAULTS.max_image_pixels)
+            picture = decode(analysis.pictures.read(name), DEFAULTS.max_image_pixels)
         except UnreadableImage:
             return None
         return encoder.preprocessing.pixels(picture)

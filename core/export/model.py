@@ -352,7 +352,7 @@ def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np
     inputs, rows = [], []
     for row in np.unique(np.linspace(0, analysis.n - 1, TRIED).astype(np.int64)):
         try:
-            image = decode(analysis.image_path(int(row)), DEFAULTS.max_image_pixels)
+            image = decode(analysis.picture(int(row)), DEFAULTS.max_image_pixels)
         except UnreadableImage:
             continue
         inputs.append(classifier.preprocessing.apply(image))

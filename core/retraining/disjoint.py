@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.datasets.dataset import SPLITS
+from core.datasets.images import UnreadableImage
 from core.errors import LeakedImages
 from core.files import file_digest
 
@@ -83,8 +84,7 @@ def duplicates(analysis: Analysis, reporting: np.ndarray | None = None) -> Dupli
     reported = analysis.split_rows("test") if reporting is None else np.asarray(reporting, dtype=np.int64)
     others = np.setdiff1d(np.arange(analysis.n), reported)
     pairs = _alike(analysis, reported, others) if len(reported) and len(others) else np.empty((0, 2), dtype=np.int64)
-    paths = [[analysis.image_path(int(row)) for row in pair] for pair in pairs[:_MOST_FILES].tolist()]
-    same = [_same_file(*two) for two in paths]
+    same = [_same_picture(analysis, *pair) for pair in pairs[:_MOST_FILES].tolist()]
     identical = sum(one is True for one in same)
     return Duplicates(pairs, identical, _sentence(analysis, pairs, identical))
 
@@ -116,14 +116,19 @@ def _alike(analysis: Analysis, reported: np.ndarray, others: np.ndarray) -> np.n
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _same_file(first: Path, second: Path) -> bool | None:
-    """None where one of them cannot be read."""
+def _same_picture(analysis: Analysis, *rows: int) -> bool | None:
+    """Whether the pictures of two rows are stored in the same bytes; None where one of them cannot be read."""
     try:
-        if first.stat().st_size != second.stat().st_size:
-            return False
-        return file_digest(first) == file_digest(second)
-    except OSError:
+        first, second = (analysis.picture(row) for row in rows)
+        if isinstance(first, Path) and isinstance(second, Path):
+            if first.stat().st_size != second.stat().st_size:
+                return False
+            return file_digest(first) == file_digest(second)
+    except (OSError, UnreadableImage):
         return None
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return bool(np.array_equal(first, second))
+    return isinstance(first, bytes) and first == second
 
 
 def _sentence(analysis: Analysis, pairs: np.ndarray, identical: int) -> str:

@@ -252,7 +252,7 @@ def picture(analysis: Analysis, row: int) -> dict[str, Any]:
 def _encoded(analysis: Analysis, row: int, changed: int) -> tuple[str, int, int, str]:
     """changed: the file's modification time, so that a rewritten one is read again."""
     try:
-        image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
+        image = decode(analysis.picture(row), DEFAULTS.max_image_pixels)
     except UnreadableImage as error:
         content = analysis.thumbnail(row)
         with Image.open(io.BytesIO(content)) as small:
@@ -425,7 +425,7 @@ def _heat(analysis: Analysis, row: int, index: int, minus: int | None, files: tu
     from core.classifiers.heatmap import drawn, heat_map, png, ramp_of
 
     try:
-        image = decode(analysis.image_path(row), DEFAULTS.max_image_pixels)
+        image = decode(analysis.picture(row), DEFAULTS.max_image_pixels)
     except UnreadableImage as error:
         raise NotFound(
             f"Without the image there is no heat map: {error.reason}.",
