@@ -12,7 +12,7 @@ import numpy as np
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.formats import FORMATS, Format, format_named, recognise
-from core.datasets.tables import TableColumns
+from core.datasets.tables import TableColumns, read_columns
 from core.errors import PathNotFound
 from core.files import resolved
 from core.progress import Progress, silent
@@ -61,8 +61,11 @@ def open_dataset(
 
 
 def columns_of(path: Path | str, choices: Choices = AUTOMATIC) -> TableColumns:
-    """The columns of a table of images, and what each would be taken for. Raises `PathNotFound`, `BadMetadata`."""
-    raise NotImplementedError
+    """The columns of a table of images, and what each would be taken for, from its first rows.
+
+    Raises `PathNotFound`, `BadMetadata`, and `BadRequest` for columns in `choices` that are not there.
+    """
+    return read_columns(existing(path), choices)
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:

@@ -180,10 +180,12 @@ def _spread_out(strata: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     return np.lexsort((ranks, place / sizes[strata]))
 
 
-def limited(problems: list[Problem]) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
-    """The first `MAX_PROBLEMS`, and a note about the others when there are more."""
-    if len(problems) <= MAX_PROBLEMS:
+def limited(problems: list[Problem], total: int | None = None) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """The first `MAX_PROBLEMS`, and a note about the others when there are more. total: how many there are, where the
+    list was cut before."""
+    total = len(problems) if total is None else total
+    if total <= MAX_PROBLEMS:
         return tuple(problems), ()
-    more = len(problems) - MAX_PROBLEMS
-    note = f"{len(problems):,} files or rows were left out; the first {MAX_PROBLEMS:,} are listed, {more:,} are not."
+    more = total - MAX_PROBLEMS
+    note = f"{total:,} files or rows were left out; the first {MAX_PROBLEMS:,} are listed, {more:,} are not."
     return tuple(problems[:MAX_PROBLEMS]), (note,)

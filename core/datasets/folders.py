@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from core.datasets.listing import Listing, holds_image, list_files, subfolders
 from core.datasets.splits import complete, split_code
 from core.errors import EmptyDataset, OneClass
 from core.progress import Progress
+
+# folders that are called so hold images of any class
+_CONTENTS = re.compile(r"image|imgs?|photo|pict|data|jpe?g|png|(?:part|batch|chunk|shard)[_-]?\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,15 @@ def _recognises(path: Path) -> bool:
     return path.is_dir() and any(
         holds_image(folder) for folder in subfolders(path) if split_code(folder.name) is None or subfolders(folder)
     )
+
+
+def likely_classes(path: Path) -> tuple[int, int]:
+    """How many folders with images there are that would be classes, as far as a short look tells, and how many of them
+    are not called like images, photos, part 1 ..., which hold images of any class."""
+    top = [folder for folder in subfolders(path) if split_code(folder.name) is None or subfolders(folder)]
+    inner = [deeper for folder in top if split_code(folder.name) is not None for deeper in subfolders(folder)]
+    names = {folder.name for folder in inner or top if holds_image(folder)}
+    return len(names), sum(not _CONTENTS.search(name) for name in names)
 
 
 def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.datasets import folders, tables
+from core.datasets import celeba, folders, loose_images, metadata_csv, tables, wilds
 from core.datasets.format import Format
-from core.errors import BadRequest, EmptyDataset
+from core.datasets.listing import first_file
+from core.errors import BadRequest, EmptyDataset, MidbandError, PathNotFound
 
 __all__ = ["FORMATS", "Format", "format_named", "recognise"]
 
 # The first that fits is used unless a person says otherwise: the particular before the general.
 FORMATS: tuple[Format, ...] = (
-    tables.METADATA_CSV,
+    celeba.FORMAT,
+    wilds.FORMAT,
+    metadata_csv.FORMAT,
+    tables.FORMAT,
     folders.FORMAT,
+    loose_images.FORMAT,
 )
 
 
@@ -30,12 +35,35 @@ def format_named(name: str) -> Format:
 def recognise(path: Path) -> tuple[Format, ...]:
     """Every format that fits, best first. path: resolved, an existing file or folder.
 
-    Raises `EmptyDataset` that names what was looked for when none does.
+    Raises `EmptyDataset` (of a file `PathNotFound`) that says what was looked for when none does.
     """
-    fitting = tuple(one for one in FORMATS if one.recognises(path))
+    fitting = [one for one in FORMATS if one.recognises(path)]
     if not fitting:
-        raise EmptyDataset(
-            f"{path} holds nothing that is known.",
-            next_step=f"Known are: {'; '.join(one.title for one in FORMATS)}.",
+        raise _nothing(path)
+    if folders.FORMAT in fitting:
+        there, named = folders.likely_classes(path)
+        if there == 1 and not named:
+            # one folder called images is no class
+            fitting.remove(folders.FORMAT)
+            fitting.append(folders.FORMAT)
+        elif tables.FORMAT in fitting and named > 1:
+            # a table beside class folders may be anything: predictions, a list of what was downloaded
+            fitting.remove(folders.FORMAT)
+            fitting.insert(fitting.index(tables.FORMAT), folders.FORMAT)
+    return tuple(fitting)
+
+
+def _nothing(path: Path) -> MidbandError:
+    known = "; ".join(one.title for one in FORMATS)
+    if path.is_file():
+        return PathNotFound(
+            f"{path} is a file that holds neither images nor a table that names some.",
+            next_step=f"Give the folder it is in, {path.parent}, or one of the known forms: {known}.",
         )
-    return fitting
+    example = first_file(path)
+    if example is None:
+        return EmptyDataset(f"{path} is empty.", next_step="Choose a folder that holds a folder of images per class.")
+    return EmptyDataset(
+        f"{path} holds no image files (for example {example}: not an image file) and no table that names some.",
+        next_step=f"Choose a folder in one of the known forms: {known}.",
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from core.datasets.images import is_image_name
 # Left behind by operating systems; nobody wants to read about them in a list of problems.
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
+
+USUAL_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".tif", ".tiff", ".webp", ".bmp")
+"""Endings that are tried for names that have none."""
+
+ABSENT = "the file is not there"
+LEAVES = "a link that leaves the dataset folder"
 
 LOOK = 2_000
 """Entries that are looked at to recognise what a folder holds."""
@@ -70,6 +77,11 @@ def holds_image(folder: Path, *, deep: bool = True) -> bool:
     return False
 
 
+def first_file(folder: Path) -> str | None:
+    """The name of some file in it, relative to it; None where there is none."""
+    return next((name for _, name in _walk(folder, folder, [], deep=True)), None)
+
+
 def list_files(root: Path, inside: Path | None = None, *, deep: bool = True) -> Listing:
     """Every file under `inside` (the root itself unless told), with its sub-folders when `deep`.
 
@@ -80,7 +92,7 @@ def list_files(root: Path, inside: Path | None = None, *, deep: bool = True) -> 
     for entry, name in _walk(root, inside or root, listing.problems, deep):
         try:
             if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
-                listing.problems.append(Problem(name, "a link that leaves the dataset folder"))
+                listing.problems.append(Problem(name, LEAVES))
                 continue
             if not entry.is_file():
                 reason = "a broken link" if entry.is_symlink() else "not a regular file"
@@ -94,6 +106,59 @@ def list_files(root: Path, inside: Path | None = None, *, deep: bool = True) -> 
         listing.sizes.append(status.st_size)
         listing.modified.append(status.st_mtime_ns)
     return listing
+
+
+@dataclass
+class Found:
+    """What was found of some names, an entry each. sizes: (n,) int64, bytes; modified: (n,) int64, nanoseconds; both 0
+    where there is a reason. reasons: why a name cannot be used, "" where it can."""
+
+    sizes: np.ndarray
+    modified: np.ndarray
+    reasons: list[str]
+
+
+def look_up(root: Path, names: Sequence[str]) -> Found:
+    """Look at files by name, without a walk over all the others. root: resolved. names: posix paths relative to it.
+
+    Nothing outside the root is looked at: a link out of it, of the file or of a folder on the way, is a reason.
+    """
+    sizes, modified = array("q", bytes(8 * len(names))), array("q", bytes(8 * len(names)))
+    reasons = [""] * len(names)
+    prefix = str(root).rstrip("/") + "/"
+    folders: dict[str, str] = {}
+    for place, name in enumerate(names):
+        folder = name.rpartition("/")[0]
+        reason = folders.get(folder)
+        if reason is None:
+            reason = folders[folder] = _reason_of_folder(root, prefix + folder)
+        if not reason:
+            try:
+                status = os.lstat(prefix + name)
+                if stat.S_ISLNK(status.st_mode):
+                    reason = "" if _stays(root, prefix + name) else LEAVES
+                    status = status if reason else os.stat(prefix + name)
+                if not reason and not stat.S_ISREG(status.st_mode):
+                    reason = "not a regular file"
+                if not reason:
+                    sizes[place], modified[place] = status.st_size, status.st_mtime_ns
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                reason = ABSENT
+            except OSError as error:
+                reason = f"cannot be looked at: {error.strerror or error}"
+        reasons[place] = reason
+    return Found(np.array(sizes, dtype=np.int64), np.array(modified, dtype=np.int64), reasons)
+
+
+def _reason_of_folder(root: Path, folder: str) -> str:
+    try:
+        return "" if _stays(root, folder) else LEAVES
+    except (OSError, ValueError):
+        return ABSENT
+
+
+def _stays(root: Path, path: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def _walk(root: Path, start: Path, problems: list[Problem], deep: bool) -> Iterator[tuple[os.DirEntry[str], str]]:

@@ -17,6 +17,9 @@ _CODES = {
     "dev": VAL,
     "test": TEST,
     "testing": TEST,
+    # WILDS: images of the same domains as train
+    "id_val": VAL,
+    "id_test": TEST,
 }
 
 SHARES = (0.6, 0.2, 0.2)
@@ -26,6 +29,15 @@ SHARES = (0.6, 0.2, 0.2)
 def split_code(name: str) -> int | None:
     """0, 1 or 2 for the usual names of train, val and test, upper or lower case; None for any other word."""
     return _CODES.get(name.strip().lower())
+
+
+def splits_of_folders(names: list[str]) -> np.ndarray | None:
+    """(n,) int8 where the first folder of every name is called like a split and there are two of them, else None."""
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    codes = {folder: split_code(folder) for folder in folders}
+    if None in codes.values() or len(set(codes.values())) < 2 or not all("/" in name for name in names):
+        return None
+    return np.array([codes[name.partition("/")[0]] for name in names], dtype=np.int8)
 
 
 def complete(
@@ -42,7 +54,8 @@ def complete(
         found = f"There was only a {SPLITS[present.pop()]} split" if present else "There were no splits"
         shares = ", ".join(f"{share:.0%} {name}" for share, name in zip(SHARES, SPLITS, strict=True))
         made = stratified(names, labels, SHARES, seed)
-        return made, [f"{found}: the images of each class were divided into {shares} (seed {seed})."]
+        images = "images of each class" if labels.any() else "images"
+        return made, [f"{found}: the {images} were divided into {shares} (seed {seed})."]
     if present == {TRAIN, VAL}:
         held_out = np.flatnonzero(splits == VAL)
         half = stratified([names[i] for i in held_out], labels[held_out], (0.5, 0.5), seed)

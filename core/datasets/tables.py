@@ -1,17 +1,53 @@
-"""Formats that are a table beside the images: recognised by a header; pandas is imported when one is read."""
+"""Any table with a column of paths: CSV, TSV, semicolons, Parquet; a table per split where they are called so.
+
+Which column is what is told from names and first values; `columns_of` says what would be taken, `Choices.columns`
+says otherwise.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.datasets.choices import Choices
+from core.datasets.choices import Choices, dataset_folder
 from core.datasets.dataset import Dataset
 from core.datasets.format import Format
+from core.datasets.images import is_image_name
+from core.datasets.listing import USUAL_SUFFIXES, subfolders
+from core.datasets.splits import split_code, splits_of_folders
+from core.datasets.table_text import SUFFIXES, Head, read_head, tables_in
+from core.errors import BadMetadata, BadRequest
 from core.progress import Progress
 
-METADATA = "metadata.csv"
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+# Usual names in lower case, the likelier first. Numbers of classes come before their names: a model's outputs are
+# numbered, and a column of words in step with the numbers names them anyway.
+IMAGE_NAMES = (
+    *("img_filename", "image_path", "img_path", "filepath", "file_path", "path", "filename", "file_name", "image_name"),
+    *("img_name", "image_file", "img_file", "file", "image", "img", "image index", "images", "image_id", "img_id"),
+    *("isic_id", "id_code", "imageid", "photo", "photo_id", "picture", "uri"),
+)
+# these say little: they count where the first of them are files
+ID_NAMES = ("id", "name", "key", "index", "idx", "sample", "sample_id", "uid", "uuid")
+LABEL_NAMES = (
+    *("y", "label_id", "class_id", "class_idx", "class_index", "label_idx", "category_id", "target", "label", "labels"),
+    *("class", "class_name", "label_name", "category", "category_name", "class_label", "classes", "diagnosis", "dx"),
+    *("species", "breed", "finding labels", "ground_truth", "gt", "annotation"),
+)
+SPLIT_NAMES = ("split", "split_name", "partition", "subset", "set", "data_split", "dataset_split", "phase", "usage")
+
+# share of a column's first values that have to be called like images
+_MOSTLY = 0.5
+# of an id: first values that are looked for, in so many folders
+_LOOKED_FOR, _FOLDERS = 3, 20
+# labels that are taken for classes only if a person says so: more of them than half the images
+_TOO_MANY = 0.5
 
 
 @dataclass(frozen=True)
@@ -19,13 +55,13 @@ class TableColumns:
     """What a person needs to say which column is what.
 
     names: of the columns, in order. first: for each column its first values as text. roles: role (see `ROLES`) to the
-    column that would be taken; absent where none fits. labels, attributes: columns that could be the label, or an
-    attribute: those with few values.
+    column that would be taken; absent where none fits. labels: columns that could be the label, the one that would be
+    taken first. attributes: columns that would become attributes or could.
     """
 
     names: tuple[str, ...]
     first: tuple[tuple[str, ...], ...]
-    roles: dict[str, str]
+    roles: Mapping[str, str]
     labels: tuple[str, ...]
     attributes: tuple[str, ...]
 
@@ -39,21 +75,220 @@ class TableColumns:
         }
 
 
-def _recognises_metadata(path: Path) -> bool:
-    return (path / METADATA).is_file()
+def read_columns(path: Path, choices: Choices) -> TableColumns:
+    """Of the table at or in `path`, from its first rows. Raises `BadMetadata`, `BadRequest`."""
+    table = _tables(path, choices)[0]
+    head = read_head(table)
+    if head is None:
+        raise BadMetadata(f"{table} is not a table that can be read.", next_step="Save it as CSV in UTF-8.")
+    roles = {role: name for role, name in guessed_roles(head, choices, table.parent).items() if name}
+    rest = [name for name in head.names if name and name not in (roles.get("image"), roles.get("split"))]
+    labels = sorted(rest, key=lambda name: (name != roles.get("label"), _rank(name, LABEL_NAMES)))
+    return TableColumns(
+        names=head.names,
+        first=tuple(head.values(name)[:5] for name in head.names),
+        roles=roles,
+        labels=tuple(name for name in labels if not _looks_like_images(head, name)),
+        attributes=tuple(name for name in rest if name != roles.get("label") and not _looks_like_images(head, name)),
+    )
 
 
-def _read_metadata(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
-    from core.datasets.metadata_csv import read_metadata
+def guessed_roles(head: Head, choices: Choices, near: Path) -> dict[str, str]:
+    """Role to column, "" where there is none. What was chosen holds.
 
-    return read_metadata(path, seed=seed)
+    near: folder of the table. Raises `BadRequest` for a column that is absent, or that has two roles.
+    """
+    chosen = dict(choices.columns)
+    if choices.target and "label" not in chosen:
+        chosen["label"] = choices.target
+    for role, name in chosen.items():
+        if name and name not in head.names:
+            raise BadRequest(
+                f"The table has no column {name}, which was chosen as the {role}.",
+                next_step=f"Its columns are: {', '.join(filter(None, head.names[:20]))}.",
+            )
+    used = [name for name in chosen.values() if name]
+    if len(set(used)) < len(used):
+        raise BadRequest(
+            "One column was chosen for two roles.", next_step="Choose another column, or none, for one of them."
+        )
+    free = [name for name in dict.fromkeys(head.names) if name and name not in used]
+    guessed = {"image": _image_column(head, free, near), "split": _named(free, SPLIT_NAMES), "label": ""}
+    guessed["label"] = _named([name for name in free if name not in guessed.values()], LABEL_NAMES)
+    return {**guessed, **chosen}
 
 
-METADATA_CSV = Format(
-    name="metadata-csv",
-    title="metadata.csv as Waterbirds has it",
-    layout="birds/metadata.csv: img_filename,y,split,place\nbirds/001.Albatross/1.jpg",
-    recognises=_recognises_metadata,
-    read=_read_metadata,
-    choosing=("attributes", "group"),
+def _image_column(head: Head, free: Sequence[str], near: Path) -> str:
+    """By content, the usual names first; else ids that stand for files; else by name alone."""
+    like = [name for name in free if _looks_like_images(head, name)]
+    if like:
+        return min(like, key=lambda name: _rank(name, IMAGE_NAMES))
+    ids = sorted((n for n in free if n.lower() in (*IMAGE_NAMES, *ID_NAMES)), key=lambda n: _rank(n, IMAGE_NAMES))
+    return next((name for name in ids if _stands_for_files(head, name, near)), "") or _named(ids, IMAGE_NAMES)
+
+
+def _stands_for_files(head: Head, name: str, near: Path) -> bool:
+    """Whether one of the first values is the name of an image file in the folder or one below, but for the ending."""
+    values = [value.replace("\\", "/") for value in head.values(name) if value][:_LOOKED_FOR]
+    try:
+        folders = [near, *subfolders(near)[:_FOLDERS]]
+    except OSError:
+        return False
+    places = (f"{folder}/{value}{suffix}" for value in values for folder in folders for suffix in ("", *USUAL_SUFFIXES))
+    return any(is_image_name(place) and os.path.isfile(place) for place in places)
+
+
+def _looks_like_images(head: Head, name: str) -> bool:
+    values = [value for value in head.values(name) if value]
+    return sum(is_image_name(value.replace("\\", "/")) for value in values) > _MOSTLY * len(values)
+
+
+def _named(names: Sequence[str], usual: Sequence[str]) -> str:
+    return min((name for name in names if name.lower() in usual), key=lambda name: _rank(name, usual), default="")
+
+
+def _rank(name: str, usual: Sequence[str]) -> int:
+    return usual.index(name.lower()) if name.lower() in usual else len(usual)
+
+
+def _tables(path: Path, choices: Choices) -> list[Path]:
+    """The table to read: a file itself; in a folder the only one with a column of images, or one per split.
+
+    Raises `BadMetadata` where none fits or too many do.
+    """
+    if path.is_file():
+        return [path]
+    heads = {table: read_head(table) for table in tables_in(path)}
+    with_images = [table for table, head in heads.items() if head is not None and _has_images(head, choices, path)]
+    by_split = [table for table in with_images if split_code(table.stem) is not None]
+    if len(by_split) > 1:
+        return by_split
+    if not with_images:
+        shown = ", ".join(table.name for table in heads) or "no table"
+        raise BadMetadata(
+            f"{path} holds {shown}, but none with a column of image files.",
+            next_step="Say which column holds the paths of the images, or add one.",
+        )
+    if len(with_images) > 1:
+        raise BadMetadata(
+            f"{path} holds several tables of images: {', '.join(table.name for table in with_images[:10])}.",
+            next_step=f"Open one of them, such as {with_images[0]}.",
+        )
+    return with_images
+
+
+def _has_images(head: Head, choices: Choices, near: Path) -> bool:
+    """Whether a table says of itself or by the files around it that it is about images."""
+    names = list(dict.fromkeys(filter(None, head.names)))
+    if wanted := choices.columns.get("image"):
+        return wanted in names
+    if any(_looks_like_images(head, name) for name in names):
+        return True
+    found = _image_column(head, names, near)
+    return bool(found) and _stands_for_files(head, found, near)
+
+
+def names_images(path: Path) -> bool:
+    """Whether a file is a table with a column of image files, as its first rows tell."""
+    head = read_head(path) if path.suffix.lower() in SUFFIXES else None
+    return head is not None and bool(head.rows) and _has_images(head, Choices(), path.parent)
+
+
+def _recognises(path: Path) -> bool:
+    return names_images(path) if path.is_file() else any(names_images(table) for table in tables_in(path))
+
+
+def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
+    import pandas as pd
+
+    from core.datasets.cells import read_cells, splits_of
+    from core.datasets.table_reading import Rows, find_place, read_rows, tidy
+
+    progress(0, 0, "Reading the table")
+    tables = _tables(path, choices)
+    parts = [read_cells(table) for table in tables]
+    cells = parts[0]
+    splits = None
+    if len(parts) > 1:
+        cells = pd.concat(parts, ignore_index=True).fillna("")
+        codes = pd.Series([split_code(table.stem) for table in tables])
+        splits = codes.repeat([len(part) for part in parts]).to_numpy(dtype="int8")
+    shown = " and ".join(table.name for table in tables)
+    head = Head(tuple(cells.columns), tuple(map(tuple, cells.head(20).to_numpy().tolist())))
+    roles = guessed_roles(head, choices, tables[0].parent)
+    if not roles["image"]:
+        raise BadMetadata(
+            f"No column of {shown} names image files; its columns are: {', '.join(head.names[:20])}.",
+            next_step="Say which column holds the paths of the images, or add one.",
+        )
+    roles, notes = _sound(cells, roles, choices, splits)
+    names = tidy(cells[roles["image"]].str.strip())
+    progress(0, len(names), "Looking for the images")
+    place = find_place(path, names, choices)
+    images = place.relative(names).rename(roles["image"])
+    if splits is None and roles["split"]:
+        splits = splits_of(cells[roles["split"]])
+    if splits is None:
+        splits = splits_of_folders(images.tolist())
+        notes += ["The folders of the images say which split they are in."] if splits is not None else []
+    here = dataset_folder(path)
+    rows = Rows(
+        table=shown,
+        images=images,
+        label=cells[roles["label"]] if roles["label"] else None,
+        splits=splits,
+        others=cells.drop(columns=[name for name in roles.values() if name]),
+        folder=place.folder,
+    )
+    if place.folder != here:
+        notes.append(f"The paths of the table were looked for in {place.folder}.")
+    inside = place.folder.is_relative_to(here)
+    resolved = replace(
+        choices,
+        format=FORMAT.name,
+        columns=roles,
+        target=None,
+        images=place.folder.relative_to(here).as_posix() if inside else str(place.folder),
+    )
+    return read_rows(rows, path, source=FORMAT.name, seed=seed, choices=resolved, notes=notes)
+
+
+def _sound(
+    cells: pd.DataFrame, roles: dict[str, str], choices: Choices, splits: np.ndarray | None
+) -> tuple[dict[str, str], list[str]]:
+    """The roles without guesses that the values speak against, and sentences about the label."""
+    from core.datasets.cells import column, splits_of
+
+    notes = []
+    roles = dict(roles)
+    guessed = roles["split"] if "split" not in choices.columns else ""
+    if splits is not None or (guessed and splits_of(cells[guessed], strict=False) is None):
+        roles["split"] = ""
+    name = roles["label"]
+    if name and name not in (choices.columns.get("label"), choices.target):
+        label = column(cells[name])
+        if label.numeric and not label.whole:
+            notes.append(f"The column {name} holds measurements such as {label.values[0]}: not taken for classes.")
+            roles["label"] = ""
+        elif len(label.values) > max(2, _TOO_MANY * len(cells)):
+            notes.append(f"The column {name} has {len(label.values):,} different values: not taken for classes.")
+            roles["label"] = ""
+        elif len(label.values) < 2:
+            said = f"says {label.values[0]} for every image" if label.values else "is blank"
+            notes.append(f"The column {name} {said}: not taken for classes.")
+            roles["label"] = ""
+    if not roles["label"]:
+        others = [name for name in cells if name not in roles.values()]
+        could = f" If one of {', '.join(others[:6])} is the class, choose it." if others else ""
+        notes.append(f"No column was taken for the label: these images have none.{could}")
+    return roles, notes
+
+
+FORMAT = Format(
+    name="table",
+    title="A table with a column of image files",
+    layout="skin/labels.csv: image,diagnosis,sex\nskin/images/ISIC_0000000.jpg",
+    recognises=_recognises,
+    read=_read,
+    choosing=("columns", "attributes", "target", "group", "images"),
 )

@@ -1,0 +1,127 @@
+"""Text tables as people and spreadsheets write them: encodings, separators, and a first look without pandas."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import BadMetadata
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+"""Endings of files that are tables."""
+
+_HEAD_BYTES = 1 << 16
+# rows of a first look
+_ROWS = 20
+# spreadsheets save "Unicode text" as UTF-16 with a mark in front
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a table. names: of its columns, trimmed. rows: the first ones, a text per column."""
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The first values of a column."""
+        place = self.names.index(name)
+        return tuple(row[place] for row in self.rows)
+
+
+def read_head(path: Path) -> Head | None:
+    """A first look at a file with one of `SUFFIXES`; None for what is no table."""
+    try:
+        return _parquet_head(path) if path.suffix.lower() == ".parquet" else _text_head(path)
+    except OSError:
+        return None
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """The tables directly inside a folder, sorted by name."""
+    try:
+        found = [entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
+        return sorted(entry for entry in found if not entry.name.startswith(".") and entry.is_file())
+    except OSError:
+        return []
+
+
+def read_text(path: Path) -> str:
+    """A whole text table. Raises `BadMetadata` for what is no text."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadMetadata(
+            f"{path} cannot be opened: {error.strerror or error}.", next_step="Change its permissions, then try again."
+        ) from error
+    try:
+        text = data.decode(_encoding(data))
+    except UnicodeDecodeError as error:
+        raise BadMetadata(
+            f"{path} is not UTF-8 text (byte {error.start:,}).",
+            next_step="Save the table as CSV in UTF-8, then try again.",
+        ) from error
+    text = text.lstrip("\r\n")
+    if "\0" in text:
+        raise BadMetadata(f"{path} holds binary data.", next_step="Save the table as CSV in UTF-8, then try again.")
+    if not text.strip():
+        raise BadMetadata(f"{path} is empty.", next_step="Write a header (img_filename,y,split) and a row per image.")
+    return text
+
+
+def separator(text: str) -> str:
+    """Comma, semicolon or tab: whichever cuts the header into most columns."""
+    header = text.split("\n", 1)[0]
+    return max(",;\t", key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
+
+
+def header_of(text: str) -> list[str]:
+    """Names of the columns, trimmed."""
+    first = next(csv.reader(io.StringIO(text[:_HEAD_BYTES]), delimiter=separator(text)), [])
+    return [name.strip() for name in first]
+
+
+def _encoding(data: bytes) -> str:
+    return "utf-16" if data[:2] in _UTF16 else "utf-8-sig"
+
+
+def _text_head(path: Path) -> Head | None:
+    with open(path, "rb") as source:
+        data = source.read(_HEAD_BYTES)
+    whole = len(data) < _HEAD_BYTES
+    text = data.decode(_encoding(data), "ignore").lstrip("\r\n")
+    if "\0" in text or not text.strip():
+        return None
+    names = header_of(text)
+    lines = csv.reader(io.StringIO(text if whole else text.rpartition("\n")[0]), delimiter=separator(text))
+    try:
+        next(lines)
+        rows = [tuple(cell.strip() for cell in row) for row, _ in zip(lines, range(_ROWS), strict=False)]
+    except (csv.Error, StopIteration):
+        return None
+    width = len(names)
+    return Head(tuple(names), tuple((*row, *[""] * width)[:width] for row in rows if row))
+
+
+def _parquet_head(path: Path) -> Head | None:
+    # takes a tenth of a second to import: only where there is such a file
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as source:
+            plain = [field.name for field in source.schema_arrow if not _is_nested(field.type)]
+            first = next(source.iter_batches(batch_size=_ROWS, columns=plain), None)
+    except (pa.ArrowException, ValueError):
+        return None
+    columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in (first.columns if first else [])]
+    return Head(tuple(plain), tuple(zip(*columns, strict=True)))
+
+
+def _is_nested(kind: object) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
