@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.datasets import celeba, folders, loose_images, metadata_csv, tables, wilds
+from core.datasets import (
+    archives,
+    arrays,
+    celeba,
+    cifar,
+    folders,
+    hf_parquet,
+    idx,
+    loose_images,
+    metadata_csv,
+    tables,
+    wilds,
+)
 from core.datasets.format import Format
 from core.datasets.listing import first_file
 from core.errors import BadRequest, EmptyDataset, MidbandError, PathNotFound
 
 __all__ = ["FORMATS", "Format", "format_named", "recognise"]
 
+# These leave no doubt.
+_CERTAIN = (celeba.FORMAT, wilds.FORMAT, metadata_csv.FORMAT)
+
 # The first that fits is used unless a person says otherwise: the particular before the general.
 FORMATS: tuple[Format, ...] = (
-    celeba.FORMAT,
-    wilds.FORMAT,
-    metadata_csv.FORMAT,
+    *_CERTAIN,
+    arrays.DSPRITES_FORMAT,
+    arrays.FORMAT,
+    cifar.FORMAT,
+    idx.FORMAT,
+    hf_parquet.FORMAT,
     tables.FORMAT,
     folders.FORMAT,
     loose_images.FORMAT,
+    archives.FORMAT,
 )
 
 
@@ -44,12 +63,10 @@ def recognise(path: Path) -> tuple[Format, ...]:
         there, named = folders.likely_classes(path)
         if there == 1 and not named:
             # one folder called images is no class
-            fitting.remove(folders.FORMAT)
-            fitting.append(folders.FORMAT)
-        elif tables.FORMAT in fitting and named > 1:
-            # a table beside class folders may be anything: predictions, a list of what was downloaded
-            fitting.remove(folders.FORMAT)
-            fitting.insert(fitting.index(tables.FORMAT), folders.FORMAT)
+            fitting = [*(one for one in fitting if one is not folders.FORMAT), folders.FORMAT]
+        elif named > 1:
+            # a table or an array beside class folders may be anything: predictions, features, a list of downloads
+            fitting.sort(key=lambda one: (one not in _CERTAIN, one is not folders.FORMAT))
     return tuple(fitting)
 
 
