@@ -52,14 +52,14 @@ class _Unpacking:
     progress: Progress
     allowed: int
     files: int = 0
-    bytes: int = 0
+    written: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def expect(self, files: int, count: int) -> None:
         """Raise `BadArchive` before more comes out than may."""
         if self.files + files > MOST_FILES:
             raise self.harmful(f"It holds more than {MOST_FILES:,} files.")
-        if self.bytes + count > self.allowed:
+        if self.written + count > self.allowed:
             raise self.harmful(
                 f"It would unpack to more than {MOST_GROWTH} times its size ({self.archive.stat().st_size:,} bytes)."
             )
@@ -81,8 +81,8 @@ class _Unpacking:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(target, "xb") as written:
                 while block := source.read(BLOCK):
-                    self.bytes += len(block)
-                    if self.bytes > self.allowed:
+                    self.written += len(block)
+                    if self.written > self.allowed:
                         self.expect(0, 0)
                     written.write(block)
                     if len(block) == BLOCK:
@@ -98,7 +98,7 @@ class _Unpacking:
         self.progress(self.files, total, self._said())
 
     def _said(self) -> str:
-        return f"Unpacking {self.archive.name}, {self.bytes / 1e6:,.0f} MB"
+        return f"Unpacking {self.archive.name}, {self.written / 1e6:,.0f} MB"
 
 
 class _CarefulHeader(tarfile.TarInfo):

@@ -78,8 +78,8 @@ def coded(name: str, values: np.ndarray) -> Coded:
         values = np.char.decode(values, "utf-8", "replace")
     if values.dtype.kind not in "fiub":
         distinct, codes = np.unique(np.char.strip(np.asarray(values, dtype=np.str_)), return_inverse=True)
-        known = distinct != ""
         texts = [str(value) for value in distinct]
+        known = np.array([text != "" for text in texts], dtype=bool)
     else:
         distinct, codes = np.unique(values, return_inverse=True)
         known = np.isfinite(distinct.astype(np.float64))

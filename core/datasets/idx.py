@@ -30,7 +30,7 @@ from core.progress import Progress
 _FILE = re.compile(
     r"(?P<prefix>[\w-]*?)(?P<part>train|t10k|test)-(?P<what>images|labels)[-.]idx(?P<sides>\d)-(?P<kind>ubyte|int)",
 )
-_KINDS = {0x08: np.dtype("u1"), 0x0C: np.dtype(">i4")}
+_KINDS: dict[int, np.dtype] = {0x08: np.dtype("u1"), 0x0C: np.dtype(">i4")}
 MOST_NAMES = 2**20
 
 _CLASSES = {

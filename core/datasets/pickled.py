@@ -126,7 +126,7 @@ class _Machine:
         if name in _LENGTHS:
             self._stack.append(self._long(name))
             return
-        argument = op.arg.reader(self._source) if op.arg is not None else None
+        argument: Any = op.arg.reader(self._source) if op.arg is not None else None
         if name in _PLAIN:
             self._stack.append(_text(argument))
         elif name in _CONSTANTS:
