@@ -100,6 +100,18 @@ class Sanity:
         }
 
 
+def facts_of(dataset: Dataset, classifier: Classifier) -> dict[str, Any]:
+    """What a check was about, as plain JSON: the classes in the model's order, how images were prepared, what was
+    assumed of either."""
+    return {
+        "model": classifier.name,
+        "arch": classifier.arch,
+        "classes": list(classifier.classes or dataset.classes),
+        "preprocessing": classifier.preprocessing.to_dict(),
+        "notes": [*dataset.notes, *classifier.notes],
+    }
+
+
 def sanity_check(
     dataset: Dataset, classifier: Classifier, *, images: int = IMAGES, seed: int = 0, progress: Progress = silent
 ) -> Sanity:
@@ -116,13 +128,15 @@ def sanity_check(
     said = trial.answers(classifier.preprocessing, trial.everything, f"Trying {classifier.name}")
     right = said.predicted == trial.labels
     order = find_order(Answers(trial.labels, said.predicted, trial.found_on, classifier.k), dataset.classes)
-    offers: tuple[Offer, ...] = ()
+    offers: list[Offer] = []
     if order is not None and (order.whole or trial.every_class):
-        offers = (_order_offer(dataset, trial, said.predicted, order),)
-    elif order is None and trial.skill(right) < WORKING:
-        offers = _preprocessing_offers(trial, classifier.preprocessing, right)
+        offers.append(_order_offer(dataset, trial, said.predicted, order))
+    if trial.skill(right) < WORKING:
+        # red and blue exchanged can look like classes exchanged: both are tried, the better one is offered first
+        offers += _preprocessing_offers(trial, classifier.preprocessing, right)
+    offers.sort(key=lambda offer: -offer.accuracy)
     accuracy = trial.accuracy(right, trial.everything)
-    return Sanity(accuracy, trial.chance, len(right), _sentence(dataset, trial, right, order, offers), offers)
+    return Sanity(accuracy, trial.chance, len(right), _sentence(trial, right, order, offers), tuple(offers))
 
 
 def _drawn(dataset: Dataset, images: int, seed: int) -> np.ndarray:
@@ -248,11 +262,11 @@ def _order_offer(dataset: Dataset, trial: _Trial, predicted: np.ndarray, order: 
     return Offer(CLASSES, title, accuracy, classes=names)
 
 
-def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarray) -> tuple[Offer, ...]:
+def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarray) -> list[Offer]:
     """The other preprocessing that did best on one half, if it is clearly better on the other."""
     searched, judged = np.flatnonzero(trial.found_on), np.flatnonzero(~trial.found_on)
     if not len(judged):
-        return ()
+        return []
 
     def score(tried: Alternative, positions: np.ndarray) -> tuple[float, float]:
         said = trial.answers(tried.preprocessing, positions, f"Trying {tried.title}")
@@ -260,7 +274,10 @@ def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarra
         return float((said.predicted == trial.labels[positions]).mean()), said.belief
 
     first = searched[:SCREENED]
-    screened = sorted(alternatives(chosen), key=lambda tried: score(tried, first), reverse=True)
+    scores = {tried: score(tried, first) for tried in alternatives(chosen)}
+    screened = sorted(scores, key=lambda tried: scores[tried], reverse=True)
+    if scores[screened[0]][0] <= float(right[first].mean()):
+        return []
     best = max(screened[:FINALISTS], key=lambda tried: score(tried, searched))
     said = trial.answers(best.preprocessing, judged, f"Trying {best.title}")
     then, now = said.predicted == trial.labels[judged], right[judged]
@@ -271,27 +288,23 @@ def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarra
         and trial.skill(then, lower=True) >= LEAST_SKILL
     )
     if not clear:
-        return ()
-    title = f"Use {best.title}"
-    return (Offer(PREPROCESSING, title, trial.accuracy(then, judged), preprocessing=best.preprocessing),)
+        return []
+    return [Offer(PREPROCESSING, f"Use {best.title}", trial.accuracy(then, judged), preprocessing=best.preprocessing)]
 
 
-def _sentence(
-    dataset: Dataset, trial: _Trial, right: np.ndarray, order: FoundOrder | None, offers: Sequence[Offer]
-) -> str:
+def _sentence(trial: _Trial, right: np.ndarray, order: FoundOrder | None, offers: Sequence[Offer]) -> str:
     found = f"Accuracy is {trial.accuracy(right, trial.everything):.0%} on {len(right):,} images"
-    nothing = "No other order of the classes and no usual preprocessing is clearly better"
-    if offers and offers[0].kind == CLASSES:
-        names = offers[0].classes or ()
+    if offers and (names := offers[0].classes) is not None:
         return f"{found}: the classes may be in another order. With {listed(names)} it is {offers[0].accuracy:.0%}."
+    if offers:
+        made = offers[0].title.removeprefix("Use ")
+        return f"{found}: the preprocessing may be another one. With {made} it is {offers[0].accuracy:.0%}."
     if order is not None:
         return (
             f"{found}: the classes are probably in another order, but there are too many to find it by trying. Give "
             "their names in the model's order."
         )
-    if offers:
-        made = offers[0].title.removeprefix("Use ")
-        return f"{found}: the preprocessing may be another one. With {made} it is {offers[0].accuracy:.0%}."
+    nothing = "No other order of the classes and no usual preprocessing is clearly better"
     if trial.skill(right, lower=True) <= 0:
         return (
             f"{found}, no better than always answering {trial.most_frequent} ({trial.chance:.0%}). {nothing}: the "

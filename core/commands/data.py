@@ -99,16 +99,16 @@ def train(options: argparse.Namespace, progress: Progress) -> Answer:
 
 def check(options: argparse.Namespace, progress: Progress) -> Answer:
     dataset, classifier = _matched(options, progress)
-    from core.classifiers.sanity import IMAGES, sanity_check
+    from core.classifiers.sanity import IMAGES, facts_of, sanity_check
 
     found = sanity_check(dataset, classifier, images=options.count or IMAGES, seed=options.seed, progress=progress)
     lines = [
         *_read(dataset),
+        *classifier.notes,
         found.sentence,
         *(f"  {offer.title} (accuracy {percent(offer.accuracy)}): {_as_options(offer)}" for offer in found.offers),
     ]
-    classes = list(classifier.classes or dataset.classes)
-    return Answer({**found.to_dict(), "classes": classes, "notes": list(dataset.notes)}, "\n".join(lines))
+    return Answer({**found.to_dict(), **facts_of(dataset, classifier)}, "\n".join(lines))
 
 
 def analyse(options: argparse.Namespace, progress: Progress) -> Answer:

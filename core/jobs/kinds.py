@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | `demo` | | `analysis` |
 | `look` | `data`, `choices`?, `seed`? | what `describe_dataset` says, `samples`, `folder` |
-| `check` | `data`, `model`, DATA, MODEL, `images`? | what `Sanity.to_dict` says, `classes`, `notes` |
+| `check` | `data`, `model`, DATA, MODEL, `images`? | what `Sanity.to_dict` and `facts_of` say |
 | `analyse` | `data`, `model`, DATA, MODEL, `precision`? | `analysis`, `images`, `skipped` |
 | `train` | `data`, `out`, DATA, `arch`?, `epochs`?, `image_size`? | `model`, `arch`, `accuracy`, `groups` |
 | `train-analyse` | as `train`; `out` may be absent: a new file under `models/` | both |
@@ -16,18 +16,18 @@
 
 DATA: `choices`? (`Choices.to_dict`), `seed`? (of splits that are made), `sample`? (how many images, all when absent).
 MODEL: `arch`?, `preprocessing`? (`Preprocessing.to_dict`), `class_order`? (the dataset's classes in the model's order).
-`model` is a path or the name of a model on a hub ("hf-hub:owner/name", "timm:name").
+`model` is a path, or the name of a model on the hub ("hf-hub:organisation/name", "timm:name").
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.classifiers.peek import is_hub_name
 from core.errors import BadRequest
 from core.progress import Progress
 from core.workspace import Workspace
@@ -35,9 +35,6 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from core.classifiers.classifier import Classifier
     from core.datasets import Dataset
-
-# A model's name on a hub, or in a library: no path.
-_HUB_NAME = re.compile(r"(?:hf-hub|hf|timm):.+")
 
 Run = Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
 
@@ -80,7 +77,7 @@ class Kind:
         absolute = {
             name: str(Path(request[name]).expanduser().resolve())
             for name in self.paths
-            if request.get(name) and not _HUB_NAME.match(str(request[name]))
+            if request.get(name) and not is_hub_name(request[name])
         }
         return {**request, **absolute}
 
@@ -110,7 +107,7 @@ def _look(workspace: Workspace, request: dict[str, Any], progress: Progress) -> 
 
 
 def _check(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    from core.classifiers.sanity import IMAGES, sanity_check
+    from core.classifiers.sanity import IMAGES, facts_of, sanity_check
 
     dataset, classifier = _matched(workspace, request, progress)
     found = sanity_check(
@@ -120,7 +117,7 @@ def _check(workspace: Workspace, request: dict[str, Any], progress: Progress) ->
         seed=request.get("seed") or 0,
         progress=progress,
     )
-    return {**found.to_dict(), "classes": list(classifier.classes or dataset.classes), "notes": list(dataset.notes)}
+    return {**found.to_dict(), **facts_of(dataset, classifier)}
 
 
 def _train(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -72,6 +72,60 @@ def test_dictionary_brings_the_same_preprocessing_back_through_json() -> None:
     assert preprocessing_from_dict({"crop": 64}) == squeezed(64)
 
 
+def test_blue_comes_first_for_a_network_that_wants_it_so() -> None:
+    image = noise(30, 20)
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    usual = Preprocessing(16, 12, mean, std).apply(image)
+    turned = Preprocessing(16, 12, mean[::-1], std[::-1], colour="bgr").apply(image)
+    np.testing.assert_array_equal(turned, usual[::-1])
+    assert turned.flags.c_contiguous
+
+
+def test_a_grey_network_gets_one_channel_as_torchvision_makes_it() -> None:
+    torchvision_compat.load()
+    from torchvision.transforms import functional
+
+    image = noise(30, 20)
+    chosen = Preprocessing(None, 12, (0.25,), (0.5,), colour="grey")
+    made = chosen.apply(image)
+    assert made.shape == (1, 12, 12)
+    resized = image.resize((12, 12), Image.Resampling.BILINEAR)
+    wanted = (functional.to_tensor(functional.to_grayscale(resized)).numpy() - 0.25) / 0.5
+    np.testing.assert_allclose(made, wanted, atol=1e-6)
+    assert chosen.pixels(image).shape == (12, 12, 1)
+
+
+def test_a_grey_network_takes_the_averages_of_three_means() -> None:
+    chosen = Preprocessing(None, 12, colour="grey")
+    assert chosen.mean == pytest.approx((0.449,))
+    assert chosen.std == pytest.approx((0.226,))
+    assert preprocessing_from_dict({"crop": 12, "colour": "grey"}) == chosen
+
+
+@pytest.mark.parametrize("colour", ["rgb", "bgr", "grey"])
+def test_what_is_shown_is_what_the_network_gets_in_the_colours_people_see(colour: str) -> None:
+    image = noise(30, 20)
+    chosen = Preprocessing(16, 12, colour=colour)
+    shown = chosen.shown(image)
+    assert shown.shape == (12, 12, 3)
+    given = chosen.pixels(image)
+    np.testing.assert_array_equal(shown, given[..., ::-1] if colour == "bgr" else np.broadcast_to(given, shown.shape))
+
+
+def test_colours_come_back_from_json_and_the_usual_ones_are_not_written() -> None:
+    for colour in ("bgr", "grey"):
+        chosen = Preprocessing(50, 40, colour=colour)
+        assert preprocessing_from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
+    # ids of analyses are made of this
+    assert Preprocessing(50, 40).to_dict() == {
+        "resize": 50,
+        "crop": 40,
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+        "interpolation": "bilinear",
+    }
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -81,7 +135,12 @@ def test_dictionary_brings_the_same_preprocessing_back_through_json() -> None:
         {"crop": 64, "resize": -1},
         {"crop": 64, "mean": [0.5]},
         {"crop": 64, "std": [1, 0, 1]},
+        {"crop": 64, "std": [float("inf"), 1, 1]},
+        {"crop": 64, "mean": [float("nan"), 0, 0]},
         {"crop": 64, "interpolation": "magic"},
+        {"crop": 64, "colour": "cmyk"},
+        {"crop": 64, "colour": "grey", "mean": [0.1, 0.2]},
+        {"crop": 64, "mean": [0.5], "std": [0.5]},
         {"crop": None},
     ],
 )

@@ -87,3 +87,43 @@ def test_killed_analysis_started_again_equals_one_that_was_not_killed(
     assert resumed.id == straight.id
     np.testing.assert_array_equal(resumed.features, straight.features)
     np.testing.assert_array_equal(resumed.ids, straight.ids)
+
+
+def test_look_writes_a_preview_and_check_tries_the_model(workspace: Workspace, pictures: Path, tmp_path: Path) -> None:
+    looked = wait_for(workspace, launch(workspace, "look", "Look", {"data": str(pictures)}).id, timeout=60)
+    assert looked.result is not None, looked.error
+    assert looked.result["counts"]["val"] == {"dark": 12, "light": 12}
+    assert len(looked.result["samples"]) == 12
+    assert Path(looked.result["folder"]).is_relative_to(workspace.datasets)
+    model = tmp_path / "model.safetensors"
+    request = {"data": str(pictures), "epochs": 20, "image_size": 16, "out": str(model)}
+    KINDS["train"].run(workspace, request, silent)
+    request = {"data": str(pictures), "model": str(model)}
+    assert KINDS["check"].run(workspace, request, silent)["accuracy"] > 0.9
+    turned = KINDS["check"].run(workspace, {**request, "class_order": ["light", "dark"]}, silent)
+    assert turned["accuracy"] < 0.1
+    assert turned["classes"] == ["light", "dark"]
+    assert [offer["classes"] for offer in turned["offers"]] == [["dark", "light"]]
+
+
+def test_choices_sample_and_order_of_classes_reach_the_analysis(
+    workspace: Workspace, pictures: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.safetensors"
+    request = {"data": str(pictures), "choices": {"classes": ["light", "dark"]}, "epochs": 1, "image_size": 16}
+    KINDS["train"].run(workspace, {**request, "out": str(model)}, silent)
+    found = KINDS["analyse"].run(
+        workspace, {"data": str(pictures), "model": str(model), "sample": 40, "precision": "fp32"}, silent
+    )
+    assert found["images"] == 40
+    analysis = open_analysis(workspace, found["analysis"])
+    assert analysis.classes == ("light", "dark")
+    both = KINDS["train-analyse"].run(workspace, {**request, "sample": 60}, silent)
+    assert both["images"] == 60
+    assert open_analysis(workspace, both["analysis"]).classes == ("light", "dark")
+
+
+def test_names_on_a_hub_are_not_made_paths(tmp_path: Path) -> None:
+    prepared = KINDS["analyse"].prepare({"data": "here", "model": "timm:resnet18.a1_in1k"})
+    assert prepared == {"data": str(Path("here").resolve()), "model": "timm:resnet18.a1_in1k"}
+    assert KINDS["check"].prepare({"data": "here", "model": "m.pt"})["model"] == str(Path("m.pt").resolve())

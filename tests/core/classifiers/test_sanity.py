@@ -1,0 +1,255 @@
+"""Networks with a planted fault, found and mended; networks without one, left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from core.classifiers.alternatives import alternatives
+from core.classifiers.classifier import Classifier, load_classifier
+from core.classifiers.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, squeezed
+from core.classifiers.sanity import NO_LABELS, Sanity, sanity_check
+from core.datasets import Choices, Dataset, open_dataset
+from core.errors import Cancelled, ClassMismatch, EmptyDataset
+
+SIDE = 16
+# what each class looks like: no two are each other's with red and blue exchanged
+COLOURS = {
+    "apple": (200, 70, 60),
+    "leaf": (70, 190, 80),
+    "lemon": (210, 200, 70),
+    "plum": (120, 50, 150),
+    "coal": (60, 60, 60),
+}
+CLASSES = tuple(COLOURS)
+USUAL = squeezed(SIDE)
+
+
+def draw(root: Path, per_class: int = 60, shape: tuple[int, int] = (20, 24)) -> Dataset:
+    rng = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        for split, count in (("train", per_class // 2), ("test", per_class // 2)):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = np.asarray(colour) * rng.uniform(0.6, 1.2) + rng.normal(0, 25, (*shape, 3))
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{i:03d}.png")
+    return open_dataset(root)
+
+
+@pytest.fixture(scope="module")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return draw(tmp_path_factory.mktemp("data") / "fruit")
+
+
+def inputs(dataset: Dataset, chosen: Preprocessing) -> torch.Tensor:
+    found = [chosen.apply(Image.open(dataset.root / name).convert("RGB")) for name in dataset.images.tolist()]
+    return torch.from_numpy(np.stack(found))
+
+
+Trained = Callable[..., Classifier]
+
+
+@pytest.fixture(scope="module")
+def trained(fruit: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """trained(with_, labels=): a network that learned the labels from images prepared so, opened as if in the usual
+    way."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def train(with_: Preprocessing, labels: np.ndarray | None = None, k: int = len(CLASSES)) -> Classifier:
+        batch = inputs(fruit, with_)
+        targets = torch.from_numpy(fruit.labels if labels is None else labels)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = nn.Sequential(
+                nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * with_.channels, 24), nn.ReLU(), nn.Linear(24, k)
+            )
+            # the first layer learns at the scale of its inputs, as it would in a longer training
+            with torch.no_grad():
+                scale = float(batch.std())
+                network[2].weight /= scale
+                network[2].bias -= float(batch.mean()) / scale * network[2].weight.sum(dim=1) * scale
+            optimizer = torch.optim.Adam(
+                [
+                    {"params": [network[2].weight], "lr": 0.02 / scale},
+                    {"params": [network[2].bias, *network[4].parameters()], "lr": 0.02},
+                ]
+            )
+            for _ in range(200):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(network(batch), targets).backward()
+                optimizer.step()
+        file = folder / f"{len(list(folder.iterdir()))}.pt"
+        torch.jit.script(network.eval()).save(str(file))
+        loaded = load_classifier(file, preprocessing=with_)
+        return replace(loaded, preprocessing=USUAL) if with_.channels == 3 else loaded
+
+    return train
+
+
+def checked(dataset: Dataset, classifier: Classifier, **options: int) -> Sanity:
+    found = sanity_check(dataset, classifier, **options)
+    assert found.to_dict()["sentence"] == found.sentence
+    return found
+
+
+def test_network_that_is_fine_gets_no_offer(fruit: Dataset, trained: Trained) -> None:
+    found = checked(fruit, trained(USUAL))
+    assert found.accuracy > 0.9
+    assert found.chance == pytest.approx(0.2)
+    assert found.images == 300
+    assert found.offers == ()
+    assert found.sentence == (
+        f"Accuracy is {found.accuracy:.0%} on 300 images: the order of the classes and the preprocessing look right."
+    )
+
+
+def test_permuted_classes_are_found_and_the_offer_mends_them(fruit: Dataset, trained: Trained) -> None:
+    order = np.array([3, 0, 4, 1, 2])
+    classifier = trained(USUAL, order[fruit.labels])
+    found = checked(fruit, classifier)
+    assert found.accuracy < 0.1
+    assert [offer.kind for offer in found.offers] == ["classes"]
+    offer = found.offers[0]
+    # class c was taught as logit order[c]
+    assert offer.classes == ("leaf", "plum", "coal", "apple", "lemon")
+    assert offer.accuracy > 0.9
+    assert offer.title == "Use the order leaf, plum, coal, apple, lemon"
+    assert "the classes may be in another order" in found.sentence
+    assert "With leaf, plum, coal, apple, lemon it is 9" in found.sentence or "it is 100%" in found.sentence
+    mended = open_dataset(fruit.root, choices=Choices(classes=offer.classes))
+    again = checked(mended, classifier)
+    assert again.offers == ()
+    assert again.accuracy > 0.9
+
+
+def test_two_exchanged_classes_are_called_so(fruit: Dataset, trained: Trained) -> None:
+    found = checked(fruit, trained(USUAL, np.array([0, 2, 1, 3, 4])[fruit.labels]))
+    assert [offer.title for offer in found.offers] == ["Exchange leaf and lemon"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "title"),
+    [
+        (replace(USUAL, colour="bgr", mean=IMAGENET_MEAN[::-1], std=IMAGENET_STD[::-1]), "blue, green, red"),
+        (replace(USUAL, mean=(0.0,) * 3, std=(1 / 255,) * 3), "values from 0 to 255"),
+        (replace(USUAL, mean=(0.0,) * 3, std=(1.0,) * 3), "values from 0 to 1"),
+        (replace(USUAL, colour="bgr", mean=(0.0,) * 3, std=(1 / 255,) * 3), "values from 0 to 255"),
+    ],
+    ids=["bgr", "bytes", "no-normalisation", "bgr-bytes"],
+)
+def test_other_preprocessing_is_found_and_the_offer_mends_it(
+    fruit: Dataset, trained: Trained, planted: Preprocessing, title: str
+) -> None:
+    classifier = trained(planted)
+    found = checked(fruit, classifier)
+    assert found.accuracy < 0.8
+    offer = found.offers[0]
+    assert offer.kind == "preprocessing"
+    assert title in offer.title
+    assert offer.preprocessing is not None
+    assert offer.preprocessing.colour == planted.colour
+    assert offer.accuracy > 0.9
+    assert "the preprocessing may be another one" in found.sentence
+    mended = checked(fruit, replace(classifier, preprocessing=offer.preprocessing))
+    assert mended.offers == ()
+    assert mended.accuracy > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_network_that_is_simply_bad_gets_no_offer(fruit: Dataset, trained: Trained, seed: int) -> None:
+    """It learned labels that have nothing to do with the images."""
+    labels = np.random.default_rng(seed).permutation(fruit.labels)
+    found = checked(fruit, trained(USUAL, labels), seed=seed)
+    assert found.accuracy < 0.6
+    assert found.offers == ()
+    assert "No other order of the classes and no usual preprocessing is clearly better" in found.sentence
+
+
+def test_network_that_always_gives_one_answer(fruit: Dataset, trained: Trained) -> None:
+    found = checked(fruit, trained(USUAL, np.full(len(fruit), 2)))
+    assert found.offers == ()
+    assert found.accuracy == pytest.approx(0.2)
+    assert "no better than always answering" in found.sentence
+
+
+def test_grey_network_with_other_values(fruit: Dataset, trained: Trained) -> None:
+    """Only the brightness tells dark from light: one channel, two classes."""
+    dark = (fruit.labels >= 3).astype(np.int64)
+    grey = replace(USUAL, colour="grey", mean=(0.0,), std=(1 / 255,))
+    two = replace(fruit, classes=("light", "dark"), labels=dark)
+    classifier = trained(grey, dark, k=2)
+    assert checked(two, classifier).offers == ()
+    found = checked(two, replace(classifier, preprocessing=replace(grey, std=(1.0,))))
+    assert [offer.preprocessing for offer in found.offers] == [grey]
+
+
+def test_accuracy_is_that_of_the_whole_dataset_though_classes_are_drawn_evenly(
+    fruit: Dataset, trained: Trained, tmp_path: Path
+) -> None:
+    """A class that is never recognised and rare costs little, though a fifth of the images drawn are of it."""
+    rare = np.isin(fruit.labels, [0]) & (np.arange(len(fruit)) % 10 > 0)
+    kept = ~rare
+    few = replace(fruit, images=fruit.images[kept], labels=fruit.labels[kept], splits=fruit.splits[kept])
+    taught = np.where(fruit.labels == 0, 1, fruit.labels)
+    found = checked(few, trained(USUAL, taught), images=30)
+    assert found.images == 30
+    share = float((few.labels == 0).mean())
+    assert found.accuracy == pytest.approx(1 - share, abs=0.06)
+    assert found.chance == pytest.approx(60 / len(few))
+
+
+def test_images_without_labels_cannot_be_checked(trained: Trained, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "0.png")
+    Image.new("RGB", (20, 20), (255, 0, 0)).save(tmp_path / "1.png")
+    found = checked(open_dataset(tmp_path), trained(USUAL))
+    assert found.sentence == NO_LABELS
+    assert found.to_dict()["accuracy"] is None
+    assert found.images == 0
+
+
+def test_broken_images_are_passed_over(tmp_path: Path, trained: Trained) -> None:
+    dataset = draw(tmp_path / "fruit", per_class=8)
+    for file in sorted(dataset.root.rglob("*.png"))[:7]:
+        file.write_bytes(b"not an image")
+    assert checked(dataset, trained(USUAL)).images == 33
+    for file in dataset.root.rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(EmptyDataset, match="None of 40 images of fruit could be read"):
+        sanity_check(dataset, trained(USUAL))
+
+
+def test_another_number_of_classes_is_refused(fruit: Dataset, trained: Trained) -> None:
+    with pytest.raises(ClassMismatch):
+        sanity_check(fruit, trained(USUAL, k=9))
+
+
+def test_it_can_be_stopped(fruit: Dataset, trained: Trained) -> None:
+    def stop(done: int, total: int, message: str = "") -> None:
+        assert 0 <= done <= total
+        if message.startswith("Trying") and done:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        sanity_check(fruit, trained(USUAL), progress=stop)
+
+
+def test_alternatives_differ_from_what_there_is_and_from_each_other() -> None:
+    for chosen in (
+        USUAL,
+        Preprocessing(256, 224),
+        Preprocessing(40, 32, (0.0,) * 3, (1.0,) * 3, colour="bgr"),
+        Preprocessing(None, 28, (0.5,), (0.5,), colour="grey"),
+    ):
+        found = [one.preprocessing for one in alternatives(chosen)]
+        assert len(set(found)) == len(found)
+        assert chosen not in found
+        assert all(one.crop == chosen.crop and one.channels == chosen.channels for one in found)
+        assert len({one.title for one in alternatives(chosen)}) == len(found)
