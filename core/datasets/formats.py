@@ -9,6 +9,7 @@ from core.datasets import (
     arrays,
     celeba,
     cifar,
+    dsprites,
     folders,
     hf_parquet,
     idx,
@@ -29,7 +30,7 @@ _CERTAIN = (celeba.FORMAT, wilds.FORMAT, metadata_csv.FORMAT)
 # The first that fits is used unless a person says otherwise: the particular before the general.
 FORMATS: tuple[Format, ...] = (
     *_CERTAIN,
-    arrays.DSPRITES_FORMAT,
+    dsprites.FORMAT,
     arrays.FORMAT,
     cifar.FORMAT,
     idx.FORMAT,
