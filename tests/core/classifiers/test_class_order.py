@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,3 +135,24 @@ def test_a_thousand_imagenet_classes_against_ten_folders(tmp_path: Path, named_b
 def test_a_thousand_outputs_and_other_folders_are_refused(dark_and_light: Dataset, named: Named) -> None:
     with pytest.raises(ClassMismatch, match="tells 1000 classes apart"):
         matched(dark_and_light, named(None, 1000))
+
+
+def test_folders_named_by_wordnet_need_timm_to_be_matched(
+    tmp_path: Path, named: Named, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("n01440764", "n15075141"):
+        (tmp_path / "ten" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (4, 4)).save(tmp_path / "ten" / name / f"{i}.png")
+    two = open_dataset(tmp_path / "ten")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ClassMismatch) as caught:
+        matched(two, named(None, 1000))
+    assert "requirements-timm.txt" in caught.value.next_step
+    monkeypatch.undo()
+    pytest.importorskip("timm")
+    dataset, _ = matched(two, named(None, 1000))
+    assert sorted(set(dataset.labels.tolist())) == [0, 999]
+    assert (dataset.classes[0], dataset.classes[999]) == ("tench, n01440764", "toilet tissue, n15075141")
+    again = open_dataset(two.root, choices=dataset.choices)
+    assert again.classes == dataset.classes
