@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LISTED = 10
 # Classes in the table of `look`.
 LISTED_CLASSES = 40
+# Names that fit on a command line.
+MOST_TYPED = 40
 
 
 def demo(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -194,15 +196,19 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 def _as_options(offer: Offer) -> str:
     """The offer as it is typed."""
-    if offer.preprocessing is None:
-        return f"--classes {shlex.quote(','.join(offer.classes or ()))}"
-    return _typed(offer.preprocessing)
+    if offer.preprocessing is not None:
+        return _typed(offer.preprocessing)
+    names = offer.classes or ()
+    if len(names) > MOST_TYPED or any("," in name for name in names):
+        return "--classes FILE with a class on each line, in the order that --json prints"
+    return f"--classes {shlex.quote(','.join(names))}"
 
 
 def _typed(chosen: Preprocessing) -> str:
     numbers = [f"--{name} {','.join(f'{value:g}' for value in getattr(chosen, name))}" for name in ("mean", "std")]
     resize = [] if chosen.resize is None else [f"--resize {chosen.resize}"]
-    return " ".join([f"--image-size {chosen.crop}", *resize, f"--colour {chosen.colour}", *numbers])
+    interpolation = [] if chosen.interpolation == "bilinear" else [f"--interpolation {chosen.interpolation}"]
+    return " ".join([f"--image-size {chosen.crop}", *resize, *interpolation, f"--colour {chosen.colour}", *numbers])
 
 
 def _listed(values: tuple[str, ...]) -> str:
