@@ -154,7 +154,7 @@ def contact_sheet(
                 high=high,
                 closed=closed,
                 count=stop - start,
-                accuracy=right / (stop - start) if stop > start else None,
+                accuracy=right / (stop - start) if stop > start and analysis.labelled else None,
                 facets=tuple(
                     (one.facet.spec, one.facet.title, _named(one.facet.values, counts_between(one, start, stop)))
                     for one in ordered

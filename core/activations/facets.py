@@ -45,7 +45,7 @@ def parse_facet(spec: str, analysis: Analysis, *, states: ConceptStates | None =
     """Read a facet as links and the command line write it.
 
     states: gives the tag states of a concept by name; without it, `concept:` facets are not found. Raises `NotFound`
-    saying what exists.
+    saying what exists, and `BadRequest` for correctness where there are no labels.
     """
     spec = spec.strip()
     values = facet_values(spec, analysis)
@@ -55,6 +55,7 @@ def parse_facet(spec: str, analysis: Analysis, *, states: ConceptStates | None =
     if spec == "prediction":
         return Facet(spec, "prediction", values, _small(analysis.predicted, len(values)))
     if spec == "correctness":
+        analysis.need_labels()
         return Facet(spec, "correctness", values, (analysis.predicted == analysis.labels).astype(np.int8))
     if spec == "split":
         place = np.full(len(SPLITS), -1, dtype=np.int8)
@@ -90,8 +91,13 @@ def facet_values(spec: str, analysis: Analysis) -> tuple[str, ...]:
 
 
 def facet_specs(analysis: Analysis, concepts: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
-    """(spec, title) of every facet there is; split only where there is more than one. concepts: their names."""
+    """(spec, title) of every facet there is; split only where there is more than one. concepts: their names.
+
+    Without labels the class is what the model predicted, and is called so.
+    """
     found = [("class", "class"), ("prediction", "prediction"), ("correctness", "correctness")]
+    if not analysis.labelled:
+        found = [("class", "prediction")]
     if len(analysis.split_names) > 1:
         found.append(("split", "split"))
     found += [(f"attribute:{attribute.name}", attribute.name) for attribute in analysis.attributes]

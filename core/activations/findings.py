@@ -27,11 +27,12 @@ class BandSummary:
     total: int
     classes: dict[str, int]
     correct: int
+    labelled: bool = True
 
     @property
     def accuracy(self) -> float | None:
-        """Fraction 0..1; None for an empty band."""
-        return self.correct / self.count if self.count else None
+        """Fraction 0..1; None for an empty band, and where there are no labels."""
+        return self.correct / self.count if self.count and self.labelled else None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -78,6 +79,7 @@ def summarise(
         total=total,
         classes={name: int(size) for name, size in zip(analysis.classes, counts.sum(axis=1), strict=True)},
         correct=int(counts[:, 1].sum()),
+        labelled=analysis.labelled,
     )
 
 
@@ -99,6 +101,8 @@ def sentence(band: BandSummary, top: BandSummary, *, is_top: bool = False) -> st
         if size
     ]
     mix = " and ".join(shares) if len(shares) < 3 else f"{', '.join(shares[:2])} and others"
+    if not band.labelled:
+        return f"The model takes these images for {mix}."
     right = f"the model is right {_percent(band.accuracy)} of the time"
     if is_top or top.accuracy is None:
         return f"Here {right}. These images are {mix}."

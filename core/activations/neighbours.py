@@ -54,9 +54,9 @@ class Neighbours:
                 "id": int(analysis.ids[row]),
                 "image": name,
                 "distance": float(distance),
-                "label": analysis.classes[analysis.labels[row]],
+                "label": analysis.label_name(row),
                 "predicted": analysis.classes[analysis.predicted[row]],
-                "correct": bool(analysis.labels[row] == analysis.predicted[row]),
+                "correct": bool(analysis.labels[row] == analysis.predicted[row]) if analysis.labelled else None,
             }
             for row, distance, name in zip(self.rows, self.distances, analysis.image_names(self.rows), strict=True)
         ]

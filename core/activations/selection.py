@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ class Trait:
 @dataclass(frozen=True)
 class Selection:
     """count: images chosen. wrong, wrong_overall: shares the model gets wrong among them and among those they are
-    compared with: all, or those of `split`. traits: what sets them apart most, of each facet at most one value, the
-    largest difference first."""
+    compared with: all, or those of `split`; NaN where there are no labels. traits: what sets them apart most, of each
+    facet at most one value, the largest difference first."""
 
     count: int
     wrong: float
@@ -61,6 +62,8 @@ class Selection:
             for place, trait in enumerate(self.traits)
         ]
         told = f"{', '.join(parts)}. " if parts else ""
+        if math.isnan(self.wrong):
+            return told.strip() or "Nothing that is known sets them apart."
         wrong = f"{_percent(self.wrong)} of them ({_percent(self.wrong_overall)} {everything})"
         return f"{told}The model is wrong on {wrong}."
 
@@ -69,7 +72,7 @@ def describe(analysis: Analysis, rows: np.ndarray, most: int = 2, *, split: str 
     """rows: (m,) int, m > 0. most: traits at most; class and known attributes are looked at. split: whose images they
     are compared with."""
     overall, wrong_overall = _overall(analysis, split)
-    wrong = np.asarray(analysis.predicted)[rows] != np.asarray(analysis.labels)[rows]
+    mistaken = np.asarray(analysis.predicted)[rows] != np.asarray(analysis.labels)[rows]
     traits = []
     for (title, values, codes), everywhere in zip(_kinds(analysis), overall, strict=True):
         among = _shares(np.asarray(codes)[rows], len(values))
@@ -79,13 +82,14 @@ def describe(analysis: Analysis, rows: np.ndarray, most: int = 2, *, split: str 
         if among[best] - everywhere[best] >= TELLING:
             traits.append(Trait(title, values[best], float(among[best]), float(everywhere[best])))
     traits.sort(key=lambda trait: trait.overall - trait.share)
-    return Selection(len(rows), float(wrong.mean()), wrong_overall, tuple(traits[:most]), split)
+    wrong = float(mistaken.mean()) if analysis.labelled else math.nan
+    return Selection(len(rows), wrong, wrong_overall, tuple(traits[:most]), split)
 
 
 def _kinds(analysis: Analysis) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
     """(title, values, (n,) codes with -1 for unknown) of the class and of every known attribute."""
     known = [(attribute.name, tuple(attribute.values), attribute.codes) for attribute in analysis.attributes]
-    return [("class", analysis.classes, analysis.labels), *known]
+    return [("class" if analysis.labelled else "prediction", analysis.classes, analysis.labels), *known]
 
 
 @lru_cache(maxsize=16)
@@ -94,7 +98,8 @@ def _overall(analysis: Analysis, split: str) -> tuple[tuple[np.ndarray | None, .
     rows."""
     rows = slice(None) if split == ALL else np.flatnonzero(analysis.splits == SPLITS.index(split))
     shares = tuple(_shares(np.asarray(codes)[rows], len(values)) for _, values, codes in _kinds(analysis))
-    return shares, float(np.mean((analysis.predicted != analysis.labels)[rows]))
+    wrong = float(np.mean((analysis.predicted != analysis.labels)[rows])) if analysis.labelled else math.nan
+    return shares, wrong
 
 
 def _shares(codes: np.ndarray, values: int) -> np.ndarray | None:

@@ -49,9 +49,9 @@ from core.activations.computed import Computed, read_computed
 from core.classifiers.head import Head, load_head
 from core.database import AnalysisRecord, DatasetRecord, now
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
-from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
+from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem, no_labels
 from core.datasets.pictures import Picture, Pictures, open_pictures
-from core.errors import BadCheckpoint, BadRequest, ClassMismatch, NotFound, PathNotFound, StorageProblem
+from core.errors import BadCheckpoint, ClassMismatch, NotFound, PathNotFound, StorageProblem
 from core.files import (
     digest,
     mark_used,
@@ -150,12 +150,11 @@ class Analysis:
     def need_labels(self) -> None:
         """Raise `BadRequest` where the images have no labels: for whatever takes `labels` for the truth."""
         if not self.labelled:
-            raise BadRequest(
-                f"The images of {self.dataset_name} have no labels, so nothing can be called right or wrong.",
-                next_step="Look at bands and tag concepts all the same; for the rest, give the dataset a folder per "
-                "class or a column of labels and analyse it again: nothing is computed twice.",
-                title="These images have no labels",
-            )
+            raise no_labels(self.dataset_name)
+
+    def label_name(self, row: int) -> str | None:
+        """The class that the dataset gives an image; None where nobody has said."""
+        return self.classes[self.labels[row]] if self.labelled else None
 
     @cached_property
     def split_names(self) -> tuple[str, ...]:

@@ -184,6 +184,7 @@ def _checked_epochs(epochs: int | None, arch: str, images: int) -> int:
 
 
 def _check_trainable(dataset: Dataset, ids: np.ndarray) -> None:
+    dataset.need_labels()
     if not len(ids):
         raise EmptyDataset(
             f"{dataset.name} has no readable images in its train split.",

@@ -88,7 +88,7 @@ def sample(options: argparse.Namespace, progress: Progress) -> Answer:
             "id": int(analysis.ids[row]),
             "image": image,
             "activation": float(activation),
-            "label": analysis.classes[analysis.labels[row]],
+            "label": analysis.label_name(row),
             "predicted": analysis.classes[analysis.predicted[row]],
             "split": SPLITS[analysis.splits[row]],
         }
@@ -251,18 +251,18 @@ def _sample_text(direction: Direction, result: dict[str, Any]) -> str:
             str(image["id"]),
             image["image"],
             number(image["activation"]),
-            image["label"],
-            image["predicted"] + ("" if image["predicted"] == image["label"] else " ✗"),
+            image["label"] or "–",
+            image["predicted"] + ("" if image["label"] in (None, image["predicted"]) else " ✗"),
             image["split"],
         ]
         for image in images
     ]
     which = f", page {result['page']} of {result['pages']}" if result["pages"] > 1 else ""
     right = sum(image["predicted"] == image["label"] for image in images) / len(images)
+    judged = "they have no labels" if images[0]["label"] is None else f"{percent(right)} of them predicted rightly"
     return "\n".join(
         [
-            f"{len(images):,} of the {result['total']:,} images in {ends} of the {direction.title}{which}; "
-            f"{percent(right)} of them predicted rightly",
+            f"{len(images):,} of the {result['total']:,} images in {ends} of the {direction.title}{which}; " + judged,
             "",
             table(rows, ["id", "image", "activation", "label", "predicted", "split"], left=2, indent="  "),
             *([result["note"]] if result["note"] else []),

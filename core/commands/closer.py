@@ -46,13 +46,13 @@ def closer(options: argparse.Namespace, progress: Progress) -> Answer:
     concepts = concept_directions(workspace, analysis)
     told = standings(analysis, telling_directions(analysis, row, current=current, concepts=concepts), row)
     logits, shares = analysis.logits[row], probabilities(analysis.logits[row])
-    label, predicted = analysis.classes[analysis.labels[row]], analysis.classes[analysis.predicted[row]]
+    label, predicted = analysis.label_name(row), analysis.classes[analysis.predicted[row]]
     result: dict[str, Any] = {
         "image": analysis.image_names([row])[0],
         "id": int(analysis.ids[row]),
         "label": label,
         "predicted": predicted,
-        "correct": label == predicted,
+        "correct": label == predicted if analysis.labelled else None,
         "split": SPLITS[analysis.splits[row]],
         "attributes": {a.name: a.values[a.codes[row]] for a in analysis.attributes if a.codes[row] >= 0},
         "tags": [
@@ -63,7 +63,7 @@ def closer(options: argparse.Namespace, progress: Progress) -> Answer:
             for c in strongest_first(logits)
         ],
         "neighbours": near.to_dicts(analysis),
-        "same_class": near.same_class(analysis.labels, int(analysis.labels[row])),
+        "same_class": near.same_class(analysis.labels, int(analysis.labels[row])) if analysis.labelled else None,
         "standing": [one.to_dict() for one in told],
         "heatmap": None,
     }
@@ -127,9 +127,9 @@ def _text(result: dict[str, Any], near: Neighbours, told: tuple[Standing, ...]) 
     known = [f"{name}: {value}" for name, value in result["attributes"].items()]
     known += [f"{tag['concept']}: {'present' if tag['present'] else 'absent'}" for tag in result["tags"]]
     verdict = "rightly" if result["correct"] else "wrongly"
+    judged = f"{result['label']}, {verdict} predicted as" if result["label"] else "without a label, predicted as"
     lines = [
-        f"{result['image']} (id {result['id']}, {result['split']}): {result['label']}, {verdict} predicted as "
-        f"{result['predicted']}.",
+        f"{result['image']} (id {result['id']}, {result['split']}): {judged} {result['predicted']}.",
         *([", ".join(known) + "."] if known else []),
         "",
     ]
@@ -141,14 +141,14 @@ def _text(result: dict[str, Any], near: Neighbours, told: tuple[Standing, ...]) 
         rows = [
             [
                 item["image"],
-                item["label"],
-                item["predicted"] + ("" if item["correct"] else " ✗"),
+                item["label"] or "–",
+                item["predicted"] + (" ✗" if item["correct"] is False else ""),
                 number(item["distance"]),
             ]
             for item in result["neighbours"]
         ]
-        share = percent(result["same_class"])
-        lines += ["", f"Nearest in feature space ({near.metric}); {share} of them are labelled {result['label']}:", ""]
+        same = f"; {percent(result['same_class'])} of them are labelled {result['label']}" if result["label"] else ""
+        lines += ["", f"Nearest in feature space ({near.metric}){same}:", ""]
         lines += [table(rows, ["image", "label", "predicted", "distance"], left=3, indent="  ")]
     lines += ["", "Where it stands: above this share of all images, and of those with its label", ""]
     places = [

@@ -56,13 +56,13 @@ def suggest(options: argparse.Namespace, progress: ProgressLine) -> Answer:
         {
             "id": int(analysis.ids[suggestion.row]),
             "image": analysis.image_names([suggestion.row])[0],
-            "label": analysis.classes[analysis.labels[suggestion.row]],
+            "label": analysis.label_name(suggestion.row),
             "why": suggestion.why,
         }
         for suggestion in suggest_next(workspace, analysis, concept, budget=options.budget)
     ]
     reasons = Counter(image["why"] for image in images)
-    shown = [[str(image["id"]), image["image"], image["label"], image["why"]] for image in images]
+    shown = [[str(image["id"]), image["image"], image["label"] or "–", image["why"]] for image in images]
     lines = [
         f"{len(images)} images of {split} to tag next" + (f" for {concept.name}" if concept else ""),
         *([note] if note else []),

@@ -164,7 +164,11 @@ def known_traits(workspace: Workspace, analysis: Analysis) -> tuple[Trait, ...]:
 
 
 def explain(workspace: Workspace, analysis: Analysis) -> ErrorReport:
-    """What explains the errors outside train; in train where there is nothing else, which `notes` says."""
+    """What explains the errors outside train; in train where there is nothing else, which `notes` says.
+
+    Raises `BadRequest` where there are no labels.
+    """
+    analysis.need_labels()
     outside = np.flatnonzero(np.asarray(analysis.splits) != SPLITS.index("train"))
     rows = outside if len(outside) else np.arange(analysis.n)
     traits = known_traits(workspace, analysis)

@@ -101,8 +101,9 @@ def judge(
 
     relabel_to: the class they should have, one for all or one for each of the rows; without it, wrong ones are left
     out of curation. An image that has its class already counts as right. One transaction, one undo. Raises
-    `BadRequest` for an unknown class or verdict, `IndexError` for rows that do not exist.
+    `BadRequest` for an unknown class or verdict and where there are no labels, `IndexError` for rows that do not exist.
     """
+    analysis.need_labels()
     if verdict not in (WRONG, RIGHT, None):
         raise BadRequest(f"“{verdict}” is no verdict.", next_step="Use wrong or right, or None to take one back.")
     if relabel_to is not None and verdict != WRONG:

@@ -111,8 +111,10 @@ def check_labels(
 
     verdicts: what people said already; nothing is learnt from images that were left out, corrected labels count, and
     judged images are not listed. At most 100,000 images are checked, drawn evenly, and a note says so. Where features
-    tell nothing of the labels nobody is suspected, and a note says so. Progress counts folds. Deterministic.
+    tell nothing of the labels nobody is suspected, and a note says so. Progress counts folds. Deterministic. Raises
+    `BadRequest` where there are no labels.
     """
+    analysis.need_labels()
     rng = np.random.default_rng(seed)
     labels = np.asarray(analysis.labels) if verdicts is None else verdicts.labels
     usable = np.ones(analysis.n, dtype=bool) if verdicts is None else ~verdicts.excluded

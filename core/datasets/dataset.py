@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.datasets.choices import AUTOMATIC, Choices
+from core.errors import BadRequest
 from core.files import digest
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class Dataset:
     def labelled(self) -> bool:
         return bool(self.classes)
 
+    def need_labels(self) -> None:
+        """Raise `BadRequest` where the images have no labels: for whatever takes `labels` for the truth."""
+        if not self.labelled:
+            raise no_labels(self.name)
+
     def pictures(self) -> Pictures:
         """Opens images by name; threads may share it."""
         return self._pictures
@@ -137,6 +143,16 @@ class Dataset:
             ),
             marks=marks,
         )
+
+
+def no_labels(name: str) -> BadRequest:
+    """What everything says that needs labels, of a dataset of this name that has none."""
+    return BadRequest(
+        f"The images of {name} have no labels, so nothing can be called right or wrong.",
+        next_step="Bands and concepts work all the same; for the rest give the images a folder per class or a column "
+        "of labels and analyse them again: what the network computed is kept.",
+        title="These images have no labels",
+    )
 
 
 def dataset_id(root: Path) -> str:

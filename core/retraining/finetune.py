@@ -120,7 +120,8 @@ def finetune(
 
 
 def check_trainable(analysis: Analysis) -> None:
-    """Raise `BadRequest` for a network that cannot be trained here."""
+    """Raise `BadRequest` for a network that cannot be trained here, or images without labels."""
+    analysis.need_labels()
     if is_program(analysis.arch):
         raise BadRequest(
             f"{analysis.model_name} is {PROGRAMS[analysis.arch]}, made for predicting: its layers cannot be trained "

@@ -94,7 +94,8 @@ class Measure:
 
 
 def check_measurable(analysis: Analysis) -> None:
-    """Raise `EmptyGroup` for an analysis without images to measure on."""
+    """Raise `EmptyGroup` for an analysis without images to measure on, `BadRequest` for one without labels."""
+    analysis.need_labels()
     if not len(analysis.split_rows("test")):
         raise EmptyGroup(
             "There is no test image, so what a repair is worth could not be told.",
