@@ -1,4 +1,4 @@
-"""A page may ask what a model file says of itself without importing torch."""
+"""A page may ask what a model file or folder is and says of itself without importing torch."""
 
 from __future__ import annotations
 
@@ -7,32 +7,47 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from core.classifiers.peek import names_its_network
+from core.classifiers.peek import names_its_network, peek, weights_file
 
 
 def test_our_own_file_names_its_network(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small"})
+    save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small", "classes": '["dark", "light"]'})
     assert names_its_network(path)
+    found = peek(path)
+    assert (found.kind, found.arch, found.classes) == ("midband", "small", ("dark", "light"))
+    assert json.loads(json.dumps(found.to_dict()))["classes"] == ["dark", "light"]
 
 
 def test_plain_safetensors_do_not(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"w": np.zeros(2, np.float32)}, path)
     assert not names_its_network(path)
+    assert (peek(path).kind, peek(path).needs_architecture) == ("weights", True)
 
 
-@pytest.mark.parametrize(("member", "known"), [("model/code/__torch__.py", True), ("model/data.pkl", False)])
-def test_torchscript_is_told_from_a_checkpoint(tmp_path: Path, member: str, known: bool) -> None:
+@pytest.mark.parametrize(
+    ("member", "kind", "known"),
+    [
+        ("model/code/__torch__.py", "torchscript", True),
+        ("model/models/model.json", "exported", True),
+        ("serialized_exported_program.json", "exported", True),
+        ("model/data.pkl", "weights", False),
+        ("images/dog.jpg", "unknown", False),
+    ],
+)
+def test_zip_archives_are_told_apart(tmp_path: Path, member: str, kind: str, known: bool) -> None:
     path = tmp_path / "a.pt"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(member, "")
+        archive.writestr(member, b"\x80\x02}.")
     assert names_its_network(path) is known
+    assert peek(path).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -49,6 +64,102 @@ def test_a_header_that_is_no_mapping_of_texts_does_not(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     assert not names_its_network(path)
+
+
+@pytest.mark.parametrize(
+    ("pickle", "kind"),
+    [
+        # collections.OrderedDict and torch._utils._rebuild_tensor_v2, as torch writes them
+        (b"\x80\x02ccollections\nOrderedDict\nctorch._utils\n_rebuild_tensor_v2\n.", "weights"),
+        (b"\x80\x02ctorchvision.models.resnet\nResNet\n.", "pickled"),
+        (b"\x80\x02cos\nsystem\n.", "pickled"),
+        # protocol 4 keeps both names on the stack
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "pickled"),
+    ],
+)
+def test_a_pickled_object_is_recognised_and_never_opened(tmp_path: Path, pickle: bytes, kind: str) -> None:
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle)
+    found = peek(path)
+    assert found.kind == kind
+    assert ("run code" in found.problem) == (kind == "pickled")
+
+
+def write(folder: Path, config: dict[str, Any] | None, *files: str) -> Path:
+    folder.mkdir()
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    for name in files:
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def test_folders_of_both_libraries_say_what_they_are(tmp_path: Path) -> None:
+    timm = write(
+        tmp_path / "a",
+        {"architecture": "resnet18", "num_classes": 2, "label_names": ["dark", "light"], "pretrained_cfg": {}},
+        "model.safetensors",
+    )
+    found = peek(timm)
+    assert (found.kind, found.arch, found.classes, found.problem) == ("timm", "timm:resnet18", ("dark", "light"), "")
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "id2label": {"1": "b", "0": "a"}}
+    found = peek(write(tmp_path / "b", config, "pytorch_model.bin"))
+    assert (found.kind, found.title) == ("transformers", "transformers: ViTForImageClassification")
+    assert (found.classes, found.needs_architecture) == (("a", "b"), False)
+    assert names_its_network(tmp_path / "b")
+
+
+def test_names_nobody_gave_are_no_names(tmp_path: Path) -> None:
+    config = {"model_type": "vit", "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}
+    assert peek(write(tmp_path / "a", config, "model.safetensors")).classes is None
+    # nor are those that leave one out
+    assert peek(write(tmp_path / "b", {"model_type": "vit", "id2label": {"0": "a", "2": "c"}})).classes is None
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "says"),
+    [
+        (None, (), "holds no model"),
+        (None, ("weights.pth",), "name that file"),
+        (None, ("a.pth", "b.pth"), "2 files"),
+        ({"architecture": "resnet18"}, (), "no weights beside it"),
+        ({"model_type": "clip", "architectures": ["CLIPModel"]}, ("model.safetensors",), "does not classify"),
+        ({"name": "something else"}, (), "holds no model"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_says_why(
+    tmp_path: Path, config: dict[str, Any] | None, files: tuple[str, ...], says: str
+) -> None:
+    found = peek(write(tmp_path / "model", config, *files))
+    assert says in found.problem
+    assert not found.needs_architecture
+
+
+def test_broken_descriptions_are_no_models(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", None, "model.safetensors")
+    for text in ("{", "[]", "[" * 100_000, '"text"', "\udcff".encode("utf-8", "surrogateescape").decode("latin-1")):
+        (folder / "config.json").write_text(text, encoding="utf-8")
+        assert peek(folder).kind == "other"
+
+
+def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", {}, "pytorch_model.bin", "model.safetensors", "training_args.bin")
+    assert weights_file(folder) == folder / "model.safetensors"
+    (folder / "model.safetensors").unlink()
+    assert weights_file(folder) == folder / "pytorch_model.bin"
+    (folder / "pytorch_model.bin").unlink()
+    assert weights_file(folder) is None
+
+
+@pytest.mark.parametrize("name", ["hf-hub:google/vit-base-patch16-224", "timm:resnet18.a1_in1k"])
+def test_names_on_the_hub_are_known_by_their_beginning(name: str) -> None:
+    assert (peek(name).kind, peek(name).needs_architecture) == ("hub", False)
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    assert peek(tmp_path / "no").kind == "absent"
+    assert not names_its_network(tmp_path / "no")
 
 
 def test_asking_does_not_import_torch() -> None:
