@@ -154,15 +154,19 @@ def replace_head(classifier: Classifier, head: Head) -> nn.Module:
     """A copy of the whole network with this last layer: a `ScriptModule` where TorchScript came in.
 
     It has one output where the classifier came with one. Raises `BadRequest` when the head is of another size, and for
-    a model that is no module (ONNX, torch.export), which `write_with_head` writes all the same.
+    a model that is no module (ONNX), which `write_with_head` writes all the same.
     """
     _check_size(classifier, head)
+    if classifier.origin == EXPORTED:
+        from core.classifiers import exported
+
+        return exported.with_head(classifier, head)
     if classifier.single:
         head = one_output(head)
     if classifier.origin == TORCHSCRIPT:
         weight, bias = torch.from_numpy(head.weight.copy()), torch.from_numpy(head.bias.copy())
         return torchscript.with_head(classifier.file, classifier.head_name, weight, bias)
-    if classifier.origin in (EXPORTED, ONNX) or not isinstance(classifier.backbone, nn.Module):
+    if not isinstance(classifier.backbone, nn.Module):
         raise BadRequest(
             f"{classifier.name} is a graph, whose layers cannot be exchanged in memory.",
             next_step="Export it: it is written in the format it came in.",
@@ -182,13 +186,11 @@ def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str
     if classifier.origin == EXPORTED:
         from core.classifiers import exported
 
-        exported.write_with_head(classifier, head, path)
-        return ()
+        return exported.write_with_head(classifier, head, path)
     if classifier.origin == ONNX:
         from core.classifiers import onnx_model
 
-        onnx_model.write_with_head(classifier, head, path)
-        return ()
+        return onnx_model.write_with_head(classifier, head, path)
     return write_like(classifier, replace_head(classifier, head), path)
 
 

@@ -78,10 +78,11 @@ class Program(nn.Module):
         pooled: bool,
         takes: Takes,
         chosen: Preprocessing,
+        half: bool,
     ) -> None:
         """weights: (fully qualified name, tensor, whether it is a parameter) by the graph's name for it. images: the
         graph's name for its input. constants: inputs that are no tensors. wanted: the value to give. pooled: it is the
-        mean over its places that is wanted."""
+        mean over its places that is wanted. half: the weights had three digits."""
         super().__init__()
         steps = needed_steps(graph.steps, wanted)
         read = frozenset().union(*(step.taken() for step in steps), {wanted})
@@ -94,6 +95,7 @@ class Program(nn.Module):
         self._takes, self._chosen = takes, chosen
         self._head: tuple[tuple[nn.Module, str], tuple[nn.Module, str]] | None = None
         self._after: Callable[[Step, Any], Any] | None = None
+        self.half_precision = half
 
     @property
     def takes(self) -> Takes:
@@ -494,6 +496,7 @@ def _program(opened: _Opened, parted: Parted, wanted: str, chosen: Preprocessing
         pooled=parted.pooled and wanted == parted.features,
         takes=takes,
         chosen=chosen,
+        half=any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in opened.archive.state.values()),
     )
     return program.eval()
 

@@ -69,8 +69,10 @@ class Parted:
 class OnnxBackbone:
     """(b, c, h, w) normalised images -> (b, d) float32, the session's first output. Threads may share it."""
 
-    def __init__(self, session: Any, takes: Takes, chosen: Preprocessing) -> None:
+    def __init__(self, session: Any, takes: Takes, chosen: Preprocessing, *, half: bool) -> None:
+        """half: its numbers have three digits."""
         self._session, self._takes, self._chosen = session, takes, chosen
+        self.half_precision = half
         self._input = session.get_inputs()[0].name
 
     @property
@@ -129,13 +131,11 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     )
 
 
-def write_with_head(
-    classifier: Classifier, head: Head, path: Path, classes: tuple[str, ...] | None = None
-) -> tuple[str, ...]:
+def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str, ...]:
     """The graph as it came, with other numbers in its last linear node. Returns sentences on what else is in it.
 
-    classes: their names, where the file does not say them; they and the preprocessing are stored as metadata
-    properties, as JSON, beside those that are there. Weights of more than 1.9 GB lie beside it in `<name>.data`.
+    Classes and preprocessing are stored as metadata properties, as JSON, beside those that are there. Weights of more
+    than 1.9 GB lie beside it in `<name>.data`.
     """
     import onnx
 
@@ -171,8 +171,8 @@ def write_with_head(
     _drop_unused(graph)
     facts = {one.key: one.value for one in model.metadata_props}
     facts["preprocessing"] = json.dumps(classifier.preprocessing.to_dict())
-    if (names := classifier.classes or classes) is not None:
-        facts["classes"] = json.dumps(list(names), ensure_ascii=False)
+    if classifier.classes is not None:
+        facts["classes"] = json.dumps(list(classifier.classes), ensure_ascii=False)
     onnx.helper.set_model_props(model, facts)
     if model.ByteSize() > LARGEST_INSIDE:
         onnx.save_model(model, str(path), save_as_external_data=True, location=f"{path.name}.data")
@@ -195,7 +195,9 @@ def last_map(classifier: Classifier) -> Callable[[torch.Tensor], tuple[torch.Ten
     assert isinstance(classifier.backbone, OnnxBackbone)
     takes = classifier.backbone.takes
     found = _cut(model, parted, image, takes, [name])
-    backbone = OnnxBackbone(open_session(found, beside, file), takes, classifier.preprocessing)
+    backbone = OnnxBackbone(
+        open_session(found, beside, file), takes, classifier.preprocessing, half=classifier.backbone.half_precision
+    )
 
     def run(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return backbone(batch), backbone.value(batch, 1)
@@ -458,7 +460,10 @@ def _backbone(
     for takes in tries:
         try:
             trial = OnnxBackbone(
-                open_session(_cut(model, parted, image, takes, [parted.logits]), beside, file), takes, chosen
+                open_session(_cut(model, parted, image, takes, [parted.logits]), beside, file),
+                takes,
+                chosen,
+                half=half,
             )
             together, own = trial(images), trial.value(images, 1).reshape(len(images), -1)
             alone = trial(images[:1])
@@ -479,7 +484,8 @@ def _backbone(
         check_alone(file.name, together, alone, half=half)
         weight, bias = parted.weight.astype(np.float32), parted.bias.astype(np.float32)
         check_parts(file.name, together, own, weight, bias, half=half)
-        return OnnxBackbone(open_session(_cut(model, parted, image, takes, []), beside, file), takes, chosen)
+        found = _cut(model, parted, image, takes, [])
+        return OnnxBackbone(open_session(found, beside, file), takes, chosen, half=half)
     if isinstance(problem, HeadNotFound):
         raise problem
     cause = [line for line in str(problem).splitlines() if line.strip()][:1]

@@ -72,6 +72,15 @@ class Takes:
                 next_step=f"Set the colour of the input to {'grey' if self.channels == 1 else 'rgb or bgr'}.",
             )
 
+    def words(self) -> str:
+        """What goes in, for whoever runs the model elsewhere."""
+        side = "side" if self.side is None else str(self.side)
+        places = [side, side]
+        shape = [*places, str(self.channels)] if self.last else [str(self.channels), *places]
+        numbers = "whole numbers from 0 to 255" if self.whole_numbers else "normalised"
+        batch = "b" if self.batch is None else str(self.batch)
+        return f"({', '.join([batch, *shape])}) {str(self.dtype).removeprefix('torch.')}, {numbers}"
+
     def open_ended(self) -> Takes:
         """The same for batches of any size: what is not written into the graph, though it was exported for a few."""
         return replace(self, batch=None)
