@@ -30,8 +30,8 @@ Side = Literal["present", "absent", "both"]
 Order = Literal["doubt", "sure"]
 Split = Literal["tagging", "all"]
 
-# length of the gradient at a refitted probe: its objective is within 3e-6 of the minimum (see logistic.py)
-TOLERANCE = 5e-4
+# length of the gradient at a refitted probe: its objective is within 1e-5 of the minimum (see logistic.py)
+TOLERANCE = 1e-3
 # concepts whose probe is kept, those used last
 _KEPT = 16
 
