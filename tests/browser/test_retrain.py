@@ -59,10 +59,12 @@ def test_images_left_out_are_undone_kept_downloaded_and_learnt_without(
     main.get_by_role("button", name="Leave out", exact=True).click()
     expect(main.get_by_text("2 images left out by hand.")).to_be_visible()
     expect(page.locator(f".tile[data-id='{ids[0]}']")).to_have_count(0)
-    # one key takes it back, another does it again
+    # one key takes it back, another does it again, once the page offers that
+    expect(main.get_by_role("button", name="Undo").first).to_be_enabled()
     page.keyboard.press("z")
     expect(main.get_by_text("left out by hand.")).to_have_count(0)
     expect(page.locator(".tile").first).to_have_attribute("data-id", str(ids[0]))
+    expect(main.get_by_role("button", name="Redo").first).to_be_enabled()
     page.keyboard.press("Shift+Z")
     expect(main.get_by_text("2 images left out by hand.")).to_be_visible()
     # the same keys where the images have the focus
