@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.classifiers.peek import CONFIG, HUB, PROCESSOR, TIMM, WEIGHTS
 from core.errors import BadCheckpoint, BadRequest, PathNotFound
+from core.files import storage_problems
 
 # seconds until the hub has to answer: somebody is waiting
 PATIENCE = 8.0
@@ -39,19 +40,25 @@ def fetched(name: str, *, weights: bool = True) -> Path:
             "`pip install -r requirements-timm.txt` (timm).",
             title="A library is missing",
         ) from error
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
+    nobody_answers: tuple[type[Exception], ...] = (
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        *_network_errors(),
+    )
     wanted = [CONFIG, PROCESSOR]
     try:
-        found = Path(_download(snapshot_download, repository, revision, wanted))
-        if weights:
-            found = Path(_download(snapshot_download, repository, revision, [*wanted, *_choose(repository, revision)]))
+        with storage_problems(Path(constants.HF_HUB_CACHE) / repository):
+            if weights:
+                wanted += _choose(repository, revision)
+            found = Path(_download(snapshot_download, repository, revision, wanted))
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise PathNotFound(
             f"The hub has no model {repository}{f' of version {revision}' if revision else ''} that you may read.",
             next_step="Check the name on huggingface.co; for private models, log in with `hf auth login`.",
         ) from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError, *_network_errors()) as error:
+    except nobody_answers as error:
         raise PathNotFound(
             f"{repository} is not on this machine, and the hub cannot be reached from here.",
             next_step="Give the path of a folder that holds the model, or try again with a network "

@@ -8,7 +8,6 @@ LeViT by 256/224, EfficientNet divides by the deviations twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from core.classifiers.preprocessing import Preprocessing, squeezed
@@ -53,22 +52,18 @@ def preprocessing_of(
     told = {**usual, **{key: value for key, value in (processor or {}).items() if key in _READ and value is not None}}
     resize, crop = _geometry(told, name or known, None if processor else side, notes)
     mean, std = _colours(told)
-    colours: dict[str, Any] = {}
+    colour = "grey" if config.get("num_channels") == 1 else "rgb"
     if told.get("do_flip_channel_order"):
-        mean, std = mean[::-1], std[::-1]
-        colours = {"colour": "bgr"}
-    if config.get("num_channels") == 1:
-        colours = {"colour": "grey"}
-    values = {
-        "resize": resize,
-        "crop": crop,
-        "mean": mean,
-        "std": std,
-        "interpolation": _FILTERS.get(_filter(told.get("resample")), "bilinear"),
-        **colours,
-    }
-    known_fields = {field.name for field in fields(Preprocessing)}
-    return Preprocessing(**{key: value for key, value in values.items() if key in known_fields}), tuple(notes)
+        colour, mean, std = "bgr", mean[::-1], std[::-1]
+    found = Preprocessing(
+        resize=resize,
+        crop=crop,
+        mean=mean,
+        std=std,
+        interpolation=_FILTERS.get(_filter(told.get("resample")), "bilinear"),
+        colour=colour,
+    )
+    return found, tuple(notes)
 
 
 def _class_name(processor: Mapping[str, Any]) -> str:
@@ -110,7 +105,8 @@ def _geometry(told: Mapping[str, Any], name: str, side: int | None, notes: list[
         )
     if side is not None:
         # nothing but the network's own size is known
-        shortest, height, crop = (side, None, crop and side) if shortest else (None, side, crop and side)
+        shortest, height = (side, None) if shortest else (None, side)
+        crop = side if crop else None
     if not told.get("do_resize", True):
         notes.append("The model's own code does not resize images; here they are squeezed into a square.")
         return None, crop or height or shortest or 224
@@ -120,17 +116,17 @@ def _geometry(told: Mapping[str, Any], name: str, side: int | None, notes: list[
         return int(shortest / float(told.get("crop_pct") or 224 / 256)), shortest
     if name.startswith("Levit") and shortest:
         return int((256 / 224) * shortest), crop or shortest
-    cropped = bool(told.get("do_center_crop")) and crop
+    cropped = crop if told.get("do_center_crop") else None
     if name.startswith("PoolFormer"):
         inner = shortest or height or 224
-        return int(inner / float(told.get("crop_pct") or 1.0)), crop if cropped else inner
+        return int(inner / float(told.get("crop_pct") or 1.0)), cropped or inner
     if shortest:
         if not cropped:
             notes.append("The model's own code keeps the longer side of an image; here the middle is cut out.")
-        return shortest, crop if cropped and crop else shortest
-    if height and cropped and crop and crop != height:
+        return shortest, cropped or shortest
+    if height and cropped and cropped != height:
         notes.append("The model's own code squeezes images before cropping; here their shorter side is resized.")
-        return height, crop
+        return height, cropped
     return None, height or crop or 224
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -106,7 +105,8 @@ def head_name(network: nn.Module) -> str | None:
             next_step="Use its version without distillation, which has one head.",
         )
     names = {module: name for name, module in network.named_modules()}
-    own = network.get_classifier() if hasattr(network, "get_classifier") else None
+    asked: Any = network
+    own = asked.get_classifier() if hasattr(network, "get_classifier") else None
     if isinstance(own, nn.Module) and names.get(own):
         inside = [name for name, module in own.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
         # a classifier that is a sequence ends in its last layer
@@ -157,17 +157,15 @@ def preprocessing_of(config: Mapping[str, Any]) -> tuple[Preprocessing, tuple[st
             notes.append("timm squeezes images into a square before cropping; here their shorter side is resized.")
     elif mode == "border":
         notes.append("timm pads images to a square; here the middle is cut out.")
-    values = {
-        "resize": resize,
-        "crop": height,
-        "mean": _three(told.get("mean"), IMAGENET_MEAN, channels),
-        "std": _three(told.get("std"), IMAGENET_STD, channels),
-        "interpolation": interpolation if interpolation in INTERPOLATIONS else "bicubic",
-    }
-    if channels == 1:
-        values["colour"] = "grey"
-    known = {field.name for field in fields(Preprocessing)}
-    return Preprocessing(**{key: value for key, value in values.items() if key in known}), tuple(notes)
+    found = Preprocessing(
+        resize=resize,
+        crop=height,
+        mean=_three(told.get("mean"), IMAGENET_MEAN, channels),
+        std=_three(told.get("std"), IMAGENET_STD, channels),
+        interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
+        colour="grey" if channels == 1 else "rgb",
+    )
+    return found, tuple(notes)
 
 
 def _three(values: Any, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:
