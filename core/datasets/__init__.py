@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from core.datasets import archives
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.formats import FORMATS, Format, format_named, recognise
@@ -50,7 +51,9 @@ def open_dataset(
     `BadRequest` for choices that do not fit or where something has to be unpacked and there is no `store`.
     """
     root = existing(path)
-    form = format_named(choices.format) if choices.format else recognise(root)[0]
+    # of an archive, the format that is named is that of the dataset inside
+    is_named = choices.format and not archives.FORMAT.recognises(root)
+    form = format_named(choices.format) if choices.format and is_named else recognise(root)[0]
     dataset = form.read(root, seed=seed, choices=choices, store=store, progress=progress)
     if choices.classes is None:
         return dataset

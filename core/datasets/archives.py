@@ -46,7 +46,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runti
 
 @dataclass
 class _Unpacking:
-    """How much has come out so far. archive: of which everything is relative to."""
+    """How much has come out so far. archive: the outermost. allowed: bytes. inner: archives that came out of it."""
 
     archive: Path
     progress: Progress
@@ -54,6 +54,7 @@ class _Unpacking:
     files: int = 0
     written: int = 0
     problems: list[Problem] = field(default_factory=list)
+    inner: list[Path] = field(default_factory=list)
 
     def expect(self, files: int, count: int) -> None:
         """Raise `BadArchive` before more comes out than may."""
@@ -88,6 +89,8 @@ class _Unpacking:
                     if len(block) == BLOCK:
                         self.progress(self.files, total, self._said())
             os.utime(target, (modified, modified))
+            if archive_kind(target):
+                self.inner.append(target)
         except FileExistsError:
             self.leave_out(name, "another entry of the archive has the same name")
         except OSError as error:
@@ -166,15 +169,16 @@ def _fill(path: Path, folder: Path, progress: Progress) -> None:
 
 
 def _unpack(path: Path, folder: Path, unpacking: _Unpacking, depth: int) -> None:
+    unpacking.inner = []
     if archive_kind(path) == "zip":
         _unpack_zip(path, folder, unpacking)
     else:
         _unpack_tar(path, folder, unpacking)
-    for inner in [one for one in sorted(folder.iterdir()) if one.is_file() and archive_kind(one)]:
+    for inner in sorted(unpacking.inner):
         if depth == MOST_DEPTH:
             unpacking.leave_out(inner.name, f"an archive in {MOST_DEPTH} others: it stays packed")
             continue
-        beside = folder / bare_name(inner)
+        beside = inner.parent / bare_name(inner)
         if beside.exists():
             unpacking.leave_out(inner.name, f"{beside.name} is there already: it stays packed")
             continue
@@ -208,14 +212,20 @@ def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
             if kind not in (0, 0o100000):
                 unpacking.leave_out(entry.filename, "a link" if kind == 0o120000 else "not a regular file")
                 continue
-            # the time of day in a zip has no zone: taken as it is, it is the same everywhere
-            modified = calendar.timegm((*entry.date_time, 0, 0, 0)) if entry.date_time[1] else 0
             try:
                 with archive.open(entry) as source:
-                    unpacking.write(entry.filename, source, target, max(modified, 0), len(entries))
+                    unpacking.write(entry.filename, source, target, _modified(entry), len(entries))
             except _DAMAGED as error:
                 target.unlink(missing_ok=True)
                 unpacking.leave_out(entry.filename, f"damaged in the archive: {error}")
+
+
+def _modified(entry: zipfile.ZipInfo) -> float:
+    """Seconds. The time of day in a zip has no zone: taken as it is, it is the same everywhere."""
+    try:
+        return max(0.0, float(calendar.timegm((*entry.date_time, 0, 0, 0))))
+    except ValueError:
+        return 0.0
 
 
 def _opened_zip(path: Path) -> zipfile.ZipFile:

@@ -129,6 +129,8 @@ def members_of(root: Path, problems: list[Problem]) -> dict[str, Member]:
         for name, member in _in_npz(root):
             _note(name, member, found, problems)
         return found
+    if not root.is_dir():
+        raise FileNotFoundError(root)
     for path in sorted(root.glob("*.npy")):
         try:
             with open(path, "rb") as source:

@@ -22,6 +22,8 @@ MOST_VALUES = 20
 
 DIGITS = 6
 
+_IDS = frozenset({"id", "img_id", "image_id", "index", "idx", "row", "__index_level_0__"})
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -138,8 +140,9 @@ def chosen(columns: Sequence[Coded], label: Coded | None, choices: Choices) -> t
 
 
 def _says_something(column: Coded, label: Coded | None) -> bool:
-    """Few values, more than one, and none of them settled by the class alone."""
-    if not 2 <= len(column.values) <= MOST_VALUES:
+    """Few values, more than one, fewer than images, and not settled by the class alone."""
+    known = int((column.codes >= 0).sum())
+    if not 2 <= len(column.values) <= min(MOST_VALUES, known - 1) or column.name.lower() in _IDS:
         return False
     return label is None or not _settled(column.codes, label.codes)
 

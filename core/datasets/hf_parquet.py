@@ -460,10 +460,11 @@ def _add(gathered: _Gathered, column: Any, limit: int | None) -> None:
         return
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.string())
-    encoded = column.dictionary_encode()
+    is_truth = pa.types.is_boolean(column.type)
+    encoded = (column.cast(pa.string()) if is_truth else column).dictionary_encode()
     values = encoded.dictionary.to_pylist()
+    if is_truth:
+        values = [value.capitalize() for value in values]
     for value in values:
         gathered.places.setdefault(value, len(gathered.places))
     if limit is not None and len(gathered.places) > limit:
