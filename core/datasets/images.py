@@ -102,7 +102,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # Pillow's own conversion clips 16 bits to 8 and turns nearly every such picture white
         values = np.asarray(image, dtype=np.float64)
-        largest = values.max(initial=0)
+        largest = values.max(initial=0, where=np.isfinite(values))
         if image.mode == "F" and largest <= 1:
             values = values * 255.0
         elif image.mode.startswith("I;16") or largest > 255:

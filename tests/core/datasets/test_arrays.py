@@ -290,9 +290,8 @@ def test_many_threads_read_what_one_reads(tmp_path: Path) -> None:
     wrong: list[int] = []
 
     def read(seed: int) -> None:
-        for row in np.random.default_rng(seed).permutation(200).tolist():
-            if not np.array_equal(pictures.read(f"images#{row:06d}"), made[row]):
-                wrong.append(row)
+        rows = np.random.default_rng(seed).permutation(200).tolist()
+        wrong.extend(row for row in rows if not np.array_equal(pictures.read(f"images#{row:06d}"), made[row]))
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
     for thread in threads:
