@@ -286,6 +286,9 @@ def _load_weights(
     chosen = arch or description.arch
     assert chosen is not None
     check(chosen)
+    if description.arch is not None and description.arch.partition("?")[0] == chosen:
+        # the arguments it was built with are beside the weights
+        chosen = description.arch
     if description.arch not in (None, chosen):
         raise ArchitectureMismatch(
             f"{file.name} says that it holds {description.arch}, not {chosen}.",

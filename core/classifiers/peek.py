@@ -92,7 +92,7 @@ def names_its_network(path: Path) -> bool:
 
 def is_hub_name(path: Path | str) -> bool:
     """Whether this is a name on the hub and no path: `hf-hub:organisation/name` or `timm:resnet50.a1_in1k`."""
-    return isinstance(path, str) and path.strip().startswith((HUB, TIMM))
+    return str(path).strip().startswith((HUB, TIMM))
 
 
 def is_torchscript(archive: Path) -> bool:

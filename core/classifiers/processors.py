@@ -90,7 +90,10 @@ def _usual(model_type: str, name: str | None) -> tuple[dict[str, Any], str]:
         return {}, ""
     if found is None:
         return {}, ""
-    return {key: getattr(found, key, None) for key in _READ if getattr(found, key, None) is not None}, str(name)
+    usual = {key: getattr(found, key, None) for key in _READ}
+    # a step that a class does not mention is not taken
+    usual = {key: False if value is None and key.startswith("do_") else value for key, value in usual.items()}
+    return {key: value for key, value in usual.items() if value is not None}, str(name)
 
 
 def _geometry(told: Mapping[str, Any], name: str, side: int | None, notes: list[str]) -> tuple[int | None, int]:

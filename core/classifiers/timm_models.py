@@ -52,6 +52,9 @@ def parsed(arch: str) -> tuple[str, dict[str, Any]]:
 def named(name: str, arguments: Mapping[str, Any]) -> str:
     """The inverse of `parsed`: one spelling for the same network."""
     kept = {key: value for key, value in arguments.items() if key not in _REFUSED and value is not None}
+    if kept.get("in_chans") == 3:
+        # as usual
+        del kept["in_chans"]
     pairs = [f"{key}={_text(kept[key])}" for key in sorted(kept)]
     return TIMM + name + (f"?{'&'.join(pairs)}" if pairs else "")
 

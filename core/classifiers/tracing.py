@@ -132,7 +132,7 @@ def take_out(
         network.set_submodule(layer, last)
         if difference is not None and (nearest is None or difference < nearest[0]):
             nearest = difference, layer
-    raise _not_found(name, k, nearest, bool(candidates))
+    raise _not_found(name, k, nearest, candidates)
 
 
 def head_of(layer: nn.Module) -> Head:
@@ -184,7 +184,7 @@ def _difference(network: nn.Module, probe: torch.Tensor, logits: torch.Tensor, h
     return furthest / largest if largest > 0 else (0.0 if furthest == 0 else float("inf"))
 
 
-def _not_found(name: str, k: int, nearest: tuple[float, str] | None, tried: bool) -> HeadNotFound:
+def _not_found(name: str, k: int, nearest: tuple[float, str] | None, tried: list[str]) -> HeadNotFound:
     outputs = f"{k} logits" if k > 1 else "one logit"
     if nearest is not None:
         detail = (
@@ -192,7 +192,10 @@ def _not_found(name: str, k: int, nearest: tuple[float, str] | None, tried: bool
             f"{nearest[0]:.1%} of the largest one, so something that is not linear comes after it."
         )
     elif tried:
-        detail = f"No linear layer of {name} gives its {outputs} from one row of features per image."
+        detail = (
+            f"No one layer of {name} gives its {outputs} from one row of features per image; those that have as many "
+            f"outputs are {', '.join(tried)}."
+        )
     else:
         detail = f"{name} has no linear layer and no 1x1 convolution with {k} output{'s' if k > 1 else ''}."
     return HeadNotFound(

@@ -20,6 +20,7 @@ from torch import nn
 
 from core.classifiers import torchvision_compat
 from core.classifiers.checkpoint import Checkpoint, ModelDescription, State
+from core.classifiers.fitting import PREFIXES
 from core.classifiers.head import Head
 from core.classifiers.peek import CONFIG, HUB, PROCESSOR, TRANSFORMERS, architecture_of, class_names, read_config
 from core.classifiers.processors import preprocessing_of
@@ -67,6 +68,9 @@ def load_library() -> ModuleType:
             next_step=f"Install it with `pip install -r {REQUIREMENTS}`, then load the model again.",
             title="A library is missing",
         ) from error
+    # what it has to say is said here, in sentences; its progress bars would end up in logs
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     found: ModuleType = transformers
     return found
 
@@ -126,9 +130,9 @@ def save(classifier: Classifier, state: Mapping[str, torch.Tensor], folder: Path
     network: Any = copy.deepcopy(classifier.backbone.network)
     inner = classifier.head_name.removeprefix(INSIDE)
     own = {name.removeprefix(INSIDE): tensor.clone() for name, tensor in state.items()}
-    head = layer_of(classifier.head, convolution=classifier.convolution)
-    # assigned below, numbers and number of outputs alike
-    network.set_submodule(inner, head)
+    weight, bias = (own[f"{inner}.{part}"].numpy() for part in ("weight", "bias"))
+    head = Head(weight.reshape(len(weight), -1), bias)
+    network.set_submodule(inner, layer_of(head, convolution=classifier.convolution))
     network.load_state_dict(own, assign=True)
     network.save_pretrained(folder)
 
@@ -232,9 +236,7 @@ def _cleaned(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
     """The network with its weights, in float32. Raises `ArchitectureMismatch` where one is missing."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
+    transformers = load_library()
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     try:
         if tensors and all(key.startswith(INSIDE) for key in tensors):
@@ -246,6 +248,7 @@ def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
             found = network.load_state_dict(own, strict=False)
             missing, unexpected = list(found.missing_keys), list(found.unexpected_keys)
         else:
+            tensors = _without_prefixes(tensors)
             with torch.random.fork_rng(devices=[]):
                 network, info = kind.from_pretrained(
                     None,
@@ -276,6 +279,15 @@ def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
             "layer there is nothing to look at.",
         )
     return network
+
+
+def _without_prefixes(state: State) -> State:
+    """What wrapping put before all of the names (`module.`) taken off."""
+    while True:
+        prefix = next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None)
+        if prefix is None:
+            return state
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 def _set_outputs(network: nn.Module, state: State) -> None:

@@ -13,14 +13,14 @@ import pytest
 from core.classifiers.hub import fetched, short_name
 from core.errors import BadRequest, PathNotFound
 
-hub = pytest.importorskip("huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and a hub at an address where nobody answers."""
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     return tmp_path / "cache"
 
 
@@ -40,7 +40,7 @@ def kept(cache: Path, repository: str, files: dict[str, str]) -> Path:
 def test_without_a_network_a_sentence_comes_at_once(
     offline: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     started = time.monotonic()
     with pytest.raises(PathNotFound, match="somebody/something is not on this machine") as caught:
         fetched("hf-hub:somebody/something")
@@ -52,7 +52,7 @@ def test_without_a_network_a_sentence_comes_at_once(
 def test_what_was_fetched_before_is_used_without_a_network(
     offline: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     files = {"config.json": json.dumps({"architecture": "resnet18"}), "model.safetensors": "weights"}
     snapshot = kept(cache, "somebody/something", files)
     assert fetched("hf-hub:somebody/something") == snapshot

@@ -36,7 +36,7 @@ def test_plain_safetensors_do_not(tmp_path: Path) -> None:
     ("member", "kind", "known"),
     [
         ("model/code/__torch__.py", "torchscript", True),
-        ("model/models/model.json", "exported", True),
+        ("model/archive_format", "exported", True),
         ("serialized_exported_program.json", "exported", True),
         ("model/data.pkl", "weights", False),
         ("images/dog.jpg", "unknown", False),
