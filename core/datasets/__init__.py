@@ -12,7 +12,7 @@ import numpy as np
 from core.datasets import archives
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
-from core.datasets.formats import FORMATS, Format, format_named, recognise
+from core.datasets.formats import FORMATS, Format, format_named, opened, recognise
 from core.datasets.tables import TableColumns, read_columns
 from core.errors import PathNotFound
 from core.files import resolved
@@ -50,7 +50,7 @@ def open_dataset(
     unpacked (a workspace's `datasets`). Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`, and
     `BadRequest` for choices that do not fit or where something has to be unpacked and there is no `store`.
     """
-    root = existing(path)
+    root = opened(existing(path))
     # of an archive, the format that is named is that of the dataset inside
     is_named = choices.format and not archives.FORMAT.recognises(root)
     form = format_named(choices.format) if choices.format and is_named else recognise(root)[0]

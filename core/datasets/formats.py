@@ -27,6 +27,9 @@ __all__ = ["FORMATS", "Format", "format_named", "recognise"]
 # These leave no doubt.
 _CERTAIN = (celeba.FORMAT, wilds.FORMAT, metadata_csv.FORMAT)
 
+# Tables of these formats stand for the folder they lie in.
+_TABLES = frozenset({"metadata.csv", "rgb_metadata.csv", "list_attr_celeba.txt", "list_attr_celeba.csv"})
+
 # The first that fits is used unless a person says otherwise: the particular before the general.
 FORMATS: tuple[Format, ...] = (
     *_CERTAIN,
@@ -50,6 +53,14 @@ def format_named(name: str) -> Format:
             f"There is no format {name!r}.", next_step=f"Known are: {', '.join(one.name for one in FORMATS)}."
         )
     return found
+
+
+def opened(path: Path) -> Path:
+    """The folder where a file is the table that the format of its folder expects there; else the path itself."""
+    if path.name not in _TABLES or not path.is_file():
+        return path
+    folders_above = [folder for folder in list(path.parents)[:2] if any(one.recognises(folder) for one in _CERTAIN)]
+    return folders_above[0] if folders_above else path
 
 
 def recognise(path: Path) -> tuple[Format, ...]:

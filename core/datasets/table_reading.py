@@ -207,15 +207,16 @@ def find_place(root: Path, names: pd.Series, choices: Choices) -> Place:
         return _below([given.resolve(), given], sample) or _best([given.resolve()], sample)
     absolute = few[few.str.startswith("/")]
     if any(os.path.isfile(name) for name in sample if name.startswith("/")):
-        return _below([here], sample) or Place(*_common(absolute))
+        inside = _below([here], sample)
+        return inside if inside and absolute.str.startswith(inside.before).all() else Place(*_common(absolute))
     return _best(_folders(root, here), sample)
 
 
 def _below(folders: Sequence[Path], sample: list[str]) -> Place | None:
-    """The place where paths are absolute and lie in a folder (given in several ways)."""
+    """The place where some paths are absolute and lie in a folder (written in one of several ways)."""
     for folder in folders:
         before = str(folder).rstrip("/") + "/"
-        if sample and all(name.startswith(before) for name in sample):
+        if any(name.startswith(before) for name in sample):
             return Place(folder.resolve(), before)
     return None
 
@@ -247,22 +248,24 @@ def _folders(root: Path, here: Path) -> list[Path]:
 
 def _best(folders: list[Path], sample: list[str]) -> Place:
     """The folder and how many leading parts to take off, for most of the files; the fewest parts among equals. Names
-    that are no files are tried with an ending."""
+    that are no files are tried with an ending. The first folder where several together hold more than any of them."""
     for suffixes in ([""], USUAL_SUFFIXES):
         best, most = Place(folders[0]), 0
+        somewhere: dict[int, set[str]] = {}
         deepest = min(max((name.count("/") for name in sample), default=0), _MOST_PARTS)
         for off in range(deepest + 1):
             tried = ["/".join(parts[off:]) for name in sample if len(parts := name.split("/")) > off]
             tried = [name for name in tried if name and not name.startswith("/")]
             for folder in folders:
                 prefix = str(folder).rstrip("/") + "/"
-                hits = sum(any(os.path.isfile(f"{prefix}{name}{suffix}") for suffix in suffixes) for name in tried)
-                if hits > most:
-                    best, most = Place(folder, off=off), hits
+                hits = {name for name in tried if any(os.path.isfile(f"{prefix}{name}{end}") for end in suffixes)}
+                somewhere[off] = somewhere.get(off, set()) | hits
+                if len(hits) > most:
+                    best, most = Place(folder, off=off), len(hits)
             if most == len(sample):
                 break
         if most:
-            return best
+            return best if most == len(somewhere[best.off]) else replace(best, folder=folders[0])
     return Place(folders[0])
 
 

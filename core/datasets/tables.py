@@ -195,7 +195,8 @@ def names_images(path: Path) -> bool:
 
 
 def _recognises(path: Path) -> bool:
-    return names_images(path) if path.is_file() else any(names_images(table) for table in tables_in(path))
+    """Any table that is given itself: which column holds the images can be said."""
+    return path.suffix.lower() in SUFFIXES if path.is_file() else any(names_images(table) for table in tables_in(path))
 
 
 def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:

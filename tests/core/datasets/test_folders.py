@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.datasets import open_dataset
+from core.datasets import Choices, open_dataset, recognise
 from core.errors import EmptyDataset, MidbandError, OneClass, PathNotFound
 
 Images = Callable[..., Path]
@@ -130,8 +130,6 @@ def test_the_fingerprint_follows_the_files_and_nothing_else(images: Images) -> N
     ("names", "error", "says"),
     [
         ([], EmptyDataset, "is empty"),
-        (["1.jpg", "2.jpg"], EmptyDataset, "2 images but no folders"),
-        (["train/1.jpg", "test/2.jpg"], EmptyDataset, "no folders in them"),
         (["cat/1.jpg"], OneClass, "one class, cat"),
         (["train/cat/1.jpg", "test/cat/1.jpg"], OneClass, "one class, cat"),
         (["set/cat/1.jpg", "set/dog/1.jpg"], OneClass, "looks like the dataset itself"),
@@ -143,6 +141,40 @@ def test_a_folder_that_is_no_dataset_says_what_it_is(
     with pytest.raises(error, match=says) as raised:
         open_dataset(images(*names))
     assert raised.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [(["1.jpg", "2.jpg"], "2 images but no folders"), (["train/1.jpg", "test/2.jpg"], "no folders in them")],
+)
+def test_images_without_class_folders_have_no_classes(images: Images, names: list[str], says: str) -> None:
+    with pytest.raises(EmptyDataset, match=says):
+        open_dataset(images(*names), choices=Choices(format="class-folders"))
+
+
+def test_opening_again_with_the_choices_made_gives_the_same(images: Images) -> None:
+    root = images(*PLAIN)
+    dataset = open_dataset(root)
+    assert dataset.choices == Choices(format="class-folders")
+    (root / "labels.csv").write_text("image,label\n" + "".join(f"{name},x\n" for name in PLAIN))
+    assert open_dataset(root, choices=dataset.choices).source == "class-folders"
+
+
+def test_a_stray_table_beside_class_folders_changes_nothing(images: Images) -> None:
+    root = images(*PLAIN)
+    (root / "predictions.csv").write_text("image,label\n" + "".join(f"{name},maybe\n" for name in PLAIN))
+    assert open_dataset(root).classes == ("ant", "cat")
+    assert [one.name for one in recognise(root)][:2] == ["class-folders", "table"]
+
+
+def test_marks_follow_the_files(images: Images) -> None:
+    root = images(*PLAIN)
+    before = open_dataset(root)
+    os.utime(root / "cat" / "3.jpg", ns=(1, 1))
+    after = open_dataset(root)
+    assert before.marks is not None
+    assert before.marks.shape == (len(PLAIN),)
+    assert before.images[before.marks != after.marks].tolist() == ["cat/3.jpg"]
 
 
 def test_a_folder_of_texts_names_one_of_them(images: Images) -> None:
@@ -170,7 +202,3 @@ def test_a_file_in_place_of_a_folder_points_to_its_folder(images: Images) -> Non
     with pytest.raises(PathNotFound, match="is a file") as raised:
         open_dataset(root / "cat" / "1.jpg")
     assert str(root / "cat") in raised.value.next_step
-    (root / "a.zip").write_bytes(b"")
-    with pytest.raises(PathNotFound) as raised:
-        open_dataset(root / "a.zip")
-    assert "Unpack" in raised.value.next_step

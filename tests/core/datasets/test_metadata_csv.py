@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.datasets import Dataset, open_dataset
-from core.datasets.metadata_csv import column, one_to_one
-from core.errors import BadMetadata, EmptyDataset, OneClass
+from core.datasets import Choices, Dataset, open_dataset
+from core.datasets.cells import column, one_to_one
+from core.errors import BadMetadata, BadRequest, EmptyDataset, OneClass
+from core.files import digest
 
 Table = Callable[..., Path]
 
@@ -179,9 +181,52 @@ def test_editing_the_table_keeps_the_fingerprint(table: Table) -> None:
     ],
 )
 def test_a_broken_table_says_what_is_wrong(table: Table, text: str, says: str) -> None:
+    root = table(text, "a.jpg", "b.jpg")
     with pytest.raises(BadMetadata, match=says) as raised:
-        open_dataset(table(text, "a.jpg", "b.jpg"))
+        open_dataset(root, choices=Choices(format="metadata-csv"))
     assert raised.value.next_step
+
+
+def test_other_columns_than_these_are_read_as_any_table(table: Table) -> None:
+    dataset = open_dataset(table("file,label\na.jpg,0\nb.jpg,1\n", "a.jpg", "b.jpg"))
+    assert (dataset.source, dataset.classes) == ("table", ("0", "1"))
+
+
+def test_without_labels_the_images_can_be_opened_all_the_same(table: Table) -> None:
+    dataset = open_dataset(table("img_filename,place\na.jpg,0\nb.jpg,1\nc.jpg,1\n", "a.jpg", "b.jpg", "c.jpg"))
+    assert (len(dataset), dataset.labelled) == (3, False)
+    assert "place" in dataset.notes[0]
+
+
+@pytest.mark.parametrize("text", ["", "img_filename,y,y\na.jpg,0,1\n", "img_filename,y\na.jpg,0\nb.jpg,0,1\n", "a\0b"])
+def test_a_broken_table_is_told_about_and_not_passed_over(table: Table, text: str) -> None:
+    with pytest.raises(BadMetadata):
+        open_dataset(table(text, "a.jpg", "b.jpg"))
+
+
+def test_the_attribute_to_group_by_can_be_chosen(table: Table) -> None:
+    rows = [(*row, i // 3, i % 3) for i, row in enumerate(ROWS)]
+    root = table(csv(rows, "img_filename,y,split,place,sex,age"), *FILES)
+    assert [a.name for a in open_dataset(root).attributes] == ["place", "sex", "age"]
+    chosen = open_dataset(root, choices=Choices(group="age"))
+    assert [a.name for a in chosen.attributes] == ["age", "place", "sex"]
+    again = open_dataset(root, choices=chosen.choices)
+    assert [(a.name, a.values) for a in again.attributes] == [(a.name, a.values) for a in chosen.attributes]
+    with pytest.raises(BadRequest, match="no column nose"):
+        open_dataset(root, choices=Choices(group="nose"))
+
+
+def test_id_and_fingerprint_are_those_that_analyses_were_stored_under(table: Table) -> None:
+    # as the first version computed them: analyses are found again by both
+    root = table(csv(ROWS), *FILES)
+    for i, name in enumerate(sorted(FILES)):
+        os.utime(root / name, ns=(10**18 + i, 10**18 + i))
+    dataset = open_dataset(root)
+    sizes = np.array([(root / name).stat().st_size for name in sorted(FILES)], dtype="<i8")
+    times = np.array([10**18 + i for i in range(len(FILES))], dtype="<i8")
+    assert dataset.id == digest(str(root))
+    expected = digest("\0".join(sorted(FILES)), sizes.tobytes(), times.tobytes(), length=24)
+    assert dataset.fingerprint == expected
 
 
 def test_a_table_in_another_encoding_says_so(table: Table) -> None:
