@@ -41,6 +41,11 @@ class Answers:
         """The classes that have images among these, increasing."""
         return np.unique(self.labels)
 
+    @property
+    def guess(self) -> float:
+        """The share that would be right if one answer were always given."""
+        return float(np.bincount(self.labels).max() / len(self.labels))
+
 
 @dataclass(frozen=True)
 class FoundOrder:
@@ -78,17 +83,16 @@ def exceeds(gained: int, lost: int) -> float:
     return sum(comb(total, hits) for hits in range(gained, total + 1)) / 2**total
 
 
-def skill(right: int, total: int, classes: int, *, lower: bool = True) -> float:
-    """Where between guessing among the classes (0) and perfection (1) the share of right answers lies; with `lower`
-    the lower end of its 95% interval (Wilson 1927)."""
-    if not total:
+def skill(right: int, total: int, guess: float, *, lower: bool = True) -> float:
+    """Where between guessing (0) and perfection (1) the share of right answers lies; with `lower` the lower end of its
+    95% interval (Wilson 1927). guess: share that is right when one answer is always given."""
+    if not total or guess >= 1:
         return 0.0
     share = right / total
     if lower:
         z = 1.96
         centre = share + z * z / (2 * total)
         share = (centre - z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))) / (1 + z * z / total)
-    guess = 1 / max(2, classes)
     return (share - guess) / (1 - guess)
 
 
@@ -103,7 +107,7 @@ def _believed(answers: Answers, order: np.ndarray, now: np.ndarray, right: np.nd
     then, before = int(right[judged].sum()), int(now[judged].sum())
     return (
         then >= LEAST_RATIO * before
-        and skill(then, int(judged.sum()), len(present)) >= LEAST_SKILL
+        and skill(then, int(judged.sum()), answers.guess) >= LEAST_SKILL
         and _support(answers, order, moved) >= LEAST_SUPPORT
     )
 

@@ -44,7 +44,9 @@ WORKING = 0.8
 # Where it counts as weak, which is said.
 WEAK = 0.5
 # Images for a first look at each other preprocessing, and how many of them are then tried on half of the images.
-SCREENED, FINALISTS = 32, 2
+SCREENED, FINALISTS = 32, 3
+# Accuracies that differ by less count as equal.
+AS_GOOD = 0.02
 # What another preprocessing has to gain: so much accuracy, and this share of what is missing.
 LEAST_GAIN, LEAST_SHARE = 0.05, 0.2
 # Bytes of decoded images that are kept for trying them again.
@@ -125,12 +127,12 @@ def sanity_check(
         return Sanity(math.nan, math.nan, 0, NO_LABELS)
     classifier.check_classes(dataset.classes)
     trial = _Trial(dataset, classifier, _drawn(dataset, images, seed), progress)
-    said = trial.answers(classifier.preprocessing, trial.everything, f"Trying {classifier.name}")
-    right = said.predicted == trial.labels
-    order = find_order(Answers(trial.labels, said.predicted, trial.found_on, classifier.k), dataset.classes)
+    predicted = trial.predicted(classifier.preprocessing, trial.everything, f"Trying {classifier.name}")
+    right = predicted == trial.labels
+    order = find_order(Answers(trial.labels, predicted, trial.found_on, classifier.k), dataset.classes)
     offers: list[Offer] = []
     if order is not None and (order.whole or trial.every_class):
-        offers.append(_order_offer(dataset, trial, said.predicted, order))
+        offers.append(_order_offer(dataset, trial, predicted, order))
     if trial.skill(right) < WORKING:
         # red and blue exchanged can look like classes exchanged: both are tried, the better one is offered first
         offers += _preprocessing_offers(trial, classifier.preprocessing, right)
@@ -150,14 +152,6 @@ def _drawn(dataset: Dataset, images: int, seed: int) -> np.ndarray:
     return kept[even_rows(dataset.labels[kept], images, seed=seed)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Said:
-    """predicted: (m,) int64, -1 where the logits are not finite. belief: mean probability of the right class."""
-
-    predicted: np.ndarray
-    belief: float
-
-
 class _Trial:
     """The images drawn, those that can be read, and what the network says of them."""
 
@@ -171,8 +165,8 @@ class _Trial:
         shares = np.bincount(dataset.labels, minlength=len(dataset.classes)) / len(dataset)
         counts = np.bincount(self.labels, minlength=len(shares))
         self.most_frequent, self.chance = dataset.classes[int(shares.argmax())], float(shares.max())
-        self.classes = int(np.count_nonzero(counts))
-        self.every_class = self.classes == np.count_nonzero(shares)
+        self.guess = float(counts.max() / len(self.labels))
+        self.every_class = np.count_nonzero(counts) == np.count_nonzero(shares)
         self._weights = (shares / np.maximum(counts, 1))[self.labels]
         # every second image of each class: the two halves are alike
         order = np.argsort(self.labels, kind="stable")
@@ -186,18 +180,18 @@ class _Trial:
         return float((right * weights).sum() / weights.sum())
 
     def skill(self, right: np.ndarray, *, lower: bool = False) -> float:
-        return skill(int(right.sum()), len(right), self.classes, lower=lower)
+        return skill(int(right.sum()), len(right), self.guess, lower=lower)
 
-    def answers(self, preprocessing: Preprocessing, chosen: np.ndarray, message: str) -> _Said:
-        """What the network says of the images at these positions when they are prepared so."""
+    def predicted(self, preprocessing: Preprocessing, chosen: np.ndarray, message: str) -> np.ndarray:
+        """What the network takes the images at these positions for when they are prepared so: (m,) int64, -1 where its
+        logits are not finite."""
         import torch
 
         at_once = max(1, PIXELS_AT_ONCE // preprocessing.crop**2)
-        labels = self.labels[chosen]
         read = in_threads(
             lambda row: preprocessing.pixels(self._picture(row)), self._rows[chosen].tolist(), ahead=2 * at_once
         )
-        predicted, belief = np.empty(len(chosen), dtype=np.int64), 0.0
+        found = np.empty(len(chosen), dtype=np.int64)
         with closing(read):
             for start in range(0, len(chosen), at_once):
                 self._progress(start, len(chosen), message)
@@ -205,12 +199,10 @@ class _Trial:
                 pixels = np.stack([next(read) for _ in range(start, end)])
                 # the layout of the pass: convolutions on a CPU are faster with the channels last
                 batch = torch.from_numpy(preprocessing.normalise(pixels)).permute(0, 3, 1, 2)
-                logits = self._classifier(batch)[1].numpy().astype(np.float64)
-                finite = np.isfinite(logits).all(axis=1)
-                predicted[start:end] = np.where(finite, logits.argmax(axis=1), -1)
-                belief += _belief(logits[finite], labels[start:end][finite])
+                logits = self._classifier(batch)[1].numpy()
+                found[start:end] = np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
         self._progress(len(chosen), len(chosen), message)
-        return _Said(predicted, belief / len(chosen))
+        return found
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows that can be read; their pictures are kept as far as memory allows."""
@@ -247,12 +239,6 @@ class _Trial:
         return decode(self._pictures.read(str(self._dataset.images[row])), DEFAULTS.max_image_pixels)
 
 
-def _belief(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Sum of the probabilities of the right classes."""
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return float((weights[np.arange(len(labels)), labels] / weights.sum(axis=1)).sum())
-
-
 def _order_offer(dataset: Dataset, trial: _Trial, predicted: np.ndarray, order: FoundOrder) -> Offer:
     judged = np.flatnonzero(~trial.found_on)
     accuracy = trial.accuracy(predicted[judged] == order.logits[trial.labels[judged]], judged)
@@ -268,19 +254,23 @@ def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarra
     if not len(judged):
         return []
 
-    def score(tried: Alternative, positions: np.ndarray) -> tuple[float, float]:
-        said = trial.answers(tried.preprocessing, positions, f"Trying {tried.title}")
-        # where the shares are equal, the more confident one
-        return float((said.predicted == trial.labels[positions]).mean()), said.belief
+    def accuracy(tried: Alternative, positions: np.ndarray) -> float:
+        predicted = trial.predicted(tried.preprocessing, positions, f"Trying {tried.title}")
+        return float((predicted == trial.labels[positions]).mean())
 
     first = searched[:SCREENED]
-    scores = {tried: score(tried, first) for tried in alternatives(chosen)}
-    screened = sorted(scores, key=lambda tried: scores[tried], reverse=True)
-    if scores[screened[0]][0] <= float(right[first].mean()):
+    tried = alternatives(chosen)
+    screened = np.array([accuracy(one, first) for one in tried])
+    if screened.max() <= right[first].mean():
         return []
-    best = max(screened[:FINALISTS], key=lambda tried: score(tried, searched))
-    said = trial.answers(best.preprocessing, judged, f"Trying {best.title}")
-    then, now = said.predicted == trial.labels[judged], right[judged]
+    # the likelier first where they are as good: several may mend what one change spoiled
+    finalists = [tried[place] for place in sorted(np.argsort(-screened, kind="stable")[:FINALISTS].tolist())]
+    scores = [accuracy(one, searched) for one in finalists]
+    best = next(one for one, score in zip(finalists, scores, strict=True) if score >= max(scores) - AS_GOOD)
+    then, now = (
+        trial.predicted(best.preprocessing, judged, f"Trying {best.title}") == trial.labels[judged],
+        right[judged],
+    )
     gain = float(then.mean() - now.mean())
     clear = (
         gain >= max(LEAST_GAIN, LEAST_SHARE * (1 - float(now.mean())))

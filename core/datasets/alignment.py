@@ -86,7 +86,7 @@ def _places(dataset: Dataset, classes: Sequence[str]) -> dict[int, int]:
                 next_step="Call it by the name that the model has for it.",
             )
         if candidates:
-            found[position] = candidates.pop()
+            (found[position],) = candidates
         elif counts[position]:
             unknown.append(name)
     if unknown:

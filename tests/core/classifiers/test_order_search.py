@@ -121,9 +121,9 @@ def test_exact_chances() -> None:
     assert exceeds(2, 1) == pytest.approx(4 / 8)
     assert exceeds(0, 5) == 1
     # Wilson 1927: 95% of 15 of 20 begin at 0.531
-    assert skill(15, 20, 2) == pytest.approx((0.5313 - 0.5) / 0.5, abs=2e-3)
-    assert skill(15, 20, 4, lower=False) == pytest.approx((0.75 - 0.25) / 0.75)
-    assert skill(0, 0, 3) == 0
+    assert skill(15, 20, 0.5) == pytest.approx((0.5313 - 0.5) / 0.5, abs=2e-3)
+    assert skill(15, 20, 0.25, lower=False) == pytest.approx((0.75 - 0.25) / 0.75)
+    assert skill(0, 0, 0.3) == skill(5, 5, 1.0) == 0
 
 
 def test_numbers_in_names_sort_as_numbers() -> None:
