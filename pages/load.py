@@ -5,7 +5,6 @@ from pages.parts import bring_data, bring_model, extract, theme
 theme.heading("Load", "Point Midband at your images and your model. Nothing leaves this machine.")
 
 if not extract.shown_instead():
-    dataset = bring_data.ask()
-    if dataset is not None:
-        choice = bring_model.ask(dataset)
-        extract.button(dataset, choice)
+    looked = bring_data.ask()
+    if looked is not None:
+        extract.button(looked, bring_model.ask(looked))

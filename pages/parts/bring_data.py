@@ -1,128 +1,101 @@
-"""Step 1 of Load: a folder of images, and what was understood of it."""
+"""Step 1 of Load: where the images are, and what was understood of them."""
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from core.activations.thumbnails import make_thumbnail
-from core.datasets import Dataset, Problem, open_dataset
-from core.datasets.images import UnreadableImage, decode
+from core.datasets import FORMATS
 from core.errors import MidbandError
-from core.settings import DEFAULTS
-from pages.parts import problem
-from pages.parts.strips import strip
-from pages.parts.words import count, listed, plain
+from pages.parts import load_choices, load_preview, load_reading, load_upload, problem, state
+from pages.parts.load_look import Looked
 
 PATH = "load_path"
-READ = "load_read"
-SAMPLES_PER_CLASS = 6
-CLASSES_SHOWN = 8
-ROWS = 3
-
-FORMATS = """
-Two layouts are understood:
-
-- **a folder per class**: `photos/cat/1.jpg`, `photos/dog/2.jpg`, with or without `train`, `val` and `test` above them;
-- **a table**: `metadata.csv` with the columns `img_filename`, `y` and `split` (0 train, 1 val, 2 test), as
-  Waterbirds has it. Further columns such as `place` become known attributes.
-"""
+DROPPED = "load_data_upload"
+# what the drop zone takes; folders are given by their path
+DROPS = ("zip", "tar", "gz", "tgz", "csv", "tsv", "parquet", "npz")
 
 
-def ask() -> Dataset | None:
-    """The dataset, once its folder was given and could be read."""
+def ask() -> Looked | None:
+    """What is known of the dataset, once its place was given and could be read."""
+    _from_link()
     with st.container(border=True, key="card-data"):
         st.header("1 · Images", anchor=False)
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            path = st.text_input(
-                "Folder with the images",
-                key=PATH,
-                placeholder="/data/waterbirds",
-                help=FORMATS,
-                # typed once: it is still there after a look elsewhere, or a job that failed
-                persist_state="session",
-            )
-            again = st.button("Read again", icon=":material/refresh:", disabled=not path.strip())
-        if not path.strip():
-            st.caption("Type or paste a path on this machine and press Enter.")
+        path = _place()
+        if not path:
             return None
-        try:
-            with st.spinner("Reading the folder …"):
-                dataset = _read(path.strip(), again=again)
-        except MidbandError as error:
+        looked, error = _read(path)
+        if error is not None:
             problem.show(error)
-            return None
-        _overview(dataset)
-        return dataset
+            load_choices.undo_after(path)
+            load_choices.ask(path, None)
+        if looked is not None:
+            load_choices.format_chip(path, looked)
+            load_choices.ask(path, looked)
+            load_preview.show(looked)
+        return looked
 
 
-def _read(path: str, *, again: bool) -> Dataset:
-    """Kept for the session: a folder of a million images takes seconds to list."""
-    if not again and (kept := st.session_state.get(READ)) and kept[0] == path:
-        return kept[1]
-    st.session_state.pop(READ, None)
-    dataset = open_dataset(path)
-    st.session_state[READ] = (path, dataset, _samples(dataset))
-    return dataset
+def clear() -> None:
+    """Begin with nothing, as a callback."""
+    st.session_state[PATH] = ""
+    st.session_state.pop(load_choices.CHOSEN, None)
+    load_reading.forget()
 
 
-def _overview(dataset: Dataset) -> None:
-    st.markdown(
-        f"**{plain(dataset.name)}** holds {count(len(dataset), 'image')} of "
-        f"{count(len(dataset.classes), 'class', 'classes')}."
-    )
-    facts, pictures = st.columns([2, 3], gap="large")
-    with facts:
-        table = pd.DataFrame(dataset.counts()).rename_axis("class")
-        st.dataframe(table, width="stretch", height="content" if len(table) < 12 else 420)
-        for attribute in dataset.attributes[:4]:
-            st.caption(
-                f"Known for each image: **{plain(attribute.name)}** ({plain(listed(attribute.values))}). "
-                "Used to judge a repair, not to make it."
-            )
-        for note in dataset.notes:
-            st.caption(f":material/info: {plain(note)}")
-    with pictures:
-        samples = st.session_state[READ][2]
-        # many classes stand in two columns: the model, which is asked for next, must not be a long way down
-        cells = st.grid(1 if len(samples) <= ROWS else 2, min_column_width=220, gap="small")
-        for name, thumbnails in samples.items():
-            with cells.cell():
-                st.caption(plain(name))
-                if thumbnails:
-                    st.image(strip(thumbnails, SAMPLES_PER_CLASS), width="stretch", alt="")
-                else:
-                    st.caption("None of its first images can be opened.")
-        if len(dataset.classes) > CLASSES_SHOWN:
-            st.caption(f"and {count(len(dataset.classes) - CLASSES_SHOWN, 'more class', 'more classes')}")
-    left_out(dataset.problems, "left out")
+def _from_link() -> None:
+    """`/load?data=PATH` begins with a dataset; what is open stands in the address."""
+    linked = st.query_params.get("data")
+    if linked and state.is_news("data", linked):
+        st.session_state[PATH] = linked
 
 
-def left_out(problems: tuple[Problem, ...], verb: str) -> None:
-    """What is not used, and why, behind one line."""
-    if not problems:
-        return
-    with st.expander(f"{count(len(problems), 'file or row', 'files or rows')} {verb}", icon=":material/warning:"):
-        st.dataframe(
-            pd.DataFrame([item.to_dict() for item in problems]),
-            width="stretch",
-            hide_index=True,
-            height="content" if len(problems) < 10 else 360,
+def _place() -> str:
+    """The path that was typed, linked or dropped; else both ways to give one."""
+    given = str(st.session_state.get(PATH) or "").strip()
+    field, beside = st.columns([3, 2], gap="medium") if not given else (st.container(), None)
+    with field, st.container(horizontal=True, vertical_alignment="bottom"):
+        path = st.text_input(
+            "Folder or file with the images",
+            key=PATH,
+            placeholder="/data/waterbirds",
+            help="A path on this machine. Formats are recognised by themselves.",
+            # typed once: it is still there after a look elsewhere, or a job that failed
+            persist_state="session",
         )
+        if given:
+            st.button("Read again", icon=":material/refresh:", on_click=load_reading.forget)
+    if beside is not None:
+        with field:
+            _formats()
+        beside.file_uploader(
+            "Or drop a zip, a table, Parquet or npz",
+            type=list(DROPS),
+            accept_multiple_files=True,
+            key=DROPPED,
+            on_change=problem.kept(_take_dropped),
+            help="It is kept in the workspace. For folders of images, give their path or drop them as a zip.",
+        )
+    path = path.strip()
+    others = {name: value for name, value in st.query_params.to_dict().items() if name != "data"}
+    state.write_link({**others, "data": path} if path else others)
+    return path
 
 
-def _samples(dataset: Dataset) -> dict[str, list[bytes]]:
-    """A few images per class, evenly spread, as small WebP files."""
-    found: dict[str, list[bytes]] = {}
-    for code, name in enumerate(dataset.classes[:CLASSES_SHOWN]):
-        rows = (dataset.labels == code).nonzero()[0]
-        picked = rows[:: max(1, len(rows) // SAMPLES_PER_CLASS)][:SAMPLES_PER_CLASS]
-        found[name] = []
-        for row in picked:
-            try:
-                image = decode(dataset.root / str(dataset.images[row]), DEFAULTS.max_image_pixels)
-            except UnreadableImage:
-                # listed with its reason once the images are analysed; here another one stands for the class
-                continue
-            found[name].append(make_thumbnail(image, DEFAULTS.thumbnail_size, DEFAULTS.thumbnail_quality))
-    return found
+def _formats() -> None:
+    with st.popover("What can be opened?", icon=":material/help:", type="tertiary"):
+        for one in FORMATS:
+            st.markdown(f"**{one.title}**")
+            st.code(one.layout, language=None)
+        st.caption("A zip or tar of any of these, too. Without labels, images can be looked at all the same.")
+
+
+def _take_dropped() -> None:
+    if dropped := st.session_state[DROPPED]:
+        st.session_state[PATH] = str(load_upload.keep(state.workspace().datasets / "uploads", dropped))
+
+
+def _read(path: str) -> tuple[Looked | None, MidbandError | None]:
+    try:
+        return load_reading.read(path, load_choices.at_hand(path)), None
+    except MidbandError as error:
+        return None, error

@@ -1,4 +1,4 @@
-"""Step 2 of Load: a model file, or one trained here."""
+"""Step 2 of Load: a model somebody has, or one trained here."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 
 import streamlit as st
 
-from core.classifiers.peek import names_its_network
-from core.datasets import Dataset
-from core.errors import PathNotFound
-from core.files import replacing
-from pages.parts import problem, state
-from pages.parts.words import TERMS, plain
+from core.classifiers.peek import Peeked, is_hub_name, peek
+from core.errors import BadCheckpoint, PathNotFound, UnsafeCheckpoint
+from pages.parts import load_check, load_input, load_upload, problem, state
+from pages.parts.load_look import Looked
+from pages.parts.words import TERMS, count, listed, plain
 
 PATH = "load_model"
-BRING, TRAIN = "I have a model file", "Train one here"
+DROPPED = "load_upload"
+ARCH = "load_arch"
+BRING, TRAIN = "I have a model", "Train one here"
+DROPS = ("pt", "pth", "safetensors", "pt2", "onnx", "bin", "ckpt", "tar")
 
-# Offered first; any other classification architecture of torchvision can be typed. Their full list would need torch,
-# which this process never imports.
+# Offered first; any other classification architecture of torchvision or timm can be typed. Their full list would need
+# torch, which this process never imports.
 COMMON = (
     "resnet18",
     "resnet34",
@@ -41,74 +43,160 @@ COMMON = (
     "vit_b_16",
     "swin_t",
 )
+TIMM = tuple(
+    f"timm:{name}" for name in ("resnet50", "resnet50d", "convnext_tiny", "efficientnet_b0", "vit_base_patch16_224")
+)
+
+WHAT = """
+- **Weights** (`.pt`, `.pth`, `.safetensors`) of a torchvision or timm network: you name the network.
+- **TorchScript**, **torch.export** (`.pt2`) and **ONNX**: these bring their own network.
+- A **folder** as timm or Hugging Face transformers save it (`config.json` beside the weights).
+- A name on the hub, where there is a network: `hf-hub:microsoft/resnet-50`.
+
+Pickled whole models are refused: opening one runs whatever code it holds.
+"""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to do: a kind of job with its request. missing: why it cannot start yet, or ""."""
+    """What to do: a kind of job with its request.
+
+    missing: something is still asked for, or cannot be used. doubt: it can start, but something should be mended first.
+    """
 
     kind: str
     request: dict[str, Any]
-    missing: str = ""
+    missing: bool = False
+    doubt: bool = False
 
 
-def ask(dataset: Dataset) -> Choice:
+def ask(looked: Looked) -> Choice:
     with st.container(border=True, key="card-model"):
         st.header("2 · Model", anchor=False)
+        if not looked.labelled:
+            # training needs to be told what is what
+            return _bring(looked)
         way = st.segmented_control(
-            "Which model?", (BRING, TRAIN), default=BRING, required=True, key="load_way", persist_state="session"
-        )
-        return _train(dataset) if way == TRAIN else _bring(dataset)
-
-
-def _bring(dataset: Dataset) -> Choice:
-    left, right = st.columns(2, gap="medium")
-    with left:
-        typed = st.text_input(
-            "Path of the model file",
-            key=PATH,
+            "Which model?",
+            (BRING, TRAIN),
+            default=BRING,
+            required=True,
+            key="load_way",
             persist_state="session",
-            placeholder="/models/waterbirds-resnet50.pt",
-            help="A state dict (`.pt`, `.pth`, `.safetensors`) or TorchScript. Pickled whole models are refused: "
-            "opening one runs whatever code it holds.",
+            label_visibility="collapsed",
         )
-    with right:
-        uploaded = st.file_uploader("Or drop it here", type=["pt", "pth", "safetensors"], key="load_upload")
-    path = typed.strip()
-    if uploaded is not None and not path:
-        path = str(_keep(uploaded.name, uploaded.file_id, uploaded.getbuffer()))
-        st.caption(f"Kept in the workspace as {plain(Path(path).name)}.")
-    request: dict[str, Any] = {"data": str(dataset.root), "model": path}
+        return _train(looked) if way == TRAIN else _bring(looked)
+
+
+def clear() -> None:
+    """Begin with none, as a callback."""
+    st.session_state[PATH] = ""
+    _other_model()
+
+
+def _bring(looked: Looked) -> Choice:
+    path = _place()
+    request: dict[str, Any] = {**looked.request, "model": path}
     if not path:
-        return Choice("analyse", request, "Give the path of a model file, or drop one.")
-    if not Path(path).expanduser().is_file():
-        problem.show(
-            PathNotFound(f"There is no file {path}.", next_step="Check the spelling, or drop the file instead.")
-        )
-        return Choice("analyse", request, "The model file is not there.")
-    if not names_its_network(Path(path).expanduser()):
-        arch = st.selectbox(
-            "Architecture",
-            COMMON,
-            index=None,
-            key="load_arch",
-            persist_state="session",
-            accept_new_options=True,
-            placeholder="Choose, or type any torchvision name",
-            help="This file holds weights only, so the network they belong to has to be named. "
-            "TorchScript files do not need it.",
-        )
+        return Choice("analyse", request, missing=True)
+    found = _peeked(path)
+    if found.problem or found.kind == "absent":
+        _refused(path, found)
+        return Choice("analyse", request, missing=True)
+    _chip(found, looked)
+    if found.needs_architecture:
+        arch = _architecture()
         if not arch:
-            return Choice("analyse", request, "Name the architecture of these weights.")
+            return Choice("analyse", request, missing=True)
         request["arch"] = arch
+    if chosen := load_input.ask(looked, load_check.known_input(request)):
+        request["preprocessing"] = chosen
+    if order := load_check.class_order(looked, path):
+        request["class_order"] = order
+    doubt = load_check.show(looked, request)
+    return Choice("analyse", request, doubt=doubt)
+
+
+def _place() -> str:
+    """The path that was typed or dropped; else both ways to give one."""
+    given = str(st.session_state.get(PATH) or "").strip()
+    field, beside = st.columns([3, 2], gap="medium") if not given else (st.container(), None)
+    path = field.text_input(
+        "File or folder of the model",
+        key=PATH,
+        persist_state="session",
+        placeholder="/models/waterbirds-resnet50.pt",
+        help=WHAT,
+        on_change=_other_model,
+    )
+    if beside is not None:
+        beside.file_uploader("Or drop its file", type=list(DROPS), key=DROPPED, on_change=problem.kept(_take_dropped))
+    return path.strip()
+
+
+def _take_dropped() -> None:
+    if (dropped := st.session_state[DROPPED]) is not None:
+        st.session_state[PATH] = str(load_upload.keep(state.workspace().models, [dropped]))
+        _other_model()
+
+
+def _other_model() -> None:
+    """What was set for the model before is not meant for this one."""
+    st.session_state.pop(ARCH, None)
+    load_input.reset()
+
+
+def _peeked(path: str) -> Peeked:
+    return peek(path if is_hub_name(path) else Path(path).expanduser())
+
+
+def _refused(path: str, found: Peeked) -> None:
+    if found.kind == "absent":
+        problem.show(
+            PathNotFound(
+                f"There is no file or folder {path}.", next_step="Check the spelling, or drop the file instead."
+            )
+        )
+    elif found.kind == "pickled":
+        problem.show(
+            UnsafeCheckpoint(
+                found.problem,
+                next_step="Where you trust it, load it once yourself and save its weights: "
+                "torch.save(model.state_dict(), 'weights.pt'). Then give that file and name the network.",
+            )
+        )
     else:
-        st.caption(":material/check: This file says itself which network it is.")
-    if preprocessing := _preprocessing():
-        request["preprocessing"] = preprocessing
-    return Choice("analyse", request)
+        problem.show(
+            BadCheckpoint(
+                found.problem or "Nothing is known of it.",
+                next_step="Give weights, TorchScript, a .pt2, an ONNX file, or a folder of timm or transformers.",
+            )
+        )
 
 
-def _train(dataset: Dataset) -> Choice:
+def _chip(found: Peeked, looked: Looked) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(plain(found.title), icon=":material/check:", color="primary")
+        if found.classes:
+            st.caption(f"{count(len(found.classes), 'class', 'classes')}: {plain(listed(found.classes, most=4))}")
+
+
+def _architecture() -> str | None:
+    arch = st.selectbox(
+        "Architecture",
+        (*COMMON, *TIMM),
+        index=None,
+        key=ARCH,
+        persist_state="session",
+        accept_new_options=True,
+        placeholder="Choose, or type any name of torchvision, or timm:NAME",
+        help="This file holds weights only, so the network they belong to has to be named: as torchvision calls it, or "
+        "after “timm:” as timm does.",
+    )
+    return arch.strip() if arch and arch.strip() else None
+
+
+def _train(looked: Looked) -> Choice:
     st.caption(
         "A plain classifier, trained the usual way on the train split. If the data invites a shortcut, it takes it: "
         "that is what Midband is for."
@@ -134,47 +222,7 @@ def _train(dataset: Dataset) -> Choice:
         help="How often every training image is seen. Left empty, it follows from the number of images.",
     )
     seed = right.number_input("Seed", min_value=0, value=0, key="load_seed", help=TERMS["seed"])
-    request: dict[str, Any] = {"data": str(dataset.root), "arch": arch or "small", "seed": int(seed)}
+    request: dict[str, Any] = {**looked.request, "arch": arch or "small", "seed": int(seed)}
     if epochs:
         request["epochs"] = int(epochs)
     return Choice("train-analyse", request)
-
-
-def _preprocessing() -> dict[str, Any] | None:
-    """What a person overrides of how images are prepared; None leaves it to the model."""
-    with st.expander("How images are prepared", icon=":material/tune:"):
-        if not st.toggle(
-            "Set it myself",
-            key="load_own_preprocessing",
-            help="Otherwise: what the file says, or what torchvision's own weights of this architecture expect.",
-        ):
-            return None
-        first, second, third = st.columns(3)
-        squeeze = first.toggle("Squeeze into a square", help="Otherwise the middle is cut out after resizing.")
-        resize = second.number_input("Resize shorter side to", 8, 2048, 256, disabled=squeeze, help="In pixels.")
-        crop = third.number_input("Network input", 8, 2048, 224, help="In pixels, both sides.")
-        mean = [
-            column.number_input(f"Mean, {name}", 0.0, 1.0, value, format="%.3f")
-            for column, name, value in zip(st.columns(3), ("red", "green", "blue"), (0.485, 0.456, 0.406), strict=True)
-        ]
-        std = [
-            column.number_input(f"Deviation, {name}", 0.001, 1.0, value, format="%.3f")
-            for column, name, value in zip(st.columns(3), ("red", "green", "blue"), (0.229, 0.224, 0.225), strict=True)
-        ]
-        return {"resize": None if squeeze else int(resize), "crop": int(crop), "mean": mean, "std": std}
-
-
-def _keep(name: str, file_id: str, content: memoryview) -> Path:
-    """An upload becomes a file under `models/`, once. Its name cannot leave that folder."""
-    kept: dict[str, str] = st.session_state.setdefault("load_kept", {})
-    if file_id not in kept:
-        stem, suffix = Path(name).stem[:80] or "model", Path(name).suffix.lower()
-        folder, number = state.workspace().models, 1
-        target = folder / f"{stem}{suffix}"
-        while target.exists():
-            number += 1
-            target = folder / f"{stem}-{number}{suffix}"
-        with replacing(target) as beside:
-            beside.write_bytes(content)
-        kept[file_id] = str(target)
-    return Path(kept[file_id])

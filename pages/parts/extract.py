@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import streamlit as st
 
 from core.activations.store import open_analysis
-from core.datasets import Dataset, Problem
+from core.datasets import Problem
 from core.errors import NotFound
-from core.jobs.job import DONE, Job
-from core.jobs.queue import get_job
-from pages.parts import bring_data, bring_model, jobs, rooms, state
+from core.jobs.job import CANCELLED, DONE, FAILED, Job
+from core.jobs.queue import get_job, list_jobs
+from pages.parts import bring_data, bring_model, jobs, load_check, load_preview, problem, rooms, state
 from pages.parts.bring_model import Choice
+from pages.parts.load_look import Looked
 from pages.parts.words import count, percent, plain
 
 JOB = "load_job"
 KINDS = ("analyse", "train-analyse")
+# images of a first look, and from how many on it is offered
+SAMPLE, BIG = 1000, 5000
+FIRST, ALL = "First look first", "All at once"
+PRECISIONS = {"auto": "As fast as is safe", "fp32": "Full (fp32)", "bf16": "Half (bf16)"}
+PRECISION_HELP = (
+    "How many digits the network computes with. Half is up to three times as fast on processors made for it. “As fast "
+    "as is safe” uses it only where a first batch gives the same answers as full precision."
+)
+# jobs that are looked through for the other half of a first look
+LOOKED_THROUGH = 30
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """first: a look at a sample. job: the pass over everything. One of them may be absent."""
+
+    first: Job | None
+    job: Job | None
 
 
 def shown_instead() -> bool:
     """Show the job that runs, or the one that just ended, in place of the questions."""
-    job = _current()
-    if job is None:
+    shown = _current()
+    if shown is None:
         return False
-    st.session_state[JOB] = job.id
-    jobs.panel(job, on_done=_done)
-    if not job.active:
-        if job.state == DONE:
+    first, job = shown.first, shown.job
+    if job is not None and (first is None or job.state == DONE or first.state in (FAILED, CANCELLED)):
+        first = None
+        jobs.panel(job, on_done=_done)
+    elif first is not None:
+        jobs.panel(first, on_done=_first_done)
+        if job is not None:
+            _rest(first, job)
+    ended = [one for one in (first, job) if one is not None]
+    if not any(one.active for one in ended):
+        if any(one.state == DONE for one in ended):
             st.button("Load something else", icon=":material/add:", on_click=_anew)
         else:
             st.button("Change the settings", icon=":material/edit:", on_click=_forget)
     return True
 
 
-def button(dataset: Dataset, choice: Choice) -> None:
+def button(looked: Looked, choice: Choice) -> None:
+    """Comes once there is something to start."""
+    if choice.missing:
+        return
     trains = choice.kind == "train-analyse"
     with st.container(border=True, key="card-analyse"):
         st.header("3 · Analyse", anchor=False)
@@ -40,44 +72,128 @@ def button(dataset: Dataset, choice: Choice) -> None:
             "One pass over all images: what the network sees in each, its logits, and a thumbnail. "
             "You can leave meanwhile."
         )
+        first = looked.images > BIG and not trains and _first_look(looked)
+        request = {**choice.request, **_advanced()}
         label = "Train and analyse" if trains else "Analyse"
-        if st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(choice.missing)):
-            title = f"{'Train on' if trains else 'Analyse'} {dataset.name}"
-            st.session_state[JOB] = jobs.begin(choice.kind, title, choice.request).id
+        kind = "secondary" if choice.doubt else "primary"
+        if st.button(label, type=kind, icon=":material/play_arrow:"):
+            load_check.stop()
+            title = f"{'Train on' if trains else 'Analyse'} {looked.name}"
+            if first:
+                job = jobs.begin(choice.kind, f"First look at {looked.name}", {**request, "sample": SAMPLE})
+                jobs.begin(choice.kind, title, request)
+            else:
+                job = jobs.begin(choice.kind, title, request)
+            st.session_state[JOB] = job.id
             st.rerun()
-        if choice.missing:
-            st.caption(choice.missing)
 
 
-def _current() -> Job | None:
-    if running := jobs.active(*KINDS):
-        return running
-    if job_id := st.session_state.get(JOB):
+def _first_look(looked: Looked) -> bool:
+    way = st.segmented_control(
+        "How to begin",
+        (FIRST, ALL),
+        default=FIRST,
+        required=True,
+        key="load_first",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    if way == FIRST:
+        st.caption(
+            f"{SAMPLE:,} images, drawn evenly, are ready in a moment; the other {looked.images - SAMPLE:,} follow in "
+            "the background, and nothing is computed twice."
+        )
+    return way == FIRST
+
+
+def _advanced() -> dict[str, Any]:
+    with st.expander("Advanced", icon=":material/settings:"):
+        precision = st.selectbox(
+            "Precision",
+            list(PRECISIONS),
+            format_func=PRECISIONS.__getitem__,
+            key="load_precision",
+            persist_state="session",
+            help=PRECISION_HELP,
+            width=260,
+        )
+    return {} if precision == "auto" else {"precision": precision}
+
+
+def _current() -> _Shown | None:
+    job = jobs.active(*KINDS)
+    if job is None and (job_id := st.session_state.get(JOB)):
         try:
-            return get_job(state.workspace(), job_id)
+            job = get_job(state.workspace(), job_id)
         except NotFound:
             # another workspace was put in its place meanwhile
             _forget()
-    return None
+    if job is None:
+        return None
+    st.session_state[JOB] = job.id
+    other = _other_half(job)
+    return _Shown(job, other) if job.request.get("sample") else _Shown(other, job)
+
+
+def _other_half(job: Job) -> Job | None:
+    """Of a first look the newest pass over everything, and the reverse; None where there was none."""
+    whole = {name: value for name, value in job.request.items() if name != "sample"}
+    wanted = whole if job.request.get("sample") else {**whole, "sample": SAMPLE}
+    found = list_jobs(state.workspace(), limit=LOOKED_THROUGH)
+    return next((one for one in found if one.kind == job.kind and one.request == wanted), None)
+
+
+def _first_done(job: Job) -> None:
+    analysis = open_analysis(state.workspace(), (job.result or {})["analysis"])
+    with st.container(border=True, key="card-done"):
+        right = f", named rightly {percent(analysis.accuracy)} of the time" if analysis.labelled else ""
+        st.markdown(
+            f"**A first look at {plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}{right}."
+        )
+        _to_the_bands(analysis.id)
+
+
+def _rest(first: Job, job: Job) -> None:
+    """The pass over everything, while the first look can be used already."""
+    if job.active:
+        st.fragment(_rest_progress, run_every=jobs.POLL)(job.id, waits=first.active)
+    else:
+        st.markdown("**The other images** did not follow.")
+        jobs.panel(job, on_done=_done)
+
+
+def _rest_progress(job_id: str, *, waits: bool) -> None:
+    with problem.shown():
+        job = get_job(state.workspace(), job_id)
+        if not job.active:
+            st.rerun()
+        if waits:
+            st.caption(":material/low_priority: Then all other images follow by themselves.")
+            return
+        with st.container(border=True, key="card-rest"):
+            st.markdown("**All images** follow in the background. What you name and tag meanwhile stays.")
+            st.progress(job.fraction or 0.0, text=plain(job.message) or "Getting ready")
 
 
 def _done(job: Job) -> None:
     result = job.result or {}
     analysis = open_analysis(state.workspace(), result["analysis"])
     with st.container(border=True, key="card-done"):
-        st.markdown(
-            f"**{plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}, "
-            f"named rightly {percent(analysis.accuracy)} of the time."
-        )
+        right = f", named rightly {percent(analysis.accuracy)} of the time" if analysis.labelled else ""
+        st.markdown(f"**{plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}{right}.")
         if _was_there(job, analysis.id):
             st.caption(
                 ":material/bolt: Images and model are unchanged since last time, so nothing had to be computed again."
             )
-        if st.button("Look at the bands", type="primary", icon=":material/arrow_forward:"):
-            state.choose(analysis.id)
-            rooms.go("bands")
+        _to_the_bands(analysis.id)
     skipped = tuple(Problem(**item) for item in result.get("skipped", ()))
-    bring_data.left_out(skipped, "skipped")
+    load_preview.left_out(skipped, "skipped")
+
+
+def _to_the_bands(analysis_id: str) -> None:
+    if st.button("Look at the bands", type="primary", icon=":material/arrow_forward:"):
+        state.choose(analysis_id)
+        rooms.go("bands")
 
 
 def _was_there(job: Job, analysis_id: str) -> bool:
@@ -87,7 +203,8 @@ def _was_there(job: Job, analysis_id: str) -> bool:
 
 def _anew() -> None:
     _forget()
-    st.session_state[bring_data.PATH] = st.session_state[bring_model.PATH] = ""
+    bring_data.clear()
+    bring_model.clear()
 
 
 def _forget() -> None:

@@ -23,6 +23,8 @@ PUT_AWAY = "jobs_put_away"
 POLL = 1.0
 # a failure is told again after a reload for this long
 TOLD_AGAIN = timedelta(days=1)
+# kinds that take seconds and whose end is told where they were asked for
+UNANNOUNCED = ("look", "check")
 # jobs of a kind that are looked at for the last one of an investigation
 MOST_LOOKED_AT = 50
 
@@ -30,7 +32,8 @@ MOST_LOOKED_AT = 50
 def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
     """Start work in the background and watch it. Pressed twice, it starts once."""
     job = launch(state.workspace(), kind, title, request, key=key)
-    _watched()[job.id] = job.state
+    if kind not in UNANNOUNCED:
+        _watched()[job.id] = job.state
     return job
 
 
@@ -87,7 +90,7 @@ def put_away(job: Job, kept: str) -> None:
 
 def indicator() -> None:
     """What runs now, on every page. It asks every second only while something runs."""
-    running = list_jobs(state.workspace(), active=True)
+    running = [job for job in list_jobs(state.workspace(), active=True) if job.kind not in UNANNOUNCED]
     watched = _watched()
     for job in running:
         watched.setdefault(job.id, job.state)
@@ -174,7 +177,8 @@ def _ended(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
             again = retry(state.workspace(), job.id)
-            _watched()[again.id] = again.state
+            if again.kind not in UNANNOUNCED:
+                _watched()[again.id] = again.state
             st.rerun()
     _log(job)
 

@@ -39,7 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fill_in(page: Page, folder: Path, epochs: int) -> None:
-    box = page.get_by_role("textbox", name="Folder with the images")
+    box = page.get_by_role("textbox", name="Folder or file with the images")
     box.fill(str(folder))
     box.press("Enter")
     expect(page.get_by_text(re.compile("images of 2 classes"))).to_be_visible()

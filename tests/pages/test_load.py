@@ -1,8 +1,11 @@
-"""Load: what is understood of a folder and a model file is said before anything is started."""
+"""Load: what is understood of images and a model is said before anything is started."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,21 @@ from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
+from core.datasets import open_dataset
+from core.datasets.preview import write_preview
 from core.jobs.job import Job
 from core.workspace import Workspace
+from pages.parts import load_reading
 
 from .conftest import Visit, set_job, texts
+
+HOSTILE = "**b** :smile: <b>$x$ `y`"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not turn a folder of a few images into a job."""
+    monkeypatch.setattr(load_reading, "PATIENCE", 60)
 
 
 @pytest.fixture
@@ -29,12 +43,47 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def _give(app: AppTest, folder: Path | str) -> AppTest:
-    return app.text_input(key="load_path").set_value(str(folder)).run()
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table whose columns have names that nobody can guess the meaning of, and a folder of images beside it."""
+    root = tmp_path / "scans"
+    (root / "files").mkdir(parents=True)
+    rows = [f"where;kind;{HOSTILE};{HOSTILE} too"]
+    for i in range(12):
+        Image.new("RGB", (16, 12), (i * 20, 90, 80)).save(root / "files" / f"{i:02d}.png")
+        rows.append(f"files/{i:02d}.png;{'ab'[i % 2]};{'xy'[i // 6]};{'uv'[i % 3 == 0]}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+    return root / "list.csv"
 
 
-def _button(app: AppTest, label: str):
-    return next(button for button in app.button if button.label == label)
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A file that says which network it is; nothing opens it here."""
+    path = tmp_path / "ours.safetensors"
+    save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small"})
+    return path
+
+
+def _give(app: AppTest, path: Path | str) -> AppTest:
+    return app.text_input(key="load_path").set_value(str(path)).run()
+
+
+def _bring(app: AppTest, path: Path | str) -> AppTest:
+    return app.text_input(key="load_model").set_value(str(path)).run()
+
+
+def _button(app: AppTest, label: str) -> Any:
+    return next(button for button in app.button if label in button.label)
+
+
+def _of_kind(jobs: list[Job], kind: str) -> list[Job]:
+    return [job for job in jobs if job.kind == kind]
+
+
+def _checked(workspace: Workspace, job: Job, **said: object) -> None:
+    """What a check found."""
+    result = {"accuracy": 0.9, "chance": 0.5, "images": 24, "sentence": "90% named rightly.", "offers": []}
+    set_job(workspace, job.id, state="done", result={**result, **said})
 
 
 def test_the_first_step_comes_alone(visit: Visit) -> None:
@@ -63,17 +112,28 @@ def test_what_cannot_be_used_gets_a_sentence_and_a_next_step(visit: Visit, tmp_p
 
 def _one_class(root: Path) -> Path:
     (root / "cat").mkdir(parents=True)
+    (root / "dog").mkdir()
     Image.new("RGB", (8, 8)).save(root / "cat" / "1.png")
     return root
 
 
-def test_a_folder_is_summarised_at_once(visit: Visit, folder: Path) -> None:
+def test_a_folder_is_summarised_at_once(visit: Visit, folder: Path, queued: list[Job]) -> None:
     app = _give(visit("load"), folder)
     assert "holds 24 images of 2 classes" in texts(app)
     (counts, left_out) = (frame.value for frame in app.dataframe)
     assert counts.loc["cat"].to_dict() == {"train": 6, "val": 3, "test": 3}
     assert left_out["image"].tolist() == ["train/cat/notes.txt"]
-    assert len(app.expander) >= 1
+    # so small a folder needs no job
+    assert not queued
+
+
+def test_an_address_brings_its_dataset(visit: Visit, folder: Path) -> None:
+    app = visit("load", data=str(folder))
+    assert app.text_input(key="load_path").value == str(folder)
+    assert "holds 24 images" in texts(app)
+    # and what is typed afterwards counts, whatever the address still says
+    app = _give(app, folder / "train")
+    assert "holds 12 images" in texts(app)
 
 
 def test_a_dataset_without_val_says_so(visit: Visit, folder: Path) -> None:
@@ -84,40 +144,258 @@ def test_a_dataset_without_val_says_so(visit: Visit, folder: Path) -> None:
     assert "val" in texts(app)
 
 
-def test_a_model_that_is_not_there_is_told_before_a_job_starts(visit: Visit, folder: Path) -> None:
+def test_images_without_labels_are_no_dead_end(visit: Visit, tmp_path: Path, model: Path, queued: list[Job]) -> None:
+    root = tmp_path / "unsorted"
+    root.mkdir()
+    for i in range(9):
+        Image.new("RGB", (16, 12), (i * 20, 90, 80)).save(root / f"{i}.png")
+    app = _give(visit("load"), root)
+    assert not app.error
+    assert "No labels" in texts(app)
+    # nothing to train on, and nothing to check against
+    assert not app.segmented_control
+    app = _bring(app, model)
+    assert not _of_kind(queued, "check")
+    _button(app, "Analyse").click().run()
+    assert _of_kind(queued, "analyse")[0].request["data"] == str(root)
+
+
+def test_which_column_is_the_class_is_asked_in_one_press(visit: Visit, table: Path) -> None:
+    app = _give(visit("load"), table)
+    assert "No labels" in texts(app)
+    (question,) = (one for one in app.pills if "what each image shows" in one.label)
+    app = question.set_value(0).run()
+    assert not app.exception
+    assert "holds 12 images of 2 classes" in texts(app)
+    assert "No labels" not in texts(app)
+
+
+def test_columns_can_be_said_where_they_are_not_guessed(
+    visit: Visit, table: Path, model: Path, queued: list[Job]
+) -> None:
+    app = _give(visit("load"), table)
+    assert not app.exception
+    (label,) = (box for box in app.selectbox if box.label == "Class")
+    label.set_value("kind")
+    (attributes,) = (box for box in app.multiselect if box.label.startswith("Also known"))
+    attributes.set_value([HOSTILE])
+    app = _button(app, "Read it this way").click().run()
+    assert not app.exception
+    assert "holds 12 images of 2 classes" in texts(app)
+    # what is written in a table is shown as it is
+    assert "\\*\\*b\\*\\*" in texts(app)
+    app = _bring(app, model)
+    _button(app, "Analyse").click().run()
+    choices = _of_kind(queued, "analyse")[0].request["choices"]
+    assert choices["columns"]["label"] == "kind"
+    assert choices["attributes"] == [HOSTILE]
+
+
+def test_a_format_that_was_not_meant_can_be_changed(visit: Visit, folder: Path, queued: list[Job]) -> None:
+    """A folder per class, and a table that says something else of the same images."""
+    images = sorted(folder.rglob("*.png"))
+    rows = [f"{image.relative_to(folder)},{'red' if int(image.stem) % 2 else 'blue'}" for image in images]
+    (folder / "colours.csv").write_text("\n".join(["file,colour", *rows]) + "\n")
     app = _give(visit("load"), folder)
-    app.text_input(key="load_model").set_value("/nowhere/model.pt").run()
+    (radio,) = (one for one in app.radio if one.label == "Read it as")
+    assert {"class-folders", "table"} <= set(radio.options) or len(radio.options) >= 2
+    first = radio.value
+    other = "class-folders" if first != "class-folders" else "table"
+    app = radio.set_value(other).run()
+    assert not app.exception
+    (radio,) = (one for one in app.radio if one.label == "Read it as")
+    assert radio.value == other
+    assert "holds 24 images" in texts(app)
+
+
+def test_a_drop_is_kept_in_the_workspace_once_and_read(visit: Visit, folder: Path, workspace: Workspace) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in folder.rglob("*.png"):
+            archive.write(file, f"photos/{file.relative_to(folder)}")
+    app = visit("load")
+    app.file_uploader(key="load_data_upload").upload("../../my photos.zip", packed.getvalue()).run()
+    app.run()
+    uploads = workspace.datasets / "uploads"
+    assert [path.name for path in uploads.iterdir()] == ["my photos.zip"]
+    assert app.text_input(key="load_path").value == str(uploads / "my photos.zip")
+    assert "holds 24 images of 2 classes" in texts(app)
+
+
+def test_what_takes_long_is_read_by_a_job(
+    visit: Visit, folder: Path, workspace: Workspace, queued: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_reading, "PATIENCE", 0)
+    app = _give(visit("load"), folder)
+    (job,) = queued
+    assert (job.kind, job.request["data"]) == ("look", str(folder))
+    assert "2 · Model" not in texts(app)
+    preview = write_preview(open_dataset(folder), workspace.datasets)
+    set_job(workspace, job.id, state="done", result=preview)
+    app.run()
+    assert "holds 24 images of 2 classes" in texts(app)
+    assert "2 · Model" in texts(app)
+    # reading it again is a job of its own
+    _button(app, "Read again").click().run()
+    assert len(queued) == 2
+
+
+def test_a_reading_that_fails_says_why(
+    visit: Visit, folder: Path, workspace: Workspace, queued: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_reading, "PATIENCE", 0)
+    app = _give(visit("load"), folder)
+    error = {"error": "BadMetadata", "title": "No", "detail": "It is damaged.", "next_step": "Get it again."}
+    set_job(workspace, queued[0].id, state="failed", error=error)
+    app.run()
+    assert "Get it again" in app.error[0].value
+
+
+def test_a_model_that_is_not_there_is_told_before_a_job_starts(visit: Visit, folder: Path) -> None:
+    app = _bring(_give(visit("load"), folder), "/nowhere/model.pt")
     assert "There is no file" in app.error[0].value
-    assert _button(app, "Analyse").disabled
+    assert "3 · Analyse" not in texts(app)
 
 
 def test_weights_alone_need_an_architecture(visit: Visit, folder: Path, tmp_path: Path, queued: list[Job]) -> None:
     path = tmp_path / "weights.safetensors"
     save_file({"w": np.zeros(2, np.float32)}, path)
-    app = _give(visit("load"), folder)
-    app.text_input(key="load_model").set_value(str(path)).run()
-    assert _button(app, "Analyse").disabled
+    app = _bring(_give(visit("load"), folder), path)
+    assert "3 · Analyse" not in texts(app)
+    assert not queued
     app.selectbox(key="load_arch").set_value("resnet18").run()
     _button(app, "Analyse").click().run()
-    assert queued[0].request == {"data": str(folder), "model": str(path), "arch": "resnet18"}
+    request = _of_kind(queued, "analyse")[0].request
+    assert request.pop("choices")["format"] == "class-folders"
+    assert request == {"data": str(folder), "model": str(path), "arch": "resnet18"}
 
 
-def test_a_file_that_names_its_network_asks_nothing(visit: Visit, folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "ours.safetensors"
-    save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small"})
-    app = _give(visit("load"), folder)
-    app.text_input(key="load_model").set_value(str(path)).run()
-    assert not _button(app, "Analyse").disabled
+def test_a_file_that_names_its_network_asks_nothing(visit: Visit, folder: Path, model: Path, queued: list[Job]) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    assert "3 · Analyse" in texts(app)
     assert "load_arch" not in [box.key for box in app.selectbox]
 
 
-def test_an_upload_is_kept_in_the_workspace_once(visit: Visit, folder: Path, workspace: Workspace) -> None:
+def test_a_pickled_model_is_refused_with_the_way_to_convert_it(
+    visit: Visit, folder: Path, tmp_path: Path, queued: list[Job]
+) -> None:
+    path = tmp_path / "whole.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("whole/data.pkl", b"\x80\x02cmy_code\nNetwork\n.")
+    app = _bring(_give(visit("load"), folder), path)
+    assert "save its weights" in app.error[0].value
+    assert "3 · Analyse" not in texts(app)
+    assert not queued
+
+
+def test_a_model_of_the_hub_is_no_path(visit: Visit, folder: Path, queued: list[Job]) -> None:
+    app = _bring(_give(visit("load"), folder), "hf-hub:microsoft/resnet-50")
+    assert not app.error
+    assert _of_kind(queued, "check")[0].request["model"] == "hf-hub:microsoft/resnet-50"
+
+
+def test_an_upload_is_kept_in_the_workspace_once(
+    visit: Visit, folder: Path, workspace: Workspace, queued: list[Job]
+) -> None:
     app = _give(visit("load"), folder)
     app.file_uploader(key="load_upload").upload("../../evil name.pt", b"PK weights").run()
     app.run()
     kept = list(workspace.models.iterdir())
     assert [path.read_bytes() for path in kept] == [b"PK weights"]
     assert kept[0].parent == workspace.models
+
+
+def test_a_model_is_checked_by_itself_and_once(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    (check,) = queued
+    assert check.kind == "check"
+    _checked(workspace, check)
+    app.run()
+    assert "90% named rightly" in texts(app)
+    # another tab finds what this one learnt
+    _bring(_give(visit("load"), folder), model)
+    assert len(queued) == 1
+
+
+def test_classes_in_another_order_are_put_right_by_a_button(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    offer = {"kind": "classes", "title": "Use this order", "accuracy": 0.94, "classes": ["dog", "cat"]}
+    sentence = "6% named rightly: the classes may be in another order."
+    _checked(workspace, queued[0], accuracy=0.06, sentence=sentence, offers=[offer])
+    app.run()
+    assert "another order" in app.warning[0].value
+    app = _button(app, "Use this order").click().run()
+    # what was promised is checked at once
+    second = _of_kind(queued, "check")[1]
+    assert second.request["class_order"] == ["dog", "cat"]
+    _checked(workspace, second, accuracy=0.94, sentence="94% named rightly.")
+    app.run()
+    assert "94% named rightly" in texts(app)
+    _button(app, "Analyse").click().run()
+    assert _of_kind(queued, "analyse")[0].request["class_order"] == ["dog", "cat"]
+
+
+def test_an_order_can_be_taken_back(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    offer = {"kind": "classes", "title": "Use this order", "accuracy": 0.94, "classes": ["dog", "cat"]}
+    _checked(workspace, queued[0], offers=[offer])
+    app = _button(app.run(), "Use this order").click().run()
+    app = _button(app, "As the names are").click().run()
+    _button(app, "Analyse").click().run()
+    assert "class_order" not in _of_kind(queued, "analyse")[0].request
+
+
+def test_another_preparation_is_offered_and_can_be_edited(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    prepared = {"resize": None, "crop": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"}
+    offer = {"kind": "preprocessing", "title": "Numbers from −1 to 1", "accuracy": 0.9, "preprocessing": prepared}
+    _checked(workspace, queued[0], accuracy=0.5, offers=[offer])
+    app = _button(app.run(), "Numbers from").click().run()
+    assert _of_kind(queued, "check")[1].request["preprocessing"] == prepared
+    # the same fields a person would have set
+    assert app.toggle(key="load_own_input").value
+    assert app.selectbox(key="load_numbers").value == "−1 to 1"
+    app = app.number_input(key="load_crop").set_value(48).run()
+    # somebody who tries things is not followed by a check of each
+    assert len(_of_kind(queued, "check")) == 2
+    app = _button(app, "Check them").click().run()
+    assert _of_kind(queued, "check")[2].request["preprocessing"]["crop"] == 48
+    _button(app, "Analyse").click().run()
+    assert _of_kind(queued, "analyse")[0].request["preprocessing"] == {**prepared, "crop": 48}
+
+
+def test_what_the_network_sees_is_shown(visit: Visit, folder: Path, model: Path, queued: list[Job]) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    before = len(app.get("image"))
+    app = app.toggle(key="load_own_input").set_value(True).run()
+    assert not app.exception
+    assert len(app.get("image")) == before + 1
+
+
+def test_a_model_that_does_not_fit_is_told_before_the_pass(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    error = {
+        "error": "ClassMismatch",
+        "title": "Model and dataset disagree about the classes",
+        "detail": "The model's classes (wolf, fox) do not include cat, dog.",
+        "next_step": "Give the dataset's classes in the order of the model's outputs.",
+    }
+    set_job(workspace, queued[0].id, state="failed", error=error)
+    app.run()
+    assert "do not include cat" in app.error[0].value
+    (order,) = (box for box in app.multiselect if "order" in box.label)
+    app = order.set_value(["dog", "cat"]).run()
+    assert _of_kind(queued, "check")[1].request["class_order"] == ["dog", "cat"]
 
 
 def test_training_here_is_one_job_of_training_and_analysing(visit: Visit, folder: Path, queued: list[Job]) -> None:
@@ -127,7 +405,12 @@ def test_training_here_is_one_job_of_training_and_analysing(visit: Visit, folder
     _button(app, "Train and analyse").click().run()
     (job,) = queued
     assert job.kind == "train-analyse"
-    assert job.request == {"data": str(folder), "arch": "small", "seed": 0, "epochs": 3}
+    assert {name: value for name, value in job.request.items() if name != "choices"} == {
+        "data": str(folder),
+        "arch": "small",
+        "seed": 0,
+        "epochs": 3,
+    }
     # the questions give way to the job, in any session that looks
     assert "Cancel" in [button.label for button in visit("load").button]
 
@@ -161,3 +444,51 @@ def test_a_finished_job_leads_to_the_bands_and_lists_what_was_skipped(
     _button(app, "Look at the bands").click().run()
     assert not app.exception
     assert app.title[0].value == "Bands"
+
+
+@pytest.fixture
+def big(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the folder of this file is a big dataset."""
+    monkeypatch.setattr("pages.parts.extract.BIG", 20)
+    monkeypatch.setattr("pages.parts.extract.SAMPLE", 8)
+
+
+def test_a_big_dataset_begins_with_a_sample_and_the_rest_follows(
+    visit: Visit,
+    planted: Analysis,
+    folder: Path,
+    model: Path,
+    workspace: Workspace,
+    queued: list[Job],
+    big: None,
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    _button(app, "Analyse").click().run()
+    first, whole = _of_kind(queued, "analyse")
+    assert first.request == {**whole.request, "sample": 8}
+    result = {"analysis": planted.id, "images": 8, "skipped": []}
+    set_job(workspace, first.id, state="done", result=result)
+    # after a reload too: nothing of this hangs on the session
+    for one in (app.run(), visit("load")):
+        assert "A first look at birds" in texts(one)
+        assert "follow in the background" in texts(one)
+        assert "Look at the bands" in [button.label for button in one.button]
+    set_job(workspace, whole.id, state="done", result={**result, "images": planted.n})
+    app.run()
+    assert "birds** is ready" in texts(app)
+    assert "first look" not in texts(app)
+    _button(app, "Load something else").click().run()
+    assert "1 · Images" in texts(app)
+    assert "2 · Model" not in texts(app)
+
+
+def test_a_sample_can_be_declined_and_precision_chosen(
+    visit: Visit, folder: Path, model: Path, queued: list[Job], big: None
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    app.segmented_control(key="load_first").set_value("All at once").run()
+    app.selectbox(key="load_precision").set_value("fp32").run()
+    _button(app, "Analyse").click().run()
+    (job,) = _of_kind(queued, "analyse")
+    assert "sample" not in job.request
+    assert job.request["precision"] == "fp32"

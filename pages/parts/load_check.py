@@ -1,0 +1,222 @@
+"""Do model and images fit? A few hundred labelled images tell before the pass, and what would mend it is a button."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from core.errors import NotFound
+from core.jobs.job import CANCELLED, DONE, FAILED, Job
+from core.jobs.kinds import kind_of
+from core.jobs.queue import get_job, list_jobs, request_cancel
+from pages.parts import jobs, load_input, problem, state
+from pages.parts.load_look import Looked
+from pages.parts.words import percent, plain
+
+CHECK = "load_check"
+ORDER = "load_class_order"
+ORDER_FIELD = "load_class_order_field"
+KIND = "check"
+# beyond these nobody puts classes in order by hand
+MOST_ORDERED = 60
+# jobs that are looked through for a check made before a reload
+LOOKED_THROUGH = 30
+# requests that differ in these alone are tries of the same model
+_TRIED = ("preprocessing", "class_order")
+
+
+def class_order(looked: Looked, model: str) -> list[str] | None:
+    """The dataset's classes in the model's order, where somebody said so for these two."""
+    kept = st.session_state.get(ORDER)
+    return list(kept["classes"]) if kept and kept["of"] == [looked.about["root"], model] else None
+
+
+def known_input(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the model of this request wants images prepared, once a check has opened it."""
+    kept = st.session_state.get(CHECK)
+    same = kept and _apart_from_tries(kept["wanted"]) == _apart_from_tries(kind_of(KIND).prepare(dict(request)))
+    return kept["input"] if same else None
+
+
+def show(looked: Looked, request: dict[str, Any]) -> bool:
+    """What the check says of this request; it begins by itself the first time a model is met.
+
+    Returns whether it found something that should be mended first.
+    """
+    if not looked.labelled:
+        st.caption(":material/label_off: Without labels nothing tells beforehand whether model and images fit.")
+        return False
+    wanted = kind_of(KIND).prepare(request)
+    kept = _kept(wanted)
+    if kept["job"] is None:
+        # somebody tries settings: not each of them is worth a minute of the machine
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("These settings were not checked yet.")
+            if st.button("Check them", icon=":material/fact_check:"):
+                _begin(kept, wanted)
+                st.rerun()
+        return False
+    try:
+        job = get_job(state.workspace(), kept["job"])
+    except NotFound:
+        del st.session_state[CHECK]
+        st.rerun()
+    if job.active:
+        st.fragment(_progress, run_every=jobs.POLL)(job.id)
+    elif job.state == DONE:
+        _said(job, looked, str(request["model"]))
+    elif job.state == FAILED:
+        _failed(job)
+    elif job.state == CANCELLED:
+        st.caption("The check was stopped.")
+    _order_by_hand(looked, str(request["model"]), job)
+    return job.state == FAILED or bool((job.result or {}).get("offers"))
+
+
+def stop() -> None:
+    """End the check that this session began: what it would still say comes too late."""
+    kept = st.session_state.get(CHECK)
+    if kept and kept["job"] is not None:
+        with suppress(NotFound):
+            request_cancel(state.workspace(), kept["job"])
+
+
+def _kept(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the session knows of the check of this request, begun now where it is the first of this model."""
+    kept = st.session_state.get(CHECK)
+    if kept is not None and kept["wanted"] == wanted:
+        return kept
+    same = kept is not None and _apart_from_tries(kept["wanted"]) == _apart_from_tries(wanted)
+    stop()
+    fresh = {
+        "wanted": wanted,
+        "job": None,
+        "input": kept["input"] if same and kept else None,
+    }
+    st.session_state[CHECK] = fresh
+    if (before := _before(wanted)) is not None:
+        fresh["job"] = before.id
+    elif not same or (kept is not None and kept.get("asked")):
+        _begin(fresh, wanted)
+    return fresh
+
+
+def _begin(kept: dict[str, Any], wanted: dict[str, Any]) -> None:
+    kept["job"] = jobs.begin(KIND, "Check whether model and images fit", wanted).id
+
+
+def _before(wanted: Mapping[str, Any]) -> Job | None:
+    """The newest check of this very request, made before a reload or on another page."""
+    told = json.dumps(wanted, sort_keys=True)
+    found = list_jobs(state.workspace(), limit=LOOKED_THROUGH)
+    return next(
+        (
+            job
+            for job in found
+            if job.kind == KIND
+            and (job.active or job.state == DONE)
+            and json.dumps(job.request, sort_keys=True) == told
+        ),
+        None,
+    )
+
+
+def _apart_from_tries(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if name not in _TRIED}
+
+
+def _progress(job_id: str) -> None:
+    with problem.shown():
+        job = get_job(state.workspace(), job_id)
+        if not job.active:
+            st.rerun()
+        st.progress(job.fraction or 0.0, text="Checking on a few hundred images whether model and images fit …")
+
+
+def _said(job: Job, looked: Looked, model: str) -> None:
+    result = job.result or {}
+    kept = st.session_state[CHECK]
+    found = result.get("preprocessing")
+    if found and "preprocessing" not in job.request and kept["input"] != found:
+        kept["input"] = found
+        # the editor above was drawn before this was known
+        st.rerun()
+    for note in result.get("notes", ()):
+        if note not in looked.about["notes"]:
+            st.caption(f":material/info: {plain(note)}")
+    offers = result.get("offers") or []
+    if not offers:
+        good = result.get("accuracy") is not None and result["accuracy"] > (result.get("chance") or 0)
+        icon = ":material/check_circle:" if good else ":material/info:"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{icon} {plain(result['sentence'])}", width="content")
+            if st.button("Check again", key="load-check-again", type="tertiary", icon=":material/refresh:"):
+                _begin(kept, job.request)
+                st.rerun()
+        return
+    st.warning(plain(result["sentence"]), icon=":material/swap_vert:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for place, offer in enumerate(offers):
+            st.button(
+                f"{plain(offer['title'])} ({percent(offer['accuracy'])})",
+                key=f"load-offer-{place}",
+                type="primary" if not place else "secondary",
+                icon=":material/auto_fix_high:",
+                on_click=partial(_take, offer, looked.about["root"], model),
+            )
+
+
+def _take(offer: Mapping[str, Any], root: str, model: str) -> None:
+    if offer.get("classes"):
+        _set_order(root, model, list(offer["classes"]))
+    if offer.get("preprocessing"):
+        load_input.use(offer["preprocessing"])
+    # what a button promised is checked at once
+    st.session_state[CHECK]["asked"] = True
+
+
+def _failed(job: Job) -> None:
+    problem.show(job.error or {})
+    if st.button("Check again", icon=":material/refresh:"):
+        _begin(st.session_state[CHECK], job.request)
+        st.rerun()
+
+
+def _order_by_hand(looked: Looked, model: str, job: Job) -> None:
+    """The order of the classes, where one was set or the names say nothing."""
+    order = class_order(looked, model)
+    mismatch = job.state == FAILED and (job.error or {}).get("error") == "ClassMismatch"
+    if order is None and not mismatch:
+        return
+    if order is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(":material/swap_vert: Classes are in the order that you chose for this model.")
+            st.button("As the names are", type="tertiary", icon=":material/undo:", on_click=partial(_take_back, ORDER))
+    if mismatch and 2 <= len(looked.classes) <= MOST_ORDERED:
+        picked = st.multiselect(
+            "Classes in the order of the model's outputs",
+            looked.classes,
+            default=[name for name in order or () if name in looked.classes],
+            key=ORDER_FIELD,
+            placeholder="the class of the first output, then the second …",
+            help="Only who trained the model knows it. Where it has more or fewer outputs than there are classes, no "
+            "order helps.",
+        )
+        if len(picked) == len(looked.classes) and picked != order:
+            _set_order(looked.about["root"], model, picked)
+            st.session_state[CHECK]["asked"] = True
+            st.rerun()
+
+
+def _set_order(root: str, model: str, classes: list[str]) -> None:
+    st.session_state[ORDER] = {"of": [root, model], "classes": classes}
+
+
+def _take_back(key: str) -> None:
+    st.session_state.pop(key, None)
+    st.session_state[CHECK]["asked"] = True
