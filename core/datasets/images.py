@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,10 @@ IMAGE_SUFFIXES = frozenset(
     }
 )
 """Lower-case endings of files that are taken for images."""
+
+# What is decoded, by content. Pillow tries forty kinds on any file, whatever its ending, and one of them hands the file
+# to Ghostscript, which runs the program that it is.
+_KINDS = frozenset({"JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF"})
 
 
 class UnreadableImage(Exception):
@@ -54,7 +59,7 @@ def decode(source: Path | bytes | np.ndarray, max_pixels: int) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _of_pixels(source, max_pixels)
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_known_kinds()) as opened:
             _check_size(*opened.size, max_pixels)
             return _rgb(_upright(opened))
     except UnreadableImage:
@@ -72,6 +77,13 @@ def decode(source: Path | bytes | np.ndarray, max_pixels: int) -> Image.Image:
         # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, IndexError and more on
         # damaged files; each of them means the same to the caller, and one bad file must not end a pass over a million.
         raise UnreadableImage(f"damaged: {str(error) or type(error).__name__}") from error
+
+
+@cache
+def _known_kinds() -> tuple[str, ...]:
+    """Those of `_KINDS` that this Pillow has."""
+    Image.init()
+    return tuple(kind for kind in Image.ID if kind in _KINDS)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
