@@ -150,8 +150,8 @@ class Program(nn.Module):
 @dataclass(frozen=True, eq=False)
 class Parted:
     """Where a program ends in a linear map. features: the value that goes in. pooled: the mean over its places does.
-    logits: what comes out. weight: (k, d), float32. bias: (k,). names: the weight's and the bias's own in the state;
-    None where they are computed, or there is none. left_out: what followed the logits."""
+    logits: what comes out, before anything is left out. weight: (k, d), float32. bias: (k,). names: the weight's and
+    the bias's own in the state; None where they are computed, or there is none. left_out: what followed the logits."""
 
     features: str
     pooled: bool
@@ -376,13 +376,15 @@ def _part(opened: _Opened, file: Path) -> Parted:
 def _linear(output: str, opened: _Opened, producers: Mapping[str, Step]) -> Parted | str:
     """The linear map that an output comes from, or what it comes from instead."""
     left_out: list[str] = []
-    name, pooled = output, False
+    name = logits = output
+    pooled = False
     while (step := producers.get(name)) is not None and step.arguments:
         before = step.arguments[0]
         if not isinstance(before, Value):
             break
         if step.kind in SQUASHING and not pooled:
             left_out.append(SQUASHING[step.kind])
+            logits = before.name
         elif step.kind in POOLING:
             pooled = True
         elif step.kind not in PASSING:
@@ -417,14 +419,13 @@ def _linear(output: str, opened: _Opened, producers: Mapping[str, Step]) -> Part
         bias_name, bias = _bias(arguments[2] if len(arguments) > 2 else None, opened, producers)
         if weight is not None and (weight[1].ndim != 4 or weight[1].shape[2:] != (1, 1)):
             weight = None
-        pooled = True
     if not isinstance(source, Value) or weight is None or bias is None:
         return f"{step.kind or 'arithmetic'}"
     numbers = weight[1].flatten(1)
     return Parted(
         features=source.name,
-        pooled=pooled and step.kind in CONVOLVING,
-        logits=name,
+        pooled=step.kind in CONVOLVING,
+        logits=logits,
         weight=numbers.contiguous(),
         bias=bias.flatten().expand(len(numbers)).contiguous() if bias.numel() in (1, len(numbers)) else bias.flatten(),
         names=(weight[0], bias_name),

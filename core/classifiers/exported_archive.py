@@ -52,8 +52,10 @@ _CONVERSION = (
 )
 # what sizes are made of in expressions of torch.export; anything else would be Python for sympy to run
 _EXPRESSION = re.compile(r"[\w\s+\-*/%(),.<>=&|~!]*")
+_QUOTED = re.compile(r"'[a-z]{1,3}\d+'")
 _SYMBOL = re.compile(
-    r"[szuif]\d+|zuf\d+|zf\d+|True|False|Eq|Ne|Gt|Ge|Lt|Le|And|Or|Not|Max|Min|Mod|Abs|Piecewise|Integer|Float|oo|"
+    r"[a-z]{1,3}\d+|Symbol|Add|Mul|Pow|Rational|Infinity|NegativeInfinity|Half|One|Zero|NegativeOne|positive|negative|"
+    r"nonnegative|nonpositive|nonzero|zero|integer|real|finite|commutative|even|odd|True|False|Eq|Ne|Gt|Ge|Lt|Le|And|Or|Not|Max|Min|Mod|Abs|Piecewise|Integer|Float|oo|"
     r"int_oo|ceiling|floor|sqrt|Identity|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|"
     r"CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|IsNonOverlappingAndDenseIndicator|"
     r"TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat"
@@ -216,8 +218,9 @@ def _graph(archive: zipfile.ZipFile, name: str, file: Path) -> Mapping[str, Any]
             next_step=AGAIN,
         )
     for expression in _expressions(program):
-        symbols = re.findall(r"[A-Za-z_]\w*", str(expression))
-        if not _EXPRESSION.fullmatch(str(expression)) or not all(_SYMBOL.fullmatch(symbol) for symbol in symbols):
+        unquoted = _QUOTED.sub("s0", str(expression))
+        symbols = re.findall(r"[A-Za-z_]\w*", unquoted)
+        if not _EXPRESSION.fullmatch(unquoted) or not all(_SYMBOL.fullmatch(symbol) for symbol in symbols):
             raise UnsafeCheckpoint(
                 f"A size in {file.name} is given by an expression that is none of torch.export's "
                 f"({str(expression)[:60]!r}): torch would run it as code, so the file was not read.",

@@ -149,10 +149,8 @@ def _check_evaluating(step: Step, overload: Any, file: Path) -> None:
     """Raise `BadRequest` for a network that was exported while training."""
     names = [parameter.name for parameter in overload._schema.arguments]
     flags = dict(zip(names, step.arguments, strict=False)) | dict(step.named)
-    training = (step.kind in DROPPING and bool(flags.get("train")) and flags.get("p") != 0) or (
-        step.kind in NORMALISING and bool(flags.get("training", flags.get("use_input_stats")))
-        and step.kind != "instance_norm"
-    )  # fmt: skip
+    dropping = step.kind in DROPPING and bool(flags.get("train")) and flags.get("p") != 0
+    training = dropping or (step.kind in NORMALISING and bool(flags.get("training")))
     if training:
         raise BadRequest(
             f"{file.name} was exported while training: {step.kind} changes what it gives from batch to batch.",

@@ -17,7 +17,8 @@ OPERATORS = _named(
     # linear maps
     "conv1d conv2d conv3d conv_transpose2d convolution _convolution linear addmm mm bmm matmul baddbmm einsum dot mv "
     # normalisation
-    "batch_norm _native_batch_norm_legit_no_training _native_batch_norm_legit native_batch_norm cudnn_batch_norm "
+    "batch_norm _native_batch_norm_legit_no_training _native_batch_norm_legit _native_batch_norm_legit_functional "
+    "native_batch_norm cudnn_batch_norm "
     "layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm _fused_rms_norm "
     # one number at a time
     "relu relu6 hardtanh hardswish hardsigmoid silu gelu elu celu selu leaky_relu prelu _prelu_kernel mish softplus "
@@ -93,4 +94,6 @@ POOLS = POOLING | _named("max_pool2d max_pool2d_with_indices adaptive_max_pool2d
 TRANSPOSING = _named("t numpy_T transpose permute mT")
 CONVOLVING = _named("conv2d convolution _convolution")
 DROPPING = _named("dropout native_dropout alpha_dropout feature_dropout")
-NORMALISING = _named("batch_norm _native_batch_norm_legit native_batch_norm cudnn_batch_norm instance_norm")
+NORMALISING = _named(
+    "batch_norm _native_batch_norm_legit _native_batch_norm_legit_functional native_batch_norm cudnn_batch_norm"
+)

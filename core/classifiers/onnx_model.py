@@ -33,7 +33,7 @@ from core.classifiers.programs import (
     takes_of,
 )
 from core.classifiers.torchscript import close
-from core.errors import BadRequest, HeadNotFound
+from core.errors import BadRequest, HeadNotFound, MidbandError
 from core.files import digest, file_digest, replacing
 
 # onnx's numbers for types of inputs
@@ -53,13 +53,15 @@ POOLING = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
 @dataclass(frozen=True, eq=False)
 class Parted:
     """Where a graph ends in a linear map. features: the value that goes in. convolution: the map is a 1x1 convolution,
-    and the mean over the places is what goes in. logits: the value that comes out. node: which one gives it.
-    weight: (k, d). bias: (k,). dtype: of the numbers in the graph. left_out: what followed."""
+    and the mean over the places is what goes in. node: which one it is, output: its result. logits: the value that
+    comes out in the end, before anything is left out. weight: (k, d). bias: (k,). dtype: of the numbers in the graph.
+    left_out: what followed."""
 
     features: str
     convolution: bool
-    logits: str
     node: int
+    output: str
+    logits: str
     weight: np.ndarray
     bias: np.ndarray
     dtype: np.dtype
@@ -123,7 +125,7 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
         digest=digest(ONNX, file_digest(file, 64), *_digests(model, beside), length=24),
         file=file,
         backbone=backbone,
-        head_name=parted.logits,
+        head_name=parted.output,
         single=single,
         origin=ONNX,
         runs_on=("cpu",),
@@ -152,14 +154,14 @@ def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str
     weight, bias = chosen.weight.astype(parted.dtype), chosen.bias.astype(parted.dtype)
     if parted.convolution:
         old = graph.node[parted.node]
-        nodes = [onnx.helper.make_node("Conv", [parted.features, weight_name, bias_name], [parted.logits])]
+        nodes = [onnx.helper.make_node("Conv", [parted.features, weight_name, bias_name], [parted.output])]
         nodes[0].attribute.extend(old.attribute)
         weight = weight[:, :, None, None]
     else:
         # a product and a sum take features of any number of axes
         nodes = [
             onnx.helper.make_node("MatMul", [parted.features, weight_name], [product]),
-            onnx.helper.make_node("Add", [product, bias_name], [parted.logits]),
+            onnx.helper.make_node("Add", [product, bias_name], [parted.output]),
         ]
         weight = np.ascontiguousarray(weight.T)
     before, after = list(graph.node[: parted.node]), list(graph.node[parted.node + 1 :])
@@ -217,6 +219,14 @@ def _averaged(model: Any, features: str) -> str | None:
             return None
         name = node.input[0]
     return None
+
+
+def _rounds(model: Any) -> bool:
+    """Whether a graph computes in whole numbers of 8 bits somewhere, and so has two digits."""
+    return any(
+        node.op_type.startswith(("Quantize", "Dequantize", "QLinear", "DynamicQuantize")) or "Integer" in node.op_type
+        for node in model.graph.node
+    )
 
 
 def _images(count: int) -> str:
@@ -346,14 +356,17 @@ def _linear(model: Any, beside: Mapping[str, np.ndarray], output: str, file: Pat
         return _constant(model, beside, name, file)
 
     left_out: list[str] = []
-    name, pooled = output, False
+    name = logits = output
+    pooled = False
     while name in producers:
         node = model.graph.node[producers[name]]
         if node.op_type in SQUASHING and not pooled:
             left_out.append(SQUASHING[node.op_type])
+            logits = node.input[0]
         elif node.op_type in ROUNDING:
             if "rounding to 8 bits" not in left_out:
                 left_out.append("rounding to 8 bits")
+            logits = node.input[0]
         elif node.op_type in POOLING:
             pooled = True
         elif node.op_type not in PASSING:
@@ -396,8 +409,9 @@ def _linear(model: Any, beside: Mapping[str, np.ndarray], output: str, file: Pat
     return Parted(
         features=source,
         convolution=node.op_type == "Conv",
-        logits=name,
         node=place,
+        output=name,
+        logits=logits,
         weight=np.ascontiguousarray(weight),
         bias=np.broadcast_to(flat, (len(weight),)).copy() if len(flat) in (1, len(weight)) else flat,
         dtype=weight.dtype,
@@ -451,7 +465,7 @@ def _backbone(
 ) -> OnnxBackbone:
     """The graph up to the features, tried: for batches of any size where that gives the same."""
     images = probe(chosen, fixed.channels)
-    half = parted.dtype == np.float16 or fixed.dtype == torch.float16
+    half = parted.dtype == np.float16 or fixed.dtype == torch.float16 or _rounds(model)
     k, d = parted.weight.shape
     tries = [fixed] if fixed.batch is None else [fixed.open_ended(), fixed]
     # what is open by name is sometimes written into the graph all the same
@@ -486,7 +500,7 @@ def _backbone(
         check_parts(file.name, together, own, weight, bias, half=half)
         found = _cut(model, parted, image, takes, [])
         return OnnxBackbone(open_session(found, beside, file), takes, chosen, half=half)
-    if isinstance(problem, HeadNotFound):
+    if isinstance(problem, MidbandError):
         raise problem
     cause = [line for line in str(problem).splitlines() if line.strip()][:1]
     raise BadRequest(
