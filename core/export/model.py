@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,18 @@ from torch import nn
 
 from core.activations.reloading import analysed_classifier
 from core.activations.store import Analysis
+from core.classifiers import origins
 from core.classifiers.checkpoint import read_checkpoint, write_checkpoint
-from core.classifiers.classifier import TORCHSCRIPT, Classifier, description_of, load_classifier, replace_head
+from core.classifiers.classifier import (
+    Classifier,
+    description_of,
+    load_classifier,
+    replace_head,
+    write_like,
+    write_with_head,
+)
+from core.classifiers.exported import Program
+from core.classifiers.head import Head
 from core.classifiers.layout import read_layout, write_layout
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadCheckpoint, DiskFull, MidbandError
@@ -108,7 +119,7 @@ class Models:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """batch: (b, 3, h, w). wanted: (b, outputs), what the run stored for it. images: how many of the batch are real."""
+    """batch: (b, c, h, w). wanted: (b, outputs), what the run stored for it. images: how many of the batch are real."""
 
     batch: torch.Tensor
     wanted: np.ndarray
@@ -132,12 +143,12 @@ class _Trial:
             raise _does_not_fit(file, f"its logits differ from the stored ones by up to {furthest:.3g}")
         return furthest
 
-    def ask(self, file: str, model: Reloaded) -> float:
+    def ask(self, file: str, model: Reloaded, tolerance: float = TOLERANCE) -> float:
         """The same for a model read back: all at once, and the first alone, since graphs may have a fixed batch."""
         with torch.inference_mode():
             all_at_once, alone = model(self.batch), model(self.batch[:1])
-        found = self.furthest(file, all_at_once)
-        return max(found, replace(self, wanted=self.wanted[:1]).furthest(file, alone))
+        found = self.furthest(file, all_at_once, tolerance)
+        return max(found, replace(self, wanted=self.wanted[:1]).furthest(file, alone, tolerance))
 
 
 def write_model(
@@ -153,7 +164,8 @@ def write_model(
 
     `model.safetensors` (names its architecture, classes and preprocessing: Midband loads it again), `model.pt` (a state
     dict of tensors, for `torch.load(..., weights_only=True)`), the layout of the file that came where that is another,
-    `model-torchscript.pt`, `model.pt2`, `model.onnx`. formats: which of `OPTIONAL`.
+    `model-torchscript.pt`, `model.pt2`, `model.onnx`. A program of torch.export comes back in its own archive too, an
+    ONNX graph only as such. formats: which of `OPTIONAL`.
 
     Raises `BadCheckpoint` when the weights do not give what the run stored, what `analysed_classifier` raises, and what
     `progress` raises to cancel.
@@ -161,6 +173,10 @@ def write_model(
     steps = 6
     progress(0, steps, "Writing the weights and reading them back")
     original = analysed_classifier(analysis)
+    if original.origin == origins.ONNX:
+        models = _graph_alone(workspace, analysis, original, run_id, folder, formats)
+        progress(steps, steps, "The model is written")
+        return models
     network, before = _repaired(workspace, original, run_id)
     trial = _trial(workspace, analysis, run_id, before, is_head=before is original)
     with torch.inference_mode():
@@ -169,10 +185,13 @@ def write_model(
     description = replace(description_of(before), classes=analysis.classes)
     try:
         written = _write_weights(network, state, description, trial, folder)
+        if before.origin == origins.EXPORTED:
+            head = run_head(workspace, run_id)
+            written.insert(0, _write_in_place(before, head, trial, folder / PROGRAM, FORMATS[PROGRAM], analysis))
     except Exception as error:
         _check_disk(error, folder)
         raise
-    paths = [folder / model.file for model in written]
+    paths = [path for model in written for path in sorted(folder.glob(f"{model.file}*"))]
     refused: list[RefusedFormat] = []
 
     def attempt(name: str, write: Callable[[Path], WrittenModel]) -> None:
@@ -193,6 +212,17 @@ def write_model(
     sample = trial.sample
     program: torch.export.ExportedProgram | None = None
 
+    def check_batch() -> None:
+        if isinstance(network, Program) and network.takes.batch is not None:
+            raise _CannotBe(
+                f"The program it came as takes {network.takes.batch} images at a time only; it comes back as such a "
+                "program."
+            )
+
+    def write_script(path: Path) -> WrittenModel:
+        check_batch()
+        return _write_script(network, trial, path)
+
     def write_graph(path: Path) -> WrittenModel:
         nonlocal program
         if isinstance(network, torch.jit.ScriptModule):
@@ -204,6 +234,7 @@ def write_model(
         )
 
     def write_open_graph(path: Path) -> WrittenModel:
+        check_batch()
         facts = {"classes": list(analysis.classes), "preprocessing": analysis.preprocessing}
         is_script = isinstance(network, torch.jit.ScriptModule)
         try:
@@ -221,13 +252,13 @@ def write_model(
         return WrittenModel(path.name, FORMATS[ONNX], what + "are in its metadata", furthest)
 
     progress(1, steps, "Writing the format it came in")
-    if before.arch != TORCHSCRIPT:
-        _write_as_it_came(original, state, trial, written, attempt)
+    if not origins.is_program(before.origin):
+        _write_as_it_came(original, network, state, trial, written, attempt)
     progress(2, steps, "Writing TorchScript")
     if "torchscript" in formats and not isinstance(network, torch.jit.ScriptModule):
-        attempt(SCRIPT, lambda path: _write_script(network, trial, path))
+        attempt(SCRIPT, write_script)
     progress(3, steps, "Writing torch.export")
-    if "torch.export" in formats:
+    if "torch.export" in formats and before.origin != origins.EXPORTED:
         attempt(PROGRAM, write_graph)
     progress(4, steps, "Writing ONNX")
     if "onnx" in formats:
@@ -238,6 +269,41 @@ def write_model(
 
 class _CannotBe(Exception):
     """A format that a network cannot be written in, for a reason known beforehand."""
+
+
+def _graph_alone(
+    workspace: Workspace,
+    analysis: Analysis,
+    original: Classifier,
+    run_id: str,
+    folder: Path,
+    formats: Collection[str],
+) -> Models:
+    """An ONNX graph with its new last node: of what runs outside of PyTorch, no network of PyTorch is made."""
+    trial = _trial(workspace, analysis, run_id, original, is_head=True)
+    path = folder / ONNX
+    try:
+        written = _write_in_place(original, run_head(workspace, run_id), trial, path, FORMATS[ONNX], analysis)
+    except Exception as error:
+        _check_disk(error, folder)
+        raise
+    reason = "It came as an ONNX graph and comes back as one; PyTorch has no reader of such graphs."
+    others = [file for name, file in OPTIONAL.items() if name in formats and file != ONNX]
+    refused = [RefusedFormat(FORMATS[file], reason) for file in others]
+    paths = tuple(sorted(folder.glob(f"{path.name}*")))
+    return Models(paths, (written,), tuple(refused), trial.images, original.single)
+
+
+def _write_in_place(
+    original: Classifier, head: Head, trial: _Trial, path: Path, kind: str, analysis: Analysis
+) -> WrittenModel:
+    """The file that came, all of it, with another last layer; read back and asked."""
+    notes = write_with_head(replace(original, classes=original.classes or analysis.classes), head, path)
+    again = load_classifier(path, preprocessing=original.preprocessing)
+    halves = getattr(original.backbone, "half_precision", False)
+    furthest = trial.ask(path.name, _outputs(again), HALF_TOLERANCE if halves else TOLERANCE)
+    takes = original.backbone.takes.words()  # type: ignore[attr-defined]  # both kinds of programs have it
+    return WrittenModel(path.name, kind, f"the whole model, {AS_IT_CAME}; takes {takes}", furthest, notes)
 
 
 def _repaired(workspace: Workspace, original: Classifier, run_id: str) -> tuple[nn.Module, Classifier]:
@@ -282,6 +348,12 @@ def _write_weights(
         if read.keys() != state.keys() or not all(torch.equal(read[key], value) for key, value in state.items()):
             raise _does_not_fit(name, "its weights differ from those that were written")
     own = "all weights with what was repaired; names architecture, classes and preprocessing"
+    if isinstance(network, Program):
+        own = "all weights with what was repaired, by their names in the network; names classes and preprocessing"
+        return [
+            WrittenModel(WEIGHTS, FORMATS[WEIGHTS], own, None),
+            WrittenModel(STATE_DICT, FORMATS[STATE_DICT], "the same weights by name", None),
+        ]
     if isinstance(network, torch.jit.ScriptModule):
         # weights alone are no TorchScript: there the module itself is tried
         furthest = trial.ask(SCRIPT, write_torchscript(network, trial.sample, folder / SCRIPT))
@@ -301,31 +373,56 @@ def _write_weights(
 
 def _write_as_it_came(
     original: Classifier,
+    network: nn.Module,
     state: dict[str, torch.Tensor],
     trial: _Trial,
     written: list[WrittenModel],
     attempt: Callable[[str, Callable[[Path], WrittenModel]], None],
 ) -> None:
-    layout = read_layout(original.file, original.arch)
-    same = WEIGHTS if layout.kind == "safetensors" else STATE_DICT
-    if layout.plain:
-        # one of the files has that layout anyway
-        written[:] = [
-            replace(model, what=f"{model.what} ({AS_IT_CAME})") if model.file == same else model for model in written
-        ]
+    if original.file.is_dir():
+        attempt("model-as-it-came.zip", lambda path: _write_folder(original, network, trial, path))
         return
-    usual = ".safetensors" if layout.kind == "safetensors" else ".pt"
-    suffix = original.file.suffix if re.fullmatch(r"\.\w{1,16}", original.file.suffix) else usual
-    halves = any(t.is_floating_point() and t.dtype.itemsize < 4 for t in layout.weights.values() if _is_tensor(t))
+    what = f"{AS_IT_CAME}: the names and wrappers of {original.file.name}, for the code that loads that one"
+    suffix = original.file.suffix if re.fullmatch(r"\.\w{1,16}", original.file.suffix) else ".safetensors"
+    if original.origin == "transformers":
 
-    def write(path: Path) -> WrittenModel:
-        notes = write_layout(layout, state, path)
+        def write_named(path: Path) -> WrittenModel:
+            return asked(path, write_like(original, network, path), TOLERANCE)
+    else:
+        layout = read_layout(original.file, original.arch)
+        same = WEIGHTS if layout.kind == "safetensors" else STATE_DICT
+        if layout.plain:
+            # one of the files has that layout anyway
+            written[:] = [
+                replace(model, what=f"{model.what} ({AS_IT_CAME})") if model.file == same else model
+                for model in written
+            ]
+            return
+        halves = any(t.is_floating_point() and t.dtype.itemsize < 4 for t in layout.weights.values() if _is_tensor(t))
+        if not original.file.suffix and layout.kind != "safetensors":
+            suffix = ".pt"
+
+        def write_named(path: Path) -> WrittenModel:
+            return asked(path, write_layout(layout, state, path), HALF_TOLERANCE if halves else TOLERANCE)
+
+    def asked(path: Path, notes: tuple[str, ...], tolerance: float) -> WrittenModel:
         again = load_classifier(path, arch=original.arch, preprocessing=original.preprocessing)
-        furthest = trial.furthest(path.name, _outputs(again)(trial.batch), HALF_TOLERANCE if halves else TOLERANCE)
-        what = f"{AS_IT_CAME}: the names and wrappers of {original.file.name}, for the code that loads that one"
+        furthest = trial.furthest(path.name, _outputs(again)(trial.batch), tolerance)
         return WrittenModel(path.name, AS_IT_CAME, what, furthest, notes)
 
-    attempt(f"model-as-it-came{suffix}", write)
+    attempt(f"model-as-it-came{suffix}", write_named)
+
+
+def _write_folder(original: Classifier, network: nn.Module, trial: _Trial, path: Path) -> WrittenModel:
+    """The folder of a library, packed: what its own loader takes once it is unpacked."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".folder-") as beside:
+        folder = Path(beside) / original.file.name
+        notes = write_like(original, network, folder)
+        again = load_classifier(folder, preprocessing=original.preprocessing)
+        furthest = trial.furthest(path.name, _outputs(again)(trial.batch))
+        shutil.make_archive(str(path.with_suffix("")), "zip", root_dir=beside, base_dir=folder.name)
+    what = f"{AS_IT_CAME}: a folder for {original.origin}, packed; unpack it to load it"
+    return WrittenModel(path.name, AS_IT_CAME, what, furthest, notes)
 
 
 def _write_script(network: nn.Module, trial: _Trial, path: Path) -> WrittenModel:
@@ -348,7 +445,7 @@ def _outputs(classifier: Classifier) -> Reloaded:
 
 
 def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np.ndarray]:
-    """Network inputs (b, 3, h, w) and the rows they belong to; noise and no rows when no image can be read."""
+    """Network inputs (b, c, h, w) and the rows they belong to; noise and no rows when no image can be read."""
     inputs, rows = [], []
     for row in np.unique(np.linspace(0, analysis.n - 1, TRIED).astype(np.int64)):
         try:
@@ -358,9 +455,10 @@ def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np
         inputs.append(classifier.preprocessing.apply(image))
         rows.append(int(row))
     if not inputs:
-        side = classifier.preprocessing.crop
-        noise = np.random.default_rng(0).normal(size=(TRIED, 3, side, side))
-        inputs = list(noise.astype(np.float32))
+        chosen = classifier.preprocessing
+        size = (TRIED, chosen.crop, chosen.crop, chosen.channels)
+        noise = np.random.default_rng(0).integers(0, 256, size=size, dtype=np.uint8)
+        inputs = list(np.moveaxis(chosen.normalise(noise), -1, 1))
     return torch.from_numpy(np.stack(inputs)), np.array(rows, dtype=np.int64)
 
 

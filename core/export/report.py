@@ -148,6 +148,26 @@ def limits(run: Mapping[str, Any]) -> list[str]:
 def how_to_load(analysis: Analysis, models: Models) -> str:
     """Lines of Python that load the exported model without Midband."""
     files = {model.file for model in models.written}
+    if analysis.arch == "onnx":
+        return "\n".join(
+            [
+                "import onnxruntime",
+                "",
+                'session = onnxruntime.InferenceSession("model.onnx")',
+                *_as_it_came(analysis, models),
+                "output, *_ = session.run(None, {session.get_inputs()[0].name: images})",
+            ]
+        )
+    if analysis.arch == "exported":
+        return "\n".join(
+            [
+                "import torch",
+                "",
+                'model = torch.export.load("model.pt2").module()',
+                *_as_it_came(analysis, models),
+                "output = model(images)",
+            ]
+        )
     if analysis.arch == "torchscript":
         lines = ["import torch", "", 'model = torch.jit.load("model-torchscript.pt").eval()']
     elif analysis.arch == "small":
@@ -181,6 +201,14 @@ def how_to_load(analysis: Analysis, models: Models) -> str:
             '(logits,) = session.run(["logits"], {"images": images_as_numpy})',
         ]
     return "\n".join(lines)
+
+
+def _as_it_came(analysis: Analysis, models: Models) -> list[str]:
+    """What goes into a model that is written as it came, and what comes out, as comments."""
+    first = models.written[0]
+    takes = first.what.partition("; takes ")[2]
+    ends = [f"# {note}" for note in first.notes] or ["# it gives logits" + (" of the second class" * models.single)]
+    return ["", f"# images: {takes}", *_input_lines(analysis)[1:], *ends]
 
 
 def _input_lines(analysis: Analysis) -> list[str]:
