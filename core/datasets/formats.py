@@ -76,7 +76,7 @@ def recognise(path: Path) -> tuple[Format, ...]:
         if there == 1 and not named:
             # one folder called images is no class
             fitting = [*(one for one in fitting if one is not folders.FORMAT), folders.FORMAT]
-        elif named > 1:
+        elif named > 1 and not (tables.FORMAT in fitting and tables.says_all(path)):
             # a table or an array beside class folders may be anything: predictions, features, a list of downloads
             fitting.sort(key=lambda one: (one not in _CERTAIN, one is not folders.FORMAT))
     return tuple(fitting)

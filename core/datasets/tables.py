@@ -194,6 +194,19 @@ def names_images(path: Path) -> bool:
     return head is not None and bool(head.rows) and _has_images(head, Choices(), path.parent)
 
 
+def says_all(folder: Path) -> bool:
+    """Whether a table in the folder has columns for image, label and split, as one that describes a dataset has."""
+    for table in tables_in(folder):
+        head = read_head(table)
+        if (
+            head is not None
+            and _has_images(head, Choices(), folder)
+            and all(guessed_roles(head, Choices(), folder).values())
+        ):
+            return True
+    return False
+
+
 def _recognises(path: Path) -> bool:
     """Any table that is given itself: which column holds the images can be said."""
     return path.suffix.lower() in SUFFIXES if path.is_file() else any(names_images(table) for table in tables_in(path))

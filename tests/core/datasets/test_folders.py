@@ -167,6 +167,13 @@ def test_a_stray_table_beside_class_folders_changes_nothing(images: Images) -> N
     assert [one.name for one in recognise(root)][:2] == ["class-folders", "table"]
 
 
+def test_a_table_that_says_class_and_split_of_every_image_counts_more_than_folders(images: Images) -> None:
+    root = images(*PLAIN)
+    rows = "".join(f"{name},{i % 2},{('train', 'test')[i % 3 > 1]}\n" for i, name in enumerate(PLAIN))
+    (root / "all.csv").write_text("image,label,split\n" + rows)
+    assert [one.name for one in recognise(root)][:2] == ["table", "class-folders"]
+
+
 def test_marks_follow_the_files(images: Images) -> None:
     root = images(*PLAIN)
     before = open_dataset(root)
