@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -168,11 +170,21 @@ def how_to_load(analysis: Analysis, models: Models) -> str:
                 "output = model(images)",
             ]
         )
-    if analysis.arch == "torchscript":
-        lines = ["import torch", "", 'model = torch.jit.load("model-torchscript.pt").eval()']
-    elif analysis.arch == "small":
+    output = "model(images)"
+    if analysis.arch.startswith("timm:"):
+        lines = _of_timm(analysis.arch, 1 if models.single else analysis.k)
+    elif analysis.arch.startswith("hf:") and "model-as-it-came.zip" in files:
+        output = "model(images).logits"
+        lines = [
+            "import torch",
+            "from transformers import AutoModelForImageClassification",
+            "",
+            "# the folder that model-as-it-came.zip holds",
+            'model = AutoModelForImageClassification.from_pretrained("folder").eval()',
+        ]
+    elif analysis.arch in ("torchscript", "small") or analysis.arch.startswith("hf:"):
         lines = ["import torch", ""]
-        if "model-torchscript.pt" in files:
+        if "model-torchscript.pt" in files or analysis.arch == "torchscript":
             lines.append('model = torch.jit.load("model-torchscript.pt").eval()')
         else:
             lines.append('model = torch.export.load("model.pt2").module()')
@@ -188,9 +200,9 @@ def how_to_load(analysis: Analysis, models: Models) -> str:
         ]
     lines += ["", *_input_lines(analysis), ""]
     if models.single:
-        lines += ["chance = model(images).sigmoid()  # of the second class"]
+        lines += [f"chance = {output}.sigmoid()  # of the second class"]
     else:
-        lines += ["chances = model(images).softmax(dim=1)"]
+        lines += [f"chances = {output}.softmax(dim=1)"]
     if "model.onnx" in files:
         lines += [
             "",
@@ -201,6 +213,24 @@ def how_to_load(analysis: Analysis, models: Models) -> str:
             '(logits,) = session.run(["logits"], {"images": images_as_numpy})',
         ]
     return "\n".join(lines)
+
+
+def _of_timm(arch: str, outputs: int) -> list[str]:
+    """arch: `timm:name?key=value`, values as JSON where they are not plain words."""
+    name, _, query = arch.removeprefix("timm:").partition("?")
+    arguments = [f"num_classes={outputs}"]
+    for key, text in parse_qsl(query):
+        try:
+            arguments.append(f"{key}={json.loads(text)!r}")
+        except ValueError:
+            arguments.append(f"{key}={text!r}")
+    return [
+        "import timm, torch",
+        "",
+        f"model = timm.create_model({name!r}, {', '.join(arguments)})",
+        'model.load_state_dict(torch.load("model.pt", weights_only=True))',
+        "model.eval()",
+    ]
 
 
 def _as_it_came(analysis: Analysis, models: Models) -> list[str]:

@@ -81,6 +81,6 @@ def test_the_time_follows_images_epochs_and_what_is_only_looked_at() -> None:
 
 
 def test_a_network_that_cannot_be_trained_is_not_timed() -> None:
-    scripted: Any = SimpleNamespace(arch="torchscript", model_name="scripted")
+    scripted: Any = SimpleNamespace(arch="torchscript", model_name="scripted", need_labels=lambda: None)
     with pytest.raises(BadRequest, match="TorchScript"):
         training_pace(scripted, layers="all", batch=8)
