@@ -98,10 +98,18 @@ class Pixels:
         picture = self._raw(place)
         if self._channels_first:
             picture = np.moveaxis(picture, 0, -1)
+        if picture.dtype != np.uint8:
+            return self._stretched(picture)
+        return picture if self.limits == (0.0, 255.0) else self._shades[picture]
+
+    @cached_property
+    def _shades(self) -> np.ndarray:
+        """What each of 256 numbers becomes."""
+        return self._stretched(np.arange(256))
+
+    def _stretched(self, numbers: np.ndarray) -> np.ndarray:
         low, high = self.limits
-        if (low, high) == (0.0, 255.0) and picture.dtype == np.uint8:
-            return picture
-        stretched = (picture.astype(np.float64) - low) * (255.0 / (high - low))
+        stretched = (numbers.astype(np.float64) - low) * (255.0 / (high - low))
         return np.clip(np.nan_to_num(stretched), 0, 255).round().astype(np.uint8)
 
     def _raw(self, place: int) -> np.ndarray:

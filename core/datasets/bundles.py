@@ -14,6 +14,7 @@ import numpy as np
 from core.datasets.choices import Choices, dataset_folder
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem, dataset_id, fingerprint, limited, marks_of
 from core.datasets.images import UnreadableImage
+from core.datasets.loose_images import UNLABELLED
 from core.datasets.splits import complete, split_code
 from core.errors import BadMetadata, BadRequest, EmptyDataset, OneClass
 
@@ -181,7 +182,7 @@ def assemble(
     usable = np.ones(len(names), dtype=bool)
     found = list(problems)
     for at_fault, reason in faults:
-        found += [Problem(names[row], reason) for row in np.flatnonzero(at_fault & usable).tolist()]
+        found += _listed(bundles, names, at_fault & usable, reason)
         usable &= ~at_fault
     kept = np.flatnonzero(usable)
     if not len(kept):
@@ -214,11 +215,25 @@ def assemble(
         classes=() if label is None else label.values,
         attributes=tuple(Attribute(one.name, one.values, one.codes[kept].astype(np.int16)) for one in attributes),
         problems=listed,
-        notes=(*notes, *made, *more),
+        notes=(*((UNLABELLED,) if label is None else ()), *notes, *made, *more),
         fingerprint=fingerprint(names, sizes, modified),
         choices=replace(choices, format=source, classes=None),
         marks=marks_of(sizes, modified),
     )
+
+
+def _listed(bundles: Sequence[Bundle], names: list[str], at_fault: np.ndarray, reason: str) -> list[Problem]:
+    """A problem for each image at fault, and one for all of a file: a test set without labels needs one sentence."""
+    found: list[Problem] = []
+    end = 0
+    for bundle in bundles:
+        start, end = end, end + bundle.count
+        rows = np.flatnonzero(at_fault[start:end])
+        if len(rows) == bundle.count > 1:
+            found.append(Problem(bundle.name, f"all of its {bundle.count:,} images: {reason}"))
+        else:
+            found += [Problem(names[start + row], reason) for row in rows.tolist()]
+    return found
 
 
 def bundle_folder(root: Path) -> Path:

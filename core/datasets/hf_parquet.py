@@ -47,7 +47,7 @@ _LABELS = ("label", "labels", "fine_label", "target", "class", "class_id", "clas
 # a row group up to this size is read whole; a larger one in parts, from its start
 WHOLE_BYTES = 8 * 2**20
 # parts kept for whoever asks next, in bytes of pictures
-KEPT_BYTES = 32 * 2**20
+KEPT_BYTES = 16 * 2**20
 # parts kept at least: threads ask a little out of order
 KEPT_PARTS = 3
 # files kept open

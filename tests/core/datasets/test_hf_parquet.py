@@ -128,6 +128,13 @@ def test_rows_without_a_label_are_left_out_and_without_a_picture_unreadable(tmp_
             dataset.pictures().read(name)
 
 
+def test_a_test_set_whose_labels_are_kept_secret(hub: Path) -> None:
+    write(hub / "data" / "test-00000-of-00001.parquet", range(100, 104), [-1] * 4)
+    dataset = open_dataset(hub)
+    assert len(dataset) == 12
+    assert [problem.reason for problem in dataset.problems] == ["all of its 4 images: no label"]
+
+
 def test_a_number_beyond_the_names_is_no_label(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path / "x.parquet", range(4), [0, 1, 7, 1]))
     assert [problem.image[-1] for problem in dataset.problems] == ["2"]
@@ -143,6 +150,7 @@ def test_no_label_column_and_none_wanted(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [png(i) for i in range(4)]}), tmp_path / "x.parquet")
     bare = open_dataset(tmp_path / "x.parquet")
     assert not bare.labelled
+    assert "no labels" in bare.notes[0]
     assert bare.labels.tolist() == [0] * 4
     labelled = write(tmp_path / "y.parquet", range(4))
     assert not open_dataset(labelled, choices=Choices(columns={"label": ""})).labelled
@@ -180,7 +188,12 @@ def test_files_without_a_split_beside_some_with_one_are_left_out(hub: Path) -> N
     write(hub / "data" / "extra-00000-of-00001.parquet", range(3))
     dataset = open_dataset(hub)
     assert len(dataset) == 16
-    assert {problem.reason for problem in dataset.problems} == {"its split is none of train, val, test"}
+    assert [problem.to_dict() for problem in dataset.problems] == [
+        {
+            "image": "data/extra-00000-of-00001.parquet",
+            "reason": "all of its 3 images: its split is none of train, val, test",
+        }
+    ]
 
 
 def test_columns_can_be_chosen_and_absent_ones_are_told(tmp_path: Path) -> None:

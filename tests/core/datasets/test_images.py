@@ -65,6 +65,12 @@ def test_the_first_frame_of_an_animation(tmp_path: Path, suffix: str) -> None:
     assert max(green, blue) < 15
 
 
+def test_two_pictures_of_a_telephone_in_one_jpeg(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "x.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    assert pixel(decode(tmp_path / "x.jpg", LIMIT))[0] > 240
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp", "ppm", "jp2"])
 def test_every_kind_of_file(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
