@@ -22,7 +22,7 @@ import numpy as np
 
 from core.activations.computed import COMPUTED, Computed, read_computed, write_computed
 from core.activations.partial import JOURNAL, PartialAnalysis, clear_notes, pinned
-from core.activations.reuse import MARKS, Known, find_known, merge, write_marks
+from core.activations.reuse import Known, find_known, merge, write_marks
 from core.activations.store import Analysis, ModelFacts, has_analysis, publish, refresh
 from core.activations.thumbnails import thumbnail_of
 from core.classifiers.classifier import Classifier
@@ -40,7 +40,7 @@ from core.classifiers.network_precision import (
 )
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.images import UnreadableImage, decode
-from core.errors import BadRequest, DiskFull, EmptyDataset
+from core.errors import BadRequest, DiskFull, EmptyDataset, PathNotFound
 from core.files import digest, read_array, storage_problems
 from core.progress import Progress, silent
 from core.settings import DEFAULTS, Settings
@@ -58,6 +58,8 @@ SPARE_BYTES = 64 * 2**20
 ABANDONED_SECONDS = 7 * 24 * 3600
 # images on which bfloat16 is compared with float32: a hundredth of all, within these bounds
 COMPARED = (32, 200)
+# images that are looked for, all over the dataset, when some of a batch are gone
+LOOKED_FOR = 20
 # how many times faster bfloat16 is taken to be when it is weighed against rows that are known in float32 already
 BF16_GAIN = 2.5
 
@@ -90,8 +92,9 @@ def analyse(
     attributes are brought up to date and it becomes the latest. Nor is an image that an earlier analysis of the dataset
     knows. Images that cannot be read are left out and listed. Progress counts images.
 
-    Raises `BadRequest`, `ClassMismatch`, `EmptyDataset` when not one image can be read, `DiskFull`, `StorageProblem`,
-    and what `progress` raises to cancel; then the next call continues where this one stopped.
+    Raises `BadRequest`, `ClassMismatch`, `EmptyDataset` when not one image can be read, and `PathNotFound` when all are
+    gone half way through, `DiskFull`, `StorageProblem`, and what `progress` raises to cancel; then the next call
+    continues where this one stopped.
     """
     check_precision(precision)
     if dataset.labelled:
@@ -181,7 +184,8 @@ class _Pass:
     def _measured(self) -> Computed:
         """bfloat16 if the network passes, on images from all over the dataset."""
         count = min(self.n, int(np.clip(self.n // 100, *COMPARED)))
-        self.progress(0, self.n, f"Comparing bfloat16 with float32 on {count} images")
+        message = f"Comparing bfloat16 with float32 on {count} images"
+        self.progress(0, self.n, message)
         try:
             exact, rounded = runner(self.classifier, FP32), runner(self.classifier, BF16)
         except BadRequest as problem:
@@ -192,7 +196,7 @@ class _Pass:
         for start in range(0, len(found), self.at_once):
             pixels = np.stack(found[start : start + self.at_once])
             pairs.append((exact(pixels)[1], rounded(pixels)[1]))
-            self.progress(0, self.n)
+            self.progress(0, self.n, message)
         if not pairs:
             return self._facts(FP32, "None of the images to measure with could be read.")
         logits = [np.concatenate(side) for side in zip(*pairs, strict=True)]
@@ -210,9 +214,12 @@ class _Pass:
         """The analysis as it is stored, under what the dataset says now."""
         self.progress(self.n, self.n, "Analysed before: nothing to compute")
         folder = self.workspace.analyses / identity
-        if not (folder / MARKS).is_file():
-            # written by an earlier version; the fingerprint says that the images are the same
+        if not (folder / COMPUTED).is_file():
+            # by an earlier version, which knew float32 and thumbnails of the usual size; the fingerprint says that the
+            # images are the same
+            usual = (DEFAULTS.thumbnail_size, DEFAULTS.thumbnail_quality)
             write_marks(folder, self.dataset, read_array(folder / "ids.npy", mapped=False))
+            write_computed(folder, Computed(thumbnail=usual))
         # of a process that was killed between publishing and clearing up
         shutil.rmtree(_partial_folder(self.workspace, identity), ignore_errors=True)
         return refresh(self.workspace, identity, self.dataset, self.model)
@@ -301,6 +308,7 @@ class _Pass:
                 partial.append(features[sound], logits[sound], [i.image for i in kept], [i.thumbnail for i in kept])
                 if not piece.ends:
                     continue
+                self._check_there(piece.problems)
                 done = min(done + size, len(new))
                 # left out: whatever is computed from features later (components, probes, heads) would be spoiled for
                 # all images by one of them
@@ -319,6 +327,18 @@ class _Pass:
             partial.note()
             partial.finish()
             return [Problem(**problem) for problem in partial.journal.skipped]
+
+    def _check_there(self, problems: list[Problem]) -> None:
+        """Raise `PathNotFound` where images are absent because all are: a drive that was taken out, a folder that was
+        moved. Listed as unreadable, they would stay so when it is back."""
+        if not problems or self.pictures.missing([problem.image for problem in problems]) is None:
+            return
+        some = self.dataset.images[np.unique(np.linspace(0, self.n - 1, LOOKED_FOR).astype(np.int64))].tolist()
+        if all(self.pictures.missing([name]) is not None for name in some):
+            raise PathNotFound(
+                f"The images of {self.dataset.name} are not in {self.dataset.root} any more.",
+                next_step="Bring them back and analyse them again: what is done so far is kept.",
+            )
 
     def _pieces(self, images: Iterator[_Read | Problem], count: int) -> Iterator[_Piece]:
         """Whole batches, each in pieces that the network takes at once; a batch that has no readable image is a piece

@@ -1,4 +1,4 @@
-"""Pictures that are damaged or made to do harm, in one pass: each is listed with a reason or used, none ends the pass."""
+"""Pictures that are damaged or made to do harm: each is used or listed with a reason, none ends the pass."""
 
 from __future__ import annotations
 
@@ -63,9 +63,11 @@ def endless_animation() -> bytes:
 def large_tiff() -> bytes:
     """Says 60,000 x 60,000 in strips that are not there."""
     content = bytearray(encoded("TIFF", PIXELS[:, :, 0]))
-    return bytes(content.replace(struct.pack("<HHI", 256, 4, 1), struct.pack("<HHI", 256, 4, 1))).replace(
-        struct.pack("<HHII", 256, 4, 1, 50), struct.pack("<HHII", 256, 4, 1, 60_000)
-    ).replace(struct.pack("<HHII", 257, 4, 1, 40), struct.pack("<HHII", 257, 4, 1, 60_000))
+    return (
+        bytes(content.replace(struct.pack("<HHI", 256, 4, 1), struct.pack("<HHI", 256, 4, 1)))
+        .replace(struct.pack("<HHII", 256, 4, 1, 50), struct.pack("<HHII", 256, 4, 1, 60_000))
+        .replace(struct.pack("<HHII", 257, 4, 1, 40), struct.pack("<HHII", 257, 4, 1, 60_000))
+    )
 
 
 def bmp_upside_down() -> bytes:
