@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb, sqrt
 
 import numpy as np
 
+# Images of each class, on average, that a permutation is searched for in.
+LEAST_IMAGES = 3
 # Chance that an order is believed although the present one is right, shared by everything that is tried.
 ALPHA = 0.01
 # How far above guessing the images of moved classes have to be recognised, as a share of the way from guessing to
 # perfection; the lower end of a 95% interval.
-LEAST_SKILL = 0.3
+LEAST_SKILL = 0.2
 # How many times as often they have to be right as in the present order.
 LEAST_RATIO = 3.0
 # Share of the moved classes whose most frequent answer has to be the one that the order gives them.
@@ -50,10 +52,13 @@ class Answers:
 @dataclass(frozen=True)
 class FoundOrder:
     """logits: (k,) int64, for each class of the dataset the logit that is its own; a permutation of 0..k-1. whole:
-    whether it says so of every class, not only of those that the answers are about."""
+    whether it says so of every class, not only of those that the answers are about. right: for each image of the
+    judging half, whether it was right in the order that was found without it.
+    """
 
     logits: np.ndarray
     whole: bool
+    right: np.ndarray
 
     def names(self, classes: Sequence[str]) -> tuple[str, ...]:
         """The dataset's class names in the order of the logits."""
@@ -66,15 +71,20 @@ def find_order(answers: Answers, classes: Sequence[str]) -> FoundOrder | None:
 
     classes: (k,) names in the present order; orders that programs give to names are tried before any other.
     """
-    candidates = [(order, True) for order in _sorted_orders(classes)] + [(_assigned(answers), False)]
+    candidates = [(order, True) for order in _sorted_orders(classes)]
+    if answers.found_on.sum() >= LEAST_IMAGES * len(answers.present):
+        candidates.append((_assigned(answers, answers.found_on), False))
     now = _right(answers, np.arange(answers.k), ~answers.found_on)
     best: tuple[int, FoundOrder] | None = None
     for order, whole in candidates:
         right = _right(answers, order, ~answers.found_on)
         hits = int(right.sum())
         if (best is None or hits > best[0]) and _believed(answers, order, now, right, tried=len(candidates)):
-            best = hits, FoundOrder(order, whole=whole)
-    return None if best is None else best[1]
+            best = hits, FoundOrder(order, whole, right)
+    if best is None or best[1].whole:
+        return None if best is None else best[1]
+    # that there is another order is settled; which one, all images tell best
+    return replace(best[1], logits=_assigned(answers, np.ones(len(answers.labels), dtype=bool)))
 
 
 def exceeds(gained: int, lost: int) -> float:
@@ -126,12 +136,12 @@ def _right(answers: Answers, order: np.ndarray, chosen: np.ndarray) -> np.ndarra
     return answers.predicted[chosen] == order[answers.labels[chosen]]
 
 
-def _assigned(answers: Answers) -> np.ndarray:
-    """The permutation with most right answers in the searched half; classes stay where nothing speaks against it."""
+def _assigned(answers: Answers, chosen: np.ndarray) -> np.ndarray:
+    """The permutation with most right answers among these images; classes stay where nothing speaks against it."""
     from scipy.optimize import linear_sum_assignment
 
     present, k = answers.present, answers.k
-    said = answers.found_on & (answers.predicted >= 0)
+    said = chosen & (answers.predicted >= 0)
     counts = np.zeros((k, k))
     np.add.at(counts, (answers.labels[said], answers.predicted[said]), 1)
     # half an answer: enough to decide between equals, less than any evidence

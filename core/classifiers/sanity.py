@@ -132,7 +132,7 @@ def sanity_check(
     order = find_order(Answers(trial.labels, predicted, trial.found_on, classifier.k), dataset.classes)
     offers: list[Offer] = []
     if order is not None and (order.whole or trial.every_class):
-        offers.append(_order_offer(dataset, trial, predicted, order))
+        offers.append(_order_offer(dataset, trial, order))
     if trial.skill(right) < WORKING:
         # red and blue exchanged can look like classes exchanged: both are tried, the better one is offered first
         offers += _preprocessing_offers(trial, classifier.preprocessing, right)
@@ -239,9 +239,9 @@ class _Trial:
         return decode(self._pictures.read(str(self._dataset.images[row])), DEFAULTS.max_image_pixels)
 
 
-def _order_offer(dataset: Dataset, trial: _Trial, predicted: np.ndarray, order: FoundOrder) -> Offer:
+def _order_offer(dataset: Dataset, trial: _Trial, order: FoundOrder) -> Offer:
     judged = np.flatnonzero(~trial.found_on)
-    accuracy = trial.accuracy(predicted[judged] == order.logits[trial.labels[judged]], judged)
+    accuracy = trial.accuracy(order.right, judged)
     names = order.names(dataset.classes)
     moved = [new for new, old in zip(names, dataset.classes, strict=True) if new != old]
     title = f"Exchange {moved[1]} and {moved[0]}" if len(moved) == 2 else f"Use the order {listed(names)}"
