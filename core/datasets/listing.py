@@ -77,6 +77,19 @@ def holds_image(folder: Path, *, deep: bool = True) -> bool:
     return False
 
 
+def names_in(root: Path, inner: str) -> list[str]:
+    """Names relative to the root of what lies directly in a folder below it, without clutter and without a look at
+    anything; none where there is no such folder or it leads out of the root."""
+    try:
+        if not _stays(root, f"{root}/{inner}"):
+            return []
+        with os.scandir(root / inner) as entries:
+            prefix = f"{inner}/" if inner else ""
+            return [prefix + entry.name for entry in entries if not is_clutter(entry.name) and _is_text(entry.name)]
+    except (OSError, ValueError):
+        return []
+
+
 def first_file(folder: Path) -> str | None:
     """The name of some file in it, relative to it; None where there is none."""
     return next((name for _, name in _walk(folder, folder, [], deep=True)), None)

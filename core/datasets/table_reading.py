@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.datasets.cells import Column, attributes, chosen_attributes, class_names, column
+from core.datasets.cells import MAX_VALUES, Column, attributes, chosen_attributes, class_names, column
 from core.datasets.choices import Choices, dataset_folder
 from core.datasets.dataset import (
     MAX_PROBLEMS,
@@ -26,7 +26,7 @@ from core.datasets.dataset import (
     marks_of,
 )
 from core.datasets.images import IMAGE_SUFFIXES, is_image_name
-from core.datasets.listing import ABSENT, USUAL_SUFFIXES, Found, list_files, look_up, subfolders
+from core.datasets.listing import ABSENT, USUAL_SUFFIXES, Found, list_files, look_up, names_in, subfolders
 from core.datasets.splits import complete
 from core.errors import BadMetadata, BadRequest, EmptyDataset, OneClass
 
@@ -36,6 +36,8 @@ _SAMPLE = 20
 _MOST_FOLDERS = 200
 _LIKE_IMAGES = re.compile(r"image|img|photo|pict|jpe?g|png", re.IGNORECASE)
 _MOST_PARTS = 12
+# rows that are looked at to see that a column has many values, and how often a value may be spelt in two ways there
+_FIRST, _SPELLINGS = 5_000, 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,35 +71,36 @@ def read_rows(
     those made here. Raises `BadMetadata`, `EmptyDataset`, `OneClass`, `BadRequest`.
     """
     given = rows.images.str.strip()
-    names = tidy(given)
+    tidied = tidy(given)
     label = None if rows.label is None else column(rows.label)
     if label is not None and label.numeric and not label.whole:
         raise BadMetadata(
             f"The column {label.name} holds measurements such as {label.values[0]}, not classes.",
             next_step=f"Put the number or the name of the class of each image into the column {label.name}.",
         )
-    faults = _Faults(len(names))
+    faults = _Faults(len(tidied))
     faults.mark(given == "", "no file name")
-    faults.mark(_leaves(names), "its path leaves the dataset folder")
-    names, found, matched = _find(rows, names, faults.free())
-    leaf = names.str.rsplit("/", n=1).str[-1]
-    faults.mark(leaf.str.contains(".", regex=False) & ~names.map(is_image_name).astype(bool), "not an image file")
+    faults.mark(_leaves(tidied), "its path leaves the dataset folder")
+    names, found, matched = _find(rows, tidied.tolist(), faults.free())
+    others = ["." in name.rpartition("/")[2] and not is_image_name(name) for name in names]
+    faults.mark(np.array(others, dtype=bool), "not an image file")
     faults.mark_each(found.reasons)
     if label is not None:
         faults.mark(label.codes < 0, f"no label in the column {label.name}")
     if rows.splits is not None:
         faults.mark(rows.splits < 0, "its split is none of train, val, test, 0, 1, 2")
-    usable = faults.free()
+    usable = np.flatnonzero(faults.free())
     again = np.zeros(len(names), dtype=bool)
-    again[usable] = names[usable].duplicated().to_numpy()
+    again[usable] = pd.Series([names[row] for row in usable.tolist()], dtype=object).duplicated()
     faults.mark(again, "listed more than once: the first row counts")
     problems = faults.problems(given, rows.table)
     kept = np.flatnonzero(faults.free())
     if not len(kept):
         raise _nothing_left(rows, problems)
 
-    kept = kept[np.argsort(names.to_numpy(dtype=np.dtypes.StringDType())[kept], kind="stable")]
-    columns = [column(rows.others[name].iloc[kept]) for name in rows.others]
+    images = np.array([names[row] for row in kept.tolist()], dtype=np.dtypes.StringDType())
+    order = np.argsort(images, kind="stable")
+    images, kept = images[order], kept[order]
     label = None if rows.label is None else column(rows.label.iloc[kept])
     if label is not None and len(label.values) < 2:
         raise OneClass(
@@ -106,8 +109,10 @@ def read_rows(
         )
     codes = np.zeros(len(kept), dtype=np.int64) if label is None else label.codes
     splits = None if rows.splits is None else rows.splits[kept]
-    image_names = names.iloc[kept].tolist()
+    image_names = images.tolist()
     completed, made = complete(image_names, codes, splits, seed)
+    decided = choices if rows.known is None else replace(choices, attributes=None, group=None)
+    columns = _columns(rows.others.iloc[kept], 0 if label is None else len(label.values), decided)
     if rows.known is None:
         known = _attributes(columns, codes, splits, choices)
     else:
@@ -119,7 +124,7 @@ def read_rows(
         name=root.stem if root.is_file() else root.name,
         root=root,
         source=source,
-        images=np.array(image_names, dtype=np.dtypes.StringDType()),
+        images=images,
         labels=codes,
         splits=completed,
         classes=() if label is None else rows.classes or class_names(label, columns),
@@ -143,18 +148,26 @@ def _leaves(names: pd.Series) -> pd.Series:
     return names.str.match(r"/|\.\.(?:/|$)|[A-Za-z]:/")
 
 
+def _columns(cells: pd.DataFrame, classes: int, choices: Choices) -> list[Column]:
+    """The columns that can be attributes, or name the classes (so many), and those that were chosen. Raises
+    `BadRequest` for one that is not there."""
+    asked = [*(choices.attributes or ()), *filter(None, [choices.group])]
+    absent = [name for name in asked if name not in cells]
+    if absent:
+        raise BadRequest(
+            f"There is no column {absent[0]} that could be an attribute.",
+            next_step=f"The columns are: {', '.join(cells) or 'none besides image, label and split'}.",
+        )
+    most = max(MAX_VALUES, classes)
+    # a comment or a measurement has more values than that among the first rows, and takes long to read to its end
+    few = [name for name in cells if name in asked or cells[name].iloc[:_FIRST].nunique() <= most + _SPELLINGS]
+    return [column(cells[name]) for name in few]
+
+
 def _attributes(
     columns: list[Column], labels: np.ndarray, splits: np.ndarray | None, choices: Choices
 ) -> tuple[Attribute, ...]:
     """Those that were chosen, else those with few values; the one to group by first."""
-    there = {one.name for one in columns}
-    asked = [*(choices.attributes or ()), *filter(None, [choices.group])]
-    absent = [name for name in asked if name not in there]
-    if absent:
-        raise BadRequest(
-            f"There is no column {absent[0]} that could be an attribute.",
-            next_step=f"The columns are: {', '.join(sorted(there)) or 'none besides image, label and split'}.",
-        )
     if choices.attributes is None:
         found = attributes(columns, labels, splits)
     else:
@@ -269,53 +282,48 @@ def _best(folders: list[Path], sample: list[str]) -> Place:
     return Place(folders[0])
 
 
-def _find(rows: Rows, names: pd.Series, wanted: np.ndarray) -> tuple[pd.Series, Found, int]:
+def _find(rows: Rows, names: list[str], wanted: np.ndarray) -> tuple[list[str], Found, int]:
     """The names with those of the files where they differ, what lies under each, and how many differ by more than an
     ending that they lack.
 
     wanted: (n,) bool, rows to look for.
     """
-    places = np.flatnonzero(wanted)
-    partly = look_up(rows.folder, names.iloc[places].tolist())
-    found = Found(np.zeros(len(names), dtype=np.int64), np.zeros(len(names), dtype=np.int64), [""] * len(names))
-    _put(found, places, partly)
-    absent = [place for place in places.tolist() if found.reasons[place] == ABSENT]
+    n = len(names)
+    found = Found(np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64), [ABSENT] * n)
+    places = np.flatnonzero(wanted).tolist()
+    # what has no ending is no image, whatever lies there
+    _put(found, names, [place for place in places if not rows.lenient or is_image_name(names[place])], rows.folder)
+    absent = [place for place in places if found.reasons[place] == ABSENT]
     if not rows.lenient or not absent:
         return names, found, 0
-    better = dict(zip(absent, _alike(rows.folder, names.iloc[absent].tolist()), strict=True))
-    better = {place: name for place, name in better.items() if name}
-    _put(found, np.array(list(better), dtype=np.int64), look_up(rows.folder, list(better.values())))
-    written = names.to_numpy(dtype=object, copy=True)
-    written[list(better)] = list(better.values())
-    # that an id has no ending is nothing to tell
-    told = sum(is_image_name(names.iat[place]) for place in better)
-    return pd.Series(written, index=names.index, name=names.name, dtype=names.dtype), found, told
+    alike = zip(absent, _alike(rows.folder, [names[place] for place in absent]), strict=True)
+    better = {place: name for place, name in alike if name}
+    told = sum(is_image_name(names[place]) for place in better)
+    names = names.copy()
+    for place, name in better.items():
+        names[place] = name
+    _put(found, names, list(better), rows.folder)
+    return names, found, told
 
 
-def _put(all_of_them: Found, places: np.ndarray, some: Found) -> None:
-    all_of_them.sizes[places], all_of_them.modified[places] = some.sizes, some.modified
-    for place, reason in zip(places.tolist(), some.reasons, strict=True):
-        all_of_them.reasons[place] = reason
+def _put(found: Found, names: list[str], places: list[int], folder: Path) -> None:
+    """Look at the names in some places."""
+    some = look_up(folder, [names[place] for place in places])
+    found.sizes[places], found.modified[places] = some.sizes, some.modified
+    for place, reason in zip(places, some.reasons, strict=True):
+        found.reasons[place] = reason
 
 
 def _alike(folder: Path, names: list[str]) -> list[str]:
     """For each name the file with the same name but for ending, case and accents, in the same folder; where the names
     have no folders, anywhere below. "" where there is none, or more than one."""
-    listed: dict[str, dict[str, str]] = {}
-
-    def of_folder(inner: str) -> dict[str, str]:
-        if inner not in listed:
-            try:
-                files = list_files(folder, folder / inner, deep=False).names if (folder / inner).is_dir() else []
-            except (OSError, ValueError):
-                files = []
-            listed[inner] = _by_key(files)
-        return listed[inner]
-
-    found = [of_folder(name.rpartition("/")[0]).get(_key(name), "") for name in names]
-    if not all(found) and not any("/" in name for name in names):
+    keys = [_key(name) for name in names]
+    inside = [name.rpartition("/")[0] for name in names]
+    listed = {inner: _by_key(names_in(folder, inner)) for inner in set(inside)}
+    found = [listed.get(inner, {}).get(key, "") for inner, key in zip(inside, keys, strict=True)]
+    if not all(found) and not any(inside):
         below = _by_key(list_files(folder).names)
-        found = [one or below.get(_key(name), "") for one, name in zip(found, names, strict=True)]
+        found = [one or below.get(key, "") for one, key in zip(found, keys, strict=True)]
     return found
 
 
