@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Protocol
 
-from core.commands.arguments import names, natural, positive, setting
+from core.commands.arguments import names, natural, numbers, positive, setting
 
 RUN = "id of the run, as `retrain` printed it (the latest)"
 
@@ -68,3 +68,14 @@ def add_run_verbs(verb: AddVerb) -> None:
     bake_off.add_argument("--seeds", type=positive, default=5, metavar="N", help="how many: 0 to N - 1 (5)")
     bake_off.add_argument("--concepts", type=names, default=(), metavar="A,B", help="groups are class x these together")
     bake_off.add_argument("--wait", action="store_true", help="wait for the table and print it")
+
+    reproduce = verb("reproduce", "Train the paper's synthetic experiment again, where it is not done", analysis=False)
+    reproduce.add_argument("what", choices=("shapes",), help="shapes: their place tells their kind, more and more")
+    reproduce.add_argument(
+        "--preset", default="quick", metavar="P", help="quick: minutes; full: as large as the paper's"
+    )
+    reproduce.add_argument(
+        "--out", type=Path, default=Path("reproduction"), metavar="DIR", help="where (./reproduction)"
+    )
+    reproduce.add_argument("--levels", type=numbers, metavar="A,B", help="of bias (0,0.1 ... 1)")
+    reproduce.add_argument("--seeds", type=positive, metavar="N", help="how many: 0 to N - 1 (3; full: 5)")

@@ -17,6 +17,7 @@ _ROOMS = {
     "runs": ("retrain", "compare", "export"),
     "history": ("runs", "note", "replay"),
     "methods": ("methods", "bake-off"),
+    "reproduction": ("reproduce",),
 }
 
 

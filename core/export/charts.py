@@ -90,6 +90,27 @@ def reliability_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> st
     return _svg(frame, parts, label, small=True)
 
 
+def share_chart(lines: Sequence[Mapping[str, Any]], low: float, high: float, across: str, label: str) -> str:
+    """Shares over numbers from `low` to `high`. lines: kind ("was", "now", "all" or "own"), title, x, y, and lower and
+    upper, the limits of each y, where there are any. across: what x is."""
+    frame = _Frame(WIDTH, HEIGHT + 60, low, high, 0.0, 1.0)
+    parts = [frame.shares(), frame.ticks(low, high)]
+    for line in lines:
+        points = list(zip(line["x"], line["y"], strict=True))
+        if line.get("lower"):
+            above, below = (list(zip(line["x"], line[end], strict=True)) for end in ("upper", "lower"))
+            parts.append(f'<polygon class="between {line["kind"]}" points="{frame.points([*above, *below[::-1]])}"/>')
+        parts.append(f'<polyline class="line {line["kind"]}" points="{frame.points(points)}"/>')
+        parts += [
+            f'<circle class="dot {line["kind"]}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3">'
+            f"<title>{escape(line['title'])}, {x:g}: {y:.1%}</title></circle>"
+            for x, y in points
+        ]
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle:.0f}" y="{frame.height - 5}" text-anchor="middle">{escape(across)}</text>')
+    return _svg(frame, parts, label)
+
+
 class _Frame:
     """Where values lie on a picture."""
 

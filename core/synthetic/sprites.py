@@ -125,7 +125,9 @@ def write_sprites(path: Path, parts: dict[str, Sprites], pictures: dict[str, np.
         np.savez_compressed(
             target,
             images=np.concatenate([pictures[name] for name in names]),
-            labels=np.array(SHAPES)[together["shapes"]],
+            # numbers, so that the classes are in the order of the logits
+            labels=together["shapes"],
+            class_names=np.array(SHAPES),
             split=np.repeat(names, [len(parts[name]) for name in names]),
             zone=np.array(ZONES)[together["zones"]],
             scale=together["scales"],

@@ -26,6 +26,7 @@ ROOMS = [
     "concepts",
     "retraining",
     "export",
+    "reproduction",
     "demo",
     "jobs",
     "commands",

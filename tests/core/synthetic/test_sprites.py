@@ -84,7 +84,7 @@ def test_it_opens_as_a_dataset_with_the_zone_as_its_attribute(tmp_path: Path) ->
     pictures = {name: render(sprites) for name, sprites in parts.items()}
     path = write_sprites(tmp_path / "sprites.npz", parts, pictures)
     dataset = open_dataset(path, store=tmp_path / "store")
-    assert set(dataset.classes) == set(SHAPES)
+    assert dataset.classes == SHAPES
     assert [sum(counts.values()) for counts in dataset.counts().values()] == [60, 60, 60]
     zone = next(attribute for attribute in dataset.attributes if attribute.name == "zone")
     assert set(zone.values) == set(ZONES)

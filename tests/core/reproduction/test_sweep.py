@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.activations.extraction import analyse
+from core.classifiers.classifier import load_classifier
+from core.classifiers.preprocessing import Preprocessing
+from core.datasets import open_dataset
+from core.errors import BadRequest, Cancelled
+from core.reproduction import network as network_module
+from core.reproduction import sweep as module
+from core.reproduction.page import finding, render_report, write_report
+from core.reproduction.reference import LEVELS, REFERENCE
+from core.reproduction.sweep import Cell, Preset, Sweep, preset_named, read_pictures, run_sweep
+from core.workspace import open_workspace
+
+TINY = Preset("tiny", images=256, held_out=180, epochs=4, seeds=1, levels=(0.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    return run_sweep(tmp_path_factory.mktemp("sweep"), TINY)
+
+
+def test_at_full_bias_a_network_learns_the_place(done: Sweep) -> None:
+    """Planted: at 1 the zone says everything, and is easier to see in 256 pictures than the outline is."""
+    (free,), (bound,) = done.of(0.0), done.of(1.0)
+    assert bound.train > 0.9
+    assert bound.test < 0.6
+    assert bound.worst < 0.2
+    assert bound.by_zone > bound.by_shape + 0.08
+    assert bound.by_zone > free.by_zone
+    # no picture of train or val lies outside of its own zone
+    assert bound.strays_top == 0.0
+
+
+def test_what_is_done_is_not_done_again(done: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(network_module, "trained", never)
+    assert run_sweep(done.folder, TINY) == done
+    # a cell that is damaged, or of another size, is
+    cell = done.folder / "cells" / "1.00-0.json"
+    kept = cell.read_text()
+    for broken in ("{", "[]", kept.replace('"key"', '"kee"'), json.dumps({**json.loads(kept), "key": "another"})):
+        cell.write_text(broken)
+        with pytest.raises(AssertionError, match="trained again"):
+            run_sweep(done.folder, TINY)
+    cell.write_text(kept)
+    assert run_sweep(done.folder, TINY) == done
+
+
+def test_stopped_in_the_middle_it_goes_on_to_the_same_end(done: Sweep, tmp_path: Path) -> None:
+    def stop(images: int, total: int, message: str = "") -> None:
+        assert total == 2 * TINY.images * TINY.epochs
+        if images > TINY.images * TINY.epochs * 1.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_sweep(tmp_path, TINY, progress=stop)
+    assert len(json.loads((tmp_path / "sweep.json").read_text())["cells"]) == 1
+    again = run_sweep(tmp_path, TINY)
+    assert again.cells == done.cells
+
+
+def test_network_and_data_open_as_a_classifier_and_a_dataset(done: Sweep, tmp_path: Path) -> None:
+    dataset = open_dataset(done.folder / "data" / "1.00.npz", store=tmp_path / "store")
+    classifier = load_classifier(
+        done.folder / "models" / "1.00-0.pt",
+        preprocessing=Preprocessing(resize=None, crop=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    )
+    analysis = analyse(open_workspace(tmp_path / "w"), dataset, classifier, precision="fp32")
+    test = analysis.split_rows("test")
+    assert (analysis.predicted[test] == analysis.labels[test]).mean() == pytest.approx(done.of(1.0)[0].test, abs=1e-9)
+
+
+def test_sheets_hold_pictures_of_the_val_split(done: Sweep) -> None:
+    pictures = read_pictures(done.folder, done.of(0.0)[0])
+    assert pictures["matrix"].shape == (108, 108)
+    val = module.render(module.drawn(TINY, 0.0, 0)["val"])
+    known = {picture.tobytes() for picture in val}
+    for shape in ("square", "ellipse", "heart"):
+        assert 1 <= len(pictures[f"{shape}-top"]) <= 10
+        assert all(picture.tobytes() in known for picture in pictures[f"{shape}-top"])
+
+
+def test_the_report_says_what_came_out_and_reaches_nowhere(done: Sweep) -> None:
+    page = write_report(done).read_text(encoding="utf-8")
+    (bound,) = done.of(1.0)
+    assert f"{bound.test:.1%}" in page
+    assert f"{REFERENCE[1.0]:.1%}" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+    assert finding(done).startswith("Without bias in the test pictures")
+
+
+def test_bands_of_the_mean_need_more_than_one_seed() -> None:
+    cells = tuple(
+        Cell(level, seed, 0.99, test, test - 0.2, 0.5, 0.1, 0.0, 0.4)
+        for level, tests in ((0.5, (0.9, 0.8, 0.85)), (1.0, (0.35, 0.3, 0.4)))
+        for seed, test in enumerate(tests)
+    )
+    preset = Preset("quick", 3000, 1000, 20, 3, (0.5, 1.0))
+    from core.reproduction import page
+
+    low, high = page._interval(cells[:3], "test")
+    # Student's t of 2 degrees of freedom: 4.303 x 0.05 / sqrt(3)
+    assert (low, high) == pytest.approx((0.85 - 0.1242, 0.85 + 0.1242), abs=1e-3)
+    assert "40% of a shape's pictures in the middle" in finding(Sweep(Path(), preset, cells))
+    with pytest.raises(FileNotFoundError):
+        render_report(Sweep(Path("/nonexistent"), preset, cells))
+
+
+def test_presets_are_checked() -> None:
+    assert preset_named("full").levels == LEVELS
+    assert len(preset_named("quick", levels=[1, 0, 1], seeds=2).cells) == 4
+    # a seed of every level before any second one
+    assert [level for level, _ in preset_named("quick", seeds=2).cells[:11]] == list(LEVELS)
+    for wrong in ({"name": "slow"}, {"name": "quick", "levels": [2.0]}, {"name": "quick", "seeds": 0}):
+        with pytest.raises(BadRequest):
+            preset_named(**wrong)  # type: ignore[arg-type]
+
+
+def test_features_and_logits_belong_together() -> None:
+    network = network_module.SpriteNetwork().eval()
+    pictures = np.random.default_rng(0).integers(0, 256, size=(7, 64, 64), dtype=np.uint8)
+    features, logits = network_module.asked(network, pictures)
+    weight, bias = network.head.weight.detach().numpy(), network.head.bias.detach().numpy()
+    np.testing.assert_allclose(features @ weight.T + bias, logits, atol=1e-5)
