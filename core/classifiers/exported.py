@@ -61,7 +61,7 @@ _FQN = re.compile(r"[\w\-]+(\.[\w\-]+)*")
 
 
 class Program(nn.Module):
-    """A graph up to one of its values: (b, c, h, w) normalised images -> (b, d), or (b, k) with a head of its own.
+    """A graph up to some of its values: (b, c, h, w) normalised images -> (b, d), or (b, k) with a head of its own.
 
     Weights are parameters and buffers under the names that they had in the network that was exported, in float32: half
     precision is for other processors. Fit to be moved, cast, traced, and to be watched (`watching`).
@@ -74,18 +74,18 @@ class Program(nn.Module):
         *,
         images: str,
         constants: Mapping[str, Any],
-        wanted: str,
+        wanted: tuple[str, ...],
         pooled: bool,
         takes: Takes,
         chosen: Preprocessing,
         half: bool,
     ) -> None:
         """weights: (fully qualified name, tensor, whether it is a parameter) by the graph's name for it. images: the
-        graph's name for its input. constants: inputs that are no tensors. wanted: the value to give. pooled: it is the
-        mean over its places that is wanted. half: the weights had three digits."""
+        graph's name for its input. constants: inputs that are no tensors. wanted: the values to give, side by side.
+        pooled: of the first it is the mean over its places that is wanted. half: the weights had three digits."""
         super().__init__()
         steps = needed_steps(graph.steps, wanted)
-        read = frozenset().union(*(step.taken() for step in steps), {wanted})
+        read = frozenset().union(*(step.taken() for step in steps), wanted)
         self._where: dict[str, tuple[nn.Module, str]] = {}
         for name, (fqn, tensor, is_parameter) in weights.items():
             if name in read:
@@ -109,7 +109,7 @@ class Program(nn.Module):
         return self.finished(in_batches(self.raw, self._takes.batch)(images))
 
     def raw(self, images: torch.Tensor) -> torch.Tensor:
-        """As many images as the graph takes. Returns the wanted value, a row per image, (b, d)."""
+        """As many images as the graph takes. Returns the wanted values, a row per image, (b, d)."""
         known: dict[str, Any] = {name: getattr(*place) for name, place in self._where.items()}
         known.update(self._constants)
         known[self._images] = self._takes.inputs(images, self._chosen)
@@ -117,10 +117,11 @@ class Program(nn.Module):
             run_step(step, known, images.device, self._after)
             for name in finished:
                 known.pop(name, None)
-        found: torch.Tensor = known[self._wanted]
-        if self._pooled and found.ndim == 4:
-            found = found.mean((2, 3))
-        return found.reshape(images.shape[0], -1)
+        first, *others = (known[name] for name in self._wanted)
+        if self._pooled and first.ndim == 4:
+            first = first.mean((2, 3))
+        first = first.reshape(images.shape[0], -1)
+        return torch.cat([first, *(one.reshape(len(first), -1) for one in others)], dim=1) if others else first
 
     def finished(self, features: torch.Tensor) -> torch.Tensor:
         if self._head is None:
@@ -207,7 +208,7 @@ def with_head(classifier: Classifier, head: Head) -> Program:
     opened = _open(classifier.file)
     parted = _part(opened, classifier.file)
     assert isinstance(classifier.backbone, Program)
-    program = _program(opened, parted, parted.features, classifier.preprocessing, classifier.backbone.takes)
+    program = _program(opened, parted, (parted.features,), classifier.preprocessing, classifier.backbone.takes)
     weight = parted.names[0] or "head.weight"
     bias = parted.names[1] or re.sub(r"weight$", "bias", weight)
     program.set_head(one_output(head) if classifier.single else head, (weight, bias if bias != weight else "head.bias"))
@@ -472,7 +473,7 @@ def _constant(argument: Any, opened: _Opened, producers: Mapping[str, Step]) -> 
     """The numbers of a value that does not depend on the images; None where it does, or is no tensor of floats."""
     if not isinstance(argument, Value):
         return None
-    steps = needed_steps(opened.graph.steps, argument.name, in_place=False)
+    steps = needed_steps(opened.graph.steps, (argument.name,), in_place=False)
     read = frozenset().union(*(step.taken() for step in steps), {argument.name})
     if opened.images in read:
         return None
@@ -487,14 +488,14 @@ def _constant(argument: Any, opened: _Opened, producers: Mapping[str, Step]) -> 
     return found.detach().clone()
 
 
-def _program(opened: _Opened, parted: Parted, wanted: str, chosen: Preprocessing, takes: Takes) -> Program:
+def _program(opened: _Opened, parted: Parted, wanted: tuple[str, ...], chosen: Preprocessing, takes: Takes) -> Program:
     program = Program(
         opened.graph,
         opened.weights,
         images=opened.images,
         constants=opened.constants,
         wanted=wanted,
-        pooled=parted.pooled and wanted == parted.features,
+        pooled=parted.pooled,
         takes=takes,
         chosen=chosen,
         half=any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in opened.archive.state.values()),
@@ -506,15 +507,18 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
     """The program up to the features, tried: for batches of any size where that gives the same."""
     images = probe(chosen, opened.takes.channels)
     fixed = opened.takes
+    k, d = parted.weight.shape
+    if parted.bias.shape != (k,):
+        raise HeadNotFound(
+            f"The last linear layer of {file.name} has {k} rows and {len(parted.bias)} numbers in its bias.",
+            next_step="Export a network that ends in one linear layer and returns its output.",
+        )
     # most programs are exported for the batch of their example and work for any other: sizes are rarely written in
     for takes in dict.fromkeys((fixed.open_ended(), fixed)):
-        features, logits = (
-            _program(opened, parted, wanted, chosen, takes) for wanted in (parted.features, parted.logits)
-        )
+        trial = _program(opened, parted, (parted.features, parted.logits), chosen, takes)
         try:
             with torch.inference_mode():
-                together, alone = features(images), features(images[:1])
-                own = logits(images)
+                both, alone = trial(images), trial(images[:1])[:, :d]
         except (RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError) as error:
             if takes != fixed:
                 continue
@@ -523,12 +527,12 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
                 f"{file.name} cannot take images of {chosen.crop} x {chosen.crop} pixels ({''.join(cause).strip()}).",
                 next_step="Give the preprocessing that the model was trained with.",
             ) from error
-        d, k = parted.weight.shape[1], len(parted.weight)
-        if together.shape != (len(images), d) or own.shape != (len(images), k) or parted.bias.shape != (k,):
+        together, own = both[:, :d], both[:, d:]
+        if own.shape[1] != k:
             if takes != fixed:
                 continue
             raise HeadNotFound(
-                f"{file.name} does not give one row of {k} logits per image (it gives {tuple(own.shape)}).",
+                f"{file.name} gives {own.shape[1]:,} numbers per image, and its last linear layer {k}.",
                 next_step="Export a network that ends in one linear layer and returns its output.",
             )
         if takes != fixed and not close(alone, together[:1], 1e-3):
@@ -536,5 +540,5 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
             continue
         check_alone(file.name, together, alone, half=False)
         check_parts(file.name, together, own, parted.weight.numpy(), parted.bias.numpy(), half=False)
-        return features
+        return _program(opened, parted, (parted.features,), chosen, takes)
     raise AssertionError("the program as it came is tried last")

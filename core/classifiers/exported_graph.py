@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,12 +292,12 @@ def _give(names: Any, found: Any, known: dict[str, Any]) -> None:
             _give(name, one, known)
 
 
-def needed_steps(steps: tuple[Step, ...], wanted: str, *, in_place: bool = True) -> tuple[Step, ...]:
-    """The steps that a value follows from, in order.
+def needed_steps(steps: tuple[Step, ...], wanted: Collection[str], *, in_place: bool = True) -> tuple[Step, ...]:
+    """The steps that values follow from, in order.
 
-    in_place: with all that change tensors before it is computed: such a tensor may be known by another name as well.
+    in_place: with all that change tensors before they are computed: such a tensor may be known by another name as well.
     """
-    needed = {wanted}
+    needed = set(wanted)
     chosen: list[Step] = []
     for step in reversed(steps):
         if step.given() & needed or (in_place and step.in_place and chosen):
@@ -306,9 +306,9 @@ def needed_steps(steps: tuple[Step, ...], wanted: str, *, in_place: bool = True)
     return tuple(reversed(chosen))
 
 
-def last_uses(steps: tuple[Step, ...], wanted: str) -> tuple[tuple[str, ...], ...]:
+def last_uses(steps: tuple[Step, ...], wanted: Collection[str]) -> tuple[tuple[str, ...], ...]:
     """Per step, the values that nobody reads after it."""
-    seen, uses = {wanted}, []
+    seen, uses = set(wanted), []
     for step in reversed(steps):
         ended = (step.taken() | step.given()) - seen
         seen |= ended

@@ -40,7 +40,7 @@ OPERATORS = _named(
     "split_with_sizes chunk unbind unsafe_split unsafe_chunk tensor_split select slice narrow index index_select "
     "gather take_along_dim select_scatter slice_scatter index_put scatter roll flip rot90 unfold im2col col2im "
     "pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle constant_pad_nd pad reflection_pad2d "
-    "replication_pad2d _pad_circular embedding diagonal tril triu meshgrid broadcast_to broadcast_tensors "
+    "replication_pad2d _pad_circular embedding diagonal as_strided tril triu meshgrid broadcast_to broadcast_tensors "
     # pooling and sizes
     "max_pool1d max_pool2d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d "
     "adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d upsample_nearest2d _upsample_nearest_exact2d "
@@ -90,7 +90,9 @@ PASSING = _named(
     "lift_fresh"
 )
 POOLING = _named("mean adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d")
-POOLS = POOLING | _named("max_pool2d max_pool2d_with_indices adaptive_max_pool2d")
+POOLS = _named(
+    "adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d max_pool2d max_pool2d_with_indices adaptive_max_pool2d"
+)
 TRANSPOSING = _named("t numpy_T transpose permute mT")
 CONVOLVING = _named("conv2d convolution _convolution")
 DROPPING = _named("dropout native_dropout alpha_dropout feature_dropout")

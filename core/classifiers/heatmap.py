@@ -9,13 +9,16 @@ each channel is weighted by the mean gradient of the logit, and what speaks agai
 ReLU). It shows where, not how much.
 
 Other networks have no such map: what ViT's last layer reads belongs to no place (Swin averages a map: CAM holds), and
-TorchScript cannot be looked into. A place of a deep feature map has seen more of the image than the patch it is drawn
+TorchScript cannot be looked into. Programs of torch.export can, operator by operator; ONNX graphs give CAM, but no
+gradients. A place of a deep feature map has seen more of the image than the patch it is drawn
 on, so edges of a heat map are soft, whatever its resolution.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +28,16 @@ from PIL import Image
 from torch import nn
 
 from core.classifiers.classifier import TOLERANCE, Classifier
+from core.classifiers.exported_graph import Step
+from core.classifiers.exported_operators import CONVOLVING, POOLS
 from core.classifiers.head import Head
-from core.classifiers.origins import PROGRAMS, is_program
+from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT
 from core.classifiers.preprocessing import Preprocessing
 from core.errors import NotFound
 
 CAM, GRAD_CAM = "cam", "grad-cam"
+# parts of a network that matter here
+POOL, CONVOLUTION = "pool", "convolution"
 # pixels of the longer side of a drawn map: smooth enough to be enlarged by a browser
 DRAWN = 320
 # opacity of an overlay until somebody says otherwise
@@ -220,55 +227,101 @@ class _LastMap:
 
 def _last_map(classifier: Classifier, batch: torch.Tensor) -> _LastMap:
     """The last feature map that still has places, found by watching one pass. Raises `NotFound`."""
-    if is_program(classifier.arch) or not isinstance(classifier.backbone, nn.Module):
+    if classifier.origin == ONNX:
+        return _map_of_graph(classifier, batch)
+    if classifier.origin == TORCHSCRIPT or not isinstance(classifier.backbone, nn.Module):
         raise _none(
-            f"{classifier.name} is {PROGRAMS.get(classifier.arch, 'a program')}, which cannot be looked into.",
+            f"{classifier.name} is TorchScript, which cannot be looked into.",
             "Load its weights as a state dict with the name of its architecture, if it is a known one.",
         )
     found: tuple[str, int, torch.Tensor] | None = None
     calls: dict[str, int] = {}
     # what came after the map: tokens, which are no places any more, or a convolution that left a single place
     tokens = single = False
+
+    def after(name: str, kind: str, output: Any) -> None:
+        nonlocal found, tokens, single
+        calls[name] = calls.get(name, 0) + 1
+        if not isinstance(output, torch.Tensor):
+            return
+        if output.ndim == 4 and min(output.shape[2:]) > 1 and kind != POOL:
+            found, tokens, single = (name, calls[name], output), False, False
+        elif output.ndim == 3:
+            tokens = True
+        elif output.ndim == 4 and kind == CONVOLUTION:
+            single = True
+
+    with _watched(classifier.backbone, after), torch.inference_mode():
+        features = classifier.backbone(batch).float()
+    seen = None if found is None or single else _seen(*found, features)
+    network = classifier.name if classifier.origin == EXPORTED else classifier.arch
+    # a mean may be taken over places in a row as well
+    if tokens and (seen is None or not seen.averaged):
+        raise _none(
+            f"{network} is a transformer: what its last layer reads is no longer tied to places of the image.",
+            "Use the nearest neighbours and the bands to see what the class has in common.",
+        )
+    if seen is None:
+        raise _none(
+            f"{network} sees {classifier.preprocessing.crop} pixels as one single place in the end.",
+            "Analyse with larger images, if the network takes them.",
+        )
+    return seen
+
+
+def _seen(name: str, call: int, values: torch.Tensor, features: torch.Tensor) -> _LastMap:
+    # images are square, and so are maps of them
+    last = values.shape[1] == values.shape[2] != values.shape[3]
+    # a graph of fixed batches sees the image several times
+    values = values[:1].float().permute(0, 3, 1, 2) if last else values[:1].float()
+    averaged = values.shape[1] == features.shape[1] and _close(values.mean((2, 3)), features)
+    return _LastMap(name, call, values, features, averaged, last)
+
+
+def _map_of_graph(classifier: Classifier, batch: torch.Tensor) -> _LastMap:
+    """Of an ONNX graph, from which no gradients are to be had. Raises `NotFound`."""
+    from core.classifiers.onnx_model import last_map
+
+    run = last_map(classifier)
+    if run is not None:
+        features, values = run(batch)
+        seen = _seen("", 0, values, features) if values.ndim == 4 and min(values.shape[2:]) > 1 else None
+        if seen is not None and seen.averaged:
+            return seen
+    raise _none(
+        f"The features of {classifier.name} are not the mean of a map, and an ONNX graph gives no gradients to tell "
+        "places by.",
+        "Load its weights as a state dict with the name of its architecture, if it is a known one.",
+    )
+
+
+@contextmanager
+def _watched(backbone: nn.Module, after: Callable[[str, str, Any], torch.Tensor | None]) -> Iterator[None]:
+    """Inside, `after` is called with the name, the kind (`POOL`, `CONVOLUTION` or "") and the output of each part of
+    the network; what it returns, if it does, takes the output's place."""
+    from core.classifiers.exported import Program
+
+    if isinstance(backbone, Program):
+
+        def note(step: Step, output: Any) -> Any:
+            kind = POOL if step.kind in POOLS else CONVOLUTION if step.kind in CONVOLVING else ""
+            return after(step.name, kind, output)
+
+        with backbone.watching(note):
+            yield
+        return
     pools = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.MaxPool2d)
 
     def watch(name: str, module: nn.Module) -> Any:
-        def after(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            nonlocal found, tokens, single
-            calls[name] = calls.get(name, 0) + 1
-            if not isinstance(output, torch.Tensor):
-                return
-            if output.ndim == 4 and min(output.shape[2:]) > 1 and not isinstance(module, pools):
-                found, tokens, single = (name, calls[name], output), False, False
-            elif output.ndim == 3:
-                tokens = True
-            elif output.ndim == 4 and isinstance(module, nn.Conv2d):
-                single = True
+        kind = POOL if isinstance(module, pools) else CONVOLUTION if isinstance(module, nn.Conv2d) else ""
+        return module.register_forward_hook(lambda _module, _inputs, output: after(name, kind, output))
 
-        return module.register_forward_hook(after)
-
-    hooks = [watch(name, module) for name, module in classifier.backbone.named_modules() if name]
+    hooks = [watch(name, module) for name, module in backbone.named_modules() if name]
     try:
-        with torch.inference_mode():
-            features = classifier.backbone(batch).float()
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    if tokens:
-        raise _none(
-            f"{classifier.arch} is a transformer: what its last layer reads is no longer tied to places of the image.",
-            "Use the nearest neighbours and the bands to see what the class has in common.",
-        )
-    if found is None or single:
-        raise _none(
-            f"{classifier.arch} sees {classifier.preprocessing.crop} pixels as one single place in the end.",
-            "Analyse with larger images, if the network takes them.",
-        )
-    name, call, values = found
-    # images are square, and so are maps of them
-    last = values.shape[1] == values.shape[2] != values.shape[3]
-    values = values.float().permute(0, 3, 1, 2) if last else values.float()
-    averaged = values.shape[1] == features.shape[1] and _close(values.mean((2, 3)), features)
-    return _LastMap(name, call, values, features, averaged, last)
 
 
 def _grad_cam(classifier: Classifier, batch: torch.Tensor, seen: _LastMap, weight: torch.Tensor) -> np.ndarray:
@@ -277,22 +330,18 @@ def _grad_cam(classifier: Classifier, batch: torch.Tensor, seen: _LastMap, weigh
     held: list[torch.Tensor] = []
     calls = 0
 
-    def hold(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor | None:
+    def hold(name: str, _kind: str, output: Any) -> torch.Tensor | None:
         nonlocal calls
-        calls += 1
-        if calls != seen.call:
+        calls += name == seen.name
+        if name != seen.name or calls != seen.call:
             return None
         held.append(output.detach().requires_grad_(True))
         # a copy goes on: what follows may work in place, which a leaf does not allow
         return held[0].clone()
 
-    hook = classifier.backbone.get_submodule(seen.name).register_forward_hook(hold)
-    try:
-        with torch.enable_grad():
-            score = (classifier.backbone(batch)[0] * weight).sum()
-            (gradient,) = torch.autograd.grad(score, held[0])
-    finally:
-        hook.remove()
+    with _watched(classifier.backbone, hold), torch.enable_grad():
+        score = (classifier.backbone(batch)[0] * weight).sum()
+        (gradient,) = torch.autograd.grad(score, held[0])
     values = held[0].detach()
     if seen.last:
         gradient, values = gradient.permute(0, 3, 1, 2), values.permute(0, 3, 1, 2)

@@ -191,7 +191,7 @@ def write_model(
     except Exception as error:
         _check_disk(error, folder)
         raise
-    paths = [path for model in written for path in sorted(folder.glob(f"{model.file}*"))]
+    paths = [path for model in written for path in _files_of(folder / model.file)]
     refused: list[RefusedFormat] = []
 
     def attempt(name: str, write: Callable[[Path], WrittenModel]) -> None:
@@ -204,10 +204,10 @@ def write_model(
             _check_disk(error, folder)
             # exporters fail in their own ways; none of them may take the other formats along
             refused.append(RefusedFormat(FORMATS.get(name, AS_IT_CAME), _reason(error)))
-            for left in folder.glob(f"{path.name}*"):
+            for left in _files_of(path):
                 left.unlink()
         else:
-            paths.extend(sorted(folder.glob(f"{path.name}*")))
+            paths.extend(_files_of(path))
 
     sample = trial.sample
     program: torch.export.ExportedProgram | None = None
@@ -290,8 +290,12 @@ def _graph_alone(
     reason = "It came as an ONNX graph and comes back as one; PyTorch has no reader of such graphs."
     others = [file for name, file in OPTIONAL.items() if name in formats and file != ONNX]
     refused = [RefusedFormat(FORMATS[file], reason) for file in others]
-    paths = tuple(sorted(folder.glob(f"{path.name}*")))
-    return Models(paths, (written,), tuple(refused), trial.images, original.single)
+    return Models(_files_of(path), (written,), tuple(refused), trial.images, original.single)
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """The file itself, if it is there, and those that belong to it."""
+    return tuple(one for one in (path, *sorted(path.parent.glob(f"{path.name}.*"))) if one.exists())
 
 
 def _write_in_place(

@@ -240,6 +240,58 @@ def test_torchscript_says_that_it_cannot_be_looked_into(
         heat_map(load_classifier(path, preprocessing=squeezed(32)), photo, 0)
 
 
+def exported(network: nn.Module, path: Path, side: int) -> Classifier:
+    example = torch.zeros(1, 3, side, side)
+    if path.suffix == ".onnx":
+        torch.onnx.export(network, (example,), str(path), dynamo=False)
+    else:
+        torch.export.save(torch.export.export(network, (example,)), path)
+    return load_classifier(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize("arch", ["small", "mobilenet_v2"])
+def test_programs_show_what_the_network_shows(
+    tmp_path: Path,
+    arch: str,
+    suffix: str,
+    network: NetworkMaker,
+    classifier_of: Callable[..., Classifier],
+    photo: Image.Image,
+) -> None:
+    wanted = heat_map(classifier_of(arch, preprocessing=squeezed(64)), photo, 1)
+    heat = heat_map(exported(network(arch, 3), tmp_path / f"m{suffix}", 64), photo, 1)
+    assert heat.method == CAM
+    np.testing.assert_allclose(heat.values, wanted.values, atol=1e-4 * float(np.abs(wanted.values).max()))
+    assert heat.score == pytest.approx(wanted.score, rel=1e-4)
+
+
+def test_where_more_than_one_layer_follows_the_map_a_program_gives_gradients_and_a_graph_says_why_not(
+    tmp_path: Path, network: NetworkMaker, classifier_of: Callable[..., Classifier], photo: Image.Image
+) -> None:
+    wanted = heat_map(classifier_of("mobilenet_v3_small", preprocessing=squeezed(96)), photo, 1)
+    heat = heat_map(exported(network("mobilenet_v3_small", 3), tmp_path / "m.pt2", 96), photo, 1)
+    assert heat.method == GRAD_CAM
+    np.testing.assert_allclose(heat.values, wanted.values, atol=1e-3 * float(wanted.values.max()))
+    with pytest.raises(NotFound, match="ONNX graph gives no gradients") as caught:
+        heat_map(exported(network("mobilenet_v3_small", 3), tmp_path / "m.onnx", 96), photo, 1)
+    assert caught.value.next_step
+
+
+def test_a_program_without_places_says_so(tmp_path: Path, photo: Image.Image) -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.mix, self.head = nn.Conv2d(3, 4, 8, 8), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(self.mix(self.patches(images).flatten(2).transpose(1, 2))[:, 0])
+
+    torch.manual_seed(0)
+    with pytest.raises(NotFound, match="m is a transformer"):
+        heat_map(exported(Tokens().eval(), tmp_path / "m.pt2", 32), photo, 0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(20, 400), st.integers(20, 400), st.integers(8, 128), st.integers(8, 160))
 def test_the_box_is_what_preprocessing_keeps(width: int, height: int, crop: int, resize: int) -> None:
