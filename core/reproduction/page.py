@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -78,7 +79,7 @@ def _accuracy(sweep: Sweep, levels: Sequence[float]) -> str:
     ours = {part: [_mean(sweep.of(level), part) for level in levels] for part in ("train", "test")}
     limits = [_interval(sweep.of(level), "test") for level in levels]
     known = [level for level in REFERENCE if levels[0] <= level <= levels[-1]]
-    lines = [
+    lines: list[Mapping[str, Any]] = [
         {"kind": "was", "title": "the authors' notebook, test", "x": known, "y": [REFERENCE[level] for level in known]},
         {"kind": "own", "title": "ours, train", "x": levels, "y": ours["train"]},
         {
