@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ from core.progress import Progress
 _IMAGES = ("images", "image", "imgs", "img", "x", "data", "pixels", "pictures", "inputs", "arr_0")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "class", "fine_labels", "arr_1")
 _SPLITS = ("split", "splits")
+# entries of a folder that are looked at to recognise it, and arrays in it: more are pictures, or samples, of their own
+GLANCE, MOST_ARRAYS = 1000, 200
 _CLASS_NAMES = ("class_names", "label_names", "classes_names", "names", "classnames")
 
 
@@ -103,10 +107,15 @@ def _single(path: Path) -> Path:
 
 def arrays_at(path: Path) -> dict[str, Member]:
     """The arrays of what could be a dataset of them, by a look at their headers; {} for anything else."""
-    path = _single(path)
-    if path.is_file() and path.suffix.lower() != ".npz":
-        return {}
     try:
+        if path.is_dir():
+            with os.scandir(path) as entries:
+                there = sum(entry.name.endswith((".npy", ".npz")) for entry in islice(entries, GLANCE))
+            if not 0 < there <= MOST_ARRAYS:
+                return {}
+        path = _single(path)
+        if path.is_file() and path.suffix.lower() != ".npz":
+            return {}
         return members_of(path, [])
     except (OSError, BadArchive):
         return {}

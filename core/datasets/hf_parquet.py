@@ -54,6 +54,8 @@ KEPT_PARTS = 3
 OPEN_FILES = 8
 # rows of labels read at once
 ROWS = 65_536
+# entries of a folder that are looked at to recognise it, and folders in it that are entered
+GLANCE, MOST_FOLDERS = 500, 10
 # bytes asked of the file at once while a row group is read in parts
 BUFFER = 2**20
 
@@ -326,13 +328,13 @@ def _recognises(path: Path) -> bool:
 
 
 def _near(root: Path, depth: int = 3) -> Iterator[Path]:
-    """Parquet files that a short look finds: the first entries of a folder and of the first folders in it."""
+    """Parquet files that a glance finds: among the first entries of a folder and of the first folders in it."""
     folders: list[Path] = []
     with os.scandir(root) as entries:
-        for entry in islice(entries, 1000):
+        for entry in islice(entries, GLANCE):
             if entry.name.lower().endswith(SUFFIX) and entry.is_file():
                 yield Path(entry.path)
-            elif len(folders) < 20 and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            elif len(folders) < MOST_FOLDERS and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
     for folder in folders if depth > 1 else []:
         yield from _near(folder, depth - 1)

@@ -11,6 +11,7 @@ import re
 import threading
 import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ _FILE = re.compile(
 )
 _KINDS: dict[int, np.dtype] = {0x08: np.dtype("u1"), 0x0C: np.dtype(">i4")}
 MOST_NAMES = 2**20
+# entries of a folder that are looked at to recognise it
+GLANCE = 1000
 
 _CLASSES = {
     "fashionmnist": (
@@ -152,7 +155,9 @@ def _folders(path: Path) -> list[Path]:
     for folder in (path, path / "raw"):
         if _has_pictures(folder):
             return [folder]
-    inside = [folder / "raw" for folder in sorted(path.iterdir())[:200] if (folder / "raw").is_dir()]
+    with os.scandir(path) as entries:
+        above = [path / entry.name for entry in islice(entries, GLANCE) if entry.is_dir(follow_symlinks=False)]
+    inside = [folder / "raw" for folder in sorted(above)]
     return [folder for folder in inside if _has_pictures(folder)]
 
 
@@ -160,7 +165,7 @@ def _has_pictures(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     with os.scandir(folder) as entries:
-        return any(_is_pictures(entry.name) for _, entry in zip(range(1000), entries, strict=False))
+        return any(_is_pictures(entry.name) for entry in islice(entries, GLANCE))
 
 
 def _recognises(path: Path) -> bool:
