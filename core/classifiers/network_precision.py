@@ -31,8 +31,6 @@ MOST_STREAMS = 8
 # floating-point operations, per image and in all, from which bfloat16 is tried by itself. Below, decoding takes most of
 # the time, or the pass seconds.
 WORTH_AN_IMAGE, WORTH_A_PASS = 1e8, 2e12
-# largest difference that multiplying normalisations into convolutions may make, relative to the size of the features
-_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -177,8 +175,7 @@ def _cast(
     """The backbone on another device or in another precision: float32 on the processor in and out."""
     kind = torch.bfloat16 if precision == BF16 else torch.float32
     try:
-        module = _folded(classifier, network) if precision == BF16 else copy.deepcopy(network)
-        module = module.eval().to(where, kind, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = copy.deepcopy(network).eval().to(where, kind, memory_format=torch.channels_last)  # type: ignore[call-overload]
         side = classifier.preprocessing.crop
         probe = torch.zeros(1, classifier.preprocessing.channels, side, side)
 
@@ -196,27 +193,6 @@ def _cast(
             else "Hide the graphics card (CUDA_VISIBLE_DEVICES=''), then try again.",
         ) from error
     return run
-
-
-def _folded(classifier: Classifier, network: nn.Module) -> nn.Module:
-    """A copy whose batch normalisations are multiplied into the convolutions before them, where torch.fx can follow the
-    network and the result is the same; a plain copy otherwise."""
-    if isinstance(network, torch.jit.ScriptModule):
-        return copy.deepcopy(network)
-    from torch.fx.experimental.optimization import fuse
-
-    side = classifier.preprocessing.crop
-    noise = np.random.default_rng(0).normal(size=(2, classifier.preprocessing.channels, side, side))
-    probe = torch.from_numpy(noise.astype(np.float32))
-    try:
-        with torch.inference_mode():
-            folded = fuse(network)
-            before, after = network(probe), folded(probe)
-    except Exception:
-        # whatever torch.fx cannot trace is run as it is: the trace is a matter of speed only
-        return copy.deepcopy(network)
-    same = before.shape == after.shape and bool((before - after).abs().max() <= _TOLERANCE * before.abs().max())
-    return folded if same else copy.deepcopy(network)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -120,8 +120,12 @@ class Preprocessing:
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
         """pixels: (..., channels) uint8, as `pixels` gives them. Returns float32 of that shape, centred by `mean` and
         scaled by `std`."""
-        scale, shift = self.affine()
-        return pixels * scale - shift
+        # a line of pixels at a time: on a last axis of three, numpy takes ten times as long for the same numbers
+        width = pixels.shape[-2] if pixels.ndim > 1 else 1
+        scale, shift = (np.tile(values, width) for values in self.affine())
+        lines = pixels.reshape(-1, width * self.channels) * scale
+        lines -= shift
+        return lines.reshape(pixels.shape)
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
         """What pixels are multiplied by and what is then taken off, each (channels,) float32: one multiplication and

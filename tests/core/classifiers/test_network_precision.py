@@ -71,38 +71,6 @@ def test_the_classifier_is_left_as_it_was(small: Classifier) -> None:
     assert backbone.state_dict().keys() == before.keys()
 
 
-def test_normalisations_are_multiplied_into_convolutions_without_changing_the_features(tmp_path: Path) -> None:
-    classifier = written(tmp_path, "resnet18")
-    network = classifier.network()
-    assert network is not None
-    folded = network_precision._folded(classifier, network)
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == 20
-    assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
-    batch = torch.randn(4, 3, 32, 32)
-    with torch.inference_mode():
-        torch.testing.assert_close(folded(batch), network(batch), rtol=1e-3, atol=1e-4)
-
-
-class Branching(nn.Module):
-    """What torch.fx cannot follow."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 8, 3)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features = self.convolution(images).mean(dim=(2, 3))
-        return features if features.sum() > 0 else -features
-
-
-def test_a_network_that_cannot_be_traced_runs_as_it_is(small: Classifier) -> None:
-    head = replace(small.head, weight=np.ones((3, 8), np.float32))
-    classifier = replace(small, backbone=Branching().eval(), head=head)
-    features, _ = runner(classifier, BF16)(pixels(3))
-    exact, _ = runner(classifier, FP32)(pixels(3))
-    np.testing.assert_allclose(features, exact, atol=0.05)
-
-
 def test_torchscript_runs_in_bfloat16(tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
