@@ -82,10 +82,10 @@ def _place() -> str:
 
 
 def _formats() -> None:
+    """The general before the particular, which is how people look for theirs."""
+    general = [one for one in reversed(FORMATS) if one.name != "archive"]
     with st.popover("What can be opened?", icon=":material/help:", type="tertiary"):
-        for one in FORMATS:
-            st.markdown(f"**{one.title}**")
-            st.code(one.layout, language=None)
+        st.markdown("\n".join(f"- **{one.title}**  \n  `{one.layout.splitlines()[0]}`" for one in general))
         st.caption("A zip or tar of any of these, too. Without labels, images can be looked at all the same.")
 
 

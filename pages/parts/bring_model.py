@@ -176,7 +176,7 @@ def _refused(path: str, found: Peeked) -> None:
 
 def _chip(found: Peeked, looked: Looked) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(plain(found.title), icon=":material/check:", color="primary")
+        st.badge(plain(found.title), icon=":material/check:", color="blue")
         if found.classes:
             st.caption(f"{count(len(found.classes), 'class', 'classes')}: {plain(listed(found.classes, most=4))}")
 

@@ -21,7 +21,7 @@ JOB = "load_job"
 KINDS = ("analyse", "train-analyse")
 # images of a first look, and from how many on it is offered
 SAMPLE, BIG = 1000, 5000
-FIRST, ALL = "First look first", "All at once"
+FIRST, ALL = "A first look, then the rest", "All at once"
 PRECISIONS = {"auto": "As fast as is safe", "fp32": "Full (fp32)", "bf16": "Half (bf16)"}
 PRECISION_HELP = (
     "How many digits the network computes with. Half is up to three times as fast on processors made for it. “As fast "
@@ -76,7 +76,7 @@ def button(looked: Looked, choice: Choice) -> None:
         request = {**choice.request, **_advanced()}
         label = "Train and analyse" if trains else "Analyse"
         kind = "secondary" if choice.doubt else "primary"
-        if st.button(label, type=kind, icon=":material/play_arrow:"):
+        if st.button(label, key="load-start", type=kind, icon=":material/play_arrow:"):
             load_check.stop()
             title = f"{'Train on' if trains else 'Analyse'} {looked.name}"
             if first:

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import NotFound
-from core.jobs.job import CANCELLED, DONE, FAILED, Job
+from core.jobs.job import CANCELLED, DONE, FAILED, QUEUED, Job
 from core.jobs.kinds import kind_of
 from core.jobs.queue import get_job, list_jobs, request_cancel
 from pages.parts import jobs, load_input, problem, state
@@ -135,7 +135,9 @@ def _progress(job_id: str) -> None:
         job = get_job(state.workspace(), job_id)
         if not job.active:
             st.rerun()
-        st.progress(job.fraction or 0.0, text="Checking on a few hundred images whether model and images fit …")
+        waits = "Waiting for its turn: " if job.state == QUEUED else ""
+        told = f"{waits}checking on a few hundred images whether model and images fit"
+        st.progress(job.fraction or 0.0, text=told[0].upper() + told[1:])
 
 
 def _said(job: Job, looked: Looked, model: str) -> None:

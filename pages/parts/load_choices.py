@@ -61,7 +61,7 @@ def _take_back() -> None:
 def format_chip(path: str, looked: Looked) -> None:
     """What it was taken for, and the others that it may be."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(plain(looked.about["title"]), icon=":material/check:", color="primary")
+        st.badge(plain(looked.about["title"]), icon=":material/check:", color="blue")
         others = [name for name, _ in looked.fits]
         if len(others) > 1 or at_hand(path).get("format"):
             with st.popover("Not that?", type="tertiary"):

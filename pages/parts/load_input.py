@@ -58,7 +58,7 @@ def ask(looked: Looked, known: Mapping[str, Any] | None) -> dict[str, Any] | Non
             if known is None:
                 st.caption("As the model says, or as the public weights of its network expect.")
                 return None
-            st.caption(f"As the model says: {plain(sentence(known))}")
+            st.caption(f"Now: {plain(sentence(known))}")
             _seen(looked, known)
             return None
         chosen = _fields()
@@ -78,13 +78,13 @@ def reset() -> None:
 
 
 def sentence(values: Mapping[str, Any]) -> str:
-    """In words: 224 pixels, the middle (shorter side to 256), numbers as ImageNet's."""
-    frame = "all of it, squeezed" if values.get("resize") is None else f"the middle, after {values['resize']} pixels"
+    """In words: 224 × 224 pixels (the middle, after a resize to 256), ImageNet's numbers."""
+    crop, resize = values["crop"], values.get("resize")
+    frame = "all of the image, squeezed" if resize is None else f"the middle, after a resize to {resize}"
     colour = values.get("colour", "rgb")
-    told = (
-        f"{values['crop']} × {values['crop']} pixels, {frame}; numbers: {_numbers(values).replace('My own', 'its own')}"
-    )
-    return told + (f"; {COLOURS[colour].lower()}." if colour != "rgb" and colour in COLOURS else ".")
+    numbers = _numbers(values).replace(TYPED, "its own")
+    told = f"{crop} × {crop} pixels ({frame}), {numbers} numbers"
+    return told + (f", colours {COLOURS[colour].lower()}." if colour != "rgb" and colour in COLOURS else ".")
 
 
 def _begin_with(known: Mapping[str, Any] | None) -> None:

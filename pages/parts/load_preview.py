@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.datasets import Problem
+from core.datasets.loose_images import UNLABELLED
 from pages.parts.load_look import Looked, Sample
 from pages.parts.strips import strip
 from pages.parts.words import count, listed, plain
@@ -34,7 +35,8 @@ def show(looked: Looked) -> None:
         _counts(looked)
         _attributes(looked)
         for note in looked.about["notes"]:
-            st.caption(f":material/info: {plain(note)}")
+            if note != UNLABELLED:
+                st.caption(f":material/info: {plain(note)}")
     with pictures, st.container(gap="small"):
         _pictures(looked)
     left_out(tuple(Problem(**one) for one in looked.about["problems"]), "left out", looked.problems)
@@ -68,7 +70,8 @@ def _counts(looked: Looked) -> None:
     if not looked.labelled:
         st.markdown(", ".join(f"{split} {number:,}" for split, number in table.sum().items()))
         return
-    st.dataframe(table, width="stretch", height="content" if len(table) < ROWS else 360)
+    numbers = {split: st.column_config.NumberColumn(format="localized") for split in table}
+    st.dataframe(table, width="stretch", height="content" if len(table) < ROWS else 360, column_config=numbers)
 
 
 def _attributes(looked: Looked) -> None:
