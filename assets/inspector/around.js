@@ -11,11 +11,11 @@ export function drawNear(grid, message, count) {
   }
   grid.replaceChildren(
     ...message.items.map(item => {
-      const button = element("button", `near-tile${item.correct ? "" : " wrong"}${item.same ? " same" : ""}`, {
+      const button = element("button", `near-tile${item.correct === false ? " wrong" : ""}${item.same ? " same" : ""}`, {
         type: "button",
         "aria-label":
-          `${item.name}, labelled ${item.label}, predicted ${item.predicted}` +
-          `${item.correct ? "" : " (wrong)"}, distance ${item.distance}`,
+          `${item.name}, ${item.label ? `labelled ${item.label}, ` : ""}predicted ${item.predicted}` +
+          `${item.correct === false ? " (wrong)" : ""}, distance ${item.distance}`,
       })
       button.dataset.id = item.id
       button.title = `${item.name}\ndistance ${item.distance}`
@@ -24,7 +24,8 @@ export function drawNear(grid, message, count) {
       const label = element("span", "near-label")
       label.textContent = item.label
       const verdict = element("span", "near-verdict")
-      verdict.textContent = item.correct ? "✓ right" : `✕ says ${item.predicted}`
+      const said = item.correct === null ? `says ${item.predicted}` : `✕ says ${item.predicted}`
+      verdict.textContent = item.correct ? "✓ right" : said
       button.append(picture, label, verdict)
       return button
     }),

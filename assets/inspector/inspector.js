@@ -68,7 +68,7 @@ function createInspector(parentElement, store) {
   function drawPicture() {
     const found = about("picture")
     root.classList.toggle("moving", !found || target.image !== data.image)
-    if (found) picture.show({ ...found, alt: `${data.name}: ${data.label}` })
+    if (found) picture.show({ ...found, alt: `${data.name}: ${data.label || data.predicted}` })
   }
 
   function drawHeat() {
@@ -94,11 +94,14 @@ function createInspector(parentElement, store) {
     back.setAttribute("aria-label", steps.away ? "Back to the image before" : "Previous image")
     setText(part("name"), data.name)
     const verdict = part("verdict")
-    verdict.classList.toggle("wrong", !data.correct)
+    // null where nobody has said what the image shows
+    const judged = data.correct !== null
+    verdict.classList.toggle("wrong", data.correct === false)
+    verdict.hidden = !judged
     setText(verdict, data.correct ? "✓ the model is right" : "✕ the model is wrong")
     drawFacts(part("facts"), [
-      ["Label", data.label],
-      ["Predicted", data.predicted, data.correct ? "right" : "wrong"],
+      ["Label", judged ? data.label : "none"],
+      ["Predicted", data.predicted, ...(judged ? [data.correct ? "right" : "wrong"] : [])],
       ...(data.split ? [["Split", data.split]] : []),
       ...data.attributes,
     ])
@@ -141,7 +144,7 @@ function createInspector(parentElement, store) {
     const found = about("standing")
     drawPlaces(part("place-grid"), found, Math.min(data.total_classes, 6) + 3)
     const key = part("key")
-    key.replaceChildren(swatch("own"), `${data.label}  `, swatch("all"), "all images")
+    key.replaceChildren(swatch("own"), `${data.label || `predicted ${data.predicted}`}  `, swatch("all"), "all images")
   }
 
   function swatch(kind) {
@@ -244,7 +247,7 @@ function createInspector(parentElement, store) {
       draw("facts")
       if (arrived) {
         const verdict = data.correct ? "right" : `predicted ${data.predicted}`
-        setText(part("announcer"), `${data.name}, ${data.label}, ${verdict}`)
+        setText(part("announcer"), [data.name, data.label, verdict].filter(Boolean).join(", "))
       }
     },
     leave() {

@@ -52,7 +52,7 @@ def suggest(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     concept = get_concept(workspace, analysis.dataset_id, options.concept) if options.concept else None
     split = tagging_split(analysis)
     note = "" if split == "val" else f"There is no val split: the images come from {split}, which suits less."
-    images = [
+    images: list[dict[str, Any]] = [
         {
             "id": int(analysis.ids[suggestion.row]),
             "image": analysis.image_names([suggestion.row])[0],

@@ -17,6 +17,7 @@ from core.concepts.adoption import adopt, adoptable
 from core.concepts.associations import Association, ConceptTable, associations, attribute_states, state_table
 from core.concepts.explaining import ErrorReport, Explanation, explain
 from core.concepts.tags import answers, tag_version
+from core.datasets.dataset import no_labels
 from core.errors import NotFound
 from pages.parts import band_data, concept_tools, notices, palette, problem, rooms, state, theme, who
 from pages.parts.words import count, interval, listed, percent, plain, short
@@ -54,7 +55,10 @@ TERMS = {
 
 
 def show(analysis: Analysis) -> None:
-    _errors(analysis)
+    if analysis.labelled:
+        _errors(analysis)
+    else:
+        st.caption(plain(no_labels(analysis.dataset_name).detail))
     traits = _traits(analysis)
     if traits:
         _table(analysis, traits)

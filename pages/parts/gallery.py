@@ -159,11 +159,11 @@ def grid_images(
             thumbnail=analysis.thumbnail(row),
             title=names[place],
             activation=None if values is None else float(values[place]),
-            label=analysis.classes[analysis.labels[row]],
+            label=analysis.label_name(row) or "",
             predicted=analysis.classes[named[place]],
-            correct=bool(analysis.labels[row] == named[place]),
+            correct=bool(analysis.labels[row] == named[place]) if analysis.labelled else None,
             chips=tuple(chips.get(int(row), ())),
-            note=notes[place] if notes else "",
+            note=notes[place] if notes else "" if analysis.labelled else analysis.classes[named[place]],
             details=details[place],
         )
         for place, row in enumerate(rows)

@@ -187,9 +187,9 @@ def facts(analysis: Analysis, row: int, looking: Looking, taste: Taste, ids: tup
         "before": first,
         "total": len(ids),
         "name": analysis.image_names([row])[0],
-        "label": analysis.classes[label],
+        "label": analysis.label_name(row) or "",
         "predicted": analysis.classes[predicted],
-        "correct": label == predicted,
+        "correct": label == predicted if analysis.labelled else None,
         "split": SPLITS[analysis.splits[row]] if len(analysis.split_names) > 1 else "",
         "attributes": [[a.name, a.values[a.codes[row]]] for a in analysis.attributes if a.codes[row] >= 0],
         "concepts": [
@@ -231,7 +231,7 @@ def _classes(analysis: Analysis, row: int, *, every: bool) -> dict[str, Any]:
                 "probability": float(shares[c]) if np.isfinite(shares[c]) else None,
                 "percent": percent(float(shares[c])),
                 "rank": ranks[c],
-                "label": c == label,
+                "label": c == label and analysis.labelled,
                 "predicted": c == predicted,
             }
             for c in listed
@@ -285,6 +285,8 @@ def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) 
     near = company(analysis, row, found.rows)
     sentence = (
         f"{near.same} of {near.images} are labelled {analysis.classes[label]}; the model is right on {near.right}."
+        if near.images and analysis.labelled
+        else f"The model takes {near.same} of {near.images} for {analysis.classes[label]} as well."
         if near.images
         else "Its features are not all finite, so nothing is near it."
     )
@@ -298,9 +300,9 @@ def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) 
                 "id": int(analysis.ids[other]),
                 "url": _url(analysis.thumbnail(other), "webp"),
                 "name": names[place],
-                "label": analysis.classes[analysis.labels[other]],
+                "label": analysis.label_name(other) or "",
                 "predicted": analysis.classes[analysis.predicted[other]],
-                "correct": bool(analysis.labels[other] == analysis.predicted[other]),
+                "correct": bool(analysis.labels[other] == analysis.predicted[other]) if analysis.labelled else None,
                 "same": bool(analysis.labels[other] == label),
                 "distance": f"{distance:.3g}",
             }

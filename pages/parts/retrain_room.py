@@ -49,5 +49,7 @@ def enter(analysis: Analysis) -> None:
         method_knobs.adopt(asked)
     with st.container(key="lead"):
         st.markdown(TRAINED if look == REPAIR and method_knobs.current().network else LEADS[look])
+    # shown by the frame, in the place of what cannot be done
+    analysis.need_labels()
     named = import_module(f"pages.parts.{_MODULES[look]}").show(analysis, asked)
     state.write_link({"analysis": analysis.id, "look": look, **named})

@@ -1,0 +1,74 @@
+"""Images that nobody has labelled: every page opens, says what it cannot tell, and calls nothing right or wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.activations.store import Analysis, ModelFacts, refresh
+from core.concepts.concept import create_concept
+from core.concepts.tags import tag
+from core.datasets.choices import Choices
+from core.datasets.dataset import Dataset
+from core.workspace import Workspace
+from pages.parts import gallery
+from tests.pages.conftest import Visit, texts
+
+MODEL = ModelFacts(
+    name="erm", file=Path("/erm"), arch="small", digest="0", preprocessing={}, classes=("landbird", "waterbird")
+)
+
+
+@pytest.fixture
+def unlabelled(planted: Analysis, workspace: Workspace) -> Analysis:
+    dataset = Dataset(
+        id=planted.dataset_id,
+        name="holiday",
+        root=planted.dataset_root,
+        source="images",
+        images=planted.images,
+        labels=np.zeros(planted.n, dtype=np.int64),
+        splits=np.asarray(planted.splits),
+        classes=(),
+        attributes=(),
+        problems=(),
+        notes=(),
+        fingerprint="0",
+        choices=Choices(format="images"),
+    )
+    return refresh(workspace, planted.id, dataset, MODEL)
+
+
+@pytest.mark.parametrize("room", ["home", "bands", "map", "concepts", "tag_next", "runs", "results"])
+def test_every_room_opens(unlabelled: Analysis, visit: Visit, room: str) -> None:
+    app = visit(room)
+    assert not app.exception
+    assert not app.error
+    assert "nan" not in texts(app).lower().split()
+
+
+def test_what_explains_errors_is_left_out_and_the_rest_stays(
+    unlabelled: Analysis, workspace: Workspace, visit: Visit
+) -> None:
+    concept = create_concept(workspace, unlabelled.dataset_id, "grass")
+    tag(workspace, unlabelled, concept, np.arange(0, 40), True)
+    app = visit("concepts", look="associations")
+    assert not app.error
+    assert "The images of holiday have no labels" in texts(app)
+    assert "What explains the errors" not in texts(app)
+    assert "grass" in str(app)
+
+
+def test_retraining_says_why_not(unlabelled: Analysis, visit: Visit) -> None:
+    app = visit("retrain")
+    assert "These images have no labels" in app.error[0].value
+    assert not app.exception
+
+
+def test_tiles_tell_the_prediction_and_no_verdict(unlabelled: Analysis, visit: Visit) -> None:
+    visit("home")
+    images = gallery.grid_images(unlabelled, np.arange(3))
+    assert {(image.label, image.correct) for image in images} == {("", None)}
+    assert all(image.note == image.predicted for image in images)
