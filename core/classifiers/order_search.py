@@ -21,7 +21,7 @@ LEAST_IMAGES = 3
 ALPHA = 0.01
 # How far above guessing the images of moved classes have to be recognised, as a share of the way from guessing to
 # perfection; the lower end of a 95% interval.
-LEAST_SKILL = 0.2
+LEAST_SKILL = 0.3
 # How many times as often they have to be right as in the present order.
 LEAST_RATIO = 3.0
 # Share of the moved classes whose most frequent answer has to be the one that the order gives them.

@@ -163,14 +163,14 @@ def test_other_preprocessing_is_found_and_the_offer_mends_it(
     assert mended.accuracy > 0.9
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_network_that_is_simply_bad_gets_no_offer(fruit: Dataset, trained: Trained, seed: int) -> None:
-    """It learned labels that have nothing to do with the images."""
-    labels = np.random.default_rng(seed).permutation(fruit.labels)
-    found = checked(fruit, trained(USUAL, labels), seed=seed)
-    assert found.accuracy < 0.6
-    assert found.offers == ()
-    assert "No other order of the classes and no usual preprocessing is clearly better" in found.sentence
+def test_networks_that_are_simply_bad_get_no_offer(fruit: Dataset, trained: Trained) -> None:
+    """They learned labels that have nothing to do with the images."""
+    for seed in range(6):
+        labels = np.random.default_rng(seed).permutation(fruit.labels)
+        found = checked(fruit, trained(USUAL, labels), seed=seed)
+        assert found.accuracy < 0.6
+        assert found.offers == ()
+        assert "No other order of the classes and no usual preprocessing is clearly better" in found.sentence
 
 
 def test_network_that_always_gives_one_answer(fruit: Dataset, trained: Trained) -> None:
