@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import errno
 import os
+import re
 import tarfile
 import zipfile
 import zlib
@@ -37,10 +38,13 @@ MOST_DEPTH = 3
 # bytes of a tar header that tells a long name or the like; tarfile would read any size into memory
 MOST_HEADER = 2**20
 MOST_FOLDERS = 64
+# seconds; the year 2242
+LATEST = 2**33
 MOST_NAME = 255
 
 LEFT_OUT = "left_out.json"
 _LEAVES = "its path leaves the archive"
+_DRIVE = re.compile("[A-Za-z]:")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -223,9 +227,14 @@ def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
 def _modified(entry: zipfile.ZipInfo) -> float:
     """Seconds. The time of day in a zip has no zone: taken as it is, it is the same everywhere."""
     try:
-        return max(0.0, float(calendar.timegm((*entry.date_time, 0, 0, 0))))
+        return _plausible(calendar.timegm((*entry.date_time, 0, 0, 0)))
     except ValueError:
         return 0.0
+
+
+def _plausible(seconds: float) -> float:
+    """0 for a time that no file has: an archive can say any number, or none."""
+    return float(seconds) if 0 <= seconds < LATEST else 0.0
 
 
 def _opened_zip(path: Path) -> zipfile.ZipFile:
@@ -252,7 +261,7 @@ def _unpack_tar(path: Path, folder: Path, unpacking: _Unpacking) -> None:
                 check_space(folder, entry.size, f"{entry.name} of {path.name}")
                 source = archive.extractfile(entry)
                 assert source is not None
-                unpacking.write(entry.name, source, target, max(float(entry.mtime), 0.0), 0)
+                unpacking.write(entry.name, source, target, _plausible(entry.mtime), 0)
     except (tarfile.TarError, *_DAMAGED, MemoryError) as error:
         raise _damaged(path, error) from error
     except OSError as error:
@@ -275,7 +284,7 @@ def _place(name: str, folder: Path, unpacking: _Unpacking) -> Path | None:
     parts = [part for part in tidy.parts if part not in (".", "/", "//")]
     if any(is_clutter(part) for part in parts if part != ".."):
         return None
-    if not parts or tidy.is_absolute() or ".." in parts or parts[0][1:2] == ":" or "\0" in name:
+    if not parts or tidy.is_absolute() or ".." in parts or _DRIVE.match(parts[0]) or "\0" in name:
         unpacking.leave_out(name, _LEAVES)
         return None
     if len(parts) > MOST_FOLDERS:

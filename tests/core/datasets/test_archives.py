@@ -206,6 +206,33 @@ def test_links_and_devices_in_a_tar(tmp_path: Path) -> None:
     assert list((tmp_path / "secret").iterdir()) == []
 
 
+@pytest.mark.parametrize("mtime", [-5, 1e30, float("nan"), float("inf")])
+def test_times_that_no_file_has(tmp_path: Path, mtime: float) -> None:
+    info = tarfile.TarInfo("photos/cat/9.png")
+    info.pax_headers = {"mtime": str(mtime)}
+    dataset = read(tarred(tmp_path / "a.tar", PHOTOS, info))
+    (written,) = (tmp_path / "store").rglob("9.png")
+    assert written.stat().st_mtime == 0
+    assert len(dataset) == len(PHOTOS) + 1
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    content = tarred(tmp_path / "a.tar", {**PHOTOS, "photos/cat/XX.png": png()}, mode="w").read_bytes()
+    (tmp_path / "a.tar").write_bytes(forged(content, b"photos/cat/XX.png", b"photos/cat/\xff\xfe.png"))
+    dataset = read(tmp_path / "a.tar")
+    assert len(dataset) == len(PHOTOS)
+    assert [problem.reason for problem in dataset.problems] == ["its name is not valid UTF-8: rename it"]
+
+
+def forged(content: bytes, name: bytes, other: bytes) -> bytes:
+    """A tar with another name in one header, and the sum over the header that belongs to it."""
+    at = content.index(name)
+    header = bytearray(content[at : at + 512].replace(name, other))
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return content[:at] + bytes(header) + content[at + 512 :]
+
+
 def test_links_in_a_zip(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", PHOTOS)
     with zipfile.ZipFile(path, "a") as archive:
