@@ -109,6 +109,10 @@ def existing(path: Path | str) -> Path:
             f"There is no folder {root}.",
             next_step=f"Check the spelling: {nearest} exists, what follows it does not.",
         )
+    if not (root.is_dir() or root.is_file()):
+        raise PathNotFound(
+            f"{root} is neither a folder nor a file.", next_step="Give the folder that holds the images."
+        )
     if not os.access(root, os.R_OK | os.X_OK if root.is_dir() else os.R_OK):
         raise PathNotFound(f"{root} may not be read.", next_step="Change its permissions, or choose another folder.")
     return root

@@ -139,7 +139,7 @@ def members_of(root: Path, problems: list[Problem]) -> dict[str, Member]:
         return found
     if not root.is_dir():
         raise FileNotFoundError(root)
-    for path in sorted(root.glob("*.npy")):
+    for path in sorted(one for one in root.glob("*.npy") if one.is_file()):
         try:
             with open(path, "rb") as source:
                 _note(path.stem, _header(path.stem, source, path, path.stat().st_size, True), found, problems)

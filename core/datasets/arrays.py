@@ -137,10 +137,10 @@ def opened_arrays(
     pictures = _pictures(members, choices)
     if not pictures:
         there = ", ".join(f"{one.name} {one.shape}" for one in list(members.values())[:8])
-        there = there or (f"{problems[0].image}: {problems[0].reason}" if problems else "nothing")
+        left_out = f"{problems[0].image}: {problems[0].reason}" if problems else ""
         raise EmptyDataset(
             f"{root} holds no array of pictures, which has the shape (n, height, width) or one of colours more; "
-            f"it holds {there}.",
+            f"it holds {'; '.join(filter(None, [there, left_out])) or 'nothing'}.",
             next_step="Save the pictures as an array called images, and their classes as one called labels.",
         )
     if any(one.offset is None for one in pictures):
@@ -156,6 +156,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     pictures = [members[bundle.name] for bundle in bundles]
     found = _beside(members, pictures)
     notes = [_stretched(one) for one in pictures]
+    problems += _not_beside(members, pictures, found)
 
     label_name = choices.columns.get("label")
     if label_name is None:
@@ -200,6 +201,19 @@ def _beside(members: Mapping[str, Member], pictures: Sequence[Member]) -> dict[s
     whole = {name: pieces for name, pieces in found.items() if len(pieces) == len(pictures)}
     same = {name: pieces for name, pieces in whole.items() if len({piece.shape[1:] for piece in pieces}) == 1}
     return {name: np.concatenate(pieces) for name, pieces in same.items()}
+
+
+def _not_beside(
+    members: Mapping[str, Member], pictures: Sequence[Member], found: Mapping[str, np.ndarray]
+) -> list[Problem]:
+    """Arrays that are called like labels and have another number of rows than there are pictures."""
+    counts = {_base(one.name)[1]: one.shape[0] for one in pictures}
+    called = [one for one in members.values() if _base(one.name)[0] in _LABELS and one.shape and not one.is_pictures]
+    return [
+        Problem(one.name, f"it has {one.shape[0]:,} entries for {count:,} pictures, so none of them is used")
+        for one in called
+        if (count := counts.get(_base(one.name)[1])) not in (None, one.shape[0]) and _base(one.name)[0] not in found
+    ]
 
 
 def _is_label(values: np.ndarray) -> bool:

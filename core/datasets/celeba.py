@@ -28,7 +28,9 @@ _IMAGES = ("img_align_celeba/img_align_celeba", "img_align_celeba", "img_align_c
 
 
 def _find(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((place for inner in _PLACES for name in names if (place := root / inner / name).exists()), None)
+    places = (root / inner / name for inner in _PLACES for name in names)
+    # neither a pipe nor a device, which would keep whoever opens it waiting
+    return next((place for place in places if place.is_dir() or place.is_file()), None)
 
 
 def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:

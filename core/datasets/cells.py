@@ -76,6 +76,8 @@ def read_cells(path: Path, *, lower: Collection[str] = (), needed: Collection[st
     except (pd.errors.ParserError, ValueError) as error:
         line = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         detail = f"line {line[2]} has {line[3]} cells, the header {line[1]}" if line else str(error).strip()
+        if opened := re.search(r"EOF inside string starting at row (\d+)", str(error)):
+            detail = f"the double quote in row {int(opened[1]) + 1} is never closed"
         raise BadMetadata(
             f"{path} is not a regular table: {detail}.",
             next_step="Put cells that contain the separator into double quotes, then try again.",

@@ -104,7 +104,7 @@ def list_files(root: Path, inside: Path | None = None, *, deep: bool = True) -> 
     listing = Listing()
     for entry, name in _walk(root, inside or root, listing.problems, deep):
         try:
-            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            if entry.is_symlink() and not _stays(root, entry.path):
                 listing.problems.append(Problem(name, LEAVES))
                 continue
             if not entry.is_file():
@@ -196,7 +196,7 @@ def _walk(root: Path, start: Path, problems: list[Problem], deep: bool) -> Itera
                 elif entry.is_dir(follow_symlinks=False):
                     if deep:
                         pending.append((entry.path, name + "/"))
-                elif entry.is_symlink() and entry.is_dir():
+                elif entry.is_symlink() and os.path.isdir(entry.path):
                     problems.append(Problem(name, "a link to a folder: links to folders are not followed"))
                 else:
                     yield entry, name

@@ -38,6 +38,8 @@ _LIKE_IMAGES = re.compile(r"image|img|photo|pict|jpe?g|png", re.IGNORECASE)
 _MOST_PARTS = 12
 # rows that are looked at to see that a column has many values, and how often a value may be spelt in two ways there
 _FIRST, _SPELLINGS = 5_000, 100
+# columns that are looked at, unless a person names others: a table of more holds numbers that were computed
+_MOST_COLUMNS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +162,10 @@ def _columns(cells: pd.DataFrame, classes: int, choices: Choices) -> list[Column
         )
     most = max(MAX_VALUES, classes)
     # a comment or a measurement has more values than that among the first rows, and takes long to read to its end
-    few = [name for name in cells if name in asked or cells[name].iloc[:_FIRST].nunique() <= most + _SPELLINGS]
-    return [column(cells[name]) for name in few]
+    near = [*cells][:_MOST_COLUMNS]
+    few = [name for name in near if name not in asked and cells[name].iloc[:_FIRST].nunique() <= most + _SPELLINGS]
+    chosen = {*few, *asked}
+    return [column(cells[name]) for name in cells if name in chosen]
 
 
 def _attributes(

@@ -36,6 +36,9 @@ class Head:
 def read_head(path: Path) -> Head | None:
     """A first look at a file with one of `SUFFIXES`; None for what is no table."""
     try:
+        if not path.is_file():
+            # a pipe would keep whoever opens it waiting
+            return None
         return _parquet_head(path) if path.suffix.lower() == ".parquet" else _text_head(path)
     except OSError:
         return None
