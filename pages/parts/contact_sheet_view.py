@@ -277,7 +277,7 @@ def _share(images: int, known: int) -> str:
 
 def _accuracy(band: SheetBand) -> SheetBar:
     if band.accuracy is None or not band.count:
-        return SheetBar("right", "no image", ())
+        return SheetBar("right", "no labels" if band.count else "no image", ())
     right = round(band.accuracy * band.count)
     parts = (("right", right, "var(--right)"), ("wrong", band.count - right, "var(--wrong)"))
     return SheetBar("right", _share(right, band.count), tuple(part for part in parts if part[1]))
@@ -290,7 +290,7 @@ def _images(analysis: Analysis, rows: Sequence[int]) -> tuple[SheetImage, ...]:
         label, predicted = analysis.labels[row], analysis.predicted[row]
         wrong = bool(label != predicted)
         said = f"predicted {analysis.classes[predicted]}{' (wrong)' if wrong else ''}"
-        lines = (name, f"labelled {analysis.classes[label]}", said)
+        lines = (name, f"labelled {analysis.classes[label]}", said) if analysis.labelled else (name, said)
         made.append(SheetImage(int(analysis.ids[row]), analysis.thumbnail(row), lines, wrong))
     return tuple(made)
 

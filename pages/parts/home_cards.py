@@ -96,9 +96,9 @@ def _investigation(item: Investigation) -> None:
             return
         st.image(_strip(analysis), width="stretch", alt="")
         st.markdown(f"**{plain(item.dataset_name)}** · {plain(item.model_name)}")
+        right = f"right {percent(item.accuracy)} of the time" if analysis.labelled else "no labels"
         st.caption(
-            f"{count(analysis.n, 'image')}, {count(analysis.k, 'class', 'classes')} · right {percent(item.accuracy)} "
-            f"of the time · opened {ago(item.used)}"
+            f"{count(analysis.n, 'image')}, {count(analysis.k, 'class', 'classes')} · {right} · opened {ago(item.used)}"
         )
         outcome, label, room = _next(analysis)
         st.markdown(outcome)

@@ -81,8 +81,8 @@ def pictures(shown: Shown, rows: list[int]) -> dict[str, Any]:
         told = None
     found = {}
     for row, name in zip(rows, analysis.image_names(np.array(rows)), strict=True):
-        label, predicted = (analysis.classes[codes[row]] for codes in (analysis.labels, analysis.predicted))
-        lines = [name, label if label == predicted else f"{label}, predicted {predicted}"]
+        label, predicted = analysis.label_name(row), analysis.classes[analysis.predicted[row]]
+        lines = [name, f"{label or 'no label'}, predicted {predicted}" if label != predicted else predicted]
         if told is not None:
             lines.append(told(row))
         picture = base64.b64encode(analysis.thumbnail(row)).decode("ascii")

@@ -161,12 +161,13 @@ def facts(analysis: Analysis, rows: np.ndarray, concepts: Sequence[Concept], dec
     told = {}
     for place, row in enumerate(map(int, rows)):
         image = int(analysis.ids[row])
-        label, predicted = analysis.classes[analysis.labels[row]], analysis.classes[analysis.predicted[row]]
+        label, predicted = analysis.label_name(row), analysis.classes[analysis.predicted[row]]
         verdict = "right" if label == predicted else "wrong"
+        opinion = f"Label {label} · predicted {predicted} ({verdict})" if label else f"Predicted {predicted}"
         why = WHY.get(deck.why.get(image, ""), "")
         told[str(image)] = {
             "why": f"{LATER} {why}" if image in deck.later else why,
-            "opinion": f"Label {label} · predicted {predicted} ({verdict}) · {names[place]}",
+            "opinion": f"{opinion} · {names[place]}",
             "said": {str(by_name[name]): said for name, said in tags.get(row, ()) if name in by_name},
         }
     return told
