@@ -123,11 +123,10 @@ def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any] | None:
 
 def library_of(config: dict[str, Any]) -> str | None:
     """Whose `config.json` this is: "timm", "transformers", or None."""
-    if isinstance(config.get("architecture"), str):
-        return "timm"
+    # transformers can wrap networks of timm: then it names both
     if "model_type" in config or isinstance(config.get("architectures"), list):
         return "transformers"
-    return None
+    return "timm" if isinstance(config.get("architecture"), str) else None
 
 
 def weights_file(folder: Path) -> Path | None:

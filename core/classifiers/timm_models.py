@@ -103,9 +103,9 @@ def head_name(network: nn.Module) -> str | None:
     told = config.get("classifier")
     if isinstance(told, (tuple, list)):
         raise HeadNotFound(
-            f"{type(network).__name__} answers with the mean of {len(told)} heads ({', '.join(map(str, told))}), so "
-            "there is no one last layer.",
-            next_step="Use its version without distillation, which has one head.",
+            f"{type(network).__name__} answers with {len(told)} heads together ({', '.join(map(str, told))}), so there "
+            "is no one last layer.",
+            next_step="Use a network with one head; most have a version without distillation.",
         )
     names = {module: name for name, module in network.named_modules()}
     asked: Any = network

@@ -288,6 +288,25 @@ def test_models_that_do_not_classify_are_refused(tmp_path: Path) -> None:
     assert "does not classify" in peek(tmp_path / "model").problem
 
 
+def test_a_network_of_timm_inside_transformers(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    pretrained = {"input_size": [3, 96, 96], "mean": [0.5] * 3, "std": [0.25] * 3, "crop_pct": 1.0}
+    config = transformers.TimmWrapperConfig(architecture="test_resnet", pretrained_cfg=pretrained, num_labels=3)
+    network = transformers.TimmWrapperForImageClassification(config).eval()
+    network.save_pretrained(tmp_path / "model")
+    classifier = load_classifier(tmp_path / "model")
+    assert (classifier.origin, peek(tmp_path / "model").kind) == ("transformers", "transformers")
+    assert classifier.preprocessing == Preprocessing(96, 96, (0.5,) * 3, (0.25,) * 3)
+    images = images_for(2, 96)
+    torch.testing.assert_close(classifier(images)[1], told(network, images), atol=1e-4, rtol=1e-4)
+    head = Head(classifier.head.weight * 2, classifier.head.bias + 1)
+    write_with_head(classifier, head, tmp_path / "again")
+    again = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "again")
+    torch.testing.assert_close(
+        told(again, images), torch.from_numpy(head.logits(classifier(images)[0].numpy())), atol=1e-4, rtol=1e-4
+    )
+
+
 def test_the_mean_of_two_heads_is_not_taken_for_one(tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
