@@ -46,6 +46,9 @@ _IMAGES = ("image", "img", "images", "picture", "photo", "image_bytes", "jpg", "
 _LABELS = ("label", "labels", "fine_label", "target", "class", "class_id", "class_name", "category", "y")
 # a row group up to this size is read whole; a larger one in parts, from its start
 WHOLE_BYTES = 8 * 2**20
+# and so few rows; what is the same in many rows is written once, so that the size of a file says little of them
+WHOLE_ROWS = 1000
+PART_ROWS = 128
 # parts kept for whoever asks next, in bytes of pictures
 KEPT_BYTES = 16 * 2**20
 # parts kept at least: threads ask a little out of order
@@ -194,12 +197,12 @@ class _Shard:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         count = int(self._starts[group + 1] - self._starts[group])
         size = self._size(group)
-        if size <= WHOLE_BYTES:
+        if size <= WHOLE_BYTES and count <= WHOLE_ROWS:
             table = self._file.read_row_group(group, columns=[self._column], use_threads=False)
             yield _Part(int(self._starts[group]), table.column(0).combine_chunks())
             return
         if self._cursor is None or self._cursor[0] != group or self._cursor[1] > row:
-            rows = max(1, min(count, WHOLE_BYTES * count // size))
+            rows = max(1, min(PART_ROWS, WHOLE_BYTES * count // max(size, 1)))
             batches = self._file.iter_batches(rows, row_groups=[group], columns=[self._column], use_threads=False)
             self._cursor = (group, int(self._starts[group]), batches)
         while self._cursor[1] <= row:
@@ -224,11 +227,12 @@ class _Shard:
         self._file.close()
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, numbered: list[str] | None = None) -> Any:
+    """numbered: columns of text that come as a dictionary of their words and a number for each row."""
     import pyarrow.parquet as pq
 
     # buffered: without it a whole column of a row group is fetched to read its beginning
-    return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
+    return pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False, read_dictionary=numbered)
 
 
 def _reason(error: Exception) -> str:
@@ -435,8 +439,9 @@ def _gather(
     for bundle in bundles:
         end = done + bundle.count
         try:
-            with _open(folder / bundle.name) as opened:
-                there = [name for name in wanted if not gathered[name].too_many]
+            there = [name for name in wanted if not gathered[name].too_many]
+            # words stay numbered as they are in the file: one long word in every row would fill the memory
+            with _open(folder / bundle.name, numbered=there) as opened:
                 for batch in opened.iter_batches(ROWS, columns=there) if there else ():
                     for name, column in zip(batch.schema.names, batch.columns, strict=True):
                         _add(gathered[name], column, limit=None if name in asked else MOST_VALUES)
@@ -460,11 +465,14 @@ def _add(gathered: _Gathered, column: Any, limit: int | None) -> None:
 
     if gathered.too_many:
         return
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     is_truth = pa.types.is_boolean(column.type)
-    encoded = (column.cast(pa.string()) if is_truth else column).dictionary_encode()
-    values = encoded.dictionary.to_pylist()
+    if is_truth:
+        column = column.cast(pa.string())
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    # a dictionary can hold words that no row has
+    used = np.unique(indices[indices >= 0])
+    values = encoded.dictionary.take(pa.array(used)).to_pylist()
     if is_truth:
         values = [value.capitalize() for value in values]
     for value in values:
@@ -472,8 +480,9 @@ def _add(gathered: _Gathered, column: Any, limit: int | None) -> None:
     if limit is not None and len(gathered.places) > limit:
         gathered.too_many, gathered.places, gathered.codes = True, {}, []
         return
-    lookup = np.array([*(gathered.places[value] for value in values), -1], dtype=np.int32)
-    gathered.codes.append(lookup[encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)])
+    lookup = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int32)
+    lookup[used] = [gathered.places[value] for value in values]
+    gathered.codes.append(lookup[indices])
 
 
 def _ordered(name: str, gathered: _Gathered) -> Coded:

@@ -329,6 +329,35 @@ def test_a_large_row_group_is_walked_through_in_parts(tmp_path: Path, monkeypatc
     assert len(pictures._parts) <= 30
 
 
+def test_pictures_that_repeat_are_written_once_and_do_not_fill_the_memory(tmp_path: Path) -> None:
+    big = np.random.default_rng(0).bytes(100_000)
+    table = pa.table({"image": pa.array([big, png(7)] * 1500), "label": [0, 1] * 1500})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert (tmp_path / "x.parquet").stat().st_size < 1_000_000
+    dataset = open_dataset(tmp_path / "x.parquet")
+    pictures = dataset.pictures()
+    assert isinstance(pictures, ParquetPictures)
+    for row in (2999, 1, 1501):
+        assert shade(dataset, row) == 7
+    assert sum(part.bytes for part in pictures._parts.values()) < 30_000_000
+
+
+def test_a_long_word_in_every_row(tmp_path: Path) -> None:
+    table = pa.table({"image": [png(i % 250) for i in range(400)], "label": ["a" * 300_000, "b"] * 200})
+    pq.write_table(table, tmp_path / "x.parquet")
+    before = pa.default_memory_pool().max_memory()
+    dataset = open_dataset(tmp_path / "x.parquet")
+    assert [len(name) for name in dataset.classes] == [300_000, 1]
+    assert pa.default_memory_pool().max_memory() - before < 2 * 10**7
+
+
+def test_categories_that_no_row_has_are_no_classes(tmp_path: Path) -> None:
+    labels = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2, None]), pa.array(["c", "unused", "a"]))
+    pq.write_table(pa.table({"image": [png(i) for i in range(4)], "label": labels}), tmp_path / "x.parquet")
+    dataset = open_dataset(tmp_path / "x.parquet")
+    assert (dataset.classes, dataset.labels.tolist(), len(dataset.problems)) == (("a", "c"), [0, 1, 0], 1)
+
+
 def test_many_threads_read_what_one_reads(hub: Path) -> None:
     write(hub / "data" / "train-00002-of-00003.parquet", range(30, 90), group=7)
     dataset = open_dataset(hub)
