@@ -173,11 +173,18 @@ def _matched(options: argparse.Namespace, progress: Progress) -> tuple[Dataset, 
     if options.image_size is None:
         classifier = load_classifier(options.model, arch=options.arch)
         if changes:
-            classifier = replace(classifier, preprocessing=replace(classifier.preprocessing, **changes))
+            classifier = replace(classifier, preprocessing=_changed(classifier.preprocessing, changes))
     else:
-        given = replace(squeezed(options.image_size), **changes)
+        given = _changed(squeezed(options.image_size), changes)
         classifier = load_classifier(options.model, arch=options.arch, preprocessing=given)
     return matched(dataset, classifier)
+
+
+def _changed(own: Preprocessing, changes: dict[str, Any]) -> Preprocessing:
+    """What the model says, but for what was typed: its means follow the order of the channels."""
+    if changes.get("colour", own.colour) != own.colour:
+        own = replace(own, mean=own.mean[::-1], std=own.std[::-1])
+    return replace(own, **changes)
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:

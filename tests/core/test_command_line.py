@@ -486,7 +486,7 @@ def test_unusable_data_is_explained(tmp_path: Path, make: str) -> None:
         (data / "only").mkdir()
         Image.new("RGB", (8, 8)).save(data / "only" / "a.png")
     if make == "missing-columns":
-        (data / "metadata.csv").write_text("file,label\na.png,1\n")
+        (data / "metadata.csv").write_text("width,height\n20,30\n")
     printed = run("train", "--data", data, "--out", tmp_path / "m.safetensors", "--json")
     assert printed.code == 2
     assert printed.object["error"] == expected

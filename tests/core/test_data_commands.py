@@ -163,6 +163,15 @@ def test_analyse_takes_order_colours_sample_and_precision(stuff: Path, model: Pa
     )
 
 
+def test_means_that_nobody_typed_follow_the_channels(stuff: Path, model: Path) -> None:
+    call = ("check", "--data", stuff, "--model", model, "--classes", "rust,coal,leaf")
+    given = printed(*call, "--image-size", 12, "--colour", "bgr")["preprocessing"]
+    assert given["mean"] == [0.406, 0.456, 0.485]
+    assert given["std"] == [0.225, 0.224, 0.229]
+    typed = printed(*call, "--image-size", 12, "--colour", "bgr", "--mean", "0.1,0.2,0.3")["preprocessing"]
+    assert typed["mean"] == [0.1, 0.2, 0.3]
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
