@@ -24,11 +24,12 @@ from torch import nn
 from core.classifiers import torchscript
 from core.classifiers.architectures import channels_last, check, default_preprocessing
 from core.classifiers.checkpoint import Checkpoint, ModelDescription, check_finite, kind_of_file, read_checkpoint
-from core.classifiers.fitting import assumed, build_fitted, fitted, head_name, suggest
+from core.classifiers.fitting import assumed, build_fitted, fitted, head_name, library_of, suggest
 from core.classifiers.head import Head
 from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT, is_program
 from core.classifiers.peek import TIMM, TRANSFORMERS, is_hub_name
 from core.classifiers.preprocessing import Preprocessing, imagenet
+from core.classifiers.programs import LARGEST_SIDE
 from core.classifiers.tracing import head_of, layer_of, logits_of, take_out, watching
 from core.errors import ArchitectureMismatch, BadRequest, BadWeights, ClassMismatch, HeadNotFound
 from core.files import digest, file_digest, replacing, resolved
@@ -450,8 +451,13 @@ def _run(
 
 
 def _probe(preprocessing: Preprocessing) -> torch.Tensor:
-    """Three images of noise, (3, c, crop, crop): enough to tell one function from another."""
+    """Three images of noise, (3, c, crop, crop): enough to tell one function from another. Raises `BadRequest`."""
     side = preprocessing.crop
+    if side > LARGEST_SIDE:
+        raise BadRequest(
+            f"An input of {side:,} x {side:,} pixels is more than any classifier takes.",
+            next_step=f"Give a preprocessing of at most {LARGEST_SIDE:,} pixels.",
+        )
     noise = np.random.default_rng(0).normal(size=(3, preprocessing.channels, side, side)).astype(np.float32)
     return torch.from_numpy(noise)
 
@@ -467,12 +473,18 @@ def _weights_digest(arch: str, state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _architecture_needed(file: Path, state: Mapping[str, torch.Tensor]) -> BadRequest:
-    fitting = suggest(state)
-    step = (
-        f"These weights fit {' or '.join(fitting)}: name that architecture."
-        if fitting
-        else ("Name it, for example resnet18 or timm:resnet18; or save the model as TorchScript, which brings its own.")
-    )
+    fitting, library = suggest(state), library_of(state)
+    if fitting:
+        step = f"These weights fit {' or '.join(fitting)}: name that architecture."
+    elif library == "timm":
+        step = "Their names are like timm's: name its architecture as timm:vit_base_patch16_224, for example."
+    elif library == "transformers":
+        step = (
+            "Their names are like those of transformers: give the folder that holds them and a config.json, or name "
+            "such a folder as hf:folder."
+        )
+    else:
+        step = "Name it, for example resnet18 or timm:resnet18; or save the model as TorchScript, which brings its own."
     return BadRequest(
         f"{file.name} holds weights only and does not say of which architecture.",
         next_step=step,

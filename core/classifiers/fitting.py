@@ -56,6 +56,20 @@ FAMILIES = {
     "trunk_output.": ("regnet",),
 }
 
+# The same for networks of other libraries, which cannot all be tried -> what to do.
+LIBRARIES = {
+    ".embeddings.": "transformers",
+    ".encoder.layer": "transformers",
+    ".encoder.stages.": "transformers",
+    "timm_model.": "transformers",
+    "blocks.0.": "timm",
+    "stages.0.": "timm",
+    "stem.": "timm",
+    "conv_stem.": "timm",
+    "patch_embed.": "timm",
+    "head.fc.": "timm",
+}
+
 # Names listed in a message about differences.
 LISTED = 3
 
@@ -322,6 +336,11 @@ def suggest(state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
                 fitted(arch, state, file="")
                 fitting.append(arch)
     return tuple(fitting)
+
+
+def library_of(state: Mapping[str, torch.Tensor]) -> str | None:
+    """Whose network these names look like, "timm" or "transformers"; None where they do not."""
+    return next((library for part, library in LIBRARIES.items() if any(part in name for name in state)), None)
 
 
 def _gigaflops(regnet: str) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ from core.files import storage_problems, write_json
 if TYPE_CHECKING:
     from core.classifiers.classifier import Classifier
 
-# how deep an index may name parts: beside it
+# how files end that list the parts of a large model
 _INDEX = ".index.json"
 
 
@@ -69,12 +70,25 @@ def read(folder: Path) -> Brought:
     if library == "timm":
         from core.classifiers import timm_models
 
-        preprocessing, notes = timm_models.preprocessing_of(config)
-        description = ModelDescription(timm_models.arch_of(config), classes, preprocessing)
+        with readable(folder.name):
+            preprocessing, notes = timm_models.preprocessing_of(config)
+            description = ModelDescription(timm_models.arch_of(config), classes, preprocessing)
         return Brought(library, state, description, notes)
     check_classifies(config, folder.name)
     described = {**config, PROCESSOR: read_config(folder, PROCESSOR)}
     return Brought(library, state, ModelDescription(None, classes, None, json.dumps(described)))
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Inside, what a description says of its images is read; nonsense in it raises `BadCheckpoint`."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+        raise BadCheckpoint(
+            f"What {name} says of its images cannot be read ({type(error).__name__}: {error}).",
+            next_step=f"Correct its {CONFIG} or {PROCESSOR}, or copy the folder again.",
+        ) from error
 
 
 def check_classifies(config: Mapping[str, Any], name: str) -> None:

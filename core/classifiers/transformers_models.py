@@ -22,6 +22,7 @@ from core.classifiers import torchvision_compat
 from core.classifiers.checkpoint import Checkpoint, ModelDescription, State
 from core.classifiers.fitting import PREFIXES
 from core.classifiers.head import Head
+from core.classifiers.model_folders import check_classifies, readable
 from core.classifiers.peek import CONFIG, HUB, PROCESSOR, TRANSFORMERS, architecture_of, class_names, read_config
 from core.classifiers.processors import preprocessing_of
 from core.classifiers.tracing import LogitsOnly, layer_of
@@ -106,7 +107,8 @@ def load(checkpoint: Checkpoint, arch: str | None, name: str) -> Built:
     notes: tuple[str, ...] = ()
     preprocessing = description.preprocessing
     if preprocessing is None:
-        preprocessing, notes = preprocessing_of(described, processor)
+        with readable(name):
+            preprocessing, notes = preprocessing_of(described, processor)
     whole = LogitsOnly(network.eval()).eval()
     chosen = arch if description.config is None and arch is not None else told or TRANSFORMERS + kind.__name__
     stored = {**described, PROCESSOR: processor} if processor else described
@@ -190,8 +192,6 @@ def _of_place(arch: str) -> tuple[str, dict[str, Any]]:
 
 def _configuration(transformers: ModuleType, described: Mapping[str, Any], name: str) -> tuple[Any, Any]:
     """(configuration, class of the network)."""
-    from core.classifiers.model_folders import check_classifies
-
     check_classifies(described, name)
     model_type = str(described.get("model_type"))
     try:

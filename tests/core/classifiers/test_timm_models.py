@@ -25,7 +25,7 @@ from core.classifiers.heatmap import CAM, GRAD_CAM, heat_map
 from core.classifiers.peek import peek
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.classifiers.timm_models import named, parsed, preprocessing_of
-from core.errors import ArchitectureMismatch, BadRequest, HeadNotFound, NotFound, UnsafeCheckpoint
+from core.errors import ArchitectureMismatch, BadCheckpoint, BadRequest, HeadNotFound, NotFound, UnsafeCheckpoint
 
 torchvision_compat.load()
 timm = pytest.importorskip("timm")
@@ -191,6 +191,29 @@ def test_arguments_that_reach_for_files_are_refused(saved: Callable[..., Path], 
     config["model_args"] = {"checkpoint_path": "/etc/passwd", "pretrained": True}
     (folder / "config.json").write_text(json.dumps(config))
     assert load_classifier(folder).arch == "timm:resnet18"
+
+
+NONSENSE: tuple[dict[str, Any], ...] = (
+    *({"input_size": "large"}, {"input_size": [3]}, {"input_size": [3, 10**12, 10**12]}),
+    *({"mean": ["a"] * 3}, {"std": [0, 0, 0]}, {"crop_pct": -1}, {"crop_pct": "all"}),
+)
+
+
+@pytest.mark.parametrize("told", NONSENSE)
+def test_nonsense_about_images_is_an_answer_not_a_traceback(told: dict[str, Any], saved: Callable[..., Path]) -> None:
+    folder = saved(timm.create_model("test_resnet", num_classes=2))
+    config = json.loads((folder / "config.json").read_text())
+    config["pretrained_cfg"] |= told
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises((BadCheckpoint, BadRequest)):
+        load_classifier(folder)
+
+
+def test_names_that_look_like_timms_say_so(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_vit", num_classes=2).state_dict(), tmp_path / "m.pt")
+    with pytest.raises(BadRequest) as caught:
+        load_classifier(tmp_path / "m.pt")
+    assert "timm:" in caught.value.next_step
 
 
 def test_a_pickle_in_a_folder_is_refused(saved: Callable[..., Path]) -> None:

@@ -147,6 +147,21 @@ def test_a_new_head_is_written_as_a_folder_that_the_library_loads(
     torch.testing.assert_close(replace_head(classifier, head)(images), found, atol=1e-4, rtol=1e-3)
 
 
+NONSENSE: tuple[dict[str, Any], ...] = (
+    *({"image_mean": ["a", "b", "c"]}, {"image_std": [0, 0, 0]}, {"rescale_factor": "half"}, {"size": -3}),
+    *({"size": {"height": "x", "width": "y"}}, {"size": 10**9, "do_center_crop": False}),
+)
+
+
+@pytest.mark.parametrize("processor", NONSENSE)
+def test_nonsense_about_images_is_an_answer_not_a_traceback(
+    processor: dict[str, Any], saved: Callable[..., Path]
+) -> None:
+    folder = saved(made(), {**PROCESSOR, **processor})
+    with pytest.raises((BadCheckpoint, BadRequest)):
+        load_classifier(folder)
+
+
 def test_what_is_there_is_not_written_over(saved: Callable[..., Path], tmp_path: Path) -> None:
     classifier = load_classifier(saved(made()))
     with pytest.raises(BadRequest, match="there already"):
@@ -334,8 +349,9 @@ def test_a_file_of_weights_is_built_from_a_configuration_elsewhere(saved: Callab
     assert load_classifier(weights, arch=classifier.arch).digest == classifier.digest
     with pytest.raises(PathNotFound, match=r"config\.json"):
         load_classifier(weights, arch=f"hf:{tmp_path}")
-    with pytest.raises(BadRequest, match="of which architecture"):
+    with pytest.raises(BadRequest, match="of which architecture") as caught:
         load_classifier(weights)
+    assert "hf:folder" in caught.value.next_step
     with pytest.raises(ArchitectureMismatch, match="says that it holds"):
         load_classifier(folder, arch="hf:ResNetForImageClassification")
 
