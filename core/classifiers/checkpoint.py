@@ -35,6 +35,9 @@ WRAPPERS = (
     *("algorithm", "model_dict"),
 )
 
+# bytes that the packed entries of a zip archive may unpack to; the code of the largest networks takes a few million
+MOST_PACKED = 2**28
+
 CONVERSION = (
     "If you trust whoever made it: load it where its code is installed (model = torch.load(file, weights_only=False)), "
     "save only the weights (torch.save(model.state_dict(), 'weights.pt')), then load weights.pt here and name the "
@@ -74,6 +77,9 @@ def kind_of_file(path: Path) -> str:
         raise PathNotFound(f"There is no model file at {path}.", next_step="Check the path of the model.")
     if path.is_dir():
         raise PathNotFound(f"{path} is a folder, not a model file.", next_step="Name the file that holds the weights.")
+    if not path.is_file():
+        # a pipe would keep whoever opens it waiting
+        raise BadCheckpoint(f"{path} is not a file.", next_step="Name the file that holds the weights.")
     try:
         size = path.stat().st_size
         with open(path, "rb") as source:
@@ -85,6 +91,7 @@ def kind_of_file(path: Path) -> str:
     if size == 0:
         raise BadCheckpoint(f"{path.name} is empty.", next_step="Save or copy the model again.")
     if zipfile.is_zipfile(path) and start[:2] == b"PK":
+        _check_growth(path)
         kind = kind_of_archive(path)
         return "torch" if kind == "weights" else kind
     # a safetensors file: the length of a JSON object in 8 bytes (far below 4 GB), then that object
@@ -99,6 +106,22 @@ def kind_of_file(path: Path) -> str:
         "damaged).",
         next_step="Save the weights with torch.save(model.state_dict(), 'weights.pt') or as safetensors.",
     )
+
+
+def _check_growth(archive: Path) -> None:
+    """Raise `BadCheckpoint` where a zip archive would fill the memory. torch packs nothing but code, and little."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            packed = [entry for entry in opened.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        # damage is told by whoever reads it
+        return
+    grown = sum(entry.file_size for entry in packed)
+    if grown > MOST_PACKED:
+        raise BadCheckpoint(
+            f"Parts of {archive.name} would unpack to {grown:,} bytes, more than those of any model.",
+            next_step="Save the model again with torch.save or torch.jit.save: neither packs its numbers.",
+        )
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -27,8 +27,8 @@ from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.preprocessing import squeezed
 from core.errors import MidbandError
 
-# seconds after which something hangs; all of these take well under two when nothing else runs
-PATIENCE = 20
+# seconds after which something hangs; nearly all of these take less than one when nothing else runs
+PATIENCE = 60
 # bytes by which the process may grow; a bomb takes gigabytes
 MEMORY = 300 * 2**20
 
