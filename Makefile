@@ -56,6 +56,6 @@ $(APP): requirements.txt | $(BIN)/pip
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt requirements-text.txt $(APP)
+$(DEV): requirements-dev.txt requirements-text.txt requirements-timm.txt $(APP)
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
