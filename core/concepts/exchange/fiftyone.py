@@ -25,11 +25,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from core.concepts.exchange import json_file
 from core.concepts.exchange.contents import Contents, Raw, Statement, name_of, unreadable
+from core.datasets.choices import image_folder
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -58,7 +59,8 @@ def write(contents: Contents, analysis: Analysis) -> bytes:
 def write_data(contents: Contents, analysis: Analysis) -> bytes:
     """`data.json`: where the images of `labels.json` lie."""
     images = dict.fromkeys(statement.image for statement in contents.statements)
-    places = {image: os.path.join(analysis.dataset_root, image) for image in images}
+    folder = _folder(analysis)
+    places = {image: os.path.join(folder, image) for image in images}
     return (json.dumps(places, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
 
 
@@ -108,6 +110,11 @@ def _cells(image: str, entry: Any, classes: list[Any]) -> dict[str, Any]:
     return {"image": image, "concept": entry, "present": True}
 
 
+def _folder(analysis: Analysis) -> Path:
+    """What the names of images are relative to. Where images lie many to a file, that of the file."""
+    return image_folder(analysis.dataset_root, analysis.choices)
+
+
 def _stem(image: str) -> str:
     """As the importer makes it, which uses `os.path.splitext`."""
     return os.path.splitext(image)[0]
@@ -117,10 +124,8 @@ def _keys(analysis: Analysis, images: set[str]) -> dict[str, str]:
     counts: dict[str, int] = {}
     for image in (*analysis.images.tolist(), *images.difference(analysis.images.tolist())):
         counts[_stem(image)] = counts.get(_stem(image), 0) + 1
-    return {
-        image: _stem(image) if counts[_stem(image)] == 1 else os.path.join(analysis.dataset_root, image)
-        for image in images
-    }
+    folder = _folder(analysis)
+    return {image: _stem(image) if counts[_stem(image)] == 1 else os.path.join(folder, image) for image in images}
 
 
 def _images(analysis: Analysis, labels: Mapping[str, Any]) -> dict[str, str]:
@@ -131,7 +136,7 @@ def _images(analysis: Analysis, labels: Mapping[str, Any]) -> dict[str, str]:
     for image in known:
         # of two that differ in their extension only, neither is meant for sure
         by_stem[_stem(image)] = None if _stem(image) in by_stem else image
-    root = PurePosixPath(analysis.dataset_root)
+    root = PurePosixPath(_folder(analysis))
     found = {}
     for key in labels:
         place = PurePosixPath(key)

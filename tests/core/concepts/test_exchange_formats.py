@@ -37,6 +37,7 @@ from core.concepts.exchange.contents import MOST_TAGS
 from core.concepts.labels import judge, verdict_list
 from core.concepts.tags import answers, tag, tag_states, undo
 from core.database import ConceptRecord, DatasetRecord
+from core.datasets.choices import Choices
 from core.errors import BadRequest, MidbandError, PathNotFound
 from core.workspace import Workspace, open_workspace
 
@@ -246,6 +247,22 @@ def test_fiftyone_finds_every_image_by_its_key(workspace: Workspace, analysis: A
         for entry in entries:
             # names that FiftyOne's labels have already would be refused
             assert not {"label", "confidence", "logits", "id", "tags"} & set(entry["attributes"])
+
+
+def test_fiftyone_finds_images_in_the_folder_that_a_table_names(
+    workspace: Workspace, another: Any, analysis: Any, tmp_path: Path
+) -> None:
+    elsewhere = dataclasses.replace(analysis, choices=Choices(images="photos"))
+    names = ["1.jpg", "1.png", "2.png", "3.png", "4.png", "5.png"]
+    elsewhere.__dict__["images"] = np.array(names, dtype=np.dtypes.StringDType())
+    water = create_concept(workspace, elsewhere.dataset_id, "water")
+    tag(workspace, elsewhere, water, [0, 1, 2], True)
+    written = export_tags(workspace, elsewhere, tmp_path / "out")
+    labels, places = (json.loads(file.read_text(encoding="utf-8")) for file in written.files)
+    folder = os.path.join(elsewhere.dataset_root, "photos")
+    assert places == {name: os.path.join(folder, name) for name in names[:3]}
+    assert set(labels["labels"]) == {os.path.join(folder, "1.jpg"), os.path.join(folder, "1.png"), "2"}
+    assert import_tags(another(), elsewhere, tmp_path / "out").added == 3
 
 
 @pytest.mark.parametrize("as_written", ["names", "places", "objects", "one"])
