@@ -14,7 +14,7 @@ import pandas as pd
 
 from core.datasets.dataset import Attribute
 from core.datasets.splits import split_code
-from core.datasets.table_text import header_of, read_text, separator
+from core.datasets.table_text import header_of, listed, read_text, separator
 from core.errors import BadMetadata, BadRequest
 
 MAX_VALUES = 20
@@ -59,7 +59,7 @@ def read_cells(path: Path, *, lower: Collection[str] = (), needed: Collection[st
     names = [name.lower() if name.lower() in lower else name for name in header_of(text)]
     missing = [name for name in needed if name not in names]
     if missing:
-        shown = ", ".join(filter(None, names[:12])) or "none"
+        shown = listed(names)
         raise BadMetadata(
             f"{path} has no column {' and no column '.join(missing)}; its columns are: {shown}.",
             next_step="Name the columns img_filename (path of the image), y (its class) and split (0, 1, 2).",
@@ -201,7 +201,7 @@ def splits_of(cells: pd.Series, *, strict: bool = True, others: dict[str, int] |
     if all(code < 0 for code in known):
         if not strict:
             return None
-        shown = ", ".join(read.values[:3]) or "blank cells only"
+        shown = listed(read.values[:3]) if read.values else "blank cells only"
         raise BadMetadata(
             f"The column {cells.name} holds {shown}, which are no names of splits.",
             next_step="Use 0, 1, 2 or train, val, test; or remove the column to have the images divided at random.",

@@ -28,6 +28,7 @@ from core.datasets.dataset import (
 from core.datasets.images import IMAGE_SUFFIXES, is_image_name
 from core.datasets.listing import ABSENT, USUAL_SUFFIXES, Found, list_files, look_up, names_in, subfolders
 from core.datasets.splits import complete
+from core.datasets.table_text import listed, short
 from core.errors import BadMetadata, BadRequest, EmptyDataset, OneClass
 
 # names that are tried to find the folder they are relative to
@@ -36,6 +37,8 @@ _SAMPLE = 20
 _MOST_FOLDERS = 200
 _LIKE_IMAGES = re.compile(r"image|img|photo|pict|jpe?g|png", re.IGNORECASE)
 _MOST_PARTS = 12
+# of a name in the list of problems: paths are shorter
+_LONGEST = 4_096
 # rows that are looked at to see that a column has many values, and how often a value may be spelt in two ways there
 _FIRST, _SPELLINGS = 5_000, 100
 # columns that are looked at, unless a person names others: a table of more holds numbers that were computed
@@ -106,7 +109,7 @@ def read_rows(
     label = None if rows.label is None else column(rows.label.iloc[kept])
     if label is not None and len(label.values) < 2:
         raise OneClass(
-            f"All {len(kept):,} usable rows of {rows.table} have the same {label.name}, {label.values[0]}.",
+            f"All {len(kept):,} usable rows of {rows.table} have the same {label.name}, {short(label.values[0])}.",
             next_step="Add images of a second class to the table, or open it without a column of labels.",
         )
     codes = np.zeros(len(kept), dtype=np.int64) if label is None else label.codes
@@ -120,7 +123,7 @@ def read_rows(
     else:
         known = tuple(replace(one, codes=one.codes[kept]) for one in rows.known)
     sizes, modified = found.sizes[kept], found.modified[kept]
-    listed, more = limited(problems, len(names) - int(faults.free().sum()))
+    told, more = limited(problems, len(names) - int(faults.free().sum()))
     return Dataset(
         id=dataset_id(root),
         name=root.stem if root.is_file() else root.name,
@@ -131,7 +134,7 @@ def read_rows(
         splits=completed,
         classes=() if label is None else rows.classes or class_names(label, columns),
         attributes=known,
-        problems=listed,
+        problems=told,
         notes=(*notes, *_matched(matched), *made, *more),
         fingerprint=fingerprint(image_names, sizes, modified),
         choices=replace(choices, attributes=tuple(one.name for one in known), group=None),
@@ -158,7 +161,7 @@ def _columns(cells: pd.DataFrame, classes: int, choices: Choices) -> list[Column
     if absent:
         raise BadRequest(
             f"There is no column {absent[0]} that could be an attribute.",
-            next_step=f"The columns are: {', '.join(cells) or 'none besides image, label and split'}.",
+            next_step=f"Besides image, label and split the columns are: {listed(cells)}.",
         )
     most = max(MAX_VALUES, classes)
     # a comment or a measurement has more values than that among the first rows, and takes long to read to its end
@@ -380,7 +383,7 @@ class _Faults:
         # + 2: the header is row 1 of the table, as a spreadsheet shows it
         faulty = np.flatnonzero(self._code >= 0)[:MAX_PROBLEMS]
         return [
-            Problem(name or "(blank)", f"{self._reasons[code]} (row {row + 2} of {table})")
+            Problem(name[:_LONGEST] or "(blank)", f"{self._reasons[code]} (row {row + 2} of {table})")
             for row, code, name in zip(faulty.tolist(), self._code[faulty].tolist(), given.iloc[faulty], strict=True)
         ]
 

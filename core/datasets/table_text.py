@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from core.errors import BadMetadata
@@ -16,6 +18,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 _HEAD_BYTES = 1 << 16
 # rows of a first look
 _ROWS = 20
+# columns named in a sentence, and the length of a name there
+_LISTED, _LONG = 12, 60
 # spreadsheets save "Unicode text" as UTF-16 with a mark in front
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -70,7 +74,7 @@ def read_text(path: Path) -> str:
             f"{path} is not UTF-8 text (byte {error.start:,}).",
             next_step="Save the table as CSV in UTF-8, then try again.",
         ) from error
-    text = text.lstrip("\r\n")
+    text = _lines(text)
     if "\0" in text:
         raise BadMetadata(f"{path} holds binary data.", next_step="Save the table as CSV in UTF-8, then try again.")
     if not text.strip():
@@ -80,7 +84,7 @@ def read_text(path: Path) -> str:
 
 def separator(text: str) -> str:
     """Comma, semicolon or tab: whichever cuts the header into most columns."""
-    header = text.split("\n", 1)[0]
+    header = text[:_HEAD_BYTES].split("\n", 1)[0]
     return max(",;\t", key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
 
@@ -88,6 +92,21 @@ def header_of(text: str) -> list[str]:
     """Names of the columns, trimmed."""
     first = next(csv.reader(io.StringIO(text[:_HEAD_BYTES]), delimiter=separator(text)), [])
     return [name.strip() for name in first]
+
+
+def _lines(text: str) -> str:
+    """Without empty lines in front, and with line ends as they are here; old Macs wrote \\r alone."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of columns, or values, for a sentence: the first dozen, none longer than a line; "none" without any."""
+    return ", ".join(short(name) for name in islice(filter(None, names), _LISTED)) or "none"
+
+
+def short(text: str) -> str:
+    """A cell for a sentence."""
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def _encoding(data: bytes) -> str:
@@ -98,7 +117,7 @@ def _text_head(path: Path) -> Head | None:
     with open(path, "rb") as source:
         data = source.read(_HEAD_BYTES)
     whole = len(data) < _HEAD_BYTES
-    text = data.decode(_encoding(data), "ignore").lstrip("\r\n")
+    text = _lines(data.decode(_encoding(data), "ignore"))
     if "\0" in text or not text.strip():
         return None
     names = header_of(text)

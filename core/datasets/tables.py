@@ -18,7 +18,7 @@ from core.datasets.format import Format
 from core.datasets.images import is_image_name
 from core.datasets.listing import USUAL_SUFFIXES, subfolders
 from core.datasets.splits import split_code, splits_of_folders
-from core.datasets.table_text import SUFFIXES, Head, read_head, tables_in
+from core.datasets.table_text import SUFFIXES, Head, listed, read_head, short, tables_in
 from core.errors import BadMetadata, BadRequest
 from core.progress import Progress
 
@@ -105,7 +105,7 @@ def guessed_roles(head: Head, choices: Choices, near: Path) -> dict[str, str]:
         if name and name not in head.names:
             raise BadRequest(
                 f"The table has no column {name}, which was chosen as the {role}.",
-                next_step=f"Its columns are: {', '.join(filter(None, head.names[:20]))}.",
+                next_step=f"Its columns are: {listed(head.names)}.",
             )
     used = [name for name in chosen.values() if name]
     if len(set(used)) < len(used):
@@ -164,14 +164,14 @@ def _tables(path: Path, choices: Choices) -> list[Path]:
     if len(by_split) > 1:
         return by_split
     if not with_images:
-        shown = ", ".join(table.name for table in heads) or "no table"
+        shown = listed(table.name for table in heads) if heads else "no table"
         raise BadMetadata(
             f"{path} holds {shown}, but none with a column of image files.",
             next_step="Say which column holds the paths of the images, or add one.",
         )
     if len(with_images) > 1:
         raise BadMetadata(
-            f"{path} holds several tables of images: {', '.join(table.name for table in with_images[:10])}.",
+            f"{path} holds several tables of images: {listed(table.name for table in with_images)}.",
             next_step=f"Open one of them, such as {with_images[0]}.",
         )
     return with_images
@@ -232,7 +232,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     roles = guessed_roles(head, choices, tables[0].parent)
     if not roles["image"]:
         raise BadMetadata(
-            f"No column of {shown} names image files; its columns are: {', '.join(head.names[:20])}.",
+            f"No column of {shown} names image files; its columns are: {listed(head.names)}.",
             next_step="Say which column holds the paths of the images, or add one.",
         )
     roles, notes = _sound(cells, roles, choices, splits)
@@ -288,12 +288,12 @@ def _sound(
             notes.append(f"The column {name} has {len(label.values):,} different values: not taken for classes.")
             roles["label"] = ""
         elif len(label.values) < 2:
-            said = f"says {label.values[0]} for every image" if label.values else "is blank"
+            said = f"says {short(label.values[0])} for every image" if label.values else "is blank"
             notes.append(f"The column {name} {said}: not taken for classes.")
             roles["label"] = ""
     if not roles["label"]:
         others = [name for name in cells if name not in roles.values()]
-        could = f" If one of {', '.join(others[:6])} is the class, choose it." if others else ""
+        could = f" If one of {listed(others[:6])} is the class, choose it." if others else ""
         notes.append(f"No column was taken for the label: these images have none.{could}")
     return roles, notes
 

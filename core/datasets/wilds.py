@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
 from core.datasets.format import Format
-from core.datasets.table_text import read_head
+from core.datasets.table_text import listed, read_head
 from core.errors import BadMetadata, BadRequest
 from core.progress import Progress
 
@@ -153,7 +153,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         raise BadMetadata(f"{path / known.table} has no rows that are in a split.", next_step="Download it again.")
     label = choices.target or known.label
     if label not in cells:
-        raise BadRequest(f"There is no column {label}.", next_step=f"The columns are: {', '.join(cells)}.")
+        raise BadRequest(f"There is no column {label}.", next_step=f"The columns are: {listed(cells)}.")
     progress(0, len(cells), "Looking for the images")
     cells = cells.reset_index(drop=True)
     rows = Rows(

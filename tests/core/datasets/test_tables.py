@@ -58,6 +58,24 @@ def test_a_table_in_any_dialect(images: Images, separator: str, encoding: str, b
     assert dataset.pictures().read(str(dataset.images[0])) == root / "pictures" / "0.jpg"
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_line_ends_of_any_system_and_empty_lines_in_front(images: Images, end: str) -> None:
+    root = images(*NAMES)
+    text = frame().to_csv(index=False, lineterminator="\n").replace("\n", end)
+    (root / "t.csv").write_bytes((end + text).encode())
+    assert [one.name for one in recognise(root)] == ["table", "images"]
+    assert said(open_dataset(root / "t.csv")) == TRUTH
+
+
+def test_a_line_without_end_is_no_table(images: Images) -> None:
+    root = images(*NAMES)
+    (root / "t.csv").write_text("x" * 3_000_000)
+    assert [one.name for one in recognise(root)] == ["images"]
+    with pytest.raises(BadMetadata) as raised:
+        open_dataset(root / "t.csv")
+    assert len(str(raised.value)) < 1_000
+
+
 def test_parquet_says_the_same(images: Images) -> None:
     root = images(*NAMES)
     cells = frame(score=tuple(np.linspace(0, 1, 8)), box=tuple([1, 2] for _ in range(8)))

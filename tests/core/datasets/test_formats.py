@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.datasets import FORMATS, Choices, open_dataset, recognise
+from core.datasets.formats import format_named, opened
+from core.errors import BadRequest, EmptyDataset, MidbandError, PathNotFound
+
+Images = Callable[..., Path]
+SUFFIXES = (".csv", ".tsv", ".parquet", ".npz", ".npy", ".zip", ".tar", ".tar.gz", ".jpg", ".txt", ".gz", "")
+BEGINNINGS = (
+    b"",
+    b"PAR1",
+    b"PK\x03\x04",
+    b"\x93NUMPY\x01\x00",
+    b"\xff\xfe",
+    b"image,label\n",
+    b"\0\0\x08\x03",
+    b"\x1f\x8b",
+)
+
+
+def test_formats_are_told_apart_and_say_what_they_understand() -> None:
+    names = [one.name for one in FORMATS]
+    assert len(set(names)) == len(names)
+    known = {one.name for one in fields(Choices)}
+    for one in FORMATS:
+        assert one.title
+        assert one.layout
+        assert set(one.choosing) <= known - {"format", "classes"}
+        assert format_named(one.name) is one
+
+
+def test_no_format_costs_an_import_before_it_is_read() -> None:
+    heavy = "pandas", "pyarrow", "torch", "scipy"
+    code = f"import sys, core.datasets; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_format_names_the_known_ones(images: Images) -> None:
+    with pytest.raises(BadRequest, match="no format 'png'") as raised:
+        open_dataset(images("1.jpg"), choices=Choices(format="png"))
+    assert "class-folders" in raised.value.next_step
+
+
+def test_nothing_known_says_what_was_looked_for(images: Images) -> None:
+    root = images()
+    with pytest.raises(EmptyDataset, match="is empty"):
+        recognise(root)
+    (root / "deep").mkdir()
+    (root / "deep" / "notes.docx").write_bytes(b"x")
+    with pytest.raises(EmptyDataset, match=r"deep/notes\.docx") as raised:
+        recognise(root)
+    assert "A folder per class" in raised.value.next_step
+    with pytest.raises(PathNotFound, match="neither images nor a table"):
+        recognise(root / "deep" / "notes.docx")
+
+
+def test_a_table_that_its_folder_expects_stands_for_the_folder(images: Images) -> None:
+    root = images("a.jpg", "b.jpg")
+    (root / "metadata.csv").write_text("img_filename,y\na.jpg,0\nb.jpg,1\n")
+    assert opened(root / "metadata.csv") == root
+    assert opened(root / "a.jpg") == root / "a.jpg"
+    (root / "metadata.csv").write_text("file,kind\na.jpg,x\nb.jpg,y\n")
+    assert opened(root / "metadata.csv") == root / "metadata.csv"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("odd")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(SUFFIXES), st.sampled_from(BEGINNINGS), st.binary(max_size=300))
+def test_whatever_is_in_a_file_it_is_recognised_or_told_about(
+    place: Path, suffix: str, beginning: bytes, rest: bytes
+) -> None:
+    file = place / f"file{suffix}"
+    file.write_bytes(beginning + rest)
+    try:
+        for path in (file, place):
+            for one in FORMATS:
+                assert one.recognises(path) in (True, False)
+        with pytest.raises(MidbandError) as raised:
+            open_dataset(file, store=place / "store")
+        assert raised.value.next_step
+    finally:
+        file.unlink()
