@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from core.classifiers.exported_archive import (
     with_records,
 )
 from core.classifiers.exported_graph import (
+    IMAGES,
     Graph,
     Step,
     Value,
@@ -38,6 +39,7 @@ from core.classifiers.exported_graph import (
     parse_argument,
     parse_graph,
     run_step,
+    with_open_rows,
 )
 from core.classifiers.exported_operators import CONVOLVING, PASSING, POOLING, SQUASHING, TRANSPOSING
 from core.classifiers.head import Head
@@ -96,9 +98,11 @@ class Program(nn.Module):
         self._head: tuple[tuple[nn.Module, str], tuple[nn.Module, str]] | None = None
         self._after: Callable[[Step, Any], Any] | None = None
         self.half_precision = half
+        self.open_rows = False
 
     @property
     def takes(self) -> Takes:
+        """What it takes here, which may be more than the file says that it does."""
         return self._takes
 
     @property
@@ -113,6 +117,7 @@ class Program(nn.Module):
         known: dict[str, Any] = {name: getattr(*place) for name, place in self._where.items()}
         known.update(self._constants)
         known[self._images] = self._takes.inputs(images, self._chosen)
+        known[IMAGES] = images.shape[0]
         for step, finished in zip(self._steps, self._last_use, strict=True):
             run_step(step, known, images.device, self._after)
             for name in finished:
@@ -208,11 +213,18 @@ def with_head(classifier: Classifier, head: Head) -> Program:
     opened = _open(classifier.file)
     parted = _part(opened, classifier.file)
     assert isinstance(classifier.backbone, Program)
+    if classifier.backbone.open_rows:
+        opened = _with_open_rows(opened, parted, classifier.preprocessing)
     program = _program(opened, parted, (parted.features,), classifier.preprocessing, classifier.backbone.takes)
     weight = parted.names[0] or "head.weight"
     bias = parted.names[1] or re.sub(r"weight$", "bias", weight)
     program.set_head(one_output(head) if classifier.single else head, (weight, bias if bias != weight else "head.bias"))
     return program.eval()
+
+
+def declared(classifier: Classifier) -> Takes:
+    """What the file says that its program takes."""
+    return _open(classifier.file).takes
 
 
 def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str, ...]:
@@ -503,6 +515,23 @@ def _program(opened: _Opened, parted: Parted, wanted: tuple[str, ...], chosen: P
     return program.eval()
 
 
+def _with_open_rows(opened: _Opened, parted: Parted, chosen: Preprocessing) -> _Opened:
+    size = opened.takes.batch
+    assert size is not None
+    images = probe(chosen, opened.takes.channels)
+    held = {name: tensor for name, (_, tensor, _) in opened.weights.items()} | opened.constants
+
+    def known(count: int) -> dict[str, Any]:
+        batch = images[torch.arange(count) % len(images)]
+        return {**held, opened.images: opened.takes.inputs(batch, chosen), IMAGES: count}
+
+    with torch.inference_mode():
+        graph = with_open_rows(
+            opened.graph, (parted.features, parted.logits), known(size), known(size + 2), torch.device("cpu")
+        )
+    return replace(opened, graph=graph)
+
+
 def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path) -> Program:
     """The program up to the features, tried: for batches of any size where that gives the same."""
     images = probe(chosen, opened.takes.channels)
@@ -513,14 +542,21 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
             f"The last linear layer of {file.name} has {k} rows and {len(parted.bias)} numbers in its bias.",
             next_step="Export a network that ends in one linear layer and returns its output.",
         )
-    # most programs are exported for the batch of their example and work for any other: sizes are rarely written in
-    for takes in dict.fromkeys((fixed.open_ended(), fixed)):
-        trial = _program(opened, parted, (parted.features, parted.logits), chosen, takes)
+    # most programs are exported for the batch of their example and work for any other, if sizes are opened that were
+    # written down for that one
+    tries = [(False, fixed.open_ended())]
+    if fixed.batch is not None:
+        tries += [(True, fixed.open_ended()), (False, fixed)]
+    for place, (open_rows, takes) in enumerate(tries, 1):
+        is_last = place == len(tries)
         try:
+            tried = _with_open_rows(opened, parted, chosen) if open_rows else opened
+            trial = _program(tried, parted, (parted.features, parted.logits), chosen, takes)
             with torch.inference_mode():
-                both, alone = trial(images), trial(images[:1])[:, :d]
+                both = trial(images)
+                alone = torch.cat([trial(image[None])[:, :d] for image in images])
         except (RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError) as error:
-            if takes != fixed:
+            if not is_last:
                 continue
             cause = [line for line in str(error).splitlines() if line.strip()][-1:]
             raise BadRequest(
@@ -529,16 +565,18 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
             ) from error
         together, own = both[:, :d], both[:, d:]
         if own.shape[1] != k:
-            if takes != fixed:
+            if not is_last:
                 continue
             raise HeadNotFound(
                 f"{file.name} gives {own.shape[1]:,} numbers per image, and its last linear layer {k}.",
                 next_step="Export a network that ends in one linear layer and returns its output.",
             )
-        if takes != fixed and not close(alone, together[:1], 1e-3):
+        if not is_last and not close(alone, together, 1e-3):
             # what depends on the other images does so however many are taken at once, and is said below
             continue
         check_alone(file.name, together, alone, half=False)
         check_parts(file.name, together, own, parted.weight.numpy(), parted.bias.numpy(), half=False)
-        return _program(opened, parted, (parted.features,), chosen, takes)
+        program = _program(tried, parted, (parted.features,), chosen, takes)
+        program.open_rows = open_rows
+        return program
     raise AssertionError("the program as it came is tried last")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from core.classifiers.exported_operators import (
     NORMALISING,
     NUMBERS,
     OPERATORS,
+    SIZED,
     WITHIN,
     WORDS,
 )
 from core.errors import BadCheckpoint, BadRequest
 
 _ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)")
+# where the number of images is found among the values: none of them can be called so
+IMAGES = "#"
 _NAME = re.compile(r"[A-Za-z_]\w{0,500}")
 
 
@@ -36,6 +40,13 @@ class Value:
 @dataclass(frozen=True)
 class Device:
     """Where the images are, wherever the program was exported."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A number of rows, so many per image: see `with_open_rows`."""
+
+    each: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +270,8 @@ def _filled(argument: Any, known: Mapping[str, Any], where: torch.device) -> Any
         return known[argument.name]
     if isinstance(argument, (tuple, list)):
         return [_filled(one, known, where) for one in argument]
+    if isinstance(argument, Rows):
+        return known[IMAGES] * argument.each
     return where if isinstance(argument, Device) else argument
 
 
@@ -290,6 +303,81 @@ def _give(names: Any, found: Any, known: dict[str, Any]) -> None:
             known[name] = one
         elif name is not None:
             _give(name, one, known)
+
+
+def with_open_rows(
+    graph: Graph, wanted: Collection[str], few: Mapping[str, Any], more: Mapping[str, Any], where: torch.device
+) -> Graph:
+    """The graph with sizes opened that were written down for the batch of its example.
+
+    It is run for two batches side by side. Where a view of something meets sizes that hold the first batch only, the
+    one to open is found from the axis in which the two differ. few, more: inputs and weights by name, `IMAGES` among
+    them; the first of the size it was exported for. Raises what operators raise where a size was written elsewhere.
+    """
+    steps = needed_steps(graph.steps, wanted)
+    first, second = dict(few), dict(more)
+    # of a value whose rows belong to images: how many come ahead of each image's along that axis
+    ahead: dict[str, int] = {}
+    opened = []
+    for step, finished in zip(steps, last_uses(steps, wanted), strict=True):
+        source = next(values_in(step.arguments[:1]), "")
+        before, after = first.get(source), second.get(source)
+        run_step(step, first, where)
+        inherited = next((ahead[name] for name in values_in(step.arguments) if name in ahead), 1)
+        if step.kind in SIZED and isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor):
+            sizes = tuple(first[step.name].shape)
+            axis = _differing(before, after)
+            place, inherited = _row_axis(step.kind, tuple(before.shape), axis, inherited, sizes, first[IMAGES])
+            if place is not None and sizes[place] % first[IMAGES] == 0:
+                row = Rows(sizes[place] // first[IMAGES])
+                changed = [*sizes[:place], row, *sizes[place + 1 :]]
+                step = replace(step, arguments=(step.arguments[0], changed, *step.arguments[2:]))
+        run_step(step, second, where)
+        for name in step.given():
+            if _differing(first.get(name), second.get(name)) is not None:
+                ahead[name] = inherited
+        opened.append(step)
+        for name in finished:
+            first.pop(name, None)
+            second.pop(name, None)
+    return replace(graph, steps=tuple(opened))
+
+
+def _differing(first: Any, second: Any) -> int | None:
+    """The axis along which two tensors have different sizes."""
+    if not isinstance(first, torch.Tensor) or not isinstance(second, torch.Tensor):
+        return None
+    axes = (axis for axis, (one, other) in enumerate(zip(first.shape, second.shape, strict=True)) if one != other)
+    return next(axes, None)
+
+
+def _row_axis(
+    kind: str, before: tuple[int, ...], axis: int | None, ahead: int, sizes: tuple[int, ...], batch: int
+) -> tuple[int | None, int]:
+    """Which axis of a view or expansion holds the images, that lie along `axis` of what it is of; and how many rows
+    come ahead of each image's along it.
+
+    Between two axes they may belong to either: to what follows if that is split up, as into the heads of attention; to
+    what comes ahead otherwise, as where images and their places become rows.
+    """
+    if axis is None:
+        # the same for any images: repeated for each of them, if it is
+        return (0, 1) if kind == "expand" and sizes[0] == batch else (None, 1)
+    if kind == "expand":
+        return axis + len(sizes) - len(before), ahead
+    total = math.prod(before[:axis]) * ahead
+    counts = [math.prod(sizes[:at]) for at in range(len(sizes))]
+    fitting = [at for at, count in enumerate(counts) if count == total]
+    if not fitting:
+        # inside of an axis
+        inside = [at for at, count in enumerate(counts) if count < total]
+        return inside[-1], total // counts[inside[-1]]
+    pure = [at for at in fitting if sizes[at] == batch]
+    if pure:
+        return pure[0], 1
+    at = fitting[-1]
+    split = sum(size != 1 for size in sizes[at:]) > sum(size != 1 for size in before[axis + 1 :])
+    return (at, 1) if split or at == 0 else (at - 1, total // counts[at - 1])
 
 
 def needed_steps(steps: tuple[Step, ...], wanted: Collection[str], *, in_place: bool = True) -> tuple[Step, ...]:

@@ -93,6 +93,7 @@ POOLING = _named("mean adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d")
 POOLS = _named(
     "adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d max_pool2d max_pool2d_with_indices adaptive_max_pool2d"
 )
+SIZED = _named("view _unsafe_view reshape expand")
 TRANSPOSING = _named("t numpy_T transpose permute mT")
 CONVOLVING = _named("conv2d convolution _convolution")
 DROPPING = _named("dropout native_dropout alpha_dropout feature_dropout")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,11 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
         runs_on=("cpu",),
         notes=notes,
     )
+
+
+def declared(classifier: Classifier) -> Takes:
+    """What the file says that its graph takes."""
+    return _input(read_model(classifier.file)[0], classifier.file)[1]
 
 
 def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str, ...]:
@@ -454,6 +459,35 @@ def _cut(model: Any, parted: Parted, image: str, takes: Takes, more: list[str]) 
     return found
 
 
+def _with_open_rows(model: Any, image: str, batch: int) -> Any:
+    """The graph with sizes opened that were written down for a batch of this size: those in front of what follows from
+    the images. A guess, to be tried: another size in front may be meant as it is."""
+    import onnx
+
+    opened = type(model)()
+    opened.CopyFrom(model)
+    numbers = {tensor.name: tensor for tensor in opened.graph.initializer}
+    for node in opened.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            numbers[node.output[0]] = node.attribute[0].t
+    follows, taken = {image}, {name for node in opened.graph.node for name in (*node.output, *node.input)}
+    for node in opened.graph.node:
+        if not taken_by(node) & follows:
+            continue
+        follows.update(node.output)
+        if node.op_type != "Reshape" or node.input[1] not in numbers:
+            continue
+        sizes = onnx.numpy_helper.to_array(numbers[node.input[1]]).copy()
+        if sizes.ndim != 1 or not len(sizes) or sizes[0] <= 0 or sizes[0] % batch:
+            continue
+        # one size may be left to be worked out; where it is another, the first is taken over as it comes
+        sizes[0] = -1 if (sizes >= 0).all() else 0
+        name = _free("head.sizes", taken)
+        opened.graph.initializer.append(onnx.numpy_helper.from_array(sizes, name))
+        node.input[1] = name
+    return opened
+
+
 def _backbone(
     model: Any,
     beside: Mapping[str, np.ndarray],
@@ -467,20 +501,19 @@ def _backbone(
     images = probe(chosen, fixed.channels)
     half = parted.dtype == np.float16 or fixed.dtype == torch.float16 or _rounds(model)
     k, d = parted.weight.shape
-    tries = [fixed] if fixed.batch is None else [fixed.open_ended(), fixed]
-    # what is open by name is sometimes written into the graph all the same
-    tries += [] if fixed.batch is not None else [Takes(fixed.channels, fixed.last, fixed.dtype, 1, fixed.side)]
+    # batches of other sizes than it was exported for work with most graphs, if sizes are opened that were written down
+    # for that one; a batch that is open by name may be written down all the same
+    size = fixed.batch or 1
+    opened = _with_open_rows(model, image, size)
+    tries = [(model, fixed.open_ended()), (opened, fixed.open_ended()), (model, replace(fixed, batch=size))]
     problem: Exception | None = None
-    for takes in tries:
+    for place, (tried, takes) in enumerate(tries, 1):
+        is_last = place == len(tries)
         try:
-            trial = OnnxBackbone(
-                open_session(_cut(model, parted, image, takes, [parted.logits]), beside, file),
-                takes,
-                chosen,
-                half=half,
-            )
+            session = open_session(_cut(tried, parted, image, takes, [parted.logits]), beside, file)
+            trial = OnnxBackbone(session, takes, chosen, half=half)
             together, own = trial(images), trial.value(images, 1).reshape(len(images), -1)
-            alone = trial(images[:1])
+            alone = torch.cat([trial(one[None]) for one in images])
         except MemoryError:
             raise
         except Exception as error:
@@ -493,13 +526,13 @@ def _backbone(
                 next_step="Export a network that ends in one linear layer and returns its output.",
             )
             continue
-        if takes is not tries[-1] and not close(alone, together[:1], 1e-2 if half else 1e-3):
+        if not is_last and not close(alone, together, 1e-2 if half else 1e-3):
             continue
         check_alone(file.name, together, alone, half=half)
         weight, bias = parted.weight.astype(np.float32), parted.bias.astype(np.float32)
         check_parts(file.name, together, own, weight, bias, half=half)
-        found = _cut(model, parted, image, takes, [])
-        return OnnxBackbone(open_session(found, beside, file), takes, chosen, half=half)
+        found = open_session(_cut(tried, parted, image, takes, []), beside, file)
+        return OnnxBackbone(found, takes, chosen, half=half)
     if isinstance(problem, MidbandError):
         raise problem
     cause = [line for line in str(problem).splitlines() if line.strip()][:1]

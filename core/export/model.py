@@ -21,7 +21,7 @@ from torch import nn
 
 from core.activations.reloading import analysed_classifier
 from core.activations.store import Analysis
-from core.classifiers import origins
+from core.classifiers import exported, onnx_model, origins
 from core.classifiers.checkpoint import read_checkpoint, write_checkpoint
 from core.classifiers.classifier import (
     Classifier,
@@ -31,7 +31,6 @@ from core.classifiers.classifier import (
     write_like,
     write_with_head,
 )
-from core.classifiers.exported import Program
 from core.classifiers.head import Head
 from core.classifiers.layout import read_layout, write_layout
 from core.datasets.images import UnreadableImage, decode
@@ -213,7 +212,7 @@ def write_model(
     program: torch.export.ExportedProgram | None = None
 
     def check_batch() -> None:
-        if isinstance(network, Program) and network.takes.batch is not None:
+        if isinstance(network, exported.Program) and network.takes.batch is not None:
             raise _CannotBe(
                 f"The program it came as takes {network.takes.batch} images at a time only; it comes back as such a "
                 "program."
@@ -306,7 +305,8 @@ def _write_in_place(
     again = load_classifier(path, preprocessing=original.preprocessing)
     halves = getattr(original.backbone, "half_precision", False)
     furthest = trial.ask(path.name, _outputs(again), HALF_TOLERANCE if halves else TOLERANCE)
-    takes = original.backbone.takes.words()  # type: ignore[attr-defined]  # both kinds of programs have it
+    declared = onnx_model.declared if original.origin == origins.ONNX else exported.declared
+    takes = declared(original).words()
     return WrittenModel(path.name, kind, f"the whole model, {AS_IT_CAME}; takes {takes}", furthest, notes)
 
 
@@ -352,7 +352,7 @@ def _write_weights(
         if read.keys() != state.keys() or not all(torch.equal(read[key], value) for key, value in state.items()):
             raise _does_not_fit(name, "its weights differ from those that were written")
     own = "all weights with what was repaired; names architecture, classes and preprocessing"
-    if isinstance(network, Program):
+    if isinstance(network, exported.Program):
         own = "all weights with what was repaired, by their names in the network; names classes and preprocessing"
         return [
             WrittenModel(WEIGHTS, FORMATS[WEIGHTS], own, None),

@@ -14,9 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from core.classifiers import torchvision_compat
 from core.classifiers.architectures import build, last_linear
 from core.classifiers.checkpoint import kind_of_file
 from core.classifiers.classifier import load_classifier, replace_head, write_with_head
+from core.classifiers.exported import Program
 from core.classifiers.head import Head
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.errors import BadCheckpoint, BadRequest, BadWeights, HeadNotFound, UnsafeCheckpoint
@@ -51,6 +53,8 @@ class Tiny(nn.Module):
         features = self.features(images)
         if self.ending == "written batch":
             features = features.view(1, 5)
+        if self.ending == "kept batch":
+            features = torch.cat([features, torch.ones(1, 2)], dim=1)[:, :5]
         if self.ending == "frozen":
             with torch.no_grad():
                 features = features * 1
@@ -190,12 +194,34 @@ def test_every_ending_gives_the_logits(tmp_path: Path, ending: str, any_batch: b
     assert (ending in said) == (ending in ("softmax", "log-softmax", "sigmoid"))
 
 
-def test_a_batch_that_is_written_into_the_graph_is_kept_to(tmp_path: Path) -> None:
-    original = tiny("written batch")
+@pytest.mark.parametrize(("ending", "batch"), [("written batch", None), ("kept batch", 1)])
+def test_a_batch_that_is_written_into_the_graph_is_opened_or_kept_to(
+    tmp_path: Path, ending: str, batch: int | None
+) -> None:
+    original = tiny(ending)
     classifier = load_classifier(save(original, tmp_path / "m.pt2"), preprocessing=squeezed(SIDE))
+    assert isinstance(classifier.backbone, Program)
+    assert classifier.backbone.takes.batch == batch
     images = images_for(5)
     torch.testing.assert_close(classifier(images)[1], original.logits(images), atol=1e-5, rtol=1e-4)
-    assert classifier.backbone.takes.batch == 1
+    repaired = replace_head(classifier, new_head())
+    with torch.inference_mode():
+        np.testing.assert_allclose(repaired(images), new_head().logits(classifier(images)[0].numpy()), atol=1e-5)
+
+
+def test_tokens_and_attention_take_any_batch(tmp_path: Path) -> None:
+    """A transformer as torchvision has it, whose graph names the batch of its example in many places."""
+    torch.manual_seed(0)
+    network = torchvision_compat.load().models.VisionTransformer(SIDE, 8, 2, 2, 8, 16, num_classes=3).eval()
+    nn.init.normal_(network.heads.head.weight)
+    images = images_for(5)
+    with torch.inference_mode():
+        wanted = network(images)
+    for decomposed in (False, True):
+        classifier = load_classifier(save(network, tmp_path / "m.pt2", decomposed=decomposed))
+        torch.testing.assert_close(classifier(images)[1], wanted, atol=1e-5, rtol=1e-4)
+        assert isinstance(classifier.backbone, Program)
+        assert classifier.backbone.takes.batch is None
 
 
 @pytest.mark.parametrize("ending", ["linear", "sigmoid", "squeezed"])

@@ -52,6 +52,7 @@ def graph(
     kind: str = "float32",
     k: int = 3,
     written_batch: bool = False,
+    kept_batch: bool = False,
     metadata: dict[str, str] | None = None,
     change: Callable[[onnx.ModelProto], None] | None = None,
 ) -> Path:
@@ -78,6 +79,13 @@ def graph(
         nodes += [helper.make_node("Reshape", ["pooled", "shape"], ["flat"])]
     else:
         nodes += [helper.make_node("Flatten", ["pooled"], ["flat"])]
+    if kept_batch:
+        weights |= {"row": np.ones((1, 2), np.float32), "zero": np.array([0]), "d": np.array([D]), "one": np.array([1])}
+        nodes[-1].output[0] = "narrow"
+        nodes += [
+            helper.make_node("Concat", ["narrow", "row"], ["wide"], axis=1),
+            helper.make_node("Slice", ["wide", "zero", "d", "one"], ["flat"]),
+        ]
     if head == "gemm":
         weights |= {"w": weight, "b": bias}
         nodes += [helper.make_node("Gemm", ["flat", "w", "b"], ["out0"], transB=1)]
@@ -218,12 +226,16 @@ def test_what_follows_the_logits_is_left_out_and_said(tmp_path: Path, after: lis
     assert f"ends in a {said}" in note
 
 
-def test_a_batch_that_is_written_into_the_graph_is_kept_to(tmp_path: Path) -> None:
-    for batch in (1, "n"):
-        classifier = load_classifier(graph(tmp_path / "m.onnx", batch=batch, written_batch=True))
-        images = images_for(5)
-        np.testing.assert_allclose(classifier(images)[1], reference(images.numpy())[1], atol=1e-5)
-        assert "takes one image at a time" in classifier.notes[-1]
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_a_batch_that_is_written_into_the_graph_is_opened_or_kept_to(tmp_path: Path, batch: int | str) -> None:
+    images = images_for(5)
+    wanted = reference(images.numpy())[1]
+    opened = load_classifier(graph(tmp_path / "m.onnx", batch=batch, written_batch=True))
+    np.testing.assert_allclose(opened(images)[1], wanted, atol=1e-5)
+    assert opened.notes == ()
+    kept = load_classifier(graph(tmp_path / "m.onnx", batch=batch, kept_batch=True))
+    np.testing.assert_allclose(kept(images)[1], wanted, atol=1e-5)
+    assert "takes one image at a time" in kept.notes[-1]
 
 
 @pytest.mark.parametrize("after", [[], ["Sigmoid"]])
