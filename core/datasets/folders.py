@@ -192,7 +192,8 @@ def _one_class(root: Path, only: str, folders: list[_ClassFolder]) -> OneClass:
         )
     return OneClass(
         f"All images of {root} are of one class, {only}: there is nothing to tell apart.",
-        next_step="Add a folder with images of a second class.",
+        next_step="Add a folder with images of a second class, or choose the format “images” to look at them without "
+        "labels.",
     )
 
 
