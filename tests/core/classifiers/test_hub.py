@@ -79,3 +79,21 @@ def test_paths_never_reach_for_the_network() -> None:
         "except PathNotFound:\n    print('huggingface_hub' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_name_is_loaded_like_the_folder_it_stands_for(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.classifiers import torchvision_compat
+    from core.classifiers.classifier import load_classifier
+
+    torchvision_compat.load()
+    timm = pytest.importorskip("timm")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    snapshot = kept(cache, "timm/test_resnet.mine", {})
+    timm.models.save_for_hf(timm.create_model("test_resnet", num_classes=2), snapshot, safe_serialization=True)
+    for name in ("timm:test_resnet.mine", "hf-hub:timm/test_resnet.mine"):
+        classifier = load_classifier(name)
+        assert (classifier.name, classifier.file, classifier.origin) == ("test_resnet.mine", snapshot, "timm")
+    # what an analysis stores needs no hub any more
+    assert load_classifier(classifier.file, arch=classifier.arch).digest == classifier.digest
