@@ -32,6 +32,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 COLOURS = ("rgb", "bgr", "grey")
 
 
+# Sides of an image up to which it is resized whole, the longer over the shorter: of a longer one only the middle, which
+# is all that is seen of it.
+MOST_ELONGATED = 64
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes a network's input.
@@ -109,6 +114,11 @@ class Preprocessing:
         if self.resize is None:
             return image.resize((self.crop, self.crop), method)
         short = min(width, height)
+        if max(width, height) > MOST_ELONGATED * short:
+            # resized in one piece, a line of pixels takes gigabytes
+            keep = math.ceil(short * (self.crop / self.resize + 2))
+            image = _middle(image, min(width, keep), min(height, keep))
+            width, height = image.size
         # int(), not round(): torchvision truncates the longer side, and one pixel moves the crop
         size = (
             self.resize if width == short else int(self.resize * width / short),
@@ -195,6 +205,11 @@ def imagenet(arch: str) -> Preprocessing:
 def _grey(pixels: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 RGB -> (h, w, 1): Pillow's own weights (ITU-R 601), which torchvision's `Grayscale` uses too."""
     return np.array(Image.fromarray(pixels).convert("L"))[..., None]
+
+
+def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def _centre_crop(image: Image.Image, crop: int) -> Image.Image:

@@ -155,3 +155,26 @@ def test_imagenet_preprocessing_is_that_of_the_first_published_weights() -> None
     weights = torchvision_compat.load().models.get_model_weights("swin_t").IMAGENET1K_V1.transforms()
     assert imagenet("swin_t").resize == weights.resize_size[0]
     assert imagenet("swin_t").interpolation == "bicubic"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 65_000), (65_000, 1), (70_000, 3)])
+def test_of_a_picture_like_a_line_only_the_middle_is_resized(width: int, height: int) -> None:
+    """Whole, its longer side would have millions of pixels: 12 GB."""
+    picture = Image.new("RGB", (width, height), "black")
+    # the middle half, as a planted difference
+    quarter = (width // 4, 0) if width > height else (0, height // 4)
+    picture.paste("white", (*quarter, width - quarter[0], height - quarter[1]))
+    seen = Preprocessing(resize=256, crop=224).pixels(picture)
+    assert seen.shape == (224, 224, 3)
+    assert (seen == 255).all()
+
+
+def test_of_a_long_picture_the_middle_is_what_the_whole_would_show() -> None:
+    from core.classifiers import preprocessing as module
+
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, size=(10, 650, 3), dtype=np.uint8))
+    chosen = Preprocessing(resize=20, crop=16)
+    whole = chosen.pixels(picture.crop((5, 0, 645, 10)))
+    assert picture.width > module.MOST_ELONGATED * picture.height
+    assert np.abs(chosen.pixels(picture).astype(int) - whole).max() <= 1
