@@ -75,6 +75,38 @@ def test_other_weights_under_its_name_are_refused_and_so_is_nothing(analysis: An
         pass
 
 
+def test_a_change_inside_of_a_folder_is_noticed(tmp_path: Path, workspace: Workspace) -> None:
+    from core.classifiers import torchvision_compat
+
+    torchvision_compat.load()
+    timm = pytest.importorskip("timm")
+
+    def save(seed: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = timm.create_model("test_resnet", num_classes=2)
+        timm.models.save_for_hf(network, tmp_path / "model", safe_serialization=True)
+
+    for name in ("dark", "light"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(3):
+            Image.new("RGB", (32, 32), (60 * index, 0, 0)).save(tmp_path / "data" / name / f"{index}.png")
+    save(0)
+    classifier = load_classifier(tmp_path / "model", preprocessing=squeezed(32))
+    analysis = analyse(workspace, open_dataset(tmp_path / "data"), classifier)
+    with borrowed_classifier(analysis) as first:
+        pass
+    with borrowed_classifier(analysis) as second:
+        assert second is first
+    weights = tmp_path / "model" / "model.safetensors"
+    os.utime(weights, ns=(0, 1))
+    with borrowed_classifier(analysis) as third:
+        assert third is not first
+    save(1)
+    with pytest.raises(BadCheckpoint, match="changed since"), borrowed_classifier(analysis):
+        pass
+
+
 def test_one_caller_at_a_time(analysis: Analysis) -> None:
     inside, most = 0, 0
 
