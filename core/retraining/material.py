@@ -147,6 +147,7 @@ def _by_first_attribute(analysis: Analysis, labels: np.ndarray) -> Grouping:
 
 def check_needs(needs: str, analysis: Analysis, concepts: Sequence[Concept]) -> None:
     """Raise what can be told before anything is read. needs: see `Method`."""
+    analysis.need_labels()
     if needs == "attributes" and not analysis.attributes:
         raise BadRequest(
             "This method needs the group of every held-out image, and the dataset has no known attribute.",

@@ -91,7 +91,6 @@ def preview(
     edits: CurationEdits | None = None,
 ) -> Curation:
     """The images `retrain` would fit on, before it does. Raises as `retrain`; for methods that choose from tags."""
-    analysis.need_labels()
     chosen = chosen_concepts(workspace, analysis, concepts)
     check_needs("tags", analysis, chosen)
     material = gather(workspace, analysis, chosen).material
@@ -118,7 +117,6 @@ def retrain(
     tags and seed give the same head. A network whose training was interrupted goes on where it was when `run_id` is
     the same. Raises `NotFound`, `BadRequest`, `NotEnoughTags`, `EmptyGroup`, `LeakedImages`; nothing is stored then.
     """
-    analysis.need_labels()
     started, created = time.perf_counter(), now()
     run_id = run_id or new_run_id()
     folder = run_folder(workspace, run_id)

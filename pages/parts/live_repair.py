@@ -41,7 +41,12 @@ _component = st.components.v2.component(
 
 
 def show(analysis: Analysis, place: str) -> None:
-    """The strip and its switch. place: where on screen, for the key of the switch. To be shown on a watched page."""
+    """The strip and its switch; nothing where there are no labels, which a repair needs.
+
+    place: where on screen, for the key of the switch. To be shown on a watched page.
+    """
+    if not analysis.labelled:
+        return
     on, switch = who.browser().id not in _off, f"{KEY}-switch-{place}"
     # another tab may have switched it
     st.session_state[switch] = on

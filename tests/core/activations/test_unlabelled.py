@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
 from core.errors import BadRequest
 from core.files import read_json, write_json
+from core.retraining.live import LiveRepair
 from core.retraining.retraining import check_request, preview, retrain
 from core.workspace import Workspace
 
@@ -150,6 +152,18 @@ def test_whatever_needs_labels_says_so_in_one_sentence(analysis: Analysis, works
             call()
         assert raised.value.title == "These images have no labels"
         assert raised.value.next_step
+
+
+def test_no_repair_is_previewed_while_tagging(analysis: Analysis, workspace: Workspace) -> None:
+    concept = create_concept(workspace, analysis.dataset_id, "grass")
+    tag(workspace, analysis, concept, np.arange(0, 60), True)
+    tag(workspace, analysis, concept, np.arange(60, 120), False)
+    with closing(LiveRepair(workspace, analysis)) as repair:
+        repair.follow()
+        found = repair.wait(30)
+    assert found is not None
+    assert found.estimate is None
+    assert "have no labels" in found.problem
 
 
 def test_what_can_be_looked_at_leaves_right_and_wrong_out(analysis: Analysis, workspace: Workspace) -> None:
