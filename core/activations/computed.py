@@ -9,6 +9,7 @@ from typing import Any
 from core.files import read_json, write_json
 
 COMPUTED = "computed.json"
+NAMES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Computed:
     thumbnail: tuple[int, int] = (0, 0)
     source: str | None = None
     copied: int = 0
+
+    def __str__(self) -> str:
+        """A sentence for a person."""
+        return " ".join(filter(None, (f"Computed in {NAMES[self.precision]}.", self.reason)))
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "thumbnail": list(self.thumbnail)}

@@ -157,7 +157,7 @@ class _Pass:
     def chosen(self, precision: str) -> Computed:
         """The precision to compute with, and why. Measures only where nothing else decides."""
         if precision != AUTO:
-            return self._facts(precision, "It was asked for.")
+            return self._facts(precision, "As asked.")
         ids = {name: analysis_id(self.dataset, self.classifier, name) for name in (FP32, BF16)}
         for name, identity in ids.items():
             if has_analysis(self.workspace, identity):

@@ -234,6 +234,8 @@ def _about(analysis: Analysis) -> list[str]:
         f"Analysis {analysis.id}: {analysis.model_name} ({analysis.arch}) on {analysis.n:,} images of "
         f"{analysis.dataset_name}, {analysis.d} features.",
         f"Classes: {', '.join(analysis.classes)}. Accuracy: {percent(analysis.accuracy)}.",
+        # what goes without saying is not said
+        *([str(analysis.computed)] if analysis.computed.measured or analysis.precision != "fp32" else []),
     ]
 
 
