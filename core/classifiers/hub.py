@@ -7,6 +7,8 @@ HF_HUB_OFFLINE is respected. Files end up in the hub's own cache, in a folder wh
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from core.classifiers.peek import CONFIG, HUB, PROCESSOR, TIMM, WEIGHTS
@@ -32,7 +34,7 @@ def fetched(name: str, *, weights: bool = True) -> Path:
     """
     repository, _, revision = _repository(name.strip()).partition("@")
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import constants, errors, snapshot_download
     except ImportError as error:
         raise BadRequest(
             "Models can be fetched from the hub with huggingface_hub, which is not installed here.",
@@ -40,8 +42,6 @@ def fetched(name: str, *, weights: bool = True) -> Path:
             "`pip install -r requirements-timm.txt` (timm).",
             title="A library is missing",
         ) from error
-    from huggingface_hub import constants, errors
-
     nobody_answers: tuple[type[Exception], ...] = (
         errors.LocalEntryNotFoundError,
         errors.OfflineModeIsEnabled,
@@ -52,7 +52,11 @@ def fetched(name: str, *, weights: bool = True) -> Path:
         with storage_problems(Path(constants.HF_HUB_CACHE) / repository):
             if weights:
                 wanted += _choose(repository, revision)
-            found = Path(_download(snapshot_download, repository, revision, wanted))
+            found = Path(
+                snapshot_download(
+                    repository, revision=revision or None, allow_patterns=wanted, etag_timeout=PATIENCE, max_workers=2
+                )
+            )
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise PathNotFound(
             f"The hub has no model {repository}{f' of version {revision}' if revision else ''} that you may read.",
@@ -126,29 +130,12 @@ def _choose(repository: str, revision: str) -> list[str]:
     return [WEIGHTS[0]]
 
 
-def _download(snapshot_download: object, repository: str, revision: str, wanted: list[str]) -> str:
-    assert callable(snapshot_download)
-    found: str = snapshot_download(
-        repository, revision=revision or None, allow_patterns=wanted, etag_timeout=PATIENCE, max_workers=2
-    )
-    return found
-
-
 def _network_errors() -> tuple[type[Exception], ...]:
     """What the hub's client raises when nobody answers: it depends on the library beneath."""
-    import huggingface_hub.utils as utils
+    from huggingface_hub.errors import HfHubHTTPError
 
-    found: list[type[Exception]] = [ConnectionError, TimeoutError]
-    for name in ("HfHubHTTPError",):
-        kind = getattr(utils, name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            found.append(kind)
+    found: list[type[Exception]] = [ConnectionError, TimeoutError, HfHubHTTPError]
     for library, name in (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException")):
-        try:
-            module = __import__(library)
-        except ImportError:
-            continue
-        kind = getattr(module, name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            found.append(kind)
+        with suppress(ImportError, AttributeError):
+            found.append(getattr(import_module(library), name))
     return tuple(found)

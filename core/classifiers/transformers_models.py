@@ -212,18 +212,16 @@ def _configuration(transformers: ModuleType, described: Mapping[str, Any], name:
         known = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
         candidates = known if isinstance(known, tuple) else (known,) if known is not None else ()
         wanted = architecture_of(dict(described))
-        kind = next((one for one in candidates if one.__name__ == wanted), None if wanted else candidates[:1] or None)
-        if isinstance(kind, tuple):
-            kind = kind[0]
+        fitting = [one for one in candidates if wanted in (None, one.__name__)]
     except Exception as error:
         raise _cannot_build(transformers, name, error) from error
-    if kind is None:
+    if not fitting:
         raise BadRequest(
             f"{name} ({wanted or model_type}) does not classify images.",
             next_step="Choose a model whose architecture ends in ForImageClassification.",
             title="This model has no classes",
         )
-    return config, kind
+    return config, fitting[0]
 
 
 def _cleaned(described: Mapping[str, Any]) -> dict[str, Any]:
