@@ -50,7 +50,7 @@ def open_dataset(
     unpacked (a workspace's `datasets`). Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`, and
     `BadRequest` for choices that do not fit or where something has to be unpacked and there is no `store`.
     """
-    root = opened(existing(path))
+    root = opened(existing(path), choices)
     # of an archive, the format that is named is that of the dataset inside
     is_named = choices.format and not archives.FORMAT.recognises(root)
     form = format_named(choices.format) if choices.format and is_named else recognise(root)[0]

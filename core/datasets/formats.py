@@ -18,8 +18,9 @@ from core.datasets import (
     tables,
     wilds,
 )
+from core.datasets.choices import AUTOMATIC, Choices
 from core.datasets.format import Format
-from core.datasets.listing import first_file
+from core.datasets.listing import first_file, holds_image
 from core.errors import BadRequest, EmptyDataset, MidbandError, PathNotFound
 
 __all__ = ["FORMATS", "Format", "format_named", "recognise"]
@@ -55,12 +56,13 @@ def format_named(name: str) -> Format:
     return found
 
 
-def opened(path: Path) -> Path:
+def opened(path: Path, choices: Choices = AUTOMATIC) -> Path:
     """The folder where a file is the table that the format of its folder expects there; else the path itself."""
+    allowed = [one for one in _CERTAIN if choices.format in (None, one.name)]
     if path.name not in _TABLES or not path.is_file():
         return path
-    folders_above = [folder for folder in list(path.parents)[:2] if any(one.recognises(folder) for one in _CERTAIN)]
-    return folders_above[0] if folders_above else path
+    above = (folder for folder in list(path.parents)[:2] if any(one.recognises(folder) for one in allowed))
+    return next(above, path)
 
 
 def recognise(path: Path) -> tuple[Format, ...]:
@@ -68,13 +70,14 @@ def recognise(path: Path) -> tuple[Format, ...]:
 
     Raises `EmptyDataset` (of a file `PathNotFound`) that says what was looked for when none does.
     """
+    path = opened(path)
     fitting = [one for one in FORMATS if one.recognises(path)]
     if not fitting:
         raise _nothing(path)
     if folders.FORMAT in fitting:
         there, named = folders.likely_classes(path)
-        if there == 1 and not named:
-            # one folder called images is no class
+        if there == 1 and (not named or holds_image(path, deep=False)):
+            # one folder called images is no class, nor is one beside images
             fitting = [*(one for one in fitting if one is not folders.FORMAT), folders.FORMAT]
         elif named > 1 and not (tables.FORMAT in fitting and tables.says_all(path)):
             # a table or an array beside class folders may be anything: predictions, features, a list of downloads

@@ -70,6 +70,9 @@ def test_a_table_that_its_folder_expects_stands_for_the_folder(images: Images) -
     (root / "metadata.csv").write_text("img_filename,y\na.jpg,0\nb.jpg,1\n")
     assert opened(root / "metadata.csv") == root
     assert opened(root / "a.jpg") == root / "a.jpg"
+    assert recognise(root / "metadata.csv") == recognise(root)
+    assert open_dataset(root / "metadata.csv").id == open_dataset(root).id
+    assert open_dataset(root / "metadata.csv", choices=Choices(format="table")).root == root / "metadata.csv"
     (root / "metadata.csv").write_text("file,kind\na.jpg,x\nb.jpg,y\n")
     assert opened(root / "metadata.csv") == root / "metadata.csv"
 
