@@ -113,8 +113,8 @@ def _bring(looked: Looked) -> Choice:
         request["preprocessing"] = chosen
     if order := load_check.class_order(looked, path):
         request["class_order"] = order
-    doubt = load_check.show(looked, request)
-    return Choice("analyse", request, doubt=doubt)
+    said = load_check.show(looked, request)
+    return Choice("analyse", request, missing=said == load_check.NEVER, doubt=said == load_check.DOUBT)
 
 
 def _place() -> str:

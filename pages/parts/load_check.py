@@ -22,6 +22,10 @@ CHECK = "load_check"
 ORDER = "load_class_order"
 ORDER_FIELD = "load_class_order_field"
 KIND = "check"
+# what `show` says
+DOUBT, NEVER = "doubt", "never"
+# errors of a check that say nothing about model and images
+BY_CHANCE = ("JobStopped", "UnexpectedProblem", "DiskFull", "StorageProblem")
 # beyond these nobody puts classes in order by hand
 MOST_ORDERED = 60
 # jobs that are looked through for a check made before a reload
@@ -43,14 +47,14 @@ def known_input(request: Mapping[str, Any]) -> dict[str, Any] | None:
     return kept["input"] if same else None
 
 
-def show(looked: Looked, request: dict[str, Any]) -> bool:
+def show(looked: Looked, request: dict[str, Any]) -> str:
     """What the check says of this request; it begins by itself the first time a model is met.
 
-    Returns whether it found something that should be mended first.
+    Returns "", or `DOUBT` where something should be mended first, or `NEVER` where the pass would fail the same way.
     """
     if not looked.labelled:
         st.caption(":material/label_off: Without labels nothing tells beforehand whether model and images fit.")
-        return False
+        return ""
     wanted = kind_of(KIND).prepare(request)
     kept = _kept(wanted)
     if kept["job"] is None:
@@ -60,7 +64,7 @@ def show(looked: Looked, request: dict[str, Any]) -> bool:
             if st.button("Check them", icon=":material/fact_check:"):
                 _begin(kept, wanted)
                 st.rerun()
-        return False
+        return ""
     try:
         job = get_job(state.workspace(), kept["job"])
     except NotFound:
@@ -75,7 +79,9 @@ def show(looked: Looked, request: dict[str, Any]) -> bool:
     elif job.state == CANCELLED:
         st.caption("The check was stopped.")
     _order_by_hand(looked, str(request["model"]), job)
-    return job.state == FAILED or bool((job.result or {}).get("offers"))
+    if job.state == FAILED:
+        return DOUBT if (job.error or {}).get("error") in BY_CHANCE else NEVER
+    return DOUBT if (job.result or {}).get("offers") else ""
 
 
 def stop() -> None:

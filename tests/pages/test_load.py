@@ -311,6 +311,8 @@ def test_a_model_is_checked_by_itself_and_once(
     app = _bring(_give(visit("load"), folder), model)
     (check,) = queued
     assert check.kind == "check"
+    # told where it was asked for: neither in the sidebar nor by a toast
+    assert check.id not in app.session_state["jobs_watched"]
     _checked(workspace, check)
     app.run()
     assert "90% named rightly" in texts(app)
@@ -393,6 +395,8 @@ def test_a_model_that_does_not_fit_is_told_before_the_pass(
     set_job(workspace, queued[0].id, state="failed", error=error)
     app.run()
     assert "do not include cat" in app.error[0].value
+    # the pass would end the same way
+    assert "3 · Analyse" not in texts(app)
     (order,) = (box for box in app.multiselect if "order" in box.label)
     app = order.set_value(["dog", "cat"]).run()
     assert _of_kind(queued, "check")[1].request["class_order"] == ["dog", "cat"]
