@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from core.classifiers import network_precision
 from core.classifiers.alternatives import alternatives
 from core.classifiers.classifier import Classifier, load_classifier
 from core.classifiers.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, squeezed
@@ -256,3 +257,31 @@ def test_alternatives_differ_from_what_there_is_and_from_each_other() -> None:
         assert chosen not in found
         assert all(one.crop == chosen.crop and one.channels == chosen.channels for one in found)
         assert len({one.title for one in alternatives(chosen)}) == len(found)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_bfloat16_is_used_where_it_says_the_same(
+    fruit: Dataset, trained: Trained, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    """As on a processor that has instructions for it; a network that it changes runs in float32."""
+    made: list[str] = []
+    ran: list[str] = []
+    real = network_precision.runner
+
+    def runner(classifier: Classifier, precision: str) -> network_precision.Runner:
+        made.append(precision)
+        found = real(classifier, "fp32")
+
+        class Counted(type(found)):  # type: ignore[misc]
+            def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                ran.append(precision)
+                features, logits = super().__call__(pixels)
+                return features, logits if same or precision == "fp32" else -logits
+
+        return Counted(**found.__dict__)
+
+    monkeypatch.setattr(network_precision, "why_not_bf16", lambda classifier, images: "")
+    monkeypatch.setattr(network_precision, "runner", runner)
+    assert checked(fruit, trained(USUAL)).accuracy > 0.9
+    assert made == ["fp32", "bf16"]
+    assert ran[-1] == ("bf16" if same else "fp32")
