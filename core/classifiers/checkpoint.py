@@ -91,8 +91,13 @@ def kind_of_file(path: Path) -> str:
     if size == 0:
         raise BadCheckpoint(f"{path.name} is empty.", next_step="Save or copy the model again.")
     if zipfile.is_zipfile(path) and start[:2] == b"PK":
-        _check_growth(path)
-        kind = kind_of_archive(path)
+        try:
+            _check_growth(path)
+            kind = kind_of_archive(path)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise BadCheckpoint(
+                f"{path.name} is a damaged archive ({error}).", next_step="Save or copy the model again."
+            ) from error
         return "torch" if kind == "weights" else kind
     # a safetensors file: the length of a JSON object in 8 bytes (far below 4 GB), then that object
     if start[4:9] == b"\0\0\0\0{":

@@ -92,6 +92,8 @@ def parse_graph(serialized: Mapping[str, Any], file: Path) -> Graph:
             continue
         if missing := step.taken() - known:
             raise ValueError(f"{min(missing)} is used before it is computed")
+        if twice := step.given() & known:
+            raise ValueError(f"{min(twice)} is computed twice")
         known |= step.given()
         steps.append(step)
     outputs = tuple(parse_argument(argument, file) for argument in serialized["outputs"])

@@ -78,7 +78,10 @@ def open_session(model: Any, beside: Mapping[str, np.ndarray], file: Path) -> An
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(beside[name])) for name in wanted]
         options.add_external_initializers(wanted, values)
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        # without a second try, which it would announce on stdout
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except MemoryError:
         raise
     except Exception as error:
@@ -245,6 +248,12 @@ def _check_values(model: Any, file: Path) -> None:
                 "any classifier needs.",
                 next_step=AGAIN,
             )
+
+
+def damaged(file: Path, error: Exception) -> BadCheckpoint:
+    return BadCheckpoint(
+        f"{file.name} is no valid ONNX graph ({type(error).__name__}: {_first_line(error)}).", next_step=AGAIN
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ import torch
 from core.classifiers.checkpoint import check_finite
 from core.classifiers.classifier import Classifier, one_output, two_logits
 from core.classifiers.head import Head
-from core.classifiers.onnx_file import attributes_of, open_session, part_of, read_model, taken_by
+from core.classifiers.onnx_file import attributes_of, damaged, open_session, part_of, read_model, taken_by
 from core.classifiers.origins import ONNX
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.classifiers.programs import (
@@ -101,6 +101,14 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
 
     Raises `UnsafeCheckpoint`, `BadCheckpoint`, `BadWeights`, `HeadNotFound`, `BadRequest`.
     """
+    try:
+        return _load(file, preprocessing)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
+        # a field that is missing, of another type or not text: protobuf takes all of them
+        raise damaged(file, error) from error
+
+
+def _load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     model, beside = read_model(file)
     _check_weights(model, beside, file)
     image, fixed = _input(model, file)
@@ -216,6 +224,7 @@ def _averaged(model: Any, features: str) -> str | None:
     """The value that these features are the mean of, going back through what only changes their shape."""
     producers = _producers(model)
     name = features
+    # each node once: what was loaded has no circles
     while name in producers:
         node = model.graph.node[producers[name]]
         if node.op_type in POOLING:
@@ -362,8 +371,11 @@ def _linear(model: Any, beside: Mapping[str, np.ndarray], output: str, file: Pat
 
     left_out: list[str] = []
     name = logits = output
-    pooled = False
+    pooled, seen = False, set()
     while name in producers:
+        if name in seen:
+            return "a circle"
+        seen.add(name)
         node = model.graph.node[producers[name]]
         if node.op_type in SQUASHING and not pooled:
             left_out.append(SQUASHING[node.op_type])

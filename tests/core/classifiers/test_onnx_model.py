@@ -17,7 +17,7 @@ from core.classifiers.checkpoint import kind_of_file
 from core.classifiers.classifier import load_classifier, replace_head, write_with_head
 from core.classifiers.head import Head
 from core.classifiers.preprocessing import Preprocessing, squeezed
-from core.errors import BadCheckpoint, BadRequest, BadWeights, HeadNotFound, UnsafeCheckpoint
+from core.errors import BadCheckpoint, BadRequest, BadWeights, HeadNotFound, MidbandError, UnsafeCheckpoint
 
 NetworkMaker = Callable[..., nn.Module]
 SIDE, D = 12, 5
@@ -527,3 +527,32 @@ def test_unknown_operator_is_said_in_one_sentence(tmp_path: Path) -> None:
         load_classifier(graph(tmp_path / "m.onnx", change=unknown))
     assert "Whatever" in caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+def test_circle_is_damage_and_not_an_endless_search(tmp_path: Path) -> None:
+    def circle(model: onnx.ModelProto) -> None:
+        model.graph.node.append(helper.make_node("Identity", ["round"], ["about"]))
+        model.graph.node.append(helper.make_node("Identity", ["about"], ["round"]))
+        model.graph.output[0].name = "round"
+
+    with pytest.raises((BadCheckpoint, HeadNotFound)):
+        load_classifier(graph(tmp_path / "m.onnx", change=circle))
+
+
+def test_damaged_bytes_are_never_a_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    whole = graph(tmp_path / "m.onnx", after=["Softmax"]).read_bytes()
+    outcomes = set()
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(content), size=3):
+            content[place] = int(rng.integers(0, 256))
+        (tmp_path / "m.onnx").write_bytes(bytes(content))
+        try:
+            load_classifier(tmp_path / "m.onnx")
+            outcomes.add("loaded")
+        except MidbandError as error:
+            outcomes.add(type(error).__name__)
+    assert {"loaded", "BadCheckpoint"} <= outcomes
+    # the last line of the command line's output is JSON, and nothing else may get there
+    assert capfd.readouterr().out == ""
