@@ -50,9 +50,13 @@ def is_clutter(name: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Real folders (no links) directly inside, sorted by name, without clutter."""
-    with os.scandir(folder) as entries:
-        found = [e.name for e in entries if not is_clutter(e.name) and e.is_dir(follow_symlinks=False)]
+    """Real folders (no links) directly inside, sorted by name, without clutter; none in one that cannot be opened,
+    which `list_files` tells."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [e.name for e in entries if not is_clutter(e.name) and e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
     return [folder / name for name in sorted(found) if _is_text(name)]
 
 
