@@ -144,6 +144,6 @@ def test_what_a_link_names_that_is_not_there_is_dropped(analysis: Any) -> None:
 def test_no_text_breaks_the_filter(text: str) -> None:
     from types import SimpleNamespace
 
-    analysis: Any = SimpleNamespace(classes=("a", "b"), attributes=(), split_names=("val",))
+    analysis: Any = SimpleNamespace(classes=("a", "b"), attributes=(), split_names=("val",), labelled=True)
     found = parse_filter(text, analysis, ["c"])
     assert parse_filter(found.to_text(), analysis, ["c"]) == found

@@ -21,7 +21,11 @@ VALUES = np.array([3.0, -1.0, 0.5, 2.0, 0.0, np.nan], dtype=np.float32)
 def planted() -> tuple[SimpleNamespace, BandIndex]:
     order = np.argsort(VALUES, kind="stable")
     analysis = SimpleNamespace(
-        n=6, classes=("cat", "dog"), labels=np.array([1, 0, 1, 0, 0, 1]), predicted=np.array([1, 0, 0, 1, 0, 0])
+        n=6,
+        classes=("cat", "dog"),
+        labels=np.array([1, 0, 1, 0, 0, 1]),
+        predicted=np.array([1, 0, 0, 1, 0, 0]),
+        labelled=True,
     )
     return analysis, BandIndex(VALUES[order], order)
 

@@ -43,6 +43,9 @@ class Images:
     classes = ("a", "b")
     labels = np.zeros(N, dtype=np.int64)
 
+    def need_labels(self) -> None:
+        """They have some."""
+
     def image_names(self, rows: Any) -> list[str]:
         return [f"{row}.png" for row in np.asarray(rows).tolist()]
 
