@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +33,9 @@ IMAGE_SUFFIXES = frozenset(
 # What is decoded, by content. Pillow tries forty kinds on any file, whatever its ending, and one of them hands the file
 # to Ghostscript, which runs the program that it is.
 _KINDS = frozenset({"JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF"})
+
+# what Pillow says of large or odd files is said here, per image; its own lines would go between those of the progress
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(Exception):
@@ -70,7 +74,7 @@ def decode(source: Path | bytes | np.ndarray, max_pixels: int) -> Image.Image:
         raise UnreadableImage("the file may not be read") from None
     except UnidentifiedImageError:
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
-        raise UnreadableImage("the file is empty" if empty else "not an image that Pillow knows") from None
+        raise UnreadableImage("the file is empty" if empty else "not an image of a known kind") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"too large (the limit is {max_pixels:,} pixels)") from None
     except Exception as error:

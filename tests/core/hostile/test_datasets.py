@@ -660,9 +660,9 @@ def test_parquet_with_pictures_that_are_none_is_analysed_without_them(
     assert found.images.tolist() == ["train.parquet#000000", "train.parquet#000005"]
     assert {problem.image[-1]: problem.reason.partition(":")[0] for problem in found.skipped} == {
         "1": "the file is empty",
-        "2": "not an image that Pillow knows",
+        "2": "not an image of a known kind",
         "3": "the table holds no picture for it",
-        "4": "not an image that Pillow knows",
+        "4": "not an image of a known kind",
     }
 
 
