@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from core.errors import NotFound
 from core.jobs.launcher import recover
 from core.workspace import Workspace, open_workspace
 from pages.parts import problem, rooms
-from pages.parts.words import ago, percent
+from pages.parts.words import ago, count, percent
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -65,6 +66,7 @@ class Investigation:
     id: str
     dataset_name: str
     model_name: str
+    images: int
     accuracy: float | None
     created: datetime
     used: datetime
@@ -83,6 +85,7 @@ def investigations() -> list[Investigation]:
             id=analysis.id,
             dataset_name=dataset.name,
             model_name=analysis.model_name,
+            images=analysis.images,
             accuracy=analysis.accuracy,
             created=analysis.created,
             used=analysis.used,
@@ -241,10 +244,13 @@ def _choose_from_sidebar() -> None:
 
 
 def _titles(records: list[Investigation]) -> dict[str, str]:
-    """By id. Equal ones are told apart: the list finds its entries by what is written."""
-    plainly = {record.id: _title(record) for record in records}
-    twice = [title for title in plainly.values() if list(plainly.values()).count(title) > 1]
-    return {key: f"{title} · {key[:4]}" if title in twice else title for key, title in plainly.items()}
+    """By id. Equal ones are told apart."""
+    titles = {record.id: _title(record) for record in records}
+    # the list finds its entries by what is written. A first look and the whole differ in their images, others in the id
+    for more in ({r.id: count(r.images, "image") for r in records}, {r.id: r.id[:4] for r in records}):
+        often = Counter(titles.values())
+        titles = {key: f"{title} · {more[key]}" if often[title] > 1 else title for key, title in titles.items()}
+    return titles
 
 
 def _title(record: Investigation) -> str:

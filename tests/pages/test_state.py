@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from pages.parts.state import Investigation, _titles
+
+
+def test_equal_titles_are_told_apart_by_their_images_then_by_their_ids() -> None:
+    day = datetime(2026, 1, 1)
+    whole = Investigation("aaaa1111", "birds", "net", 6000, 0.83, day, day)
+    first_look = replace(whole, id="bbbb2222", images=1000)
+    assert _titles([whole]) == {"aaaa1111": "birds · net · 83%"}
+    cats = replace(whole, id="dddd4444", dataset_name="cats")
+    titles = _titles([whole, first_look, replace(whole, id="cccc3333"), cats])
+    assert len(set(titles.values())) == 4
+    assert titles["bbbb2222"].endswith("1,000 images")
+    assert titles["aaaa1111"].endswith("6,000 images · aaaa")
+    assert titles["dddd4444"].startswith("cats")
+    assert "images" not in titles["dddd4444"]
