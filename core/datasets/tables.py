@@ -293,7 +293,8 @@ def _sound(
             roles["label"] = ""
     if not roles["label"]:
         others = [name for name in cells if name not in roles.values()]
-        could = f" If one of {listed(others[:6])} is the class, choose it." if others else ""
+        which = listed(others[:6]) if len(others) == 1 else f"one of {listed(others[:6])}"
+        could = f" If {which} is the class, choose it." if others else ""
         notes.append(f"No column was taken for the label: these images have none.{could}")
     return roles, notes
 
