@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from core.classifiers.network_precision import Runner
 
 CLASSES, PREPROCESSING = "classes", "preprocessing"
+# verdicts: it fits as it is; better than guessing, but low or with the classes in doubt; not clearly better than
+# guessing
+GOOD, POOR, NONE = "good", "weak", "none"
 
 # Labelled images looked at unless told otherwise.
 IMAGES = 300
@@ -87,11 +90,14 @@ class Offer:
 @dataclass(frozen=True)
 class Sanity:
     """accuracy: estimated for the whole dataset, nan without labels. chance: what always giving the most frequent class
-    would reach. images: how many were looked at. sentence: for a person. offers: the best first, usually none."""
+    would reach. images: how many were looked at. verdict: of the accuracy as it is, by its 95% interval against
+    guessing: `GOOD`, `POOR`, `NONE`, or None without labels. sentence: for a person. offers: the best first, usually
+    none."""
 
     accuracy: float
     chance: float
     images: int
+    verdict: str | None
     sentence: str
     offers: tuple[Offer, ...] = ()
 
@@ -100,6 +106,7 @@ class Sanity:
             "accuracy": None if math.isnan(self.accuracy) else self.accuracy,
             "chance": None if math.isnan(self.chance) else self.chance,
             "images": self.images,
+            "verdict": self.verdict,
             "sentence": self.sentence,
             "offers": [offer.to_dict() for offer in self.offers],
         }
@@ -127,7 +134,7 @@ def sanity_check(
     be read, and what `progress` raises to cancel.
     """
     if not dataset.labelled:
-        return Sanity(math.nan, math.nan, 0, NO_LABELS)
+        return Sanity(math.nan, math.nan, 0, None, NO_LABELS)
     classifier.check_classes(dataset.classes)
     trial = _Trial(dataset, classifier, _drawn(dataset, images, seed), progress)
     predicted = trial.predicted(classifier.preprocessing, trial.everything, f"Trying {classifier.name}")
@@ -141,7 +148,10 @@ def sanity_check(
         offers += _preprocessing_offers(trial, classifier.preprocessing, right)
     offers.sort(key=lambda offer: -offer.accuracy)
     accuracy = trial.accuracy(right, trial.everything)
-    return Sanity(accuracy, trial.chance, len(right), _sentence(trial, right, order, offers), tuple(offers))
+    verdict = _verdict(trial, right, order)
+    return Sanity(
+        accuracy, trial.chance, len(right), verdict, _sentence(trial, right, verdict, order, offers), tuple(offers)
+    )
 
 
 def _drawn(dataset: Dataset, images: int, seed: int) -> np.ndarray:
@@ -300,7 +310,14 @@ def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarra
     return [Offer(PREPROCESSING, f"Use {best.title}", trial.accuracy(then, judged), preprocessing=best.preprocessing)]
 
 
-def _sentence(trial: _Trial, right: np.ndarray, order: FoundOrder | None, offers: Sequence[Offer]) -> str:
+def _verdict(trial: _Trial, right: np.ndarray, order: FoundOrder | None) -> str:
+    # images are drawn evenly from the classes: guessing is judged on them, not on the shares of the dataset
+    if trial.skill(right, lower=True) <= 0:
+        return NONE
+    return POOR if order is not None or trial.skill(right) < WEAK else GOOD
+
+
+def _sentence(trial: _Trial, right: np.ndarray, verdict: str, order: FoundOrder | None, offers: Sequence[Offer]) -> str:
     found = f"Accuracy is {trial.accuracy(right, trial.everything):.0%} on {len(right):,} images"
     if offers and (names := offers[0].classes) is not None:
         return f"{found}: the classes may be in another order. With {listed(names)} it is {offers[0].accuracy:.0%}."
@@ -313,11 +330,12 @@ def _sentence(trial: _Trial, right: np.ndarray, order: FoundOrder | None, offers
             "their names in the model's order."
         )
     nothing = "No other order of the classes and no usual preprocessing is clearly better"
-    if trial.skill(right, lower=True) <= 0:
+    if verdict == NONE:
+        compared = "no better" if trial.skill(right) <= 0 else "not clearly better"
         return (
-            f"{found}, no better than always answering {trial.most_frequent} ({trial.chance:.0%}). {nothing}: the "
+            f"{found}, {compared} than always answering {trial.most_frequent} ({trial.chance:.0%}). {nothing}: the "
             "model may have been trained on other images, or badly."
         )
-    if trial.skill(right) < WEAK:
+    if verdict == POOR:
         return f"{found}, which is low. {nothing}."
     return f"{found}: the order of the classes and the preprocessing look right."

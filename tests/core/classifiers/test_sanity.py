@@ -106,6 +106,7 @@ def test_network_that_is_fine_gets_no_offer(fruit: Dataset, trained: Trained) ->
     assert found.accuracy > 0.9
     assert found.chance == pytest.approx(0.2)
     assert found.images == 300
+    assert found.verdict == found.to_dict()["verdict"] == "good"
     assert found.offers == ()
     assert found.sentence == (
         f"Accuracy is {found.accuracy:.0%} on 300 images: the order of the classes and the preprocessing look right."
@@ -134,6 +135,8 @@ def test_permuted_classes_are_found_and_the_offer_mends_them(fruit: Dataset, tra
 def test_two_exchanged_classes_are_called_so(fruit: Dataset, trained: Trained) -> None:
     found = checked(fruit, trained(USUAL, np.array([0, 2, 1, 3, 4])[fruit.labels]))
     assert [offer.title for offer in found.offers] == ["Exchange ash and coal"]
+    # three of five classes are right, and still nobody should take it as it is
+    assert found.verdict == "weak"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +173,7 @@ def test_networks_that_are_simply_bad_get_no_offer(fruit: Dataset, trained: Trai
         labels = np.random.default_rng(seed).permutation(fruit.labels)
         found = checked(fruit, trained(USUAL, labels), seed=seed)
         assert found.accuracy < 0.6
+        assert found.verdict != "good"
         assert found.offers == ()
         assert "No other order of the classes and no usual preprocessing is clearly better" in found.sentence
 
@@ -178,6 +182,7 @@ def test_network_that_always_gives_one_answer(fruit: Dataset, trained: Trained) 
     found = checked(fruit, trained(USUAL, np.full(len(fruit), 2)))
     assert found.offers == ()
     assert found.accuracy == pytest.approx(0.2)
+    assert found.verdict == "none"
     assert "no better than always answering" in found.sentence
 
 
@@ -216,6 +221,7 @@ def test_images_without_labels_cannot_be_checked(trained: Trained, tmp_path: Pat
     found = checked(open_dataset(tmp_path), trained(USUAL))
     assert found.sentence == NO_LABELS
     assert found.to_dict()["accuracy"] is None
+    assert found.to_dict()["verdict"] is None
     assert found.images == 0
 
 
