@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -23,16 +24,19 @@ from core.errors import DiskFull, PathNotFound, StorageProblem
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 
+# of a file on this machine, up to the slash its path begins with
+_ADDRESS = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
+
 # what the system says of a place where nothing of that name can be: below a file, in no file system, too long a name
 _NO_SUCH_PLACE = (errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def resolved(path: Path | str, *, advice: str) -> Path:
-    """The absolute path that a person meant, `~` expanded; nothing has to be there.
+    """The absolute path that a person meant, `~` expanded, as `unwrapped` reads it; nothing has to be there.
 
     advice: the next step when the text cannot be a path at all (too long, unknown user, ...): raises `PathNotFound`.
     """
-    text = str(path)
+    text = unwrapped(path) if isinstance(path, str) else str(path)
     if not text.strip():
         raise PathNotFound("No path was given.", next_step=advice)
     try:
@@ -43,6 +47,22 @@ def resolved(path: Path | str, *, advice: str) -> Path:
         shown = text if len(text) <= 100 else f"{text[:100]}…"
         raise PathNotFound(f"{shown!r} is not a path: {reason}.", next_step=advice) from error
     return place
+
+
+def unwrapped(text: str) -> str:
+    """A path without what came along when it was copied: spaces around it, a pair of quotes, `file://` of a browser or
+    file manager (with its %20). A name that is written so and is there stays as it is."""
+    with suppress(OSError, ValueError):
+        if os.path.lexists(text):
+            return text
+    text = text.strip()
+    with suppress(OSError, ValueError):
+        if os.path.lexists(text):
+            return text
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    address = _ADDRESS.match(text)
+    return unquote(text[address.end() :]) if address else text
 
 
 @contextmanager

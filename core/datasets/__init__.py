@@ -102,11 +102,11 @@ def _described(attribute: Attribute) -> dict[str, Any]:
 
 def existing(path: Path | str) -> Path:
     """The absolute path of a folder or file that is there and may be read. Raises `PathNotFound`."""
-    root = resolved(str(path).strip(), advice="Give the folder that holds the images.")
+    root = resolved(str(path), advice="Give the folder that holds the images.")
     if not root.exists():
         nearest = next(parent for parent in root.parents if parent.exists())
         raise PathNotFound(
-            f"There is no folder {root}.",
+            f"There is no file or folder {root}.",
             next_step=f"Check the spelling: {nearest} exists, what follows it does not.",
         )
     if not (root.is_dir() or root.is_file()):

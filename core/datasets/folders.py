@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,15 @@ from core.datasets.dataset import SPLITS, Dataset, Problem, dataset_id, fingerpr
 from core.datasets.format import Format
 from core.datasets.images import is_image_name
 from core.datasets.listing import Listing, holds_image, list_files, subfolders
-from core.datasets.splits import complete, split_code
+from core.datasets.splits import TEST, TRAIN, complete, meant_split, split_code
 from core.errors import EmptyDataset, OneClass
 from core.progress import Progress
 
 # folders that are called so hold images of any class
 _CONTENTS = re.compile(r"image|imgs?|photo|pict|data|jpe?g|png|(?:part|batch|chunk|shard)[_-]?\d", re.IGNORECASE)
+
+# how alike two names are that may be one class, and classes that are compared or named in a note
+_ALIKE, _NAMED = 0.75, 10
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,12 @@ def read_folders(root: Path, *, seed: int) -> Dataset:
     Raises `EmptyDataset` (nothing usable, or no folder per class) and `OneClass`.
     """
     problems: list[Problem] = []
+    outside: list[str] = []
     names: list[str] = []
     sizes: list[np.ndarray] = []
     modified: list[np.ndarray] = []
     sources: list[tuple[_ClassFolder, int]] = []
-    folders = _class_folders(root, problems)
+    folders = _class_folders(root, problems, outside)
     for source in folders:
         listing = _only_images(list_files(root, source.folder), problems)
         names += listing.names
@@ -61,7 +67,7 @@ def read_folders(root: Path, *, seed: int) -> Dataset:
     if sources[0][0].split is not None:
         splits = np.repeat(np.array([s.split for s, _ in sources], dtype=np.int8), counts)[order]
     splits, notes = complete(names, labels, splits, seed)
-    notes += _doubts(folders)
+    notes += [*outside, *_absent(sources), *_doubts(folders)]
     empty = sorted({source.name for source in folders} - set(classes))
     if empty:
         notes.append(f"Folders without images were left out: {', '.join(empty[:10])}.")
@@ -113,8 +119,11 @@ FORMAT = Format(
 )
 
 
-def _class_folders(root: Path, problems: list[Problem]) -> list[_ClassFolder]:
-    """All class folders; those under train/val/test when at least one of these holds folders itself."""
+def _class_folders(root: Path, problems: list[Problem], notes: list[str]) -> list[_ClassFolder]:
+    """All class folders; those under train/val/test when at least one of these holds folders itself.
+
+    Adds to problems what was left out, a folder that is no split as one, and to notes what such a folder may be.
+    """
     top = subfolders(root)
     sections = {folder: split_code(folder.name) for folder in top}
     divided = [folder for folder in top if sections[folder] is not None and subfolders(folder)]
@@ -131,10 +140,28 @@ def _class_folders(root: Path, problems: list[Problem]) -> list[_ClassFolder]:
         if folder in divided:
             _report_loose(root, folder, problems)
         else:
-            reason = f"not inside {' or '.join(SPLITS)}/<class>, where the other images are"
-            left_out = list_files(root, folder)
-            problems += left_out.problems + [Problem(name, reason) for name in left_out.names]
+            _leave_out(root, folder, problems, notes)
     return [_ClassFolder(f.name, sections[section], f) for section in divided for f in subfolders(section)]
+
+
+def _leave_out(root: Path, folder: Path, problems: list[Problem], notes: list[str]) -> None:
+    found = list_files(root, folder)
+    problems += found.problems
+    if not found.names:
+        return
+    images = sum(map(is_image_name, found.names))
+    number, kind = (images, "image") if images else (len(found.names), "file")
+    many = f"{number:,} {kind}{'s' if number > 1 else ''}"
+    if split_code(folder.name) is not None:
+        cause, question = "it has no folders that name classes", ""
+    elif (split := meant_split(folder.name)) is not None:
+        cause, question = "its name is no split", f"did you mean {split}?"
+    else:
+        cause, question = f"it is not one of {', '.join(SPLITS)}, where the other images are", ""
+    problems.append(Problem(folder.name, f"{many}: {cause}{question and f' ({question})'}"))
+    if images:
+        asked = f" {question[0].upper()}{question[1:]}" if question else ""
+        notes.append(f"The folder {folder.name} with {many} was left out: {cause}.{asked}")
 
 
 def _report_loose(root: Path, folder: Path, problems: list[Problem]) -> None:
@@ -157,6 +184,49 @@ def _only_images(listing: Listing, problems: list[Problem]) -> Listing:
         else:
             problems.append(Problem(name, "not an image file"))
     return images
+
+
+def _absent(sources: Iterable[tuple[_ClassFolder, int]]) -> list[str]:
+    """Notes on classes that are not in every split of those there are: names that look like a slip of the pen, then
+    what else has no images to learn from or to be judged on."""
+    holds: dict[int, set[str]] = {}
+    images: dict[str, int] = {}
+    for source, count in sources:
+        if source.split is not None and count:
+            holds.setdefault(source.split, set()).add(source.name)
+            images[source.name] = images.get(source.name, 0) + count
+    if len(holds) < 2:
+        return []
+    notes: list[str] = []
+    explained: set[tuple[int, str]] = set()
+    lone = [(name, split) for split, there in holds.items() for name in there if _is_alone(name, holds)]
+    # the rarer of two spellings is the slip
+    for name, split in sorted(lone, key=lambda one: (images[one[0]], one))[:_NAMED]:
+        twin = next((other for other in sorted(images.keys() - holds[split]) if _alike(name, other)), None)
+        if twin is not None and (split, name) not in explained:
+            notes.append(f"{name} is only in {SPLITS[split]} and {twin} is not there: the same class?")
+            explained |= {(other, one) for other in holds for one in (name, twin)}
+    for split in (TRAIN, TEST):
+        there = holds.get(split, images.keys())
+        absent = sorted(name for name in images.keys() - there if (split, name) not in explained)
+        if absent:
+            more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+            listed = f"{', '.join(absent[:_NAMED])}{more}" if more else _listed(absent)
+            notes.append(f"The {SPLITS[split]} split has no images of {listed}.")
+    return notes
+
+
+def _is_alone(name: str, holds: dict[int, set[str]]) -> bool:
+    return sum(name in names for names in holds.values()) == 1
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names of classes may be one: another case, letters that changed places, a letter too many; not
+    numbers that differ."""
+    one, other = one.casefold(), other.casefold()
+    if [*filter(str.isdigit, one)] != [*filter(str.isdigit, other)]:
+        return False
+    return sorted(one) == sorted(other) or SequenceMatcher(None, one, other).ratio() >= _ALIKE
 
 
 def _doubts(folders: list[_ClassFolder]) -> list[str]:

@@ -20,6 +20,7 @@ from core.datasets import (
 )
 from core.datasets.choices import AUTOMATIC, Choices
 from core.datasets.format import Format
+from core.datasets.images import is_image_name
 from core.datasets.listing import first_file, holds_image
 from core.errors import BadRequest, EmptyDataset, MidbandError, PathNotFound
 
@@ -66,7 +67,9 @@ def opened(path: Path, choices: Choices = AUTOMATIC) -> Path:
 
 
 def recognise(path: Path) -> tuple[Format, ...]:
-    """Every format that fits, best first. path: resolved, an existing file or folder.
+    """Every format that fits, best first; last a table beside images, in which a column can be chosen.
+
+    path: resolved, an existing file or folder.
 
     Raises `EmptyDataset` (of a file `PathNotFound`) that says what was looked for when none does.
     """
@@ -82,11 +85,17 @@ def recognise(path: Path) -> tuple[Format, ...]:
         elif named > 1 and not (tables.FORMAT in fitting and tables.says_all(path)):
             # a table or an array beside class folders may be anything: predictions, features, a list of downloads
             fitting.sort(key=lambda one: (one not in _CERTAIN, one is not folders.FORMAT))
+    if loose_images.FORMAT in fitting and tables.FORMAT not in fitting and tables.readable_in(path):
+        fitting.append(tables.FORMAT)
     return tuple(fitting)
 
 
 def _nothing(path: Path) -> MidbandError:
     known = "; ".join(one.title for one in FORMATS)
+    if path.is_file() and is_image_name(path.name):
+        return PathNotFound(
+            f"{path} is a file, one image.", next_step=f"Give the folder it is in: {path.parent}.", title="One image"
+        )
     if path.is_file():
         return PathNotFound(
             f"{path} is a file that holds neither images nor a table that names some.",

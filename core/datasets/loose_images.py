@@ -12,6 +12,8 @@ from core.datasets.format import Format
 from core.datasets.images import is_image_name
 from core.datasets.listing import holds_image, list_files
 from core.datasets.splits import complete, splits_of_folders
+from core.datasets.table_text import listed
+from core.datasets.tables import readable_in
 from core.errors import EmptyDataset
 from core.progress import Progress
 
@@ -37,7 +39,14 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     names = [files.names[place] for place in kept]
     labels = np.zeros(len(names), dtype=np.int64)
     splits, notes = complete(names, labels, splits_of_folders(names), seed)
-    listed, more = limited(problems)
+    if beside := readable_in(path):
+        lie = "lie" if len(beside) > 1 else "lies"
+        notes.insert(
+            0,
+            f"{listed(table.name for table in beside)} {lie} beside the images: to take labels from there, read it as "
+            "a table.",
+        )
+    told, more = limited(problems)
     return Dataset(
         id=dataset_id(path),
         name=path.name,
@@ -48,7 +57,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         splits=splits,
         classes=(),
         attributes=(),
-        problems=listed,
+        problems=told,
         notes=(UNLABELLED, *notes, *more),
         fingerprint=fingerprint(names, sizes[kept], modified[kept]),
         choices=Choices(format=FORMAT.name),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import numpy as np
 
 from core.datasets.dataset import SPLITS, name_ranks
@@ -29,6 +31,12 @@ SHARES = (0.6, 0.2, 0.2)
 def split_code(name: str) -> int | None:
     """0, 1 or 2 for the usual names of train, val and test, upper or lower case; None for any other word."""
     return _CODES.get(name.strip().lower())
+
+
+def meant_split(name: str) -> str | None:
+    """The split whose name a word is close to but not: "val" for "vaild"."""
+    near = get_close_matches(name.strip().lower(), _CODES, n=1, cutoff=0.75)
+    return SPLITS[_CODES[near[0]]] if near and split_code(name) is None else None
 
 
 def splits_of_folders(names: list[str]) -> np.ndarray | None:

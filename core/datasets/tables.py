@@ -39,13 +39,18 @@ LABEL_NAMES = (
     *("y", "label_id", "class_id", "class_idx", "class_index", "label_idx", "category_id", "target", "label", "labels"),
     *("class", "class_name", "label_name", "category", "category_name", "class_label", "classes", "diagnosis", "dx"),
     *("species", "breed", "finding labels", "ground_truth", "gt", "annotation"),
+    *("diagnose", "klasse", "classe", "clase"),
 )
 SPLIT_NAMES = ("split", "split_name", "partition", "subset", "set", "data_split", "dataset_split", "phase", "usage")
 
 # share of a column's first values that have to be called like images
 _MOSTLY = 0.5
-# of an id: first values that are looked for, in so many folders
-_LOOKED_FOR, _FOLDERS = 3, 20
+# of an id: first values that are looked for, in so many folders, and columns of any name that are looked at for ids
+_LOOKED_FOR, _FOLDERS, _COLUMNS = 3, 20, 20
+# no file is called so
+_LONGEST = 200
+# digits of a number that is taken for an id
+_SHORTEST = 4
 # labels that are taken for classes only if a person says so: more of them than half the images
 _TOO_MANY = 0.5
 
@@ -119,23 +124,35 @@ def guessed_roles(head: Head, choices: Choices, near: Path) -> dict[str, str]:
 
 
 def _image_column(head: Head, free: Sequence[str], near: Path) -> str:
-    """By content, the usual names first; else ids that stand for files; else by name alone."""
+    """By content, the usual names first; else ids that stand for files, in a column of any name; else by name alone."""
     like = [name for name in free if _looks_like_images(head, name)]
     if like:
         return min(like, key=lambda name: _rank(name, IMAGE_NAMES))
     ids = sorted((n for n in free if n.lower() in (*IMAGE_NAMES, *ID_NAMES)), key=lambda n: _rank(n, IMAGE_NAMES))
-    return next((name for name in ids if _stands_for_files(head, name, near)), "") or _named(ids, IMAGE_NAMES)
+    found = next((name for name in ids if _stands_for_files(head, name, near)), "")
+    if not found:
+        others = [name for name in free if name not in ids and _like_ids(head, name)]
+        found = next((name for name in others[:_COLUMNS] if _stands_for_files(head, name, near)), "")
+    return found or _named(ids, IMAGE_NAMES)
+
+
+def _like_ids(head: Head, name: str) -> bool:
+    """Whether a column may hold ids: no value twice, and no small numbers, which files are called by chance."""
+    values = head.values(name)
+    return len(set(values)) == len(values) > 1 and all(len(one) >= _SHORTEST or not one.isdigit() for one in values)
 
 
 def _stands_for_files(head: Head, name: str, near: Path) -> bool:
-    """Whether one of the first values is the name of an image file in the folder or one below, but for the ending."""
-    values = [value.replace("\\", "/") for value in head.values(name) if value][:_LOOKED_FOR]
-    try:
-        folders = [near, *subfolders(near)[:_FOLDERS]]
-    except OSError:
-        return False
-    places = (f"{folder}/{value}{suffix}" for value in values for folder in folders for suffix in ("", *USUAL_SUFFIXES))
-    return any(is_image_name(place) and os.path.isfile(place) for place in places)
+    """Whether first values are names of image files in the folder or one below, but for the ending: one of them where
+    the column is called like ids, most of them where it says nothing."""
+    values = [value.replace("\\", "/") for value in head.values(name) if 0 < len(value) <= _LONGEST][:_LOOKED_FOR]
+    folders = [near, *subfolders(near)[:_FOLDERS]]
+    there = [any(_is_image(f"{folder}/{value}") for folder in folders) for value in values]
+    return any(there) if name.lower() in (*IMAGE_NAMES, *ID_NAMES) else sum(there) > _MOSTLY * len(there)
+
+
+def _is_image(place: str) -> bool:
+    return any(is_image_name(place + end) and os.path.isfile(place + end) for end in ("", *USUAL_SUFFIXES))
 
 
 def _looks_like_images(head: Head, name: str) -> bool:
@@ -160,9 +177,13 @@ def _tables(path: Path, choices: Choices) -> list[Path]:
         return [path]
     heads = {table: read_head(table) for table in tables_in(path)}
     with_images = [table for table, head in heads.items() if head is not None and _has_images(head, choices, path)]
+    about = " of images" if with_images else ""
     by_split = [table for table in with_images if split_code(table.stem) is not None]
     if len(by_split) > 1:
         return by_split
+    if not with_images and choices.format == FORMAT.name:
+        # a person says that this is the table: the column can be asked for
+        with_images = readable_in(path)
     if not with_images:
         shown = listed(table.name for table in heads) if heads else "no table"
         raise BadMetadata(
@@ -171,7 +192,7 @@ def _tables(path: Path, choices: Choices) -> list[Path]:
         )
     if len(with_images) > 1:
         raise BadMetadata(
-            f"{path} holds several tables of images: {listed(table.name for table in with_images)}.",
+            f"{path} holds several tables{about}: {listed(table.name for table in with_images)}.",
             next_step=f"Open one of them, such as {with_images[0]}.",
         )
     return with_images
@@ -192,6 +213,12 @@ def names_images(path: Path) -> bool:
     """Whether a file is a table with a column of image files, as its first rows tell."""
     head = read_head(path) if path.suffix.lower() in SUFFIXES else None
     return head is not None and bool(head.rows) and _has_images(head, Choices(), path.parent)
+
+
+def readable_in(folder: Path) -> list[Path]:
+    """Tables directly inside a folder that have rows, whatever they are about."""
+    heads = ((table, read_head(table)) for table in tables_in(folder))
+    return [table for table, head in heads if head is not None and head.rows]
 
 
 def says_all(folder: Path) -> bool:

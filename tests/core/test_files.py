@@ -54,6 +54,23 @@ def test_a_path_is_made_absolute_whether_or_not_it_is_there(tmp_path: Path) -> N
     assert files.resolved("~", advice="") == Path.home().resolve()
 
 
+def test_what_was_copied_along_with_a_path_is_taken_off(tmp_path: Path) -> None:
+    wanted = tmp_path / "my models" / "50% off.pth"
+    wanted.parent.mkdir()
+    wanted.touch()
+    address = str(wanted).replace("%", "%25").replace(" ", "%20")
+    for text in (f'"{wanted}"', f" '{wanted}'\n", f"file://{address}", f"FILE://localhost{address}", f"file:{address}"):
+        assert files.resolved(text, advice="") == wanted
+    # without a partner it belongs to the name, and so does all of a name that is there
+    assert files.resolved(f"{tmp_path}/it's", advice="") == tmp_path / "it's"
+    for name in ("'quoted'", " spaced "):
+        odd = tmp_path / name
+        odd.touch()
+        assert files.resolved(str(odd), advice="") == odd
+    with pytest.raises(PathNotFound):
+        files.resolved('""', advice="Name a folder.")
+
+
 def test_other_system_errors_stay_loud(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="odd"), files.replacing(tmp_path / "x"):
         raise OSError(errno.EIO, "odd")

@@ -82,7 +82,52 @@ def test_images_beside_the_split_folders_are_left_out(images: Images) -> None:
     names = [f"{s}/{c}/1.jpg" for s in ("train", "val") for c in "ab"]
     root = images(*names, "test/1.jpg", "extra/2.jpg")
     assert set(open_dataset(root).classes) == {"a", "b"}
-    assert set(reasons(root)) == {"test/1.jpg", "extra/2.jpg"}
+    assert reasons(root) == {
+        "test": "1 image: it has no folders that name classes",
+        "extra": "1 image: it is not one of train, val, test, where the other images are",
+    }
+
+
+def test_a_split_that_is_misspelt_is_one_line_with_the_cause_and_what_may_be_meant(images: Images) -> None:
+    names = [f"{s}/{c}/{i}.jpg" for s in ("train", "vaild", "test") for c in ("ant", "cat") for i in range(9)]
+    root = images(*names)
+    (root / "docs").mkdir()
+    (root / "docs" / "a.txt").write_text("")
+    dataset = open_dataset(root)
+    assert len(dataset) == 36
+    assert reasons(root) == {
+        "vaild": "18 images: its name is no split (did you mean val?)",
+        "docs": "1 file: it is not one of train, val, test, where the other images are",
+    }
+    assert [note for note in dataset.notes if "folder" in note] == [
+        "The folder vaild with 18 images was left out: its name is no split. Did you mean val?"
+    ]
+
+
+@pytest.mark.parametrize("odd", ["dgo", "Dog", "dogs"])
+def test_a_class_that_is_misspelt_in_one_split_is_asked_about_once(images: Images, odd: str) -> None:
+    dataset = open_dataset(
+        images("train/dog/1.jpg", "train/dog/2.jpg", "train/cat/1.jpg", f"test/{odd}/1.jpg", "test/cat/2.jpg")
+    )
+    assert set(dataset.classes) == {"cat", "dog", odd}
+    assert [note for note in dataset.notes if "dog" in note] == [
+        f"{odd} is only in test and dog is not there: the same class?"
+    ]
+
+
+def test_classes_without_images_to_learn_from_or_to_be_judged_on_are_named(images: Images) -> None:
+    names = ["train/ant/1.jpg", "train/bee/1.jpg", "val/ant/2.jpg", "test/ant/3.jpg", "test/cow/3.jpg"]
+    assert open_dataset(images(*names)).notes == (
+        "The train split has no images of cow.",
+        "The test split has no images of bee.",
+    )
+
+
+def test_numbered_classes_of_two_splits_are_not_taken_for_slips(images: Images) -> None:
+    names = [f"train/n{i:04d}/1.jpg" for i in range(12)] + [f"test/n{i:04d}/1.jpg" for i in range(5, 30)]
+    notes = open_dataset(images(*names)).notes
+    assert not any("same class" in note for note in notes)
+    assert any("n0021 and 8 more" in note for note in notes)
 
 
 def test_a_link_that_leaves_the_root_is_never_opened(images: Images, tmp_path: Path) -> None:
@@ -198,6 +243,13 @@ def test_a_missing_path_names_the_part_that_exists(tmp_path: Path) -> None:
     assert str(tmp_path) in raised.value.next_step
 
 
+def test_a_path_as_it_was_copied_is_the_same_dataset(images: Images) -> None:
+    root = images(*PLAIN).rename(images().parent / "my photos")
+    address = f"file://{root}".replace(" ", "%20")
+    ids = {open_dataset(path).id for path in (root, f'"{root}"', f"'{root}' ", address, f"  {root}\n")}
+    assert len(ids) == 1
+
+
 @pytest.mark.parametrize("path", ["", "  ", "a\0b"])
 def test_what_is_no_path_is_refused_with_a_sentence(path: str) -> None:
     with pytest.raises(PathNotFound):
@@ -206,6 +258,6 @@ def test_what_is_no_path_is_refused_with_a_sentence(path: str) -> None:
 
 def test_a_file_in_place_of_a_folder_points_to_its_folder(images: Images) -> None:
     root = images("cat/1.jpg")
-    with pytest.raises(PathNotFound, match="is a file") as raised:
+    with pytest.raises(PathNotFound, match="is a file, one image") as raised:
         open_dataset(root / "cat" / "1.jpg")
     assert str(root / "cat") in raised.value.next_step

@@ -372,8 +372,33 @@ def test_too_many_values_for_an_attribute(images: Images) -> None:
 def test_tables_that_name_no_images_are_not_recognised(images: Images) -> None:
     root = images(*NAMES)
     (root / "prices.csv").write_text("id,price\n901,2\n902,3\n")
-    assert [one.name for one in recognise(root)] == ["images"]
+    assert [one.name for one in recognise(root)] == ["images", "table"]
+    dataset = open_dataset(root)
+    assert dataset.source == "images"
+    assert "prices.csv lies beside the images: to take labels from there, read it as a table." in dataset.notes
+
+
+def test_ids_in_a_column_of_any_name_stand_for_files(images: Images) -> None:
+    root = images(*(f"Bilder/IMG_{i}.jpg" for i in range(8)))
+    rows = "".join(f"IMG_{i};{28 + i},5;{kind};{sex}\n" for i, (kind, sex) in enumerate(zip(KINDS, SEXES, strict=True)))
+    (root / "Daten 2024.csv").write_text("\ufeffBild_ID;Alter;Diagnose;sex\n" + rows, encoding="utf-8")
+    assert recognise(root)[0].name == "table"
+    for path in (root, root / "Daten 2024.csv"):
+        assert columns_of(path).roles == {"image": "Bild_ID", "label": "Diagnose"}
+        dataset = open_dataset(path)
+        assert {name: kind for name, (kind, _, _) in said(dataset).items()} == {
+            f"IMG_{i}": kind for i, kind in enumerate(KINDS)
+        }
+
+
+def test_a_table_beside_images_can_be_chosen_and_its_column_said(images: Images) -> None:
+    root = images(*(f"photos/{name}" for name in NAMES))
+    (root / "t.csv").write_text("number,kind\n" + "".join(f"{i},{kind}\n" for i, kind in enumerate(KINDS)))
     assert open_dataset(root).source == "images"
+    chosen = Choices(format="table")
+    assert columns_of(root, chosen).names == ("number", "kind")
+    read = open_dataset(root, choices=replace(chosen, columns={"image": "number", "label": "kind"}))
+    assert (len(read), read.classes) == (8, ("cat", "dog"))
 
 
 def test_several_tables_of_images_are_named(images: Images) -> None:
@@ -391,8 +416,14 @@ def test_no_column_of_images(images: Images) -> None:
     with pytest.raises(BadMetadata, match="colour, price") as raised:
         open_dataset(root / "t.csv", choices=Choices(format="table"))
     assert raised.value.next_step
-    with pytest.raises(BadMetadata, match="none with a column"):
+    with pytest.raises(BadMetadata, match="colour, price"):
         open_dataset(root, choices=Choices(format="table"))
+    (root / "t.csv").rename(root / "u.csv")
+    (root / "t.csv").write_text("colour,price\nred,2\n")
+    with pytest.raises(BadMetadata, match=r"several tables: t\.csv, u\.csv"):
+        open_dataset(root, choices=Choices(format="table"))
+    with pytest.raises(BadMetadata, match="no table"):
+        open_dataset(images("inner/1.jpg") / "inner", choices=Choices(format="table"))
 
 
 def test_a_table_of_absent_images(images: Images) -> None:

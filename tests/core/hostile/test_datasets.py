@@ -111,7 +111,7 @@ def table(place: Place, text: str | bytes, name: str = "metadata.csv", images: i
 # folders
 
 
-@refused("a path that is not there", PathNotFound, "There is no folder", "exists, what follows it does not")
+@refused("a path that is not there", PathNotFound, "There is no file or folder", "exists, what follows it does not")
 def _(place: Place) -> Path:
     return place.given / "nothing/here"
 
