@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from core.activations import bands, findings, proposals, sampling
@@ -198,7 +199,7 @@ def _held(analysis: Analysis, view: View, found: Subject) -> Subject:
 
 def start(analysis: Analysis, spec: str | None = None, split: str | None = None) -> View:
     """The mid band of a direction: what is shown until somebody chooses otherwise."""
-    view = View(spec or f"logit:{analysis.classes[0]}", split or splits(analysis)[0], 0.0, 0.0)
+    view = View(spec or usual_direction(analysis), split or splits(analysis)[0], 0.0, 0.0)
     return at(analysis, view, MID)
 
 
@@ -209,10 +210,18 @@ def at(analysis: Analysis, view: View, preset: str) -> View:
     return replace(view, low=low, high=high)
 
 
+def usual_direction(analysis: Analysis) -> str:
+    """The first class; where the images have no labels the one predicted most, of which there is something to see."""
+    place = 0 if analysis.labelled else int(np.bincount(analysis.predicted, minlength=analysis.k).argmax())
+    return f"logit:{analysis.classes[place]}"
+
+
 def splits(analysis: Analysis) -> tuple[str, ...]:
-    """What can be looked at, the split that is tagged first."""
+    """What can be looked at, the split that is tagged first; everything, where nothing is to be measured."""
     there = [name for name in SPLITS if len(analysis.split_rows(name))]
     ordered = [name for name in ("val", "train", "test") if name in there]
+    if len(there) > 1 and not analysis.labelled:
+        return ALL, *ordered
     return (*ordered, ALL) if len(there) > 1 else (ALL,)
 
 
@@ -267,7 +276,7 @@ def _from_link(analysis: Analysis, asked: dict[str, str]) -> View | None:
         return None
     split = asked.get("split")
     usual = View(
-        f"logit:{analysis.classes[0]}",
+        usual_direction(analysis),
         split if split in splits(analysis) else splits(analysis)[0],
         0.0,
         0.0,
@@ -303,9 +312,7 @@ def _still_there(analysis: Analysis, view: View) -> tuple[View, list[str]]:
         view = replace(view, direction=spec)
     if not band_data.has_direction(analysis, view.direction):
         gone.append(f"the direction {view.direction}")
-        view = at(
-            analysis, replace(view, direction=f"logit:{analysis.classes[0]}", rule=usual_rule(), custom=None), MID
-        )
+        view = at(analysis, replace(view, direction=usual_direction(analysis), rule=usual_rule(), custom=None), MID)
     if view.other and not band_data.has_direction(analysis, view.other):
         gone.append(f"the direction {view.other}")
         view = replace(view, other="", other_run="")

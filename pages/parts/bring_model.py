@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from core.classifiers.peek import Peeked, is_hub_name, peek
-from core.errors import BadCheckpoint, PathNotFound, UnsafeCheckpoint
+from core.errors import BadCheckpoint, ClassMismatch, PathNotFound, UnsafeCheckpoint
 from pages.parts import load_check, load_input, load_upload, problem, state
 from pages.parts.load_look import Looked
 from pages.parts.words import TERMS, count, listed, plain
@@ -62,12 +62,14 @@ class Choice:
     """What to do: a kind of job with its request.
 
     missing: something is still asked for, or cannot be used. doubt: it can start, but something should be mended first.
+    checking: a check that may say so is under way.
     """
 
     kind: str
     request: dict[str, Any]
     missing: bool = False
     doubt: bool = False
+    checking: bool = False
 
 
 def ask(looked: Looked) -> Choice:
@@ -104,6 +106,9 @@ def _bring(looked: Looked) -> Choice:
         _refused(path, found)
         return Choice("analyse", request, missing=True)
     _chip(found, looked)
+    if found.classes and len(found.classes) < len(there := _with_images(looked)):
+        _other_classes(path, found.classes, there)
+        return Choice("analyse", request, missing=True)
     if found.needs_architecture:
         arch = _architecture()
         if not arch:
@@ -113,8 +118,15 @@ def _bring(looked: Looked) -> Choice:
         request["preprocessing"] = chosen
     if order := load_check.class_order(looked, path):
         request["class_order"] = order
-    said = load_check.show(looked, request)
-    return Choice("analyse", request, missing=said == load_check.NEVER, doubt=said == load_check.DOUBT)
+    outputs = len(found.classes) if found.classes else None
+    said = load_check.show(looked, request, outputs)
+    return Choice(
+        "analyse",
+        request,
+        missing=said == load_check.NEVER,
+        doubt=said == load_check.DOUBT,
+        checking=said == load_check.CHECKING,
+    )
 
 
 def _place() -> str:
@@ -161,9 +173,17 @@ def _refused(path: str, found: Peeked) -> None:
         problem.show(
             UnsafeCheckpoint(
                 found.problem,
-                next_step="Where you trust it, load it once yourself and save its weights: "
-                "torch.save(model.state_dict(), 'weights.pt'). Then give that file and name the network.",
+                next_step="Where you trust it, load it once yourself and save its weights, as below. Then give that "
+                "file and name the network.",
             )
+        )
+        given = Path(path).expanduser()
+        st.code(
+            "import torch\n\n"
+            f"model = torch.load({str(given)!r}, map_location='cpu', weights_only=False)\n"
+            f"torch.save(model.state_dict(), {str(given.with_name(f'{given.stem}-weights.pt'))!r})",
+            language="python",
+            wrap_lines=True,
         )
     else:
         problem.show(
@@ -179,6 +199,24 @@ def _chip(found: Peeked, looked: Looked) -> None:
         st.badge(plain(found.title), icon=":material/check:", color="blue")
         if found.classes:
             st.caption(f"{count(len(found.classes), 'class', 'classes')}: {plain(listed(found.classes, most=4))}")
+
+
+def _with_images(looked: Looked) -> tuple[str, ...]:
+    """The classes that a model has to have; none where nobody says what the images show."""
+    counts = looked.counts.values() if looked.labelled else ()
+    return tuple(name for name in looked.classes if any(split.get(name) for split in counts))
+
+
+def _other_classes(path: str, own: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    """A model of fewer classes than the images have: no order of them mends that."""
+    problem.show(
+        ClassMismatch(
+            f"{Path(path).name} tells {count(len(own), 'class', 'classes')} apart ({listed(own)}), the images have "
+            f"{len(wanted):,} ({listed(wanted)}).",
+            next_step="Give the model that was trained on these images, or the images it was trained on; or train one "
+            "here.",
+        )
+    )
 
 
 def _architecture() -> str | None:

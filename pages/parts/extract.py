@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from core.activations.store import open_analysis
@@ -17,7 +18,12 @@ from pages.parts.bring_model import Choice
 from pages.parts.load_look import Looked
 from pages.parts.words import count, percent, plain
 
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
 JOB = "load_job"
+# ids of the jobs that this session began and whose end it has not seen yet, to the investigation looked at then
+OWN = "load_own_jobs"
 KINDS = ("analyse", "train-analyse")
 # images of a first look, and from how many on it is offered
 SAMPLE, BIG = 1000, 5000
@@ -75,16 +81,21 @@ def button(looked: Looked, choice: Choice) -> None:
         first = looked.images > BIG and not trains and _first_look(looked)
         request = {**choice.request, **_advanced()}
         label = "Train and analyse" if trains else "Analyse"
-        kind = "secondary" if choice.doubt else "primary"
+        if choice.checking:
+            label = "Analyse without waiting"
+        kind = "secondary" if choice.doubt or choice.checking else "primary"
         if st.button(label, key="load-start", type=kind, icon=":material/play_arrow:"):
             load_check.stop()
             title = f"{'Train on' if trains else 'Analyse'} {looked.name}"
             if first:
                 job = jobs.begin(choice.kind, f"First look at {looked.name}", {**request, "sample": SAMPLE})
-                jobs.begin(choice.kind, title, request)
+                begun = (job, jobs.begin(choice.kind, title, request))
             else:
                 job = jobs.begin(choice.kind, title, request)
+                begun = (job,)
             st.session_state[JOB] = job.id
+            before = st.session_state.get(state.CHOSEN)
+            st.session_state.setdefault(OWN, {}).update({one.id: before for one in begun})
             st.rerun()
 
 
@@ -145,11 +156,13 @@ def _other_half(job: Job) -> Job | None:
 
 def _first_done(job: Job) -> None:
     analysis = open_analysis(state.workspace(), (job.result or {})["analysis"])
+    _look_at(job, analysis.id)
     with st.container(border=True, key="card-done"):
-        right = f", named rightly {percent(analysis.accuracy)} of the time" if analysis.labelled else ""
         st.markdown(
-            f"**A first look at {plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}{right}."
+            f"**A first look at {plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}"
+            f"{_right(analysis)}."
         )
+        _warn(analysis)
         _to_the_bands(analysis.id)
 
 
@@ -178,9 +191,10 @@ def _rest_progress(job_id: str, *, waits: bool) -> None:
 def _done(job: Job) -> None:
     result = job.result or {}
     analysis = open_analysis(state.workspace(), result["analysis"])
+    _look_at(job, analysis.id)
     with st.container(border=True, key="card-done"):
-        right = f", named rightly {percent(analysis.accuracy)} of the time" if analysis.labelled else ""
-        st.markdown(f"**{plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}{right}.")
+        st.markdown(f"**{plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}{_right(analysis)}.")
+        _warn(analysis)
         if _was_there(job, analysis.id):
             st.caption(
                 ":material/bolt: Images and model are unchanged since last time, so nothing had to be computed again."
@@ -188,6 +202,55 @@ def _done(job: Job) -> None:
         _to_the_bands(analysis.id)
     skipped = tuple(Problem(**item) for item in result.get("skipped", ()))
     load_preview.left_out(skipped, "skipped")
+
+
+def _look_at(job: Job, analysis_id: str) -> None:
+    """What was loaded here becomes the investigation at hand, once, unless somebody chose another one meanwhile."""
+    own: dict[str, str | None] = st.session_state.get(OWN, {})
+    if job.id not in own:
+        return
+    before, now = own.pop(job.id), st.session_state.get(state.CHOSEN)
+    if now == analysis_id or (before is not None and now != before):
+        return
+    state.choose(analysis_id)
+    # the rest of a first look takes its place in turn
+    own.update(dict.fromkeys(own, analysis_id))
+    # the sidebar was drawn before this was known
+    st.rerun()
+
+
+def _right(analysis: Analysis) -> str:
+    """How often the model is right, and on which images: those of test, where there are any."""
+    if not analysis.labelled:
+        return ""
+    judged = _judged(analysis)
+    which = "test image" if len(judged) < analysis.n else "image"
+    whole = f"the {count(len(judged), which)}" if len(judged) > 1 else f"the one {which}"
+    return f", right on {percent(analysis.accuracy)} of {whole}"
+
+
+def _warn(analysis: Analysis) -> None:
+    """An accuracy that answering always the same would reach is no finding about the images."""
+    if not analysis.labelled:
+        return
+    often = np.bincount(analysis.labels[_judged(analysis)], minlength=analysis.k)
+    chance = often.max() / max(often.sum(), 1)
+    # counts of images were divided here: half of a hundredth of an image makes no difference
+    if analysis.accuracy > chance + 1e-6:
+        return
+    usual = analysis.classes[int(often.argmax())]
+    st.warning(
+        f"That is no better than always answering {plain(usual)} ({percent(float(chance))}), so the bands would show "
+        "nothing of the model. The order of the classes or how images are prepared is probably another one: choose "
+        "**Load something else**, give images and model again, and let the check of the model end.",
+        icon=":material/swap_vert:",
+    )
+
+
+def _judged(analysis: Analysis) -> np.ndarray:
+    """Rows (m,) that the accuracy is about: those of test, all where there is no test split."""
+    rows = analysis.split_rows("test")
+    return rows if len(rows) else np.arange(analysis.n)
 
 
 def _to_the_bands(analysis_id: str) -> None:

@@ -23,7 +23,11 @@ ORDER = "load_class_order"
 ORDER_FIELD = "load_class_order_field"
 KIND = "check"
 # what `show` says
-DOUBT, NEVER = "doubt", "never"
+DOUBT, NEVER, CHECKING = "doubt", "never", "checking"
+# how a check ended
+GOOD, WEAK, NONE = "good", "weak", "none"
+# accuracies are sums of weights: the same figure may differ behind the last digit
+THE_SAME = 1e-6
 # errors of a check that say nothing about model and images
 BY_CHANCE = ("JobStopped", "UnexpectedProblem", "DiskFull", "StorageProblem")
 # beyond these nobody puts classes in order by hand
@@ -47,10 +51,13 @@ def known_input(request: Mapping[str, Any]) -> dict[str, Any] | None:
     return kept["input"] if same else None
 
 
-def show(looked: Looked, request: dict[str, Any]) -> str:
+def show(looked: Looked, request: dict[str, Any], outputs: int | None = None) -> str:
     """What the check says of this request; it begins by itself the first time a model is met.
 
-    Returns "", or `DOUBT` where something should be mended first, or `NEVER` where the pass would fail the same way.
+    outputs: of the model, where its file says so.
+
+    Returns "", `CHECKING` while it runs, `DOUBT` where something should be mended first, or `NEVER` where the pass
+    would fail the same way.
     """
     if not looked.labelled:
         st.caption(":material/label_off: Without labels nothing tells beforehand whether model and images fit.")
@@ -77,11 +84,18 @@ def show(looked: Looked, request: dict[str, Any]) -> str:
     elif job.state == FAILED:
         _failed(job)
     elif job.state == CANCELLED:
-        st.caption("The check was stopped.")
-    _order_by_hand(looked, str(request["model"]), job)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("The check was stopped.")
+            if st.button("Check again", key="load-check-again", type="tertiary", icon=":material/refresh:"):
+                _begin(kept, wanted)
+                st.rerun()
+    _order_by_hand(looked, str(request["model"]), job, outputs)
     if job.state == FAILED:
         return DOUBT if (job.error or {}).get("error") in BY_CHANCE else NEVER
-    return DOUBT if (job.result or {}).get("offers") else ""
+    if job.active:
+        return CHECKING
+    result = job.result or {}
+    return DOUBT if result.get("offers") or (job.state == DONE and _verdict(result) == NONE) else ""
 
 
 def stop() -> None:
@@ -141,9 +155,25 @@ def _progress(job_id: str) -> None:
         job = get_job(state.workspace(), job_id)
         if not job.active:
             st.rerun()
-        waits = "Waiting for its turn: " if job.state == QUEUED else ""
-        told = f"{waits}checking on a few hundred images whether model and images fit"
-        st.progress(job.fraction or 0.0, text=told[0].upper() + told[1:])
+        with st.container(horizontal=True, vertical_alignment="center"):
+            with st.container(width="stretch", gap="xxsmall"):
+                st.progress(job.fraction or 0.0, text="Checking on a few hundred images whether model and images fit")
+                st.caption("Waiting for its turn" if job.state == QUEUED else plain(job.message) or "Getting ready")
+            st.button(
+                "Stopping …" if job.stopping else "Stop",
+                key="load-check-stop",
+                icon=":material/close:",
+                disabled=job.stopping,
+                on_click=problem.kept(stop),
+            )
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    """`GOOD`, `WEAK` or `NONE`: the last is no better than guessing. Checks of earlier versions gave only figures."""
+    if (said := result.get("verdict")) in (GOOD, WEAK, NONE):
+        return str(said)
+    accuracy, chance = result.get("accuracy"), result.get("chance") or 0.0
+    return GOOD if accuracy is not None and accuracy > chance + THE_SAME else NONE
 
 
 def _said(job: Job, looked: Looked, model: str) -> None:
@@ -159,10 +189,13 @@ def _said(job: Job, looked: Looked, model: str) -> None:
             st.caption(f":material/info: {plain(note)}")
     offers = result.get("offers") or []
     if not offers:
-        good = result.get("accuracy") is not None and result["accuracy"] > (result.get("chance") or 0)
-        icon = ":material/check_circle:" if good else ":material/info:"
+        verdict = _verdict(result)
+        if verdict == NONE:
+            st.warning(plain(result["sentence"]), icon=":material/warning:")
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{icon} {plain(result['sentence'])}", width="content")
+            if verdict != NONE:
+                icon = ":material/check_circle:" if verdict == GOOD else ":material/info:"
+                st.markdown(f"{icon} {plain(result['sentence'])}", width="content")
             if st.button("Check again", key="load-check-again", type="tertiary", icon=":material/refresh:"):
                 _begin(kept, job.request)
                 st.rerun()
@@ -195,7 +228,7 @@ def _failed(job: Job) -> None:
         st.rerun()
 
 
-def _order_by_hand(looked: Looked, model: str, job: Job) -> None:
+def _order_by_hand(looked: Looked, model: str, job: Job, outputs: int | None) -> None:
     """The order of the classes, where one was set or the names say nothing."""
     order = class_order(looked, model)
     mismatch = job.state == FAILED and (job.error or {}).get("error") == "ClassMismatch"
@@ -205,7 +238,8 @@ def _order_by_hand(looked: Looked, model: str, job: Job) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/swap_vert: Classes are in the order that you chose for this model.")
             st.button("As the names are", type="tertiary", icon=":material/undo:", on_click=partial(_take_back, ORDER))
-    if mismatch and 2 <= len(looked.classes) <= MOST_ORDERED:
+    # where their numbers differ no order helps
+    if mismatch and outputs in (None, len(looked.classes)) and 2 <= len(looked.classes) <= MOST_ORDERED:
         picked = st.multiselect(
             "Classes in the order of the model's outputs",
             looked.classes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +11,7 @@ from core.datasets import Problem
 from core.datasets.loose_images import UNLABELLED
 from pages.parts.load_look import Looked, Sample
 from pages.parts.strips import strip
-from pages.parts.words import count, listed, plain
+from pages.parts.words import count, listed, percent, plain
 
 # from here on a table of classes scrolls
 ROWS = 10
@@ -81,12 +81,19 @@ def _attributes(looked: Looked) -> None:
         return
     lines = ["Also known of each image, to judge a repair, not to make it:"]
     for attribute in found[:ATTRIBUTES]:
-        told = [f"{value} {number:,}" for value, number in attribute["values"].items()]
+        told = _shares(str(attribute["name"]), attribute["values"])
         unknown = f"; not known of {attribute['unknown']:,}" if attribute["unknown"] else ""
         lines.append(f"**{plain(attribute['name'])}**: {plain(listed(told, most=4))}{unknown}")
     if len(found) > ATTRIBUTES:
         lines.append(f"and {plain(listed([one['name'] for one in found[ATTRIBUTES:]], most=8))}")
     st.caption("  \n".join(lines))
+
+
+def _shares(name: str, values: Mapping[str, int]) -> list[str]:
+    """Values with their images: "land (40)"; of what shows in an image or not only how often it does."""
+    if set(values) == {name, f"not {name}"}:
+        return [percent(values[name] / max(sum(values.values()), 1))]
+    return [f"{value} ({number:,})" for value, number in values.items()]
 
 
 def _pictures(looked: Looked) -> None:

@@ -118,7 +118,7 @@ def _set_page(analysis: Analysis, number: int) -> None:
 
 def _range(analysis: Analysis, rows: np.ndarray, band: band_state.View) -> dict[str, object] | None:
     """What to change of the Bands page so that its band holds all of these images; None where no band can."""
-    spec = band.direction if band_data.has_direction(analysis, band.direction) else f"logit:{analysis.classes[0]}"
+    spec = band.direction if band_data.has_direction(analysis, band.direction) else band_state.usual_direction(analysis)
     values = scores(analysis, map_colours.direction(analysis, spec), rows)
     values = values[np.isfinite(values)]
     if not len(values):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import live, method_knobs, problem, state, theme
+from pages.parts import live, method_knobs, problem, rooms, state, theme
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
 
@@ -40,6 +40,11 @@ def enter(analysis: Analysis) -> None:
     look = LOOKS.current(asked.get("look"))
     st.html(f"<style>:root {{ --retrain-few: {theme.wrong_color()}; }}\n{source('retrain', 'retrain.css')}</style>")
     live.drawn(analysis)
+    if not analysis.labelled:
+        heading()
+        rooms.unlabelled("A repair learns from labels and is measured against them, and these images have none.")
+        state.write_link({"analysis": analysis.id})
+        return
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="retrain-head"
     ):
@@ -49,7 +54,5 @@ def enter(analysis: Analysis) -> None:
         method_knobs.adopt(asked)
     with st.container(key="lead"):
         st.markdown(TRAINED if look == REPAIR and method_knobs.current().network else LEADS[look])
-    # shown by the frame, in the place of what cannot be done
-    analysis.need_labels()
     named = import_module(f"pages.parts.{_MODULES[look]}").show(analysis, asked)
     state.write_link({"analysis": analysis.id, "look": look, **named})

@@ -38,5 +38,16 @@ def go(name: str, **query: str) -> None:
     st.switch_page(room(name), query_params=query or None)
 
 
+def unlabelled(why: str) -> None:
+    """In place of what needs labels: why it stays away, and what is there all the same. why: a sentence."""
+    with st.container(border=True, key="card-unlabelled"):
+        st.info(f"**No labels.** {why} Bands, map and concepts work all the same.", icon=":material/label_off:")
+        st.caption("With a folder per class or a column of labels, load them again: what the network computed is kept.")
+        with st.container(horizontal=True):
+            link("bands", "Bands")
+            link("map", "Map")
+            link("load", "Load")
+
+
 def link(name: str, label: str, **query: str) -> None:
     st.page_link(room(name), label=label, icon=":material/arrow_forward:", query_params=query or None)

@@ -34,7 +34,7 @@ def show(analysis: Analysis) -> None:
     damaged = runs_deleted.damaged(analysis)
     if not runs:
         if not damaged:
-            _invite()
+            _invite(analysis)
         runs_deleted.show(analysis)
         return
     if wanted:
@@ -63,7 +63,10 @@ def show(analysis: Analysis) -> None:
     state.write_link({"analysis": analysis.id, **names})
 
 
-def _invite() -> None:
+def _invite(analysis: Analysis) -> None:
+    if not analysis.labelled:
+        rooms.unlabelled("Repairs are measured against labels, and these images have none.")
+        return
     with st.container(border=True, key="card-empty"):
         st.markdown("**No repair yet.** Each one will stand here with its settings, what it measured, and your notes.")
         with st.container(horizontal=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from core.errors import NotFound
 from core.jobs.launcher import recover
 from core.workspace import Workspace, open_workspace
 from pages.parts import problem, rooms
-from pages.parts.words import ago, count, percent
+from pages.parts.words import ago, count, percent, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -35,6 +36,9 @@ WRITTEN = "linked_at"
 VIEW = "view"
 # seconds in which the browser surely has taken over an address
 SETTLING = 1.5
+# letters of dataset and model together that the list shows before its accuracy, and at least of the model
+WIDTH, SHORTEST = 26, 8
+_ENDING = re.compile(r"\.(?:pt|pth|pt2|tar|ckpt|bin|onnx|safetensors)$", re.IGNORECASE)
 
 
 def workspace() -> Workspace:
@@ -253,8 +257,17 @@ def _titles(records: list[Investigation]) -> dict[str, str]:
     return titles
 
 
+def _without_ending(model_name: str) -> str:
+    """resnet50-sgd.pth.tar -> resnet50-sgd"""
+    while (name := _ENDING.sub("", model_name)) != model_name and name:
+        model_name = name
+    return model_name
+
+
 def _title(record: Investigation) -> str:
     # models trained here are called after their dataset: once is enough
-    model = record.model_name.removeprefix(f"{record.dataset_name}-")
+    model = _without_ending(record.model_name).removeprefix(f"{record.dataset_name}-")
+    # there is room for some thirty letters, and the end tells most
+    model = short(model, max(SHORTEST, WIDTH - len(record.dataset_name)))
     accuracy = f" · {percent(record.accuracy)}" if record.accuracy is not None else ""
     return f"{record.dataset_name} · {model}{accuracy}"

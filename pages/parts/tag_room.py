@@ -58,7 +58,9 @@ def enter(analysis: Analysis) -> None:
         with st.container(key="lead"):
             st.markdown(LEADS[view.look])
     concept: Concept | None = None
-    if view.look == WRONG:
+    if view.look == WRONG and not analysis.labelled:
+        rooms.unlabelled("A label can only be wrong where there is one, and these images have none.")
+    elif view.look == WRONG:
         wrong_labels.show(analysis)
     else:
         concept = _concept(analysis, view)

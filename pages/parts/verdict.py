@@ -72,7 +72,9 @@ def show(analysis: Analysis) -> None:
         with st.container(horizontal=True, vertical_alignment="center", border=True, key="card-damaged"):
             st.markdown(f":material/error: {count(len(damaged), 'run')} cannot be read.", width="stretch")
             rooms.link("runs", "See which")
-    if not runs and not damaged:
+    if not runs and not damaged and not analysis.labelled:
+        rooms.unlabelled("A repair is measured against labels, and these images have none.")
+    elif not runs and not damaged:
         with st.container(border=True, key="card-empty"):
             st.markdown("**No repair yet.** Tag some images, then retrain: the comparison appears here.")
             with st.container(horizontal=True):

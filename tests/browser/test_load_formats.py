@@ -200,4 +200,4 @@ def test_classes_in_another_order_are_found_before_the_pass_and_put_right(
     expect(page.get_by_text("Accuracy is 100%")).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Analyse", exact=True).click()
     expect(page.get_by_role("button", name="Look at the bands")).to_be_visible(timeout=60_000)
-    expect(page.get_by_text(re.compile(r"named rightly (9\d|100)"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"right on (9\d|100)% of the"))).to_be_visible()

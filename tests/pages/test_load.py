@@ -18,9 +18,10 @@ from core.datasets import open_dataset
 from core.datasets.preview import write_preview
 from core.jobs.job import Job
 from core.workspace import Workspace
-from pages.parts import load_reading
+from pages.parts import load_reading, state
+from pages.parts.words import percent
 
-from .conftest import Visit, set_job, texts
+from .conftest import Visit, plant, set_job, texts
 
 HOSTILE = "**b** :smile: <b>$x$ `y`"
 
@@ -284,6 +285,8 @@ def test_a_pickled_model_is_refused_with_the_way_to_convert_it(
         archive.writestr("whole/data.pkl", b"\x80\x02cmy_code\nNetwork\n.")
     app = _bring(_give(visit("load"), folder), path)
     assert "save its weights" in app.error[0].value
+    assert "weights_only=False" in app.code[0].value
+    assert str(tmp_path / "whole-weights.pt") in app.code[0].value
     assert "3 · Analyse" not in texts(app)
     assert not queued
 
@@ -444,10 +447,102 @@ def test_a_finished_job_leads_to_the_bands_and_lists_what_was_skipped(
     set_job(workspace, queued[0].id, state="done", result=result)
     app.run()
     assert "is ready" in texts(app)
+    # of the 600 images a third is test
+    assert f"right on {percent(planted.accuracy)} of the 200 test images" in texts(app)
     assert app.dataframe[0].value["reason"].tolist() == ["damaged: truncated"]
     _button(app, "Look at the bands").click().run()
     assert not app.exception
     assert app.title[0].value == "Bands"
+
+
+def test_what_was_loaded_becomes_the_investigation_at_hand_once(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job], folder: Path
+) -> None:
+    loaded = plant(workspace, name="photos")
+    app = visit("load")
+    app.session_state[state.CHOSEN] = planted.id
+    app = _give(app, folder)
+    app.segmented_control(key="load_way").set_value("Train one here").run()
+    _button(app, "Train and analyse").click().run()
+    set_job(workspace, queued[0].id, state="done", result={"analysis": loaded.id, "skipped": []})
+    app.run()
+    assert app.session_state[state.CHOSEN] == loaded.id
+    assert app.sidebar.selectbox[0].value == loaded.id
+    # what somebody chooses afterwards stays
+    app.sidebar.selectbox[0].set_value(planted.id).run()
+    assert "is ready" in texts(app)
+    assert app.session_state[state.CHOSEN] == planted.id
+
+
+def test_an_accuracy_of_guessing_is_said_at_the_end(
+    visit: Visit, workspace: Workspace, queued: list[Job], folder: Path
+) -> None:
+    blind = plant(workspace, name="photos", blind=True)
+    app = _give(visit("load"), folder)
+    app.segmented_control(key="load_way").set_value("Train one here").run()
+    _button(app, "Train and analyse").click().run()
+    set_job(workspace, queued[0].id, state="done", result={"analysis": blind.id, "skipped": []})
+    app.run()
+    assert not app.exception
+    assert "no better than always answering" in app.warning[0].value
+    assert "order of the classes" in app.warning[0].value
+
+
+def test_a_check_under_way_can_be_stopped_and_is_not_passed_over_lightly(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    set_job(workspace, queued[0].id, state="running", message="Trying BGR", done=3, total=10)
+    app.run()
+    assert "Trying BGR" in texts(app)
+    assert _button(app, "Analyse").label == "Analyse without waiting"
+    _button(app, "Stop").click().run()
+    assert not app.exception
+    set_job(workspace, queued[0].id, state="cancelled")
+    app.run()
+    assert _button(app, "Analyse").label == "Analyse"
+    _button(app, "Check again").click().run()
+    assert len(_of_kind(queued, "check")) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "warned", "ticked"),
+    [
+        ({"verdict": "none", "accuracy": 0.52}, True, False),
+        ({"verdict": "weak", "accuracy": 0.6}, False, False),
+        ({"verdict": "good"}, False, True),
+        # figures alone, as checks of earlier versions left them
+        ({"accuracy": 0.5000000001}, True, False),
+        ({"accuracy": 0.9}, False, True),
+    ],
+)
+def test_a_check_that_found_nothing_better_than_guessing_gets_no_tick(
+    visit: Visit,
+    folder: Path,
+    model: Path,
+    workspace: Workspace,
+    queued: list[Job],
+    said: dict[str, object],
+    warned: bool,
+    ticked: bool,
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    _checked(workspace, queued[0], sentence="What was found.", **said)
+    app.run()
+    assert any("What was found" in warning.value for warning in app.warning) == warned
+    assert (":material/check_circle: What was found" in texts(app)) == ticked
+
+
+def test_a_model_of_fewer_classes_is_refused_without_a_check(
+    visit: Visit, folder: Path, tmp_path: Path, queued: list[Job]
+) -> None:
+    path = tmp_path / "one.safetensors"
+    save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small", "classes": '["cat"]'})
+    app = _bring(_give(visit("load"), folder), path)
+    assert "1 class apart" in app.error[0].value
+    assert not queued
+    assert "3 · Analyse" not in texts(app)
+    assert not [box for box in app.multiselect if "order" in box.label]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pages.parts.state import Investigation, _titles
+from pages.parts.state import WIDTH, Investigation, _titles
 
 
 def test_equal_titles_are_told_apart_by_their_images_then_by_their_ids() -> None:
@@ -18,3 +18,14 @@ def test_equal_titles_are_told_apart_by_their_images_then_by_their_ids() -> None
     assert titles["aaaa1111"].endswith("6,000 images · aaaa")
     assert titles["dddd4444"].startswith("cats")
     assert "images" not in titles["dddd4444"]
+
+
+def test_a_long_model_name_is_shortened_and_the_accuracy_stays() -> None:
+    day = datetime(2026, 1, 1)
+    long = Investigation("aaaa1111", "birds", "birds-resnet50-sgd-momentum-long-schedule.pth.tar", 60, 0.83, day, day)
+    title = _titles([long])["aaaa1111"]
+    assert title.startswith("birds · resnet50-sgd")
+    assert title.endswith("… · 83%")
+    assert len(title) <= WIDTH + len(" ·  · 83%")
+    short = replace(long, model_name="net.PTH.tar")
+    assert _titles([short])["aaaa1111"] == "birds · net · 83%"

@@ -13,7 +13,7 @@ from core.concepts.tags import tag
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
 from core.workspace import Workspace
-from pages.parts import gallery
+from pages.parts import band_state, gallery
 from tests.pages.conftest import Visit, texts
 
 MODEL = ModelFacts(
@@ -63,8 +63,29 @@ def test_what_explains_errors_is_left_out_and_the_rest_stays(
 
 def test_retraining_says_why_not(unlabelled: Analysis, visit: Visit) -> None:
     app = visit("retrain")
-    assert "These images have no labels" in app.error[0].value
+    assert not app.error
     assert not app.exception
+    assert "these images have none" in app.info[0].value
+    # no choice of what to do leads past it
+    assert not app.segmented_control
+
+
+@pytest.mark.parametrize(("room", "query"), [("runs", {}), ("results", {}), ("tag_next", {"look": "wrong"})])
+def test_nobody_is_sent_where_labels_are_needed(
+    unlabelled: Analysis, visit: Visit, room: str, query: dict[str, str]
+) -> None:
+    app = visit(room, **query)
+    assert not app.exception
+    assert "these images have none" in app.info[0].value
+    assert "Retrain" not in [link.label for link in app.get("page_link")]
+
+
+def test_everything_is_shown_and_the_class_predicted_most_first(unlabelled: Analysis, visit: Visit) -> None:
+    visit("home")
+    view = band_state.start(unlabelled)
+    assert view.split == "all"
+    usual = unlabelled.classes[int(np.bincount(unlabelled.predicted).argmax())]
+    assert view.direction == f"logit:{usual}"
 
 
 def test_tiles_tell_the_prediction_and_no_verdict(unlabelled: Analysis, visit: Visit) -> None:
