@@ -54,7 +54,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset("quick", images=3000, held_out=_HELD_OUT["quick"], epochs=20, seeds=3),
+    "quick": Preset("quick", images=10_000, held_out=_HELD_OUT["quick"], epochs=8, seeds=3),
     "full": Preset("full", images=20_000, held_out=_HELD_OUT["full"], epochs=80, seeds=5),
 }
 
