@@ -12,6 +12,7 @@ from core.activations.store import Analysis
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.commands.output import Answer, duration, percent, table
 from core.datasets import Choices, Dataset, Problem, choices_from_dict, describe_dataset, open_dataset
+from core.datasets.dataset import gathered
 from core.errors import BadRequest
 from core.progress import Progress
 from core.workspace import open_workspace
@@ -59,7 +60,7 @@ def look(options: argparse.Namespace, progress: Progress) -> Answer:
         table(rows[:LISTED_CLASSES], ["class", *splits, "in all"], indent="  "),
         *([f"  … and {hidden:,} more classes (--json lists them all)"] if hidden else []),
         "",
-        *(f"Attribute {one.name}: {_listed(one.values)}." for one in dataset.attributes),
+        *(f"Attribute {one['name']}: {_listed(_counted(one))}." for one in described["attributes"]),
         *_skipped(dataset.problems),
     ]
     return Answer(described, "\n".join(lines).rstrip())
@@ -218,6 +219,13 @@ def _typed(chosen: Preprocessing) -> str:
     return " ".join([f"--image-size {chosen.crop}", *resize, *interpolation, f"--colour {chosen.colour}", *numbers])
 
 
+def _counted(attribute: dict[str, Any]) -> tuple[str, ...]:
+    """Each value with its number of images."""
+    unknown = ("not known", attribute["unknown"])
+    counts = [*attribute["values"].items(), *([unknown] if unknown[1] else [])]
+    return tuple(f"{value} ({count:,})" for value, count in counts)
+
+
 def _listed(values: tuple[str, ...]) -> str:
     return ", ".join(values[:LISTED]) + (f" and {len(values) - LISTED:,} more" if len(values) > LISTED else "")
 
@@ -242,6 +250,8 @@ def _about(analysis: Analysis) -> list[str]:
 def _skipped(problems: tuple[Problem, ...]) -> list[str]:
     if not problems:
         return []
-    listed = [f"  {problem.image}: {problem.reason}" for problem in problems[:LISTED]]
-    more = [f"  … and {len(problems) - LISTED:,} more (--json lists them all)"] if len(problems) > LISTED else []
+    told = gathered(problems)
+    listed = [f"  {problem.image}: {problem.reason}" for problem in told[:LISTED]]
+    more = [f"  … and {len(told) - LISTED:,} more lines"] if len(told) > LISTED else []
+    more += ["  (--json lists them all)"] if len(problems) > len(listed) else []
     return [f"Left out: {len(problems):,}", *listed, *more]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -25,6 +26,9 @@ UNLABELLED = "no label"
 
 MAX_PROBLEMS = 10_000
 """Problems listed one by one. A folder with a million stray files needs one sentence, not a million."""
+
+MANY = 4
+"""Problems of one folder and one reason that people read as one line."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,22 @@ def _spread_out(strata: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     place = np.empty(len(strata), dtype=np.float64)
     place[order] = np.arange(len(strata)) - starts[strata[order]]
     return np.lexsort((ranks, place / sizes[strata]))
+
+
+def gathered(problems: Sequence[Problem]) -> list[Problem]:
+    """For people: those of one folder that have one reason are one, from `MANY` on, named by the first of them. In the
+    order of the first ones."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.image.rpartition("/")[0], problem.reason), []).append(problem)
+    told = []
+    for (folder, reason), group in groups.items():
+        if len(group) < MANY:
+            told += group
+        else:
+            there = f" in {folder}" if folder else ""
+            told.append(Problem(f"{group[0].image} and {len(group) - 1:,} more{there}", reason))
+    return told
 
 
 def limited(problems: list[Problem], total: int | None = None) -> tuple[tuple[Problem, ...], tuple[str, ...]]:

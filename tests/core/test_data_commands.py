@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -104,8 +105,28 @@ def test_look_lists_attributes_and_what_was_left_out(tmp_path: Path) -> None:
     )
     code, text, _ = run("look", "--data", tmp_path)
     assert code == 0
-    assert "Attribute place: 0, 1." in text
+    assert "Attribute place: 0 (3), 1 (1)." in text
     assert "Left out: 1\n  absent.png: " in text
+
+
+def test_what_was_left_out_for_one_reason_is_one_line_of_a_folder(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (2, 2)).save(tmp_path / name / f"{i}.png")
+    for i in range(30):
+        (tmp_path / "ant" / f"{i:02d}.txt").write_text("")
+    (tmp_path / "bee" / "notes.txt").write_text("")
+    _, text, _ = run("look", "--data", tmp_path)
+    told = text[text.index("Left out") :].splitlines()
+    assert told[0] == "Left out: 31"
+    first, second = sorted(told[1:3])
+    assert re.fullmatch(r"  ant/\d\d\.txt and 29 more in ant: not an image file", first)
+    assert second == "  bee/notes.txt: not an image file"
+    assert told[3:] == ["  (--json lists them all)"]
+    problems = printed("look", "--data", tmp_path)["problems"]
+    assert len(problems) == 31
+    assert set(problems[0]) == {"image", "reason"}
 
 
 def test_many_classes_are_cut_short_for_people_only(tmp_path: Path) -> None:
