@@ -82,7 +82,7 @@ def test_investigations_of_one_name_are_told_apart(visit: Visit, workspace: Work
             each.accuracy = 0.5
     options = visit().selectbox(key="investigation_chooser").options
     assert {option for option in options if option.startswith("birds")} == {
-        f"birds · erm · 50% · {each.id[:4]}" for each in (first, second)
+        f"birds · erm · 50% · {each.n:,} images" for each in (first, second)
     }
     assert [option for option in options if option.startswith("other")] == ["other · erm · 50%"]
 
