@@ -11,7 +11,7 @@ from numpy.dtypes import StringDType
 
 from core.datasets import describe_dataset
 from core.datasets.choices import Choices
-from core.datasets.dataset import MAX_PROBLEMS, Attribute, Dataset, Problem, limited, marks_of
+from core.datasets.dataset import MANY, MAX_PROBLEMS, Attribute, Dataset, Problem, gathered, limited, marks_of
 from core.errors import BadRequest
 
 
@@ -123,6 +123,20 @@ def test_a_mark_changes_when_size_or_time_does(size: int, time: int, more: int, 
     marks = marks_of(sizes, times)
     assert marks.dtype == np.int64
     assert (marks[0] == marks[1]) == (sizes[0] == sizes[1] and times[0] == times[1])
+
+
+def test_problems_of_one_folder_and_reason_are_one_from_a_few_on() -> None:
+    many = [Problem(f"a/{i}.txt", "no image") for i in range(1_200)]
+    few = [Problem(f"b/{i}.txt", "no image") for i in range(MANY - 1)]
+    rows = [Problem(f"{i}.png", "not there") for i in range(MANY)]
+    other = Problem("a/x.png", "empty")
+    assert gathered([*many, other, *few, *rows]) == [
+        Problem("a/0.txt and 1,199 more in a", "no image"),
+        other,
+        *few,
+        Problem(f"0.png and {MANY - 1} more", "not there"),
+    ]
+    assert gathered([]) == []
 
 
 def test_a_million_problems_are_one_sentence() -> None:
