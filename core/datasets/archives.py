@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import calendar
 import errno
+import lzma
 import os
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -23,7 +25,7 @@ from core.datasets.dataset import Dataset, Problem, limited
 from core.datasets.format import Format
 from core.datasets.listing import is_clutter
 from core.datasets.unpacking import BLOCK, check_space, unpacked
-from core.errors import BadArchive
+from core.errors import BadArchive, BadRequest
 from core.files import digest, read_json, write_json
 from core.progress import Progress
 
@@ -45,7 +47,10 @@ MOST_NAME = 255
 LEFT_OUT = "left_out.json"
 _LEAVES = "its path leaves the archive"
 _DRIVE = re.compile("[A-Za-z]:")
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
 
 
 @dataclass
@@ -219,7 +224,10 @@ def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
             try:
                 with archive.open(entry) as source:
                     unpacking.write(entry.filename, source, target, _modified(entry), len(entries))
-            except _DAMAGED as error:
+            except (OSError, *_DAMAGED) as error:
+                # bzip2's own errors have no number
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
                 target.unlink(missing_ok=True)
                 unpacking.leave_out(entry.filename, f"damaged in the archive: {error}")
 
@@ -319,6 +327,10 @@ def _recognises(path: Path) -> bool:
 def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
     from core.datasets.formats import format_named, recognise
 
+    if not _recognises(path):
+        raise BadRequest(
+            f"{path} is no archive.", next_step=f"Give a file whose name ends in {', '.join((*ZIPS, *TARS))}."
+        )
     folder, problems = unpack(path, store, progress)
     named = None if choices.format == FORMAT.name else choices.format
     inner = format_named(named) if named else recognise(folder)[0]

@@ -6,8 +6,10 @@ so that a picture can be read without those before it; what does not is read whe
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -31,7 +33,13 @@ LOOKED_AT = 256
 MOST_BYTES = 2**30
 # bytes; more than any header of an array that says something of images
 _HEADER = 2**16
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, MemoryError)
+# black pictures with a little white shrink well (dSprites by 115); what grows by more is made to fill the disk
+MOST_GROWTH = 300
+ALWAYS_ALLOWED = 2**30
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError, MemoryError),
+)
 
 
 @dataclass(frozen=True)
@@ -242,6 +250,13 @@ def unpacked_arrays(path: Path, store: Path | None, progress: Progress) -> Path:
 
     def write(folder: Path) -> None:
         total = sum(member.bytes for member in members.values())
+        if total > max(ALWAYS_ALLOWED, MOST_GROWTH * status.st_size):
+            raise BadArchive(
+                f"{path.name} is not unpacked: it would grow to more than {MOST_GROWTH} times its size "
+                f"({status.st_size:,} bytes).",
+                next_step="If you trust it, save it again with numpy.savez, which packs nothing.",
+                title="This archive looks harmful",
+            )
         check_space(folder, total, path.name)
         done = 0
         with zipfile.ZipFile(path) as archive:
@@ -257,5 +272,8 @@ def unpacked_arrays(path: Path, store: Path | None, progress: Progress) -> Path:
         facts = [f"{one.filename}\0{one.file_size}\0{one.CRC}" for one in archive.infolist()]
     try:
         return unpacked(path, store, f"npz-{digest(chr(1).join(facts), length=16)}", path.stem, write, progress)
-    except DAMAGED as error:
+    except (OSError, *DAMAGED) as error:
+        # bzip2's own errors have no number
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise BadArchive(f"{path.name} is damaged: {error}.", next_step="Copy or download it again.") from error

@@ -14,7 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from core.datasets.array_members import DAMAGED, MOST_BYTES, Member, Pixels, members_of, unpacked_arrays, values_of
-from core.datasets.bundles import Bundle, Coded, assemble, bundle_of, chosen, coded, in_order, place_in, split_column
+from core.datasets.bundles import (
+    Bundle,
+    Coded,
+    assemble,
+    bundle_of,
+    check_count,
+    chosen,
+    coded,
+    in_order,
+    place_in,
+    split_column,
+)
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.format import Format
@@ -143,6 +154,7 @@ def opened_arrays(
             f"it holds {'; '.join(filter(None, [there, left_out])) or 'nothing'}.",
             next_step="Save the pictures as an array called images, and their classes as one called labels.",
         )
+    check_count(root, [bundle_of(one.name, one.shape[0], one.file) for one in pictures])
     if any(one.offset is None for one in pictures):
         root = unpacked_arrays(root, store, progress)
         members = members_of(root, [])
@@ -255,7 +267,7 @@ def _class_names(label: Coded, members: Mapping[str, Member]) -> Coded:
         if member is None or len(member.shape) != 1 or member.dtype.kind not in "US" or member.bytes > MOST_BYTES:
             continue
         names = [str(value) for value in _as_text(values_of(member))]
-        numbers = [int(value) if value.isdigit() else -1 for value in label.values]
+        numbers = [int(value) if value.isascii() and value.isdecimal() else -1 for value in label.values]
         if len(set(names)) == len(names) and all(0 <= number < len(names) for number in numbers):
             lookup = np.array([*numbers, -1], dtype=np.int64)
             return replace(label, values=tuple(names), codes=lookup[label.codes])
@@ -269,8 +281,13 @@ def _as_text(values: np.ndarray) -> np.ndarray:
 def _splits(bundles: Sequence[Bundle], found: dict[str, np.ndarray], choices: Choices) -> np.ndarray | None:
     """(n,) int8: from an array that says so (which is taken out of `found`), else from the names of the arrays."""
     named = choices.columns.get("split")
-    if named and _base(named)[0] not in found and named not in found:
-        raise BadRequest(f"There is no array {named!r} with a split for each picture.", next_step="Leave it out.")
+    if named:
+        # found by bare name, whatever the case in which it was chosen
+        named = named if named in found else _base(named)[0]
+    if named and named not in found:
+        raise BadRequest(
+            f"There is no array {choices.columns['split']!r} with a split for each picture.", next_step="Leave it out."
+        )
     name = named or next((one for one in _SPLITS if one in found and found[one].ndim == 1), None)
     if name and named != "":
         return split_column(name, found.pop(name))

@@ -16,10 +16,14 @@ from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem, dataset_i
 from core.datasets.images import UnreadableImage
 from core.datasets.loose_images import UNLABELLED
 from core.datasets.splits import complete, split_code
-from core.errors import BadMetadata, BadRequest, EmptyDataset, OneClass
+from core.errors import BadArchive, BadMetadata, BadRequest, EmptyDataset, OneClass
+from core.files import digest
 
 MOST_VALUES = 20
 """Distinct values up to which a column is an attribute, as in tables."""
+
+MOST_IMAGES = 50_000_000
+"""Images of a dataset; a file of a few bytes can claim any number, and each has a name that is held in memory."""
 
 DIGITS = 6
 
@@ -56,6 +60,16 @@ def bundle_of(name: str, count: int, file: Path) -> Bundle:
 def in_order(bundles: Sequence[Bundle]) -> list[Bundle]:
     """So that the names of their images increase from the first of the first to the last of the last."""
     return sorted(bundles, key=lambda bundle: f"{bundle.name}#")
+
+
+def check_count(root: Path, bundles: Sequence[Bundle]) -> None:
+    """Raise `BadArchive` where there are more than `MOST_IMAGES`, before anything is made for each of them."""
+    count = sum(bundle.count for bundle in bundles)
+    if count > MOST_IMAGES:
+        raise BadArchive(
+            f"{root.name} claims to hold {count:,} images; {MOST_IMAGES:,} are the most.",
+            next_step="Divide it into several, or check where it came from.",
+        )
 
 
 def names_of(bundle: Bundle) -> list[str]:
@@ -106,7 +120,7 @@ def split_in(*names: str) -> int | None:
 def split_column(name: str, values: np.ndarray) -> np.ndarray:
     """(n,) int8 codes of `SPLITS`, -1 where it is none of them. Raises `BadMetadata` where none is known at all."""
     column = coded(name, values)
-    known = [int(value) if value.isdigit() else split_code(value) for value in column.values]
+    known = [int(v) if v.isascii() and v.isdecimal() else split_code(v) for v in column.values]
     codes = [code if code is not None and 0 <= code < len(SPLITS) else -1 for code in known]
     if all(code < 0 for code in codes):
         raise BadMetadata(
@@ -167,12 +181,15 @@ def assemble(
     problems: Sequence[Problem] = (),
     notes: Sequence[str] = (),
     name: str | None = None,
+    column: str | None = None,
 ) -> Dataset:
     """bundles: as `in_order` has them; everything else has one row for each of their images, in that order.
 
     label: None where nobody says what the images show. splits: (n,) int8, -1 for images that belong to none, which are
-    left out, as are those without a label. Raises `EmptyDataset` and `OneClass`.
+    left out, as are those without a label. column: which pictures of several in the same files, so that others have
+    other marks. Raises `EmptyDataset`, `OneClass`, `BadArchive`.
     """
+    check_count(root, bundles)
     names = [image for bundle in bundles for image in names_of(bundle)]
     faults: list[tuple[np.ndarray, str]] = []
     if label is not None:
@@ -203,6 +220,8 @@ def assemble(
     counts = [bundle.count for bundle in bundles]
     sizes = np.repeat(np.array([bundle.size for bundle in bundles], dtype=np.int64), counts)[kept]
     modified = np.repeat(np.array([bundle.modified for bundle in bundles], dtype=np.int64), counts)[kept]
+    if column is not None:
+        modified = modified ^ np.int64(int(digest(column, length=15), 16))
     listed, more = limited(found)
     return Dataset(
         id=dataset_id(root),

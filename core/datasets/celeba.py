@@ -106,6 +106,11 @@ def _divided(table: Path, images: pd.Index) -> pd.Series:
     import pandas as pd
 
     cells = _cells(table, names_in=None)
+    if cells.shape[1] == 0:
+        raise BadMetadata(
+            f"{table} has one column only: the split of each image is missing.",
+            next_step="Download it again: an interrupted download is the usual reason.",
+        )
     said = cells[~cells.index.duplicated()].iloc[:, 0]
     numbers = pd.to_numeric(said, errors="coerce").reindex(images)
     split = numbers.map({0: "train", 1: "val", 2: "test"}).fillna("").astype(str)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -210,7 +211,7 @@ def splits_of(cells: pd.Series, *, strict: bool = True, others: dict[str, int] |
 
 
 def _split(value: str, others: dict[str, int]) -> int:
-    found = others.get(value, int(value) if value.isdigit() else split_code(value))
+    found = others.get(value, int(value) if value.isascii() and value.isdecimal() else split_code(value))
     return found if found is not None and 0 <= found <= 2 else -1
 
 
@@ -245,19 +246,27 @@ def _parquet_cells(path: Path) -> pd.DataFrame:
     try:
         with pq.ParquetFile(path) as source:
             flat = [field.name for field in source.schema_arrow if _is_text(field.type)]
-            table = source.read(columns=flat)
-    except (pa.ArrowException, OSError, ValueError) as error:
+            table = source.read(columns=list(dict.fromkeys(flat)))
+            cells = [_text_cells(values) for values in table.columns]
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise BadMetadata(
             f"{path} is not a Parquet file that can be read ({str(error).splitlines()[0][:200]}).",
             next_step="Write it again, or save the table as CSV.",
         ) from error
-    cells = {}
-    for name in dict.fromkeys(table.column_names):
-        values = table.column(name)
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        cells[name.strip()] = values.cast(pa.string()).fill_null("").to_pandas().astype(str)
-    return pd.DataFrame(cells)
+    names = _distinct([name.strip() for name in table.column_names])
+    return pd.DataFrame(dict(zip(names, cells, strict=True)))
+
+
+def _text_cells(values: Any) -> pd.Series:
+    """values: of one column, a chunked array of pyarrow. Raises `ArrowException`."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    texts = values.cast(pa.string()).fill_null("")
+    # what says that it is text need not be UTF-8
+    texts.validate(full=True)
+    return texts.to_pandas().astype(str)
 
 
 def _is_text(kind: object) -> bool:

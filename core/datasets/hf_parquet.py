@@ -25,6 +25,7 @@ from core.datasets.bundles import (
     Coded,
     assemble,
     bundle_folder,
+    check_count,
     chosen,
     coded,
     in_order,
@@ -38,6 +39,7 @@ from core.datasets.format import Format
 from core.datasets.images import UnreadableImage
 from core.datasets.listing import list_files
 from core.datasets.pictures import Picture
+from core.datasets.table_text import short
 from core.errors import BadMetadata, BadRequest, EmptyDataset
 from core.progress import Progress
 
@@ -130,10 +132,14 @@ class ParquetPictures:
         """A picture that the table only names. Nothing outside of the dataset's folder is opened."""
         folders = ((self._folder / shard).parent, self._folder)
         for folder in folders:
-            place = (folder / path).resolve()
-            if place.is_relative_to(self._folder) and place.is_file():
-                return place
-        raise UnreadableImage(f"the table holds only its name, {path}, and no such file lies beside it")
+            try:
+                place = (folder / path).resolve()
+                if place.is_relative_to(self._folder) and place.is_file():
+                    return place
+            except (OSError, ValueError):
+                # no system has files that are called so
+                continue
+        raise UnreadableImage(f"the table holds only its name, {short(path)!r}, and no such file lies beside it")
 
     def _part(self, shard: str, row: int) -> _Part:
         known = next((p for (s, _), p in reversed(self._parts.items()) if s == shard and p.start <= row < p.stop), None)
@@ -244,6 +250,11 @@ def _layout(schema: Any, choices: Choices) -> _Layout:
     import pyarrow as pa
 
     features = _features(schema)
+    twice = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]
+    if twice:
+        raise BadMetadata(
+            f"There is more than one column {short(twice[0])}.", next_step="Keep one of them and rename the others."
+        )
     image = choices.columns.get("image") or _image_column(schema, features)
     if image is None:
         raise BadMetadata(
@@ -309,8 +320,9 @@ def _image_column(schema: Any, features: dict[str, dict[str, Any]]) -> str | Non
     def holds_bytes(kind: Any) -> bool:
         return pa.types.is_struct(kind) and any(f.name == "bytes" and _is_binary(f.type) for f in kind)
 
-    structs = [name for name in schema.names if holds_bytes(schema.field(name).type)]
-    plain = [name for name in schema.names if _is_binary(schema.field(name).type)]
+    # field by field: asked by name, one that is there twice is none
+    structs = [one.name for one in schema if holds_bytes(one.type)]
+    plain = [one.name for one in schema if _is_binary(one.type)]
     said = [name for name in (*structs, *plain) if features.get(name, {}).get("_type") == "Image"]
     candidates = said or structs or [name for name in plain if name.lower() in _IMAGES] or plain
     if not said and not structs and len(plain) > 1 and not any(name.lower() in _IMAGES for name in plain):
@@ -360,6 +372,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         )
     layout = _agreed(path, opened)
     bundles = in_order([bundle for bundle, _ in opened])
+    check_count(path, bundles)
     columns = _gather(folder, bundles, layout, choices, problems, progress)
     label = _label(layout, columns)
     splits, split_name = _splits(bundles, columns, choices)
@@ -375,6 +388,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         seed=seed,
         choices=choices,
         problems=problems,
+        column=layout.image,
     )
 
 
@@ -401,13 +415,32 @@ def _looked_at(
     for name in names:
         try:
             with _open(folder / name) as opened:
-                rows, schema = opened.metadata.num_rows, opened.schema_arrow
+                rows, schema, is_blank = opened.metadata.num_rows, opened.schema_arrow, _blank(opened.metadata)
             status = (folder / name).stat()
         except Exception as error:
             # pyarrow raises OSError, ValueError, TypeError and its own on damaged files
             problems.append(Problem(name, f"damaged: {_reason(error)}"))
             continue
-        yield Bundle(name, rows, status.st_size, status.st_mtime_ns), _layout(schema, choices)
+        layout = _layout(schema, choices)
+        if rows and layout.image in is_blank:
+            problems.append(Problem(name, f"none of its {rows:,} rows has a picture in {short(layout.image)}"))
+            continue
+        yield Bundle(name, rows, status.st_size, status.st_mtime_ns), layout
+
+
+def _blank(metadata: Any) -> set[str]:
+    """The columns without a single value, as the statistics of the file tell; those of structs by all their fields."""
+    filled: set[str] = set()
+    names: set[str] = set()
+    for group in range(metadata.num_row_groups):
+        facts = metadata.row_group(group)
+        for column in (facts.column(index) for index in range(facts.num_columns)):
+            name = column.path_in_schema.partition(".")[0]
+            names.add(name)
+            said = column.statistics
+            if said is None or not said.has_null_count or said.null_count < column.num_values:
+                filled.add(name)
+    return names - filled
 
 
 def _agreed(path: Path, opened: list[tuple[Bundle, _Layout]]) -> _Layout:

@@ -155,6 +155,8 @@ def _folders(path: Path) -> list[Path]:
     for folder in (path, path / "raw"):
         if _has_pictures(folder):
             return [folder]
+    if not path.is_dir():
+        return []
     with os.scandir(path) as entries:
         above = [path / entry.name for entry in islice(entries, GLANCE) if entry.is_dir(follow_symlinks=False)]
     inside = [folder / "raw" for folder in sorted(above)]
@@ -165,7 +167,7 @@ def _has_pictures(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     with os.scandir(folder) as entries:
-        return any(_is_pictures(entry.name) for entry in islice(entries, GLANCE))
+        return any(_is_pictures(entry.name) and entry.is_file() for entry in islice(entries, GLANCE))
 
 
 def _recognises(path: Path) -> bool:
@@ -328,7 +330,11 @@ def _unpacked(folder: Path, packed: list[Path], store: Path | None, title: str, 
             (target / path.name).write_bytes(path.read_bytes())
             os.utime(target / path.name, ns=(path.stat().st_mtime_ns,) * 2)
 
-    return unpacked(folder, store, f"idx-{digest(*parts, length=16)}", title, write, progress)
+    there = unpacked(folder, store, f"idx-{digest(*parts, length=16)}", title, write, progress)
+    if there.name == title:
+        return there
+    # the name of the folder says what the classes are called
+    return unpacked(folder, store, f"idx-{digest(*parts, title, length=16)}", title, write, progress)
 
 
 def _unzip(path: Path, target: Path) -> None:

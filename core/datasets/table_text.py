@@ -140,9 +140,10 @@ def _parquet_head(path: Path) -> Head | None:
         with pq.ParquetFile(path) as source:
             plain = [field.name for field in source.schema_arrow if not _is_nested(field.type)]
             first = next(source.iter_batches(batch_size=_ROWS, columns=plain), None)
-    except (pa.ArrowException, ValueError):
+        # here too: what says that it is text need not be UTF-8
+        columns = [["" if v is None else str(v) for v in one.to_pylist()] for one in (first.columns if first else [])]
+    except (pa.ArrowException, ValueError, OverflowError):
         return None
-    columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in (first.columns if first else [])]
     return Head(tuple(plain), tuple(zip(*columns, strict=True)))
 
 

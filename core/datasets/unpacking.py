@@ -27,9 +27,9 @@ def unpacked(
 ) -> Path:
     """The folder `store/key/name`, which `write` fills when it is not there yet.
 
-    key: says what is unpacked, so that the same is not unpacked twice. Another process that unpacks it is waited for;
-    what a killed one left behind is thrown away. Raises `BadRequest` without a store, `DiskFull`, `StorageProblem`, and
-    what `write` and `progress` raise; then nothing is left.
+    key: says what is unpacked, so that the same is not unpacked twice; what had another name then keeps it. Another
+    process that unpacks it is waited for; what a killed one left behind is thrown away. Raises `BadRequest` without a
+    store, `DiskFull`, `StorageProblem`, and what `write` and `progress` raise; then nothing is left.
     """
     if store is None:
         raise BadRequest(
@@ -41,16 +41,23 @@ def unpacked(
         store.mkdir(parents=True, exist_ok=True)
         with _alone(store / ".locks" / key, progress, source.name):
             # looked up under the lock: another process may just have finished the very same work
-            if not target.is_dir():
+            if (there := _inside(target)) is None:
                 _remove_abandoned(store)
                 shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(target, ignore_errors=True)
                 try:
                     (partial / name).mkdir(parents=True)
                     write(partial / name)
                     os.replace(partial, target)
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
-    return target / name
+                there = target / name
+    return there
+
+
+def _inside(target: Path) -> Path | None:
+    """The folder that was filled; None where there is none, or somebody has taken it away."""
+    return next((one for one in target.iterdir() if one.is_dir()), None) if target.is_dir() else None
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:

@@ -152,7 +152,9 @@ def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path) -> None:
     clutter = {"__MACOSX/photos/cat/._0.png": b"x", "photos/.DS_Store": b"x", "photos/cat/Thumbs.db": b"x"}
     dataset = read(zipped(tmp_path / "a.zip", {**PHOTOS, **clutter}))
     assert dataset.problems == ()
-    assert not (tmp_path / "store").rglob("__MACOSX") or not list((tmp_path / "store").rglob("._*"))
+    unpacked = {one.name for one in (tmp_path / "store").rglob("*")}
+    assert {"photos", "cat", "0.png"} <= unpacked
+    assert not unpacked & {"__MACOSX", "._0.png", ".DS_Store", "Thumbs.db"}
 
 
 HOSTILE = {
@@ -470,3 +472,54 @@ def test_the_mode_of_files_is_not_taken_over(tmp_path: Path) -> None:
     read(tarred(tmp_path / "a.tar", PHOTOS, info))
     (written,) = (tmp_path / "store").rglob("run.png")
     assert written.stat().st_mode & 0o7111 == 0
+
+
+def test_the_same_content_under_another_name(tmp_path: Path) -> None:
+    entries = {one.removeprefix("photos/"): content for one, content in PHOTOS.items()}
+    for first, second in (("a.zip", "b.zip"), ("a.tar.gz", "b.tar.gz")):
+        path = tmp_path / first
+        if first.endswith("zip"):
+            zipped(path, entries)
+        else:
+            tarred(path, entries, mode="w:gz")
+        known = read(path)
+        shutil.copy(path, tmp_path / second)
+        again = read(tmp_path / second)
+        assert (known.name, again.name) == ("a", "b")
+        assert (again.id, again.fingerprint) == (known.id, known.fingerprint)
+        shutil.rmtree(known.root)
+        assert len(read(tmp_path / second)) == len(PHOTOS)
+
+
+COMPRESSIONS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_damage_in_every_compression(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "a.zip"
+    noise = np.random.default_rng(0).bytes(5000)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in {**PHOTOS, "photos/cat/bad.png": noise}.items():
+            archive.writestr(name, content)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("photos/cat/bad.png")
+    start = entry.header_offset + 30 + len(entry.filename)
+    # the first bytes of the packed content, then some in the middle
+    for turn, places in enumerate((range(start, start + 12), range(start + 60, start + 1500))):
+        content = bytearray(whole)
+        for at in places:
+            content[at] ^= 0x5A
+        path = tmp_path / f"{turn}.zip"
+        path.write_bytes(content)
+        dataset = read(path)
+        assert len(dataset) == len(PHOTOS)
+        assert "damaged" in left_out(dataset)["photos/cat/bad.png"]
+
+
+def test_a_folder_is_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    for path in (tmp_path / "photos", zipped(tmp_path / "a.zip", PHOTOS).rename(tmp_path / "a.jpg")):
+        with pytest.raises(BadRequest, match="no archive") as raised:
+            open_dataset(path, store=tmp_path / "store", choices=Choices(format="archive"))
+        assert ".zip" in raised.value.next_step

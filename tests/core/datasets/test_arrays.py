@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.datasets import Choices, Dataset, arrays, dsprites, open_dataset, unpacking
+from core.datasets import Choices, Dataset, array_members, arrays, bundles, dsprites, open_dataset, unpacking
 from core.datasets.arrays import ArrayPictures
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadArchive, BadMetadata, BadRequest, Cancelled, DiskFull, EmptyDataset
@@ -364,3 +364,64 @@ def test_arrays_that_are_not_dsprites(tmp_path: Path) -> None:
     assert arrays.FORMAT.recognises(path)
     with pytest.raises(EmptyDataset, match="not dSprites"):
         open_dataset(path, choices=Choices(format="dsprites"))
+
+
+def test_the_same_packed_arrays_under_another_name(tmp_path: Path) -> None:
+    path = npz(tmp_path / "a.npz", packed=True, images=grey(9), labels=np.arange(9) % 3)
+    first = open_dataset(path, store=tmp_path / "store")
+    second = open_dataset(path.rename(tmp_path / "b.npz"), store=tmp_path / "store")
+    assert (second.id, second.fingerprint) == (first.id, first.fingerprint)
+    assert shades(second) == shades(first)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_every_compression(tmp_path: Path, compression: int) -> None:
+    # more than a block of bzip2, so that the header can be read
+    np.save(tmp_path / "images.npy", RNG.integers(0, 256, (2000, 32, 32), dtype=np.uint8))
+    np.save(tmp_path / "labels.npy", np.arange(2000) % 2)
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name in ("images.npy", "labels.npy"):
+            archive.write(tmp_path / name, name)
+    content = bytearray(path.read_bytes())
+    for at in range(1_500_000, 1_600_000):
+        content[at] ^= 0x5A
+    path.write_bytes(content)
+    with pytest.raises(BadArchive, match="damaged"):
+        open_dataset(path, store=tmp_path / "store")
+    assert not list((tmp_path / "store").glob("[!.]*"))
+
+
+def test_a_split_is_chosen_by_the_name_that_the_array_has(tmp_path: Path) -> None:
+    path = npz(tmp_path / "x.npz", images=grey(6), labels=np.arange(6) % 2, Fold=np.repeat([0, 1, 2], 2))
+    for name in ("Fold", "fold"):
+        dataset = open_dataset(path, choices=Choices(columns={"split": name}))
+        assert [sum(of.values()) for of in dataset.counts().values()] == [2, 2, 2]
+    with pytest.raises(BadRequest, match="'Half'"):
+        open_dataset(path, choices=Choices(columns={"split": "Half"}))
+
+
+def test_digits_that_are_no_numbers(tmp_path: Path) -> None:
+    labels = np.array(["²", "x", "²", "x"])
+    path = npz(tmp_path / "x.npz", images=grey(4), labels=labels, class_names=np.array(["a", "b", "c"]))
+    assert open_dataset(path).classes == ("x", "²")
+    path = npz(tmp_path / "y.npz", images=grey(4), labels=labels, split=np.array(["²", "train", "test", "٣"]))
+    assert [problem.image[-1] for problem in open_dataset(path).problems] == ["0", "3"]
+
+
+def test_arrays_that_claim_more_pictures_than_any_dataset_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "MOST_IMAGES", 1000)
+    path = npz(tmp_path / "x.npz", packed=True, images=np.zeros((1001, 1, 1), dtype=np.uint8))
+    with pytest.raises(BadArchive, match="1,001 images"):
+        open_dataset(path, store=tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_arrays_that_grow_too_much_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = npz(tmp_path / "x.npz", packed=True, images=np.zeros((1000, 50, 50), dtype=np.uint8))
+    assert len(open_dataset(path, store=tmp_path / "store")) == 1000
+    monkeypatch.setattr(array_members, "ALWAYS_ALLOWED", 2**20)
+    with pytest.raises(BadArchive, match="300 times") as raised:
+        open_dataset(path, store=tmp_path / "other")
+    assert "harmful" in raised.value.title
+    assert not list((tmp_path / "other").glob("[!.]*"))

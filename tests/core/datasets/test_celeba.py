@@ -165,3 +165,10 @@ def test_a_hundred_faces_in_the_order_of_their_names(images: Images) -> None:
     of = dict(zip(names, ((values + 1) // 2).tolist(), strict=True))
     assert dataset.labels.tolist() == [of[name][1] for name in dataset.images.tolist()]
     assert dataset.attributes[0].codes.tolist() == [of[name][2] for name in dataset.images.tolist()]
+
+
+def test_a_partition_of_one_column(images: Images) -> None:
+    root = as_torchvision(images)
+    (root / "celeba" / "list_eval_partition.txt").write_text("".join(f"{name}\n" for name in FACES))
+    with pytest.raises(BadMetadata, match="one column only"):
+        open_dataset(root)

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from core.datasets import Choices, Dataset, hf_parquet, open_dataset
+from core.datasets import Choices, Dataset, bundles, hf_parquet, open_dataset
 from core.datasets.hf_parquet import ParquetPictures
 from core.datasets.images import UnreadableImage, decode
-from core.errors import BadMetadata, BadRequest, EmptyDataset, OneClass
+from core.errors import BadArchive, BadMetadata, BadRequest, EmptyDataset, OneClass
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 NAMES = ["cat", "dog"]
@@ -386,3 +386,77 @@ def test_a_table_of_paths_is_not_taken_for_pictures(tmp_path: Path) -> None:
     assert not hf_parquet.FORMAT.recognises(tmp_path)
     (tmp_path / "x.parquet").write_bytes(b"no parquet")
     assert not hf_parquet.FORMAT.recognises(tmp_path / "x.parquet")
+
+
+def test_another_column_of_pictures_is_another_set_of_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    columns = {
+        "image": pa.array([{"bytes": png(i), "path": None} for i in range(6)], STRUCT),
+        "mask": pa.array([{"bytes": png(200 + i), "path": None} for i in range(6)], STRUCT),
+        "label": [0, 1] * 3,
+    }
+    pq.write_table(pa.table(columns), path)
+    guessed = open_dataset(path)
+    named, other = (open_dataset(path, choices=Choices(columns={"image": name})) for name in ("image", "mask"))
+    assert (shade(guessed, 2), shade(named, 2), shade(other, 2)) == (2, 2, 202)
+    assert guessed.fingerprint == named.fingerprint
+    assert np.array_equal(guessed.marks, named.marks)
+    assert guessed.fingerprint != other.fingerprint
+    assert not (guessed.marks == other.marks).any()
+    assert guessed.sample(3).fingerprint != other.sample(3).fingerprint
+
+
+def test_names_that_no_file_can_have_are_unreadable_one_by_one(tmp_path: Path) -> None:
+    names = ("a\0b.png", "x" * 5000, "y" * 300 + ".png", "a.png/b.png", "ok.png")
+    write(tmp_path / "data" / "x.parquet", [], pictures=[{"bytes": None, "path": name} for name in names])
+    (tmp_path / "data" / "a.png").write_bytes(png(9))
+    (tmp_path / "data" / "ok.png").write_bytes(png(3))
+    dataset = open_dataset(tmp_path / "data")
+    for name in dataset.images.tolist()[:4]:
+        with pytest.raises(UnreadableImage, match="only its name") as raised:
+            dataset.pictures().read(name)
+        assert len(raised.value.reason) < 200
+    assert shade(dataset, 4) == 3
+
+
+def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    pictures = pa.array([png(i) for i in range(4)])
+    twice = pa.table([pictures, pa.array([0, 1, 0, 1]), pa.array([1, 0, 1, 0])], names=["image", "label", "label"])
+    pq.write_table(twice, tmp_path / "x.parquet")
+    for choices in (Choices(), Choices(format="hf-parquet")):
+        with pytest.raises(BadMetadata, match="more than one column label"):
+            open_dataset(tmp_path / "x.parquet", choices=choices)
+
+
+def test_labels_that_say_they_are_text_and_are_not_utf8(tmp_path: Path) -> None:
+    table = pa.table({"image": [png(i) for i in range(4)], "label": not_utf8([b"a", b"\xff\xfe", b"a", b"b"])})
+    pq.write_table(table, tmp_path / "x.parquet")
+    dataset = open_dataset(tmp_path / "x.parquet", choices=Choices(columns={"label": ""}))
+    assert len(dataset) == 4
+    with pytest.raises(EmptyDataset, match="damaged"):
+        open_dataset(tmp_path / "x.parquet")
+
+
+def not_utf8(values: Sequence[bytes]) -> pa.Array:
+    binary = pa.array(values, pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(binary), binary.buffers())
+
+
+def test_a_column_without_any_picture_makes_no_images(tmp_path: Path) -> None:
+    rows = 100_000
+    for kind in (STRUCT, pa.binary()):
+        root = tmp_path / str(kind)[:6]
+        root.mkdir()
+        pq.write_table(pa.table({"image": pa.nulls(rows, kind), "label": [0, 1] * (rows // 2)}), root / "a.parquet")
+        with pytest.raises(BadMetadata, match="100,000 rows has a picture"):
+            open_dataset(root / "a.parquet")
+        one = pa.array([png(1) if kind == pa.binary() else {"bytes": png(1), "path": None}, None], kind)
+        pq.write_table(pa.table({"image": one, "label": [0, 1]}), root / "b.parquet")
+        dataset = open_dataset(root)
+        assert (len(dataset), [problem.image for problem in dataset.problems]) == (2, ["a.parquet"])
+
+
+def test_more_rows_than_any_dataset_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "MOST_IMAGES", 5)
+    with pytest.raises(BadArchive, match="6 images"):
+        open_dataset(write(tmp_path / "x.parquet", range(6)))

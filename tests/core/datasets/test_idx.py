@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from core.datasets import Choices, Dataset, idx, open_dataset, unpacking
 from core.datasets.images import UnreadableImage, decode
-from core.errors import BadArchive, BadRequest, DiskFull
+from core.errors import BadArchive, BadRequest, DiskFull, EmptyDataset
 
 
 def idx_bytes(values: np.ndarray) -> bytes:
@@ -178,3 +179,29 @@ def test_pictures_of_files_that_changed_or_are_gone(tmp_path: Path) -> None:
         pictures.read("train-images-idx3-ubyte#000020")
     assert pictures.missing(names) == names[0]
     assert pictures.missing(names[10:]) is None
+
+
+def test_the_same_files_under_another_name_are_called_by_it(tmp_path: Path) -> None:
+    first = open_dataset(mnist(tmp_path / "KMNIST" / "raw", packed=True), store=tmp_path / "store")
+    second = open_dataset(mnist(tmp_path / "mine" / "raw", packed=True), store=tmp_path / "store")
+    assert (first.name, first.classes[0]) == ("KMNIST", "o")
+    assert (second.name, second.classes[0]) == ("mine", "0")
+    assert shades(second) == shades(first)
+    again = open_dataset(second.root, choices=second.choices)
+    assert (again.classes, again.fingerprint) == (second.classes, second.fingerprint)
+
+
+def test_pipes_and_folders_with_the_names_of_files(tmp_path: Path) -> None:
+    for make in (os.mkfifo, Path.mkdir):
+        root = tmp_path / make.__name__
+        root.mkdir()
+        make(root / "train-images-idx3-ubyte")
+        assert not idx.FORMAT.recognises(root)
+        with pytest.raises(EmptyDataset, match="MNIST family"):
+            open_dataset(root, choices=Choices(format="idx"))
+
+
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"x")
+    with pytest.raises(EmptyDataset, match="MNIST family"):
+        open_dataset(tmp_path / "x.bin", choices=Choices(format="idx"))
