@@ -63,13 +63,15 @@ class Direction:
 
     @property
     def key(self) -> str:
-        """A file name for what was computed from this direction. A concept's weights change with its tags and a
-        vector's with the next upload, so they are part of it."""
+        """A file name for what was computed from this direction. A concept's weights change with its tags, a
+        vector's with the next upload and a class's output with the order of the classes, so they are part of it."""
         if self.kind in ("concept", "vector"):
             assert self.weight is not None
             return f"{slug(self.spec)}-{digest(self.weight.tobytes(), repr(self.bias), 'exact')}"
         # these were computed in another way once, which differs in the last digits
-        return f"{slug(self.spec)}-exact" if self.kind in ("difference", "pc") else slug(self.spec)
+        name = f"{slug(self.spec)}-exact" if self.kind in ("difference", "pc") else slug(self.spec)
+        # the names alone say nothing of the outputs: people put classes into another order
+        return "-".join([name, *(str(place) for place in (self.own_class, self.against) if place is not None)])
 
 
 def parse_direction(spec: str, analysis: Analysis, *, concept: ConceptDirection | None = None) -> Direction:

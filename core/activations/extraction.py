@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -229,9 +230,13 @@ class _Pass:
         folder = whole = _partial_folder(self.workspace, identity)
         with storage_problems(folder / "features.npy"):
             known = self._known(folder, computed.precision)
-            computed = replace(computed, device=run.device.type)
-            if known is not None:
-                computed = replace(computed, source=known.analysis, copied=len(known))
+            # of a pass that is continued, another device or source may be noted that is gone by now
+            computed = replace(
+                computed,
+                device=run.device.type,
+                source=None if known is None else known.analysis,
+                copied=0 if known is None else len(known),
+            )
             skipped = self._extract(folder, run, known, computed)
             if known is not None:
                 whole = folder / "whole"
@@ -275,7 +280,7 @@ class _Pass:
         size, copied = self.settings.batch_size, 0 if known is None else len(known)
         new = np.arange(self.n) if known is None else np.setdiff1d(np.arange(self.n), known.images, assume_unique=True)
         with ExitStack() as stack:
-            key = {**_key(self.settings), "source": computed.source, "copied": copied}
+            key = {**_key(self.settings, computed.device), "source": computed.source, "copied": copied}
             partial = stack.enter_context(
                 PartialAnalysis(folder, key=key, d=self.classifier.d, k=self.classifier.k),
             )
@@ -371,9 +376,11 @@ def _through(run: Runner) -> Callable[[_Piece], tuple[_Piece, np.ndarray, np.nda
     return compute
 
 
-def _key(settings: Settings) -> dict[str, int]:
-    """What two processes must have in common to continue each other's work byte for byte."""
+def _key(settings: Settings, device: str) -> dict[str, Any]:
+    """What two processes must have in common to continue each other's work byte for byte. device: left out where it is
+    the processor, as earlier versions did."""
     return {
+        **({} if device == "cpu" else {"device": device}),
         "batch_size": settings.batch_size,
         "thumbnail_size": settings.thumbnail_size,
         "thumbnail_quality": settings.thumbnail_quality,

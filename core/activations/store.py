@@ -238,7 +238,7 @@ class Analysis:
         return thumbnails.open_pack(self.folder)
 
     def thumbnail(self, row: int) -> bytes:
-        """The row's WebP thumbnail."""
+        """The row's thumbnail, WebP or JPEG."""
         return self.thumbnails[int(row)]
 
     def image_path(self, row: int) -> Path:
@@ -382,7 +382,7 @@ def write_analysis(
     """Store an analysis from arrays in memory, as extraction does from a network.
 
     features: (n, d). logits: (n, k), from `head` when left out. ids: (n,) positions in the dataset, all of it when
-    left out. thumbnail_files: n WebP files, grey squares when left out.
+    left out. thumbnail_files: n files, WebP or JPEG, grey squares when left out.
     """
     rows = np.arange(len(dataset), dtype=np.int64) if ids is None else np.asarray(ids, dtype=np.int64)
     features = np.asarray(features, dtype=np.float32)

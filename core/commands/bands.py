@@ -31,6 +31,11 @@ from core.workspace import Workspace, open_workspace
 BAR = 24
 # classes with a column of their own
 WIDEST = 12
+# of images without labels
+PREDICTED = (
+    "The images have no labels: classes are those that the model predicts, and the mid band is where these predictions "
+    "change, so it cannot show what the model gets wrong."
+)
 
 
 def bands(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -46,6 +51,7 @@ def bands(options: argparse.Namespace, progress: Progress) -> Answer:
     tagged = _tagged(workspace, analysis, rows, band_of, len(counted.bands))
     result = {
         "direction": direction.spec,
+        "labelled": analysis.labelled,
         **counted.to_dict(),
         "images": len(rows),
         "note": edges.note,
@@ -215,6 +221,7 @@ def _bands_text(analysis: Analysis, direction: Direction, result: dict[str, Any]
         names = tuple(result["bands"][0]["parts"])
     # a column per class stays readable up to a dozen; `--json` has them all
     names = names if len(names) <= WIDEST else ()
+    of_classes = facet is None and not analysis.labelled
     largest = max((band["count"] for band in result["bands"]), default=0)
     rows = []
     for band in result["bands"]:
@@ -223,7 +230,13 @@ def _bands_text(analysis: Analysis, direction: Direction, result: dict[str, Any]
         classes = [f"{band[parts][name]:,}" for name in names]
         tags = [f"{band['concepts'][name]:,}" for name in concepts]
         rows.append([ends, bar, f"{band['count']:,}", *classes, *tags])
-    header = ["band", "", "images", *(name or "not known" for name in names), *(f"“{name}”" for name in concepts)]
+    header = [
+        "band",
+        "",
+        "images",
+        *(f"predicted {name}" if of_classes else name or "not known" for name in names),
+        *(f"“{name}”" for name in concepts),
+    ]
     outside = [
         f"{result[key]:,} {words}"
         for key, words in (("below", "below"), ("above", "above"), ("not_a_number", "not a number"))
@@ -232,6 +245,7 @@ def _bands_text(analysis: Analysis, direction: Direction, result: dict[str, Any]
     lines = [f"{direction.title}, {result['images']:,} images", "", table(rows, header, left=2, indent="  "), ""]
     lines += [f"Outside: {', '.join(outside)}."] if outside else []
     lines += [result["note"]] if result["note"] else []
+    lines += [PREDICTED] if not analysis.labelled else []
     lines += [
         f"{name:>6}: {number(preset['low'])} to {number(preset['high'])}. {preset['why']}"
         for name, preset in result["presets"].items()

@@ -50,6 +50,7 @@ def closer(options: argparse.Namespace, progress: Progress) -> Answer:
     result: dict[str, Any] = {
         "image": analysis.image_names([row])[0],
         "id": int(analysis.ids[row]),
+        "labelled": analysis.labelled,
         "label": label,
         "predicted": predicted,
         "correct": label == predicted if analysis.labelled else None,
@@ -150,7 +151,9 @@ def _text(result: dict[str, Any], near: Neighbours, told: tuple[Standing, ...]) 
         same = f"; {percent(result['same_class'])} of them are labelled {result['label']}" if result["label"] else ""
         lines += ["", f"Nearest in feature space ({near.metric}){same}:", ""]
         lines += [table(rows, ["image", "label", "predicted", "distance"], left=3, indent="  ")]
-    lines += ["", "Where it stands: above this share of all images, and of those with its label", ""]
+    # without labels the predictions stand in
+    own = "its label" if result["labelled"] else "its prediction"
+    lines += ["", f"Where it stands: above this share of all images, and of those with {own}", ""]
     places = [
         [
             one.title,
@@ -160,7 +163,7 @@ def _text(result: dict[str, Any], near: Neighbours, told: tuple[Standing, ...]) 
         ]
         for one in told
     ]
-    lines += [table(places, ["direction", "value", "all", "its label"], indent="  ")]
+    lines += [table(places, ["direction", "value", "all", own], indent="  ")]
     if (heat := result["heatmap"]) is not None:
         lines += ["", f"Heat map of {heat['class']} ({heat['method']}): {heat['file']}"]
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from core.retraining.runs import (
     edits_from_dict,
     new_run_id,
     open_run,
+    order_note,
     predictions,
 )
 from core.workspace import Workspace, open_workspace
@@ -69,6 +70,8 @@ def compare(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     if options.other is not None:
         return _two(workspace, run, finished_run(workspace, options.other))
     analysis = open_analysis(workspace, run.analysis)
+    analysis.need_labels()
+    note = order_note(run, analysis)
     flips: dict[str, list[dict[str, Any]]] = {}
     for kind in ("fixed", "broken"):
         rows = analysis.rows_of(run.comparison[kind])
@@ -77,20 +80,22 @@ def compare(options: argparse.Namespace, progress: ProgressLine) -> Answer:
             {
                 "id": int(analysis.ids[row]),
                 "image": analysis.image_names([row])[0],
-                "label": analysis.classes[analysis.labels[row]],
+                "label": analysis.label_name(row),
                 "before": analysis.classes[analysis.predicted[row]],
                 "after": analysis.classes[int(now)],
             }
             for row, now in zip(rows, predicted, strict=True)
         ]
-    lines = [_run_text(run)]
+    lines = [_run_text(run), *([note] if note else [])]
     for kind, images in flips.items():
         rows_shown = [
-            [image["image"], image["label"], f"{image['before']} → {image['after']}"] for image in images[:LISTED]
+            [image["image"], image["label"] or "–", f"{image['before']} → {image['after']}"]
+            for image in images[:LISTED]
         ]
         more = f" (the first {LISTED}; --json lists all)" if len(images) > LISTED else ""
         lines += ["", f"{kind.capitalize()}: {len(images):,}{more}", table(rows_shown, left=3, indent="  ")]
-    return Answer({**run.to_dict(), **flips}, "\n".join(lines).rstrip())
+    told = {**run.to_dict(), "notes": [*run.notes, *([note] if note else [])]}
+    return Answer({**told, **flips}, "\n".join(lines).rstrip())
 
 
 def _two(workspace: Workspace, one: RunResult, other: RunResult) -> Answer:

@@ -211,7 +211,7 @@ def _concepts_text(found: list[dict[str, Any]], known: list[dict[str, Any]], edg
         parts += [f"{one['concept']} ({one['role']}): {one['present']:,} present, {one['absent']:,} absent{unsure}"]
         if one["attribute"]:
             parts[-1] += f"; follows {one['attribute'][0]} = {one['attribute'][1]}"
-        parts += _classes_text(one["classes"])
+        parts += _classes_text(one)
         for direction, lines in itertools.groupby(one["bands"], key=lambda line: line["direction"]):
             cells = [
                 f"{percent(line['share'])} of {line['present'] + line['absent']}" if line["share"] is not None else "–"
@@ -224,14 +224,15 @@ def _concepts_text(found: list[dict[str, Any]], known: list[dict[str, Any]], edg
     for one in known:
         adopted = f"; adopted as {one['adopted']}" if one["adopted"] else ""
         counts = f"{one['present']:,} of {one['present'] + one['absent']:,} images"
-        parts += [f"{one['attribute']}: {one['value']} (known): {counts}{adopted}", *_classes_text(one["classes"])]
+        parts += [f"{one['attribute']}: {one['value']} (known): {counts}{adopted}", *_classes_text(one)]
         if edges is not None:
             parts += _table_text(one["table"])
         parts.append("")
     return "\n".join([*parts, NO_SAMPLE])
 
 
-def _classes_text(classes: list[dict[str, Any]]) -> list[str]:
+def _classes_text(one: dict[str, Any]) -> list[str]:
+    """one: of `ConceptSummary.to_dict` or `AttributeSummary.to_dict`."""
     rows = [
         [
             line["name"],
@@ -244,10 +245,20 @@ def _classes_text(classes: list[dict[str, Any]]) -> list[str]:
             "–" if line["odds_ratio"] is None else f"{line['odds_ratio']:.2f}",
             _between(line["odds_low"], line["odds_high"]),
         ]
-        for line in classes
+        for line in one["classes"]
         if line["present"] + line["absent"]
     ]
-    header = ["class", "present", "absent", "share", "95%", "lift", "95%", "odds ratio", "95%"]
+    header = [
+        "class" if one["labelled"] else "predicted",
+        "present",
+        "absent",
+        "share",
+        "95%",
+        "lift",
+        "95%",
+        "odds ratio",
+        "95%",
+    ]
     return [table(rows, header, indent="  ")] if rows else []
 
 

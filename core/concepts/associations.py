@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,13 +82,15 @@ class Association:
 
 @dataclass(frozen=True)
 class ConceptSummary:
-    """A concept, its tags, and how it goes with the classes. unsure: images looked at without an answer."""
+    """A concept, its tags, and how it goes with the classes. unsure: images looked at without an answer. labelled:
+    False where the classes are those that the model predicts, because nobody has said what is right."""
 
     concept: Concept
     present: int
     absent: int
     unsure: int
     classes: tuple[Association, ...]
+    labelled: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -96,6 +98,7 @@ class ConceptSummary:
             "present": self.present,
             "absent": self.absent,
             "unsure": self.unsure,
+            "labelled": self.labelled,
             "classes": [association.to_dict() for association in self.classes],
         }
 
@@ -104,7 +107,7 @@ class ConceptSummary:
 class AttributeSummary:
     """One value of a known attribute of the dataset, like a concept: present where the attribute has this value.
 
-    adopted: name of the concept that follows it, None where there is none.
+    adopted: name of the concept that follows it, None where there is none. labelled: as of a concept.
     """
 
     attribute: str
@@ -113,6 +116,7 @@ class AttributeSummary:
     absent: int
     adopted: str | None
     classes: tuple[Association, ...]
+    labelled: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -121,6 +125,7 @@ class AttributeSummary:
             "present": self.present,
             "absent": self.absent,
             "adopted": self.adopted,
+            "labelled": self.labelled,
             "classes": [association.to_dict() for association in self.classes],
         }
 
@@ -131,7 +136,7 @@ class ConceptTable:
 
     classes: each class among all images. bands: each band among all images. cells[c][b]: band b among the images of
     class c, so its lift and odds ratio compare with the rest of that class: a concept that merely goes with the class
-    shows none.
+    shows none. labelled: as of a concept.
     """
 
     edges: tuple[float, ...]
@@ -140,12 +145,14 @@ class ConceptTable:
     classes: tuple[Association, ...]
     bands: tuple[Association, ...]
     cells: tuple[tuple[Association, ...], ...]
+    labelled: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "edges": list(self.edges),
             "present": self.present,
             "absent": self.absent,
+            "labelled": self.labelled,
             "classes": [one.to_dict() for one in self.classes],
             "bands": [one.to_dict() for one in self.bands],
             "cells": [[one.to_dict() for one in row] for row in self.cells],
@@ -155,7 +162,10 @@ class ConceptTable:
 def summarise(workspace: Workspace, analysis: Analysis) -> tuple[ConceptSummary, ...]:
     """Every concept of the analysis's dataset with its tags and associations."""
     return tuple(
-        concept_summary(concept, answers(workspace, analysis, concept), analysis.labels, analysis.classes)
+        replace(
+            concept_summary(concept, answers(workspace, analysis, concept), analysis.labels, analysis.classes),
+            labelled=analysis.labelled,
+        )
         for concept in list_concepts(workspace, analysis.dataset_id)
     )
 
@@ -171,7 +181,7 @@ def summarise_attributes(analysis: Analysis, concepts: Sequence[Concept] = ()) -
             classes = associations(states, analysis.labels, analysis.classes)
             counts = int((states == PRESENT).sum()), int((states == ABSENT).sum())
             adopted = followed.get((attribute.name, value))
-            found.append(AttributeSummary(attribute.name, value, *counts, adopted, classes))
+            found.append(AttributeSummary(attribute.name, value, *counts, adopted, classes, analysis.labelled))
     return tuple(found)
 
 
@@ -228,6 +238,7 @@ def state_table(states: np.ndarray, analysis: Analysis, scores: np.ndarray, edge
             associations(states[labels == label], bands[labels == label], names)
             for label in range(len(analysis.classes))
         ),
+        labelled=analysis.labelled,
     )
 
 

@@ -156,8 +156,11 @@ def label_verdicts(workspace: Workspace, analysis: Analysis) -> LabelVerdicts:
 
     A concept of the role "wrong-label" counts too: images that show it are excluded. Of a verdict and such a tag on
     the same image, the newer one holds. A verdict on a label that the dataset has changed since is void, and so is a
-    new label whose class it no longer has.
+    new label whose class it no longer has. Where the images have no labels, nothing is judged.
     """
+    if not analysis.labelled:
+        nothing = np.zeros(analysis.n, dtype=bool)
+        return LabelVerdicts(nothing, np.array(analysis.labels, dtype=np.int64), nothing.copy(), 0)
     kept = _KEPT.setdefault(analysis, {})
     version = tag_version(workspace, analysis.dataset_id)
     known = kept.get(workspace.root)

@@ -70,9 +70,10 @@ def write_export(
     weights; any of `FORMATS`. Other files in `out` are left alone; those of an earlier export are all taken away, or
     a format that this one does not have would be that of another run. Of two exports at once the last one stays.
 
-    Raises `BadRequest` for another format, or where a file would be written over the classifier that was analysed or a
-    folder, `NotFound` for an unknown run, `BadCheckpoint` when the model changed since
-    or the weights fail the check, `PathNotFound` when its file is gone, `DiskFull`, `StorageProblem`.
+    Raises `BadRequest` for another format, where the images have no labels any more or the classes have become others,
+    or where a file would be written over the classifier that was analysed or a folder; `NotFound` for an unknown run,
+    `BadCheckpoint` when the model changed since or the weights fail the check, `PathNotFound` when its file is gone,
+    `DiskFull`, `StorageProblem`.
     """
     # the page that prints contact sheets comes through this room and needs nothing of it
     from core.activations.store import open_analysis
@@ -81,13 +82,21 @@ def write_export(
     from core.export.curated import curated_csv
     from core.export.page import render
     from core.export.report import make_report, shown_images
-    from core.retraining.runs import open_run, run_folder
+    from core.retraining.result import NETWORK
+    from core.retraining.runs import class_places, open_run, run_folder
 
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise BadRequest(f"{unknown[0]} is no format of models.", next_step=f"Use any of: {', '.join(FORMATS)}.")
     run = open_run(workspace, run_id)
     analysis = open_analysis(workspace, run.analysis)
+    analysis.need_labels()
+    if class_places(run, analysis) is not None and run.kind == NETWORK:
+        raise BadRequest(
+            f"Run {run.run} trained the whole network when the classes were in another order.",
+            next_step=f"Analyse the images with the classes in theirs ({', '.join(run.classes[:9])}), or train anew.",
+            title="The run has its classes in another order",
+        )
     out = resolved(out, advice="Name a folder for the export.")
     if out.exists() and not out.is_dir():
         raise BadRequest(f"{out} is a file.", next_step="Name a folder for the export.")

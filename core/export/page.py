@@ -131,10 +131,12 @@ def _band(band: Mapping[str, Any], thumbnails: Mapping[int, bytes]) -> str:
 
 def _image(image: Mapping[str, Any], thumbnails: Mapping[int, bytes], kind: str, words: str) -> str:
     """words: of HTML."""
-    source = base64.b64encode(thumbnails[image["id"]]).decode("ascii")
+    content = thumbnails[image["id"]]
+    kind_of = "jpeg" if content.startswith(b"\xff\xd8") else "webp"
+    source = base64.b64encode(content).decode("ascii")
     name = _text(image["image"])
     return (
-        f'<li class="{kind}"><img src="data:image/webp;base64,{source}" alt="{name}" title="{name}">'
+        f'<li class="{kind}"><img src="data:image/{kind_of};base64,{source}" alt="{name}" title="{name}">'
         f'<span dir="auto">{words}</span></li>'
     )
 

@@ -19,7 +19,8 @@ from core.export.findings import class_sheets
 from core.files import file_digest
 from core.retraining.identity import VERSION
 from core.retraining.methods import get_method
-from core.retraining.runs import run_logits
+from core.retraining.result import run_from_dict
+from core.retraining.runs import class_places, order_note, run_logits
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,8 +49,12 @@ def make_report(
 ) -> dict[str, Any]:
     """Everything the report says. run: `RunResult.to_dict()`. models: what was written. files: those written so far.
 
-    What an earlier version did not store of a run is computed now where it can be, else absent or empty.
+    What an earlier version did not store of a run is computed now where it can be, else absent or empty. Raises
+    `BadRequest` where the images have no labels, or others than the run.
     """
+    analysis.need_labels()
+    result = run_from_dict(run)
+    order, places = order_note(result, analysis), class_places(result, analysis)
     what = {**WHAT, **{model.file: model.what for model in models.written}}
     test = analysis.split_rows(run["after"]["split"])
     return {
@@ -88,9 +93,14 @@ def make_report(
         "feasibility": run.get("feasibility"),
         "curation": run["curation"],
         "findings": class_sheets(workspace, analysis, run["concepts"]),
-        "confusion": _confusion(workspace, analysis, run, test),
+        "confusion": _confusion(workspace, analysis, run, test, places),
         "shifts": list(run.get("shifts") or ()),
-        "notes": [*analysis.notes, *run["notes"], *(run["curation"] or {}).get("warnings", ())],
+        "notes": [
+            *analysis.notes,
+            *([order] if order else []),
+            *run["notes"],
+            *(run["curation"] or {}).get("warnings", ()),
+        ],
         "limits": limits(run),
         "examples": _examples(workspace, analysis, run),
         "files": [
@@ -266,13 +276,16 @@ def _method(name: str) -> dict[str, Any]:
 
 
 def _confusion(
-    workspace: Workspace, analysis: Analysis, run: Mapping[str, Any], test: np.ndarray
+    workspace: Workspace, analysis: Analysis, run: Mapping[str, Any], test: np.ndarray, places: np.ndarray | None
 ) -> dict[str, list[list[int]]] | None:
-    """(k, k) counts [label][predicted] before and after; None with more classes than anybody reads."""
+    """(k, k) counts [label][predicted] before and after; None with more classes than anybody reads. places: where the
+    classes stand in what was stored, see `class_places`."""
     if analysis.k > MOST_CLASSES or not len(test):
         return None
     stored = {name: run[name].get("confusion") for name in ("before", "after")}
     if all(stored.values()):
+        if places is not None:
+            stored = {name: np.asarray(counts)[np.ix_(places, places)].tolist() for name, counts in stored.items()}
         return stored
     labels = np.asarray(analysis.labels)[test]
 
@@ -311,7 +324,7 @@ def _examples(workspace: Workspace, analysis: Analysis, run: Mapping[str, Any]) 
             {
                 "id": int(analysis.ids[row]),
                 "image": analysis.image_names([row])[0],
-                "label": analysis.classes[analysis.labels[row]],
+                "label": analysis.label_name(row),
                 "before": analysis.classes[analysis.predicted[row]],
                 "after": analysis.classes[int(after)],
             }

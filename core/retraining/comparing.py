@@ -80,7 +80,10 @@ def compare_runs(workspace: Workspace, first: str, second: str) -> RunComparison
 def compare_results(
     workspace: Workspace, one: RunResult, two: RunResult, here: Analysis, there: Analysis
 ) -> RunComparison:
-    """As `compare_runs`. here, there: the open analyses of the first and of the second."""
+    """As `compare_runs`. here, there: the open analyses of the first and of the second. Raises `BadRequest` where the
+    images have no labels, or a run was made when the classes were others."""
+    here.need_labels()
+    there.need_labels()
     differences = settings_apart(one, two)
     mine, other = _shared(here, there)
     if not len(other):

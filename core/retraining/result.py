@@ -40,7 +40,8 @@ class RunResult:
     edits: what a person left out or put in by hand, None for nothing. feasibility: whether the features can carry a
     repair, `Feasibility.to_dict()`, None where that was not asked. shifts: per class how its activations moved,
     `ActivationShift.to_dict()`. kind: "head", or "network" where the whole network was trained. name, note: what people
-    wrote about the run, hostile as any text they type.
+    wrote about the run, hostile as any text they type. classes: as they stood then, output by output; () where an
+    earlier version did not write them.
     """
 
     run: str
@@ -67,6 +68,7 @@ class RunResult:
     kind: str = HEAD
     name: str = ""
     note: str = ""
+    classes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -79,6 +81,7 @@ class RunResult:
             "analysis": self.analysis,
             "method": self.method,
             "kind": self.kind,
+            "classes": list(self.classes),
             "concepts": list(self.concepts),
             "seed": self.seed,
             "settings": self.settings,
@@ -114,6 +117,7 @@ def run_from_dict(value: Mapping[str, Any]) -> RunResult:
     return RunResult(
         **{
             **{name: item for name, item in value.items() if name in known},
+            "classes": _classes(value.get("classes", ())),
             "concepts": tuple(value["concepts"]),
             "before": evaluation_from_dict(value["before"]),
             "after": evaluation_from_dict(value["after"]),
@@ -123,6 +127,12 @@ def run_from_dict(value: Mapping[str, Any]) -> RunResult:
             "tried": tuple(value.get("tried", ())),
         }
     )
+
+
+def _classes(value: Any) -> tuple[str, ...]:
+    if not all(isinstance(name, str) for name in value):
+        raise TypeError("its classes have no names")
+    return tuple(value)
 
 
 def _baseline(value: Mapping[str, Any]) -> Baseline:

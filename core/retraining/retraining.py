@@ -181,6 +181,7 @@ def _result(
         analysis=analysis.id,
         method=method,
         kind=HEAD if outcome.repaired.logits is None else NETWORK,
+        classes=analysis.classes,
         concepts=gathered.names,
         seed=seed,
         settings=outcome.settings,

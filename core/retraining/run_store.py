@@ -142,27 +142,76 @@ def _recorded_ids(workspace: Workspace, analysis_id: str | None = None) -> Seque
         return session.scalars(query).all()
 
 
-def run_head(workspace: Workspace, run_id: str) -> Head:
-    """The new last layer of a run, for the features of its analysis. Raises `PathNotFound`, `BadCheckpoint`, or
-    `BadRequest` for a run that trained the whole network: its last layer belongs to features of its own."""
+def run_head(workspace: Workspace, run_id: str, analysis: Analysis | None = None) -> Head:
+    """The new last layer of a run, for the features of its analysis, its classes in the order that they have there now.
+
+    analysis: that of the run, opened here when left out. Raises `PathNotFound`, `BadCheckpoint`, or `BadRequest` for a
+    run that trained the whole network (its last layer belongs to features of its own) or has other classes.
+    """
     folder = run_folder(workspace, run_id)
     if (folder / LOGITS).is_file():
         raise BadRequest(
             f"Run {run_id} trained the whole network, so its last layer says nothing of the features stored here.",
             next_step="Export it and analyse the exported model to look at its bands.",
         )
-    return load_head(folder / HEAD)
+    head, places = load_head(folder / HEAD), _places(workspace, run_id, analysis)
+    return head if places is None else Head(head.weight[places], head.bias[places])
+
+
+def class_places(run: RunResult, analysis: Analysis) -> np.ndarray | None:
+    """Where each class of the analysis stands among the outputs of a run: (k,) int64, None where all are in place.
+
+    A run that does not say its classes was written by an earlier version: they are taken to be those of the analysis.
+    Raises `BadRequest` where the classes have become others.
+    """
+    if run.classes in ((), analysis.classes):
+        return None
+    if sorted(run.classes) != sorted(analysis.classes):
+        raise BadRequest(
+            f"Run {run.run} was made when the classes were {_some(run.classes)}; now they are "
+            f"{_some(analysis.classes)}.",
+            next_step="Analyse the images with the classes as they were, or retrain.",
+            title="The run has other classes",
+        )
+    return np.array([run.classes.index(name) for name in analysis.classes], dtype=np.int64)
+
+
+def order_note(run: RunResult, analysis: Analysis) -> str:
+    """A sentence where the classes stand in another order than when a run was measured, else empty."""
+    if sorted(run.classes) != sorted(analysis.classes) or run.classes == analysis.classes:
+        return ""
+    return (
+        f"The order of the classes has changed since this run ({_some(run.classes)} then): its outputs are matched by "
+        "name, and its figures, also of the model before, are those of that time. Retrain to have them anew."
+    )
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _places(workspace: Workspace, run_id: str, analysis: Analysis | None) -> np.ndarray | None:
+    from core.activations.store import open_analysis
+
+    try:
+        run = _read(run_folder(workspace, run_id))
+        return class_places(run, open_analysis(workspace, run.analysis) if analysis is None else analysis)
+    except (StorageProblem, NotFound):
+        # a run without its result, or without its analysis, has nothing that could be in another order
+        return None
 
 
 def run_logits(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.ndarray) -> np.ndarray:
     """What the model of a run says of some rows of its analysis: (m, k) float32.
 
     Of a head: computed from the stored features. Of a whole network: as it was stored, since its features are others.
-    Raises `NotFound`, `PathNotFound`, `BadCheckpoint`, or `StorageProblem` for stored logits that are damaged.
+    Columns are in the order of the analysis's classes. Raises `NotFound`, `PathNotFound`, `BadCheckpoint`, `BadRequest`
+    where the classes have become others, or `StorageProblem` for stored logits that are damaged.
     """
     stored = run_folder(workspace, run_id) / LOGITS
     if not stored.is_file():
-        return run_head(workspace, run_id).logits(analysis.features[rows])
+        return run_head(workspace, run_id, analysis).logits(analysis.features[rows])
     try:
         logits = read_array(stored)
         if logits.shape != analysis.logits.shape:
@@ -172,7 +221,8 @@ def run_logits(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.n
             f"What run {run_id} says of the images cannot be read ({error}).",
             next_step="Run it again; the settings are kept.",
         ) from error
-    return np.asarray(logits[rows], dtype=np.float32)
+    found, places = np.asarray(logits[rows], dtype=np.float32), _places(workspace, run_id, analysis)
+    return found if places is None else found[:, places]
 
 
 def predictions(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from core.retraining.measuring import NO_PERSON
 from core.retraining.result import Baseline, RunResult
 from core.retraining.retraining import CURATING, check_request, preview, retrain
 from core.retraining.run_store import (
+    class_places,
     damaged_runs,
     delete_run,
     deleted_runs,
@@ -22,6 +23,7 @@ from core.retraining.run_store import (
     new_run_id,
     note_run,
     open_run,
+    order_note,
     predictions,
     rerun_request,
     restore_run,
@@ -39,6 +41,7 @@ __all__ = [
     "RunComparison",
     "RunResult",
     "check_request",
+    "class_places",
     "compare_runs",
     "damaged_runs",
     "delete_run",
@@ -50,6 +53,7 @@ __all__ = [
     "new_run_id",
     "note_run",
     "open_run",
+    "order_note",
     "predictions",
     "preview",
     "rerun_request",

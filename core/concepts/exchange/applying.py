@@ -267,7 +267,7 @@ def _new_concepts(
 
 
 def _new_verdicts(session: Session, analysis: Analysis, contents: Contents) -> list[LabelStatement]:
-    if not contents.verdicts:
+    if not contents.verdicts or not analysis.labelled:
         return []
     held = {
         image: (found.label, found.verdict, found.new_label)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.concepts.concept import ROLES
 from core.concepts.names import LONGEST_NOTE, clean_name, clean_note, concept_key
 from core.concepts.tags import rows_of_images
+from core.datasets.dataset import no_labels
 from core.errors import BadRequest
 from core.migration import SHORTCUTS
 
@@ -294,9 +295,12 @@ def _verdicts(verdicts: Sequence[Any], analysis: Analysis, checking: _Checking) 
     images = [cells.get("image") if isinstance(cells, Mapping) else None for cells in verdicts]
     rows = rows_of_images(analysis, [image if isinstance(image, str) else "" for image in images])
     found: dict[str, LabelStatement] = {}
+    unlabelled = "" if analysis.labelled else no_labels(analysis.dataset_name).detail
     for number, (cells, image, row) in enumerate(zip(verdicts, images, rows.tolist(), strict=True), start=1):
-        problem = ""
-        if not isinstance(cells, Mapping) or not isinstance(image, str) or row < 0:
+        problem = unlabelled
+        if problem:
+            pass
+        elif not isinstance(cells, Mapping) or not isinstance(image, str) or row < 0:
             problem = f"The analysis has no image “{shown(image)}”."
         elif cells.get("verdict") not in VERDICTS:
             problem = f"“{shown(cells.get('verdict'))}” is neither wrong nor right."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from core.classifiers.preprocessing import squeezed
 from core.datasets import open_dataset
 from core.datasets.dataset import Dataset
 from core.errors import BadRequest, Cancelled
+from core.files import read_json
 from core.settings import Settings
 from core.workspace import Workspace, open_workspace
 
@@ -216,6 +218,25 @@ def test_auto_goes_on_with_what_was_begun(
     resumed = analyse(workspace, dataset, classifier, settings=SETTINGS)
     assert (resumed.precision, len(compared)) == ("bf16", 1)
     assert "correlate" in resumed.computed.reason
+
+
+def test_a_source_that_is_gone_is_not_named(
+    workspace: Workspace, dataset: Dataset, classifier: Classifier, worth_it: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tolerated(monkeypatch, True)
+    with pytest.raises(Cancelled):
+        analyse(workspace, dataset, classifier, settings=SETTINGS, progress=StopAt(24))
+    [noted] = workspace.analyses.glob(".*.partial/computed.json")
+    noted.write_text(json.dumps({**read_json(noted), "source": "removed", "copied": 7}), encoding="utf-8")
+    resumed = analyse(workspace, dataset, classifier, settings=SETTINGS)
+    assert (resumed.computed.source, resumed.computed.copied) == (None, 0)
+
+
+def test_work_of_another_device_is_not_continued() -> None:
+    on_processor, on_card = (extraction._key(SETTINGS, device) for device in ("cpu", "cuda"))
+    assert on_processor != on_card
+    # else what an earlier version began would be done again
+    assert set(on_processor) == {"batch_size", "thumbnail_size", "thumbnail_quality", "max_image_pixels"}
 
 
 # killed by itself after so many calls of what may be interrupted: a decoded image, a batch, a note on the disk

@@ -471,3 +471,37 @@ def test_opening_does_not_read_the_arrays(workspace: Workspace, dataset: Dataset
     started = time.perf_counter()
     assert open_analysis(workspace, "b").n == n
     assert time.perf_counter() - started < 0.25
+
+
+@pytest.mark.parametrize("spec", ["logit:b", "margin:b", "probability:b", "difference:b-c"])
+def test_classes_in_another_order_are_sorted_anew(workspace: Workspace, tmp_path: Path, spec: str) -> None:
+    rng = np.random.default_rng(0)
+    model = ModelFacts(name="m", file=tmp_path / "m.pt", arch="small", digest="d", preprocessing={})
+    first = Dataset(
+        id="data",
+        name="letters",
+        root=tmp_path,
+        source="metadata-csv",
+        images=np.array([f"{i:03d}.jpg" for i in range(90)], dtype=np.dtypes.StringDType()),
+        labels=np.arange(90, dtype=np.int64) % 3,
+        splits=np.ones(90, dtype=np.int8),
+        classes=("a", "b", "c"),
+        attributes=(),
+        problems=(),
+        notes=(),
+        fingerprint="f",
+    )
+    head = Head(rng.normal(size=(3, 4)).astype(np.float32), np.zeros(3, np.float32))
+    analysis = write_analysis(
+        workspace, first, features=rng.normal(size=(90, 4)).astype(np.float32), head=head, model=model
+    )
+    other = with_head(analysis, Head(-head.weight, head.bias), "other")
+    open_index(analysis, parse_direction(spec, analysis))
+    open_index(other, parse_direction(spec, other))
+    turned = refresh(workspace, analysis.id, replace(first, classes=("b", "c", "a")), model)
+    for now in (turned, with_head(turned, Head(-head.weight, head.bias), "other")):
+        direction = parse_direction(spec, now)
+        index = open_index(now, direction)
+        wanted = scores(now, direction)
+        np.testing.assert_array_equal(index.values, np.sort(wanted))
+        np.testing.assert_array_equal(index.values, wanted[index.order])

@@ -23,16 +23,23 @@ from core.activations.scoreboard import scoreboard
 from core.activations.selection import describe
 from core.activations.store import Analysis, ModelFacts, open_analysis, refresh, with_head, write_analysis
 from core.classifiers.head import Head
+from core.concepts.associations import concept_table
+from core.concepts.associations import summarise as summarise_concepts
 from core.concepts.concept import create_concept
+from core.concepts.exchange import export_tags, import_tags
 from core.concepts.explaining import explain
 from core.concepts.labels import judge, label_verdicts
 from core.concepts.mislabelled import suspects
 from core.concepts.suggestions import suggest_next
-from core.concepts.tags import tag
+from core.concepts.tags import tag, undo
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
 from core.errors import BadRequest
+from core.export.files import write_export
+from core.export.model import Models
+from core.export.report import make_report
 from core.files import read_json, write_json
+from core.retraining.comparing import compare_runs
 from core.retraining.live import LiveRepair
 from core.retraining.retraining import check_request, preview, retrain
 from core.workspace import Workspace
@@ -217,3 +224,76 @@ def test_retraining_is_refused_on_the_command_line(
     assert main(["retrain", "--method", "mid", "--workspace", str(workspace.root), "--json"]) == 2
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert answer["title"] == "These images have no labels"
+
+
+def test_verdicts_made_before_the_labels_were_taken_away_count_for_nothing(
+    workspace: Workspace, dataset: Dataset, analysis: Analysis
+) -> None:
+    labelled = replace(dataset, classes=("cat", "dog"), labels=np.arange(N, dtype=np.int64) % 2)
+    judge(workspace, refresh(workspace, analysis.id, labelled, MODEL), [0, 1, 2], "wrong")
+    assert label_verdicts(workspace, open_analysis(workspace)).count == 3
+    held = label_verdicts(workspace, refresh(workspace, analysis.id, dataset, MODEL))
+    assert (held.count, held.judged.any(), held.excluded.any()) == (0, False, False)
+
+
+def test_verdicts_of_a_file_are_refused_where_there_are_no_labels(
+    workspace: Workspace, dataset: Dataset, analysis: Analysis, tmp_path: Path
+) -> None:
+    labelled = replace(dataset, classes=("cat", "dog"), labels=np.arange(N, dtype=np.int64) % 2)
+    fresh = refresh(workspace, analysis.id, labelled, MODEL)
+    judge(workspace, fresh, [0, 1, 2], "wrong")
+    file = tmp_path / "tags.json"
+    export_tags(workspace, fresh, file)
+    undo(workspace, fresh.dataset_id)
+    bare = refresh(workspace, analysis.id, dataset, MODEL)
+    found = import_tags(workspace, bare, file)
+    assert found.verdicts == 0
+    assert len(found.rejected) == 3
+    assert all("have no labels" in line.reason for line in found.rejected)
+    assert import_tags(workspace, refresh(workspace, analysis.id, labelled, MODEL), file).verdicts == 3
+
+
+def test_a_run_whose_labels_were_taken_away_is_not_compared(
+    workspace: Workspace, dataset: Dataset, analysis: Analysis, tmp_path: Path
+) -> None:
+    labelled = replace(dataset, classes=("cat", "dog"), labels=np.arange(N, dtype=np.int64) % 2)
+    fresh = refresh(workspace, analysis.id, labelled, MODEL)
+    runs = [retrain(workspace, fresh, method="class-balanced", seed=seed) for seed in (0, 1)]
+    root = str(workspace.root)
+    assert main(["compare", "--run", runs[0].run, "--workspace", root, "--json"]) == 0
+    bare = refresh(workspace, analysis.id, dataset, MODEL)
+    assert main(["compare", "--run", runs[0].run, "--workspace", root, "--json"]) != 0
+    for call in (
+        lambda: compare_runs(workspace, runs[0].run, runs[1].run),
+        lambda: write_export(workspace, runs[0].run, tmp_path / "out"),
+        lambda: make_report(workspace, bare, runs[0].to_dict(), Models((), (), (), 0, False), ()),
+    ):
+        with pytest.raises(BadRequest, match="have no labels"):
+            call()
+    assert not (tmp_path / "out").exists()
+
+
+def test_predictions_are_not_called_classes(
+    workspace: Workspace, analysis: Analysis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    concept = create_concept(workspace, analysis.dataset_id, "grass")
+    tag(workspace, analysis, concept, np.arange(60), True)
+    [summary] = summarise_concepts(workspace, analysis)
+    assert summary.to_dict()["labelled"] is False
+    table = concept_table(workspace, analysis, concept, np.zeros(N), np.array([-1.0, 1.0]))
+    assert table.to_dict()["labelled"] is False
+
+    def said(*words: str) -> str:
+        assert main([*words, "--workspace", str(workspace.root)]) == 0
+        return capsys.readouterr().out
+
+    bands = said("bands", "--direction", "logit:dog")
+    assert "predicted cat" in bands
+    assert "cannot show what the model gets wrong" in bands
+    assert json.loads(said("bands", "--direction", "logit:dog", "--json"))["labelled"] is False
+    closer = said("closer", "--image", "000.jpg")
+    assert "its prediction" in closer
+    assert "its label" not in closer
+    assert json.loads(said("closer", "--image", "000.jpg", "--json"))["labelled"] is False
+    header = next(line for line in said("concepts").splitlines() if "odds ratio" in line)
+    assert header.split()[0] == "predicted"

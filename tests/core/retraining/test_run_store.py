@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from core.retraining.run_store import (
     list_runs,
     note_run,
     open_run,
+    order_note,
     predictions,
     rerun_request,
     restore_run,
@@ -265,3 +267,53 @@ def test_the_latest_run_is_found_without_reading_the_others(
     assert latest_run(workspace) == second
     delete_run(workspace, "two")
     assert latest_run(workspace) == first == list_runs(workspace)[0]
+
+
+def in_order(analysis: Any, classes: tuple[str, ...]) -> Any:
+    images = analysis.images
+    turned = replace(analysis, classes=classes)
+    turned.__dict__["images"] = images
+    return turned
+
+
+def test_outputs_are_matched_by_name_when_the_classes_are_put_into_another_order(
+    workspace: Workspace, analysis: Any, run: RunResult
+) -> None:
+    assert open_run(workspace, "run1").classes == analysis.classes == ("class 0", "class 1")
+    turned, rows = in_order(analysis, ("class 1", "class 0")), np.arange(20)
+    straight = run_logits(workspace, analysis, "run1", rows)
+    np.testing.assert_array_equal(run_logits(workspace, turned, "run1", rows), straight[:, ::-1])
+    head, other = run_head(workspace, "run1", analysis), run_head(workspace, "run1", turned)
+    np.testing.assert_array_equal(other.weight, head.weight[::-1])
+    np.testing.assert_array_equal(other.bias, head.bias[::-1])
+    assert order_note(run, analysis) == ""
+    assert "class 0, class 1 then" in order_note(run, turned)
+    # of a whole network, what it said is stored
+    write_array(run_folder(workspace, "run1") / "logits.npy", np.tile(np.float32([1, 2]), (analysis.n, 1)))
+    assert run_logits(workspace, turned, "run1", rows)[0].tolist() == [2, 1]
+    assert run_logits(workspace, analysis, "run1", rows)[0].tolist() == [1, 2]
+
+
+def test_other_classes_than_a_run_was_made_with_are_refused(
+    workspace: Workspace, analysis: Any, run: RunResult
+) -> None:
+    other = in_order(analysis, ("cat", "dog"))
+    with pytest.raises(BadRequest, match="made when the classes were class 0, class 1; now they are cat, dog"):
+        run_logits(workspace, other, "run1", np.arange(3))
+    with pytest.raises(BadRequest, match="made when the classes were"):
+        run_head(workspace, "run1", other)
+
+
+def test_a_run_that_does_not_say_its_classes_has_those_of_the_analysis(
+    workspace: Workspace, analysis: Any, run: RunResult
+) -> None:
+    straight = run_logits(workspace, analysis, "run1", np.arange(20))
+    file = run_folder(workspace, "run1") / "result.json"
+    facts = read_json(file)
+    del facts["classes"]
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    old = open_run(workspace, "run1")
+    assert (old.classes, old.after) == ((), run.after)
+    turned = in_order(analysis, ("class 1", "class 0"))
+    np.testing.assert_array_equal(run_logits(workspace, turned, "run1", np.arange(20)), straight)
+    assert order_note(old, turned) == ""
