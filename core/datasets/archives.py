@@ -270,7 +270,8 @@ def _unpack_tar(path: Path, folder: Path, unpacking: _Unpacking) -> None:
                 source = archive.extractfile(entry)
                 assert source is not None
                 unpacking.write(entry.name, source, target, _plausible(entry.mtime), 0)
-    except (tarfile.TarError, *_DAMAGED, MemoryError) as error:
+    except (tarfile.TarError, *_DAMAGED, MemoryError, TypeError) as error:
+        # TypeError: tarfile's own reader of a gzip header that ends too early
         raise _damaged(path, error) from error
     except OSError as error:
         # gzip's own errors have no number

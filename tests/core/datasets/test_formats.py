@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.datasets import FORMATS, Choices, open_dataset, recognise
@@ -84,6 +84,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(SUFFIXES), st.sampled_from(BEGINNINGS), st.binary(max_size=300))
+@example(".tar.gz", b"\x1f\x8b\x08", b"")
+@example(".tar", b"\x1f\x8b\x08", b"\x00")
 def test_whatever_is_in_a_file_it_is_recognised_or_told_about(
     place: Path, suffix: str, beginning: bytes, rest: bytes
 ) -> None:
