@@ -213,7 +213,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
             preprocessing=None if stored is None else preprocessing_from_dict(stored),
             config=metadata.get("config"),
         )
-    except (ValueError, TypeError, AttributeError, BadRequest) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, BadRequest) as error:
         raise BadCheckpoint(
             f"The description inside {path.name} cannot be read ({error}).",
             next_step="Export or train the model again.",

@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,8 +148,20 @@ def load_classifier(
             f"{file.name} holds weights only, not {chosen}.", next_step="Name the architecture of the weights."
         )
     if chosen.startswith(TRANSFORMERS):
-        return _load_transformers(file, checkpoint, chosen, preprocessing)
+        return _load_transformers(file, checkpoint, arch, preprocessing)
     return _load_weights(file, checkpoint, arch, preprocessing)
+
+
+def with_preprocessing(classifier: Classifier, preprocessing: Preprocessing) -> Classifier:
+    """The same network for images that are prepared otherwise; weights are shared.
+
+    What takes whole numbers turns normalised images back into pixels, and has to know how they were normalised: with
+    `replace` alone it would undo another preprocessing than theirs. Raises `BadRequest` where such images cannot go in.
+    """
+    backbone: Any = classifier.backbone
+    if classifier.origin in (EXPORTED, ONNX):
+        backbone = backbone.prepared(preprocessing)
+    return replace(classifier, preprocessing=preprocessing, backbone=backbone)
 
 
 def replace_head(classifier: Classifier, head: Head) -> nn.Module:

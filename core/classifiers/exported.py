@@ -7,6 +7,7 @@ features are what goes into the last linear operator; what follows it is left ou
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,6 +109,13 @@ class Program(nn.Module):
     @property
     def chosen(self) -> Preprocessing:
         return self._chosen
+
+    def prepared(self, chosen: Preprocessing) -> Program:
+        """The same program for images that are prepared so; weights are shared."""
+        self._takes.check("The program", chosen)
+        found = copy.copy(self)
+        found._chosen = chosen
+        return found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.finished(in_batches(self.raw, self._takes.batch)(images))

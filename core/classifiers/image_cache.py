@@ -23,7 +23,7 @@ IN_MEMORY = 512 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class DecodedImages:
-    """m readable images. pixels: (m, s, s, 3) uint8. ids: (m,) int64 positions in the dataset. skipped: the others."""
+    """m readable images. pixels: (m, s, s, c) uint8. ids: (m,) int64 positions in the dataset. skipped: the others."""
 
     pixels: np.ndarray
     ids: np.ndarray
@@ -66,7 +66,7 @@ def decode_named(
     progress: Progress = silent,
 ) -> DecodedImages:
     """The same for pictures by name; `ids` are positions among the names, none where not one can be read."""
-    shape = (len(names), preprocessing.crop, preprocessing.crop, 3)
+    shape = (len(names), preprocessing.crop, preprocessing.crop, preprocessing.channels)
     if int(np.prod(shape, dtype=np.int64)) <= IN_MEMORY:
         pixels = np.empty(shape, dtype=np.uint8)
     else:
@@ -87,7 +87,7 @@ def decode_named(
 
 
 def read_pixels(pictures: Pictures, name: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Problem:
-    """One image as a network gets it, (s, s, 3) uint8, or why it cannot be read."""
+    """One image as a network gets it, (s, s, c) uint8, or why it cannot be read."""
     try:
         return preprocessing.pixels(decode(pictures.read(name), max_pixels))
     except UnreadableImage as problem:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from core.classifiers.classifier import Classifier
+from core.classifiers.preprocessing import Preprocessing
 from core.errors import BadRequest
 
 FP32, BF16, AUTO = "fp32", "bf16", "auto"
@@ -26,6 +27,8 @@ NAMES = {FP32: "float32", BF16: "bfloat16"}
 
 # what a network in bfloat16 has to reach against itself in float32
 CORRELATION, AGREEMENT = 0.999, 0.995
+# images from which that says something: of one, all that differs between images is nothing
+LEAST_COMPARED = 16
 # batches computed at the same time, at most: each needs memory of its own
 MOST_STREAMS = 8
 # floating-point operations, per image and in all, from which bfloat16 is tried by itself. Below, decoding takes most of
@@ -39,7 +42,7 @@ class Parity:
 
     images: how many were compared. correlation: of the logits, after each class's mean over these images is taken off:
     what all images share would make any two networks look alike. agreement: share of images whose largest logit is
-    the same.
+    the same. Fewer than `LEAST_COMPARED` images tell nothing, so for them it does not hold.
     """
 
     images: int
@@ -48,7 +51,8 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        return self.correlation >= CORRELATION and self.agreement >= AGREEMENT
+        enough = self.images >= LEAST_COMPARED
+        return enough and self.correlation >= CORRELATION and self.agreement >= AGREEMENT
 
     def __str__(self) -> str:
         return (
@@ -169,21 +173,32 @@ def runner(classifier: Classifier, precision: str) -> Runner:
     return Runner(inner, precision, where, streams=streams, threads=max(1, wide // streams))
 
 
-def _cast(
-    classifier: Classifier, network: nn.Module, where: torch.device, precision: str
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The backbone on another device or in another precision: float32 on the processor in and out."""
+class _Cast:
+    """A network on another device or in another precision: float32 on the processor in and out."""
+
+    def __init__(self, module: Any, where: torch.device, kind: torch.dtype) -> None:
+        self._module, self._where, self._kind = module, where, kind
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        # the tensor cores of a graphics card would round float32 to ten bits otherwise
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            found: torch.Tensor = self._module(batch.to(self._where, self._kind))
+        return found.float().cpu()
+
+    def prepared(self, chosen: Preprocessing) -> _Cast:
+        """For a program, which knows how its images were prepared; see `with_preprocessing`."""
+        return _Cast(self._module.prepared(chosen), self._where, self._kind)
+
+
+def _cast(classifier: Classifier, network: nn.Module, where: torch.device, precision: str) -> _Cast:
+    """The backbone on another device or in another precision."""
     kind = torch.bfloat16 if precision == BF16 else torch.float32
     try:
         module = copy.deepcopy(network).eval().to(where, kind, memory_format=torch.channels_last)  # type: ignore[call-overload]
         side = classifier.preprocessing.crop
-        probe = torch.zeros(1, classifier.preprocessing.channels, side, side)
-
-        def run(batch: torch.Tensor) -> torch.Tensor:
-            return module(batch.to(where, kind)).float().cpu()
-
+        run = _Cast(module, where, kind)
         with torch.inference_mode():
-            run(probe)
+            run(torch.zeros(1, classifier.preprocessing.channels, side, side))
     except (RuntimeError, TypeError, NotImplementedError) as error:
         cause = [line for line in str(error).splitlines() if line.strip()][-1:]
         raise BadRequest(

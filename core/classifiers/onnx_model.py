@@ -81,6 +81,11 @@ class OnnxBackbone:
     def takes(self) -> Takes:
         return self._takes
 
+    def prepared(self, chosen: Preprocessing) -> OnnxBackbone:
+        """The same graph for images that are prepared so; the session is shared."""
+        self._takes.check("The graph", chosen)
+        return OnnxBackbone(self._session, self._takes, chosen, half=self.half_precision)
+
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         return self.value(batch).reshape(len(batch), -1)
 

@@ -199,6 +199,8 @@ class _Trial:
     def predicted(self, preprocessing: Preprocessing, chosen: np.ndarray, message: str) -> np.ndarray:
         """What the network takes the images at these positions for when they are prepared so: (m,) int64, -1 where its
         logits are not finite."""
+        from core.classifiers.classifier import with_preprocessing
+
         at_once = max(1, PIXELS_AT_ONCE // preprocessing.crop**2)
         read = in_threads(
             lambda row: preprocessing.pixels(self._picture(row)), self._rows[chosen].tolist(), ahead=2 * at_once
@@ -211,7 +213,7 @@ class _Trial:
                 pixels = np.stack([next(read) for _ in range(start, end)])
                 if self._runner is None:
                     self._runner = _fastest(self._classifier, pixels, len(self._rows))
-                prepared = replace(self._runner.classifier, preprocessing=preprocessing)
+                prepared = with_preprocessing(self._runner.classifier, preprocessing)
                 logits = replace(self._runner, classifier=prepared)(pixels)[1]
                 found[start:end] = np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
         self._progress(len(chosen), len(chosen), message)

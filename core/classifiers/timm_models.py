@@ -22,7 +22,7 @@ from core.errors import ArchitectureMismatch, BadRequest, HeadNotFound
 
 REQUIREMENTS = "requirements-timm.txt"
 # arguments that reach for files or the network, or that are given here; and what says nothing of the network
-_REFUSED = frozenset(
+REFUSED = frozenset(
     {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes"}
 )
 _CROP_PCT = 0.875
@@ -51,7 +51,7 @@ def parsed(arch: str) -> tuple[str, dict[str, Any]]:
 
 def named(name: str, arguments: Mapping[str, Any]) -> str:
     """The inverse of `parsed`: one spelling for the same network."""
-    kept = {key: value for key, value in arguments.items() if key not in _REFUSED and value is not None}
+    kept = {key: value for key, value in arguments.items() if key not in REFUSED and value is not None}
     if kept.get("in_chans") == 3:
         # as usual
         del kept["in_chans"]
@@ -80,7 +80,7 @@ def build(arch: str, classes: int) -> nn.Module:
     """A network with random weights and `classes` outputs. Raises `BadRequest` for unknown names and arguments."""
     timm = load()
     name, arguments = parsed(check(arch))
-    refused = sorted(_REFUSED & set(arguments))
+    refused = sorted(REFUSED & set(arguments))
     if refused:
         raise BadRequest(
             f"{refused[0]} cannot be given as an argument of {name} here.",
@@ -88,7 +88,10 @@ def build(arch: str, classes: int) -> nn.Module:
         )
     try:
         network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **arguments)
-    except (TypeError, ValueError, AssertionError, KeyError, AttributeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # arguments are anything: sizes of 0, text for numbers, names that are none
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "no arguments"
         raise ArchitectureMismatch(
             f"timm {timm.__version__} cannot build {name} with {given} ({error}).",
@@ -179,7 +182,7 @@ def _three(values: Any, usual: tuple[float, ...], channels: int) -> tuple[float,
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

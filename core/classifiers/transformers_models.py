@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from core.classifiers import torchvision_compat
+from core.classifiers import timm_models, torchvision_compat
 from core.classifiers.checkpoint import Checkpoint, ModelDescription, State
 from core.classifiers.fitting import PREFIXES
 from core.classifiers.head import Head
@@ -79,16 +79,21 @@ def load_library() -> ModuleType:
 def load(checkpoint: Checkpoint, arch: str | None, name: str) -> Built:
     """Build the network that a checkpoint's description, or `hf:place`, tells of, and give it the weights.
 
-    name: of the file or folder, for messages. Raises `ArchitectureMismatch`, `BadCheckpoint`, `UnsafeCheckpoint`,
-    `BadRequest`, `PathNotFound`.
+    arch: what the caller gave, never what the file says of itself. name: of the file or folder, for messages. Raises
+    `ArchitectureMismatch`, `BadCheckpoint`, `UnsafeCheckpoint`, `BadRequest`, `PathNotFound`.
     """
     transformers = load_library()
     description = checkpoint.description
     if description.config is not None:
         described = _described(description.config, name)
-    else:
-        assert arch is not None
+    elif arch is not None:
         arch, described = _of_place(arch)
+    else:
+        # a place that only a file names is not gone to: that would tell whoever wrote it that it was opened
+        raise BadCheckpoint(
+            f"{name} names a network of transformers ({description.arch}) and does not describe it.",
+            next_step=f"Put the weights into a folder with the model's {CONFIG} and give that folder.",
+        )
     processor = described.pop(PROCESSOR, None)
     architecture = architecture_of(described)
     told = description.arch or (TRANSFORMERS + architecture if architecture else None)
@@ -161,7 +166,7 @@ def write_weights(classifier: Classifier, state: Mapping[str, torch.Tensor], pat
 def _described(text: str, name: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise BadCheckpoint(
@@ -208,11 +213,13 @@ def _configuration(transformers: ModuleType, described: Mapping[str, Any], name:
             next_step="Install the version that the model was made with, or export it as ONNX.",
         ) from error
     try:
-        config = config_class.from_dict(_cleaned(described))
+        config = config_class.from_dict(_offline(_cleaned(described), name))
         known = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
         candidates = known if isinstance(known, tuple) else (known,) if known is not None else ()
         wanted = architecture_of(dict(described))
         fitting = [one for one in candidates if wanted in (None, one.__name__)]
+    except (UnsafeCheckpoint, BadRequest):
+        raise
     except Exception as error:
         raise _cannot_build(transformers, name, error) from error
     if not fitting:
@@ -230,6 +237,31 @@ def _cleaned(described: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in described.items()
         if key not in _LEFT_OUT and "attn_implementation" not in key and "experts_implementation" not in key
     }
+
+
+def _offline(described: dict[str, Any], name: str) -> dict[str, Any]:
+    """The configuration without arguments with which timm, wrapped, would open files or use the network.
+
+    Raises `UnsafeCheckpoint` where the network inside is not one that timm has by its name: an address or a path.
+    """
+    wrapped = str(described.get("model_type")).startswith("timm_")
+    inside = {key: described.get(key) for key in ("architecture", "backbone") if described.get(key) is not None}
+    for network in inside.values():
+        if wrapped and timm_models.load().is_model(network) is True:
+            continue
+        if wrapped or (isinstance(network, str) and "backbone" in inside):
+            raise UnsafeCheckpoint(
+                f"{name} takes a network from elsewhere ({_shortened(str(network))}), which is not fetched.",
+                next_step="Export the network as ONNX or TorchScript where it was made, and load that.",
+            )
+    found = {}
+    for key, value in described.items():
+        if key in ("model_args", "backbone_kwargs"):
+            kept = value if isinstance(value, Mapping) else {}
+            found[key] = {one: kept[one] for one in kept if one not in timm_models.REFUSED}
+        else:
+            found[key] = _offline(dict(value), name) if isinstance(value, Mapping) and key != "id2label" else value
+    return found
 
 
 def _filled(kind: Any, config: Any, state: State, name: str) -> Any:
@@ -317,5 +349,8 @@ def _cannot_build(transformers: ModuleType, name: str, error: Exception) -> BadC
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0] if lines else type(error).__name__
-    return said if len(said) <= 200 else f"{said[:199]}…"
+    return _shortened(lines[0] if lines else type(error).__name__)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -33,6 +33,7 @@ from core.classifiers.classifier import (
 )
 from core.classifiers.head import Head
 from core.classifiers.layout import read_layout, write_layout
+from core.classifiers.network_precision import FP32
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadCheckpoint, DiskFull, MidbandError
 from core.export.formats import (
@@ -45,6 +46,7 @@ from core.export.formats import (
     write_torchscript,
 )
 from core.progress import Progress, silent
+from core.retraining.finetune import TOLERANCE as STORED_TOLERANCE
 from core.retraining.runs import run_folder, run_head, run_logits
 from core.settings import DEFAULTS
 from core.workspace import Workspace
@@ -118,10 +120,12 @@ class Models:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """batch: (b, c, h, w). wanted: (b, outputs), what the run stored for it. images: how many of the batch are real."""
+    """batch: (b, c, h, w). wanted: (b, outputs), what the run says of it in float32. stored: what it stored, which is
+    the same unless the analysis was computed in another precision. images: how many of the batch are real."""
 
     batch: torch.Tensor
     wanted: np.ndarray
+    stored: np.ndarray
     images: int
 
     @property
@@ -130,7 +134,8 @@ class _Trial:
         return self.batch[[0, -1]].contiguous()
 
     def furthest(self, file: str, found: torch.Tensor, tolerance: float = TOLERANCE) -> float:
-        """Largest difference from the stored logits. Raises `BadCheckpoint` when it is beyond rounding."""
+        """Largest difference from the stored logits. Raises `BadCheckpoint` when the one from those in float32 is
+        beyond rounding."""
         logits = found.detach().numpy()
         if logits.shape == self.wanted.shape[:1]:
             # one output, its last axis squeezed away
@@ -140,14 +145,15 @@ class _Trial:
         furthest = float(np.abs(logits - self.wanted).max())
         if not furthest <= tolerance * max(1.0, float(np.abs(self.wanted).max())):
             raise _does_not_fit(file, f"its logits differ from the stored ones by up to {furthest:.3g}")
-        return furthest
+        return float(np.abs(logits - self.stored).max())
 
     def ask(self, file: str, model: Reloaded, tolerance: float = TOLERANCE) -> float:
         """The same for a model read back: all at once, and the first alone, since graphs may have a fixed batch."""
         with torch.inference_mode():
             all_at_once, alone = model(self.batch), model(self.batch[:1])
         found = self.furthest(file, all_at_once, tolerance)
-        return max(found, replace(self, wanted=self.wanted[:1]).furthest(file, alone, tolerance))
+        alone_too = replace(self, wanted=self.wanted[:1], stored=self.stored[:1])
+        return max(found, alone_too.furthest(file, alone, tolerance))
 
 
 def write_model(
@@ -330,15 +336,23 @@ def _repaired(workspace: Workspace, original: Classifier, run_id: str) -> tuple[
 def _trial(workspace: Workspace, analysis: Analysis, run_id: str, before: Classifier, *, is_head: bool) -> _Trial:
     """is_head: the run changed the last layer only."""
     batch, rows = _batch(analysis, before)
-    if len(rows):
-        wanted = run_logits(workspace, analysis, run_id, rows)
+    stored = run_logits(workspace, analysis, run_id, rows) if len(rows) else None
+    if stored is not None and (not is_head or analysis.precision == FP32):
+        wanted = stored
     else:
-        # no image can be read any more: what the run says of noise is computed now
+        # features were rounded when they were computed, or no image can be read any more and noise takes their place:
+        # what the run says in float32 is computed now
         features, logits = before(batch)
         wanted = run_head(workspace, run_id).logits(features.numpy()) if is_head else logits.numpy()
+    if stored is None:
+        stored = wanted
     if before.single:
-        wanted = wanted[:, 1:] - wanted[:, :1]
-    return _Trial(batch, np.asarray(wanted, dtype=np.float32), len(rows))
+        wanted, stored = (two[:, 1:] - two[:, :1] for two in (wanted, stored))
+    wanted, stored = np.asarray(wanted, dtype=np.float32), np.asarray(stored, dtype=np.float32)
+    apart = float(np.abs(wanted - stored).max())
+    if not apart <= STORED_TOLERANCE[analysis.precision] * max(1.0, float(np.abs(stored).max())):
+        raise _does_not_fit("The network", f"its logits differ from the stored ones by up to {apart:.3g}")
+    return _Trial(batch, wanted, stored, len(rows))
 
 
 def _write_weights(

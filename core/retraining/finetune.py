@@ -195,7 +195,7 @@ class _Work:
         )
 
     def _decode(self, rows: np.ndarray, temporary: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (m, s, s, 3) uint8 of these rows, and where each row's are: (n,) int64, -1 for the others."""
+        """Pixels (m, s, s, c) uint8 of these rows, and where each row's are: (n,) int64, -1 for the others."""
         found = decode_named(
             self._analysis.pictures,
             [self._names[row] for row in rows.tolist()],
@@ -440,7 +440,7 @@ def _message(standing: Standing, epoch: int) -> str:
 
 
 def _blocks(images: Iterator[np.ndarray | Problem], n: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Where each block begins and its pixels (b, s, s, 3). Raises `PathNotFound` at the first unreadable image."""
+    """Where each block begins and its pixels (b, s, s, c). Raises `PathNotFound` at the first unreadable image."""
     for start in range(0, n, BLOCK):
         block = []
         for _ in range(min(BLOCK, n - start)):

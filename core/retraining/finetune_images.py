@@ -93,7 +93,7 @@ def part_images(
 def without_twins(parts: Parts, pixels: np.ndarray, place: np.ndarray) -> Parts:
     """The parts without the images to learn from that are, pixel by pixel, one of those set aside.
 
-    pixels: (m, s, s, 3) uint8. place: (n,) int64, where a row's pixels are. Raises `EmptyGroup` where a class is left
+    pixels: (m, s, s, c) uint8. place: (n,) int64, where a row's pixels are. Raises `EmptyGroup` where a class is left
     with nothing to learn from.
     """
     known = {_mark(pixels[place[row]]) for row in parts.stopping.rows.tolist()}

@@ -64,8 +64,8 @@ def training_pace(analysis: Analysis, *, layers: str, batch: int) -> TrainingPac
         statistics=False,
     )
     rng = np.random.default_rng(0)
-    size, side = min(batch, TIMED_ON_GPU if gpu else TIMED), classifier.preprocessing.crop
-    pixels = rng.integers(0, 256, size=(size, side, side, 3), dtype=np.uint8)
+    size, chosen = min(batch, TIMED_ON_GPU if gpu else TIMED), classifier.preprocessing
+    pixels = rng.integers(0, 256, size=(size, chosen.crop, chosen.crop, chosen.channels), dtype=np.uint8)
     labels = rng.integers(0, classifier.head.k, size=size)
     learner.step(pixels, labels)
     started, steps = time.perf_counter(), 0

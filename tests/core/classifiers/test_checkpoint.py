@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core.classifiers.checkpoint import (
+    FORMAT,
     WRAPPERS,
     ModelDescription,
     check_output,
@@ -170,3 +171,12 @@ def test_places_where_no_model_can_be_written_are_refused_before_the_work(tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRequest, match="Nothing can be written"):
         check_output(tmp_path / "file" / "model.safetensors")
+
+
+@pytest.mark.parametrize("key", ["classes", "preprocessing"])
+def test_metadata_nested_without_end_is_damage(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "deep.safetensors"
+    metadata = {"format": FORMAT, "arch": "small", key: "[" * 100_000 + "]" * 100_000}
+    save_file({"a": torch.ones(2)}, str(file), metadata=metadata)
+    with pytest.raises(BadCheckpoint, match="cannot be read"):
+        read_checkpoint(file)

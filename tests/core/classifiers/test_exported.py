@@ -6,6 +6,7 @@ import logging
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from torch import nn
 from core.classifiers import torchvision_compat
 from core.classifiers.architectures import build, last_linear
 from core.classifiers.checkpoint import kind_of_file
-from core.classifiers.classifier import load_classifier, replace_head, write_with_head
+from core.classifiers.classifier import Classifier, load_classifier, replace_head, with_preprocessing, write_with_head
 from core.classifiers.exported import Program
 from core.classifiers.head import Head
+from core.classifiers.network_precision import _cast
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.errors import BadCheckpoint, BadRequest, BadWeights, HeadNotFound, UnsafeCheckpoint
 
@@ -571,3 +573,45 @@ def test_own_small_network_comes_back(tmp_path: Path) -> None:
     network = build("small", 2).eval()
     path = save(network, tmp_path / "m.pt2", images=images_for(1, 32), any_batch=False)
     assert load_classifier(path).preprocessing == squeezed(32)
+
+
+class OfPixels(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Linear(8, 2)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(pixels.float() / 255).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["exported", "moved", "onnx"])
+def test_what_takes_pixels_knows_of_another_preprocessing(tmp_path: Path, kind: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = OfPixels().eval()
+    sample = (torch.zeros(2, 3, 32, 32, dtype=torch.uint8),)
+    if kind == "onnx":
+        file = tmp_path / "m.onnx"
+        torch.onnx.export(network, sample, str(file), dynamo=False)
+    else:
+        file = tmp_path / "m.pt2"
+        torch.export.save(torch.export.export(network, sample), file)
+    loaded = load_classifier(file)
+    if kind == "moved":
+        # as on a graphics card
+        program = loaded.network()
+        assert program is not None
+        loaded = replace(loaded, backbone=_cast(loaded, program, torch.device("cpu"), "fp32"))
+    other = replace(loaded.preprocessing, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    given = np.random.default_rng(0).integers(0, 256, size=(4, 32, 32, 3), dtype=np.uint8)
+
+    def said(classifier: Classifier) -> np.ndarray:
+        pixels = np.moveaxis(classifier.preprocessing.normalise(given), -1, 1)
+        return classifier(torch.from_numpy(np.ascontiguousarray(pixels)))[1].numpy()
+
+    changed = with_preprocessing(loaded, other)
+    np.testing.assert_allclose(said(changed), said(load_classifier(file, preprocessing=other)), atol=1e-6)
+    # it undoes what its images went through, whatever that was
+    np.testing.assert_allclose(said(changed), said(loaded), atol=1e-6)
+    with pytest.raises(BadRequest, match="only"):
+        with_preprocessing(loaded, replace(other, crop=24))

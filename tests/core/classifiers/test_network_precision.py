@@ -148,10 +148,36 @@ def test_parity_counts_other_predictions() -> None:
 
 
 def test_parity_of_the_constant_and_of_the_infinite() -> None:
-    flat = np.tile([1.0, 2.0], (5, 1))
+    flat = np.tile([1.0, 2.0], (20, 1))
     assert parity(flat, flat).holds
-    assert not parity(flat, np.full((5, 2), np.nan)).holds
-    assert not parity(flat, np.arange(10.0).reshape(5, 2)).holds
+    assert not parity(flat, np.full((20, 2), np.nan)).holds
+    assert not parity(flat, np.arange(40.0).reshape(20, 2)).holds
+
+
+@pytest.mark.parametrize("images", [1, 15, 16])
+def test_parity_of_a_few_images_tells_nothing(images: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(images, 4))
+    assert parity(logits, logits).holds is (images >= 16)
+    # of one image nothing is left once the mean is taken off: anything with the same winner would pass
+    assert not parity(logits[:1], 5 * logits[:1]).holds
+
+
+def test_float32_is_not_rounded_to_ten_bits_on_a_graphics_card(
+    small: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Asked(nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return batch.mean((2, 3))
+
+    before = torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(network_precision, "device_for", lambda classifier: torch.device("cpu"))
+    run = network_precision._cast(small, Asked(), torch.device("cpu"), FP32)
+    run(torch.zeros(1, 3, 32, 32))
+    assert seen == [False, False]
+    assert torch.backends.cudnn.allow_tf32 is before
 
 
 def test_little_work_is_not_worth_it(tmp_path: Path, small: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:

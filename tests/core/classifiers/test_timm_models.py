@@ -24,7 +24,7 @@ from core.classifiers.head import Head
 from core.classifiers.heatmap import CAM, GRAD_CAM, heat_map
 from core.classifiers.peek import peek
 from core.classifiers.preprocessing import Preprocessing, squeezed
-from core.classifiers.timm_models import named, parsed, preprocessing_of
+from core.classifiers.timm_models import build, named, parsed, preprocessing_of
 from core.errors import ArchitectureMismatch, BadCheckpoint, BadRequest, HeadNotFound, NotFound, UnsafeCheckpoint
 
 torchvision_compat.load()
@@ -285,3 +285,11 @@ def test_without_the_library_a_sentence_says_what_to_install(saved: Callable[...
     assert load_file(folder / "model.safetensors")
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     assert "requirements-timm.txt" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "query", ["patch_size=0", "depth=-1", "embed_dim=aaa", "img_size=[]", "embed_dim=" + "[" * 100_000]
+)
+def test_arguments_that_make_no_network_are_an_answer(query: str) -> None:
+    with pytest.raises(ArchitectureMismatch, match="cannot build"):
+        build(f"timm:vit_tiny_patch16_224?{query}", 2)

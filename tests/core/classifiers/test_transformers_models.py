@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.classifiers import torchvision_compat
-from core.classifiers.checkpoint import write_checkpoint
+from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import (
     Classifier,
     description_of,
@@ -449,3 +450,85 @@ def test_memory_for_random_numbers_is_the_callers(saved: Callable[..., Path]) ->
     torch.manual_seed(5)
     load_classifier(folder)
     assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Addresses that somebody looked up, each of which fails."""
+    found: list[Any] = []
+
+    def nobody(host: Any, *rest: Any, **options: Any) -> Any:
+        found.append(host)
+        raise socket.gaierror("there is no network here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    return found
+
+
+@pytest.mark.parametrize("place", ["evil/beacon", "folder"])
+def test_a_place_that_only_a_file_names_is_not_gone_to(
+    place: str, saved: Callable[..., Path], tmp_path: Path, asked_for: list[Any]
+) -> None:
+    folder = saved(made())
+    state = load_file(folder / "model.safetensors")
+    named = str(folder) if place == "folder" else place
+    file = tmp_path / "ours.safetensors"
+    write_checkpoint(file, state, ModelDescription(arch=f"hf:{named}", classes=("a", "b", "c")))
+    with pytest.raises(BadCheckpoint, match="does not describe it"):
+        load_classifier(file)
+    assert asked_for == []
+
+
+def wrapped(folder: Path, **config: Any) -> Path:
+    folder.mkdir()
+    told = {
+        "model_type": "timm_wrapper",
+        "architectures": ["TimmWrapperForImageClassification"],
+        "num_classes": 2,
+        "label_names": ["a", "b"],
+        "pretrained_cfg": {},
+        **config,
+    }
+    (folder / "config.json").write_text(json.dumps(told))
+    save_file({"a.weight": torch.ones(2, 2)}, str(folder / "model.safetensors"))
+    return folder
+
+
+@pytest.mark.parametrize("address", ["hf-hub:evil/beacon", "local-dir:/tmp", "hf_hub:evil/beacon"])
+def test_a_wrapped_network_from_elsewhere_is_refused(address: str, tmp_path: Path, asked_for: list[Any]) -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(UnsafeCheckpoint, match="from elsewhere"):
+        load_classifier(wrapped(tmp_path / "model", architecture=address))
+    assert asked_for == []
+
+
+@pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained", "cache_dir"])
+def test_arguments_with_which_timm_opens_files_or_fetches_are_left_out(
+    key: str, tmp_path: Path, asked_for: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timm = pytest.importorskip("timm")
+    given = []
+    create = timm.create_model
+
+    def watched(name: str, **options: Any) -> Any:
+        given.append(options)
+        return create(name, **{**options, "pretrained": False} if key == "pretrained" else options)
+
+    monkeypatch.setattr(timm, "create_model", watched)
+    secret = tmp_path / "secret.pth"
+    torch.save({"x": torch.ones(1)}, secret)
+    values = {"checkpoint_path": str(secret), "pretrained_cfg": {"url": "http://evil.example/x"}, "pretrained": True}
+    arguments = {key: values.get(key, str(tmp_path)), "drop_rate": 0.1}
+    with pytest.raises(ArchitectureMismatch):
+        load_classifier(wrapped(tmp_path / "model", architecture="resnet18", model_args=arguments))
+    assert [options["drop_rate"] for options in given] == [0.1]
+    assert all(options.get(key) in (None, False) for options in given)
+    assert asked_for == []
+
+
+def test_a_configuration_nested_without_end_is_damage(saved: Callable[..., Path], tmp_path: Path) -> None:
+    file = tmp_path / "deep.safetensors"
+    description = ModelDescription(arch="hf:ViTForImageClassification", config="[" * 100_000 + "]" * 100_000)
+    write_checkpoint(file, {"a.weight": torch.ones(2, 2)}, description)
+    with pytest.raises(BadCheckpoint, match="cannot be read"):
+        load_classifier(file)

@@ -21,19 +21,24 @@ import numpy as np
 import pytest
 import torch
 
+from core.activations.extraction import analyse
 from core.classifiers.architectures import build
 from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import load_classifier
 from core.classifiers.preprocessing import preprocessing_from_dict
+from core.datasets import open_dataset
 from core.datasets.images import decode
 from core.errors import BadCheckpoint, BadRequest, Cancelled, DiskFull, NotFound, PathNotFound
 from core.export import export_run, write_export
+from core.export import model as export_model
 from core.export.card import plain
 from core.export.files import _alone
+from core.export.model import write_model
 from core.export.page import render
 from core.files import file_digest
-from core.retraining.runs import retrain, run_folder, run_head
+from core.retraining.runs import retrain, run_folder, run_head, run_logits
 from core.workspace import Workspace
+from tests.core.export.conftest import draw
 
 Finish = Callable[..., Any]
 WEIGHTS = {"model.safetensors", "model.pt"}
@@ -595,3 +600,32 @@ def test_a_report_that_cannot_be_printed_costs_nothing_else(
 )
 def test_markdown_of_a_card_takes_text_as_text(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_run_on_an_analysis_in_bfloat16_is_exported(workspace: Workspace, own_model: Path, tmp_path: Path) -> None:
+    analysis = analyse(
+        workspace, open_dataset(draw(tmp_path / "pictures")), load_classifier(own_model), precision="bf16"
+    )
+    run = retrain(workspace, analysis, method="class-balanced", run_id="run1")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    models = write_model(workspace, analysis, run.run, folder, formats=("torchscript",))
+    assert [one.file for one in models.written] == ["model.safetensors", "model.pt", "model-torchscript.pt"]
+    # how far it is from what was stored is said, which in bfloat16 is more than the order of sums makes
+    stored = run_head(workspace, run.run).logits(np.asarray(analysis.features))
+    assert 1e-4 < models.written[0].furthest < 0.1 * np.abs(stored).max()
+    done = SimpleNamespace(analysis=analysis)
+    np.testing.assert_allclose(answers(folder / "model-torchscript.pt", inputs(done)), stored, atol=0.1)
+
+
+def test_stored_logits_far_from_the_network_are_refused_in_bfloat16_too(
+    workspace: Workspace, own_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = analyse(
+        workspace, open_dataset(draw(tmp_path / "pictures")), load_classifier(own_model), precision="bf16"
+    )
+    run = retrain(workspace, analysis, method="class-balanced", run_id="run1")
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(export_model, "run_logits", lambda *given: 2 * run_logits(*given) + 1)
+    with pytest.raises(BadCheckpoint, match="differ from the stored ones"):
+        write_model(workspace, analysis, run.run, tmp_path / "out", formats=())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from core.activations.store import Analysis
 from core.classifiers import torchvision_compat
 from core.classifiers.architectures import build
 from core.classifiers.classifier import Classifier, load_classifier, replace_head, write_like
-from core.classifiers.preprocessing import squeezed
+from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.concepts.concept import create_concept
 from core.concepts.tags import tag
 from core.datasets import open_dataset
@@ -33,6 +34,7 @@ transformers = pytest.importorskip("transformers")
 timm = pytest.importorskip("timm")
 
 SIDE = 32
+USUAL = squeezed(SIDE)
 
 
 def vit(folder: Path, classes: int = 2) -> dict[str, Any]:
@@ -85,11 +87,13 @@ def draw(root: Path) -> Path:
     return root
 
 
-def analysed(folder: Path, made: Callable[[Path], dict[str, Any]]) -> tuple[Workspace, Analysis, Classifier]:
+def analysed(
+    folder: Path, made: Callable[[Path], dict[str, Any]], preprocessing: Preprocessing = USUAL
+) -> tuple[Workspace, Analysis, Classifier]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = made(folder / "model")
-    classifier = load_classifier(**model, preprocessing=squeezed(SIDE))
+    classifier = load_classifier(**model, preprocessing=preprocessing)
     workspace = open_workspace(folder / "workspace")
     return workspace, analyse(workspace, open_dataset(draw(folder / "pictures")), classifier), classifier
 
@@ -122,8 +126,6 @@ def test_the_trained_network_gives_its_logits_and_goes_back_where_it_came_from(k
     # a network that learnt differs from the one that came
     assert tuned.best_epoch == 0 or not np.allclose(features, classifier(batch)[0], atol=1e-3)
     # written as it came, with one output where one came in
-    from dataclasses import replace
-
     whole = replace_head(replace(again, single=classifier.single), again.head)
     file = tmp_path / ("back" if classifier.file.is_dir() else "back.pt")
     write_like(classifier, whole, file)
@@ -132,6 +134,22 @@ def test_the_trained_network_gives_its_logits_and_goes_back_where_it_came_from(k
     assert back.single == classifier.single
     found = back(batch)[1].numpy()
     np.testing.assert_allclose(found[:, 1] - found[:, 0], logits[:, 1] - logits[:, 0], atol=scale)
+
+
+def test_grey_images_are_trained_on(tmp_path: Path) -> None:
+    def grey(folder: Path) -> dict[str, Any]:
+        network = timm.create_model("test_resnet", num_classes=2, in_chans=1)
+        timm.models.save_for_hf(network, folder, safe_serialization=True, model_args={"in_chans": 1})
+        return {"path": folder}
+
+    workspace, analysis, _ = analysed(tmp_path, grey, replace(squeezed(SIDE), colour="grey"))
+    tuned = trained(workspace, analysis, tmp_path / "work")
+    assert tuned.logits.shape == (analysis.n, 2)
+    again = load_classifier(tuned.weights)
+    image = Image.open(analysis.image_path(0)).convert("RGB")
+    found = again(torch.from_numpy(again.preprocessing.apply(image)[None]))[1].numpy()
+    np.testing.assert_allclose(found[0], tuned.logits[0], atol=1e-4 * max(1.0, float(np.abs(tuned.logits).max())))
+    assert training_pace(analysis, layers="all", batch=8).rate > 0
 
 
 @pytest.mark.parametrize("layers", ["all", "last-block"])
