@@ -11,6 +11,10 @@ from core.classifiers.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preproce
 _CAFFE_MEANS = (103.939, 116.779, 123.68)
 # The mean and deviation of MNIST's training images that every tutorial has.
 _MNIST = (0.1307, 0.3081)
+# Sides of the inputs that people train on small images with.
+_SMALL_INPUTS = (32, 64, 96, 128)
+# No network takes less.
+_LEAST_INPUT = 16
 # An ImageNet network sees this share of the resized image.
 _USUAL_CROP = 224 / 256
 
@@ -30,6 +34,26 @@ def alternatives(chosen: Preprocessing) -> tuple[Alternative, ...]:
         if not any(_same(values, other) for other in (chosen, *(one.preprocessing for one in found))):
             found.append(Alternative(title, values))
     return tuple(found)
+
+
+def far_below(chosen: Preprocessing, size: tuple[int, int]) -> bool:
+    """Whether images of this (width, height) are enlarged to more than twice their sides."""
+    return 2 * min(size) < chosen.crop
+
+
+def smaller_inputs(chosen: Preprocessing, size: tuple[int, int]) -> tuple[Alternative, ...]:
+    """Inputs closer to images of this (width, height), which are far below what was chosen: their own size first."""
+    if not far_below(chosen, size):
+        return ()
+    sides = dict.fromkeys((min(size), *_SMALL_INPUTS))
+    return tuple(
+        Alternative(
+            f"inputs of {side} x {side} pixels",
+            replace(chosen, resize=None if chosen.resize is None else side, crop=side),
+        )
+        for side in sides
+        if _LEAST_INPUT <= side < chosen.crop
+    )
 
 
 def _values(chosen: Preprocessing) -> list[tuple[str, Preprocessing]]:

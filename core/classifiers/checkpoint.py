@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from core.classifiers.origins import is_onnx
-from core.classifiers.peek import kind_of_archive
+from core.classifiers.origins import is_onnx, repeated_name
+from core.classifiers.peek import kind_of_archive, recipe
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.errors import BadCheckpoint, BadRequest, BadWeights, PathNotFound, UnsafeCheckpoint
 from core.files import replacing, resolved
@@ -38,10 +38,10 @@ WRAPPERS = (
 # bytes that the packed entries of a zip archive may unpack to; the code of the largest networks takes a few million
 MOST_PACKED = 2**28
 
+# {first}, {second}: the two lines of `recipe`
 CONVERSION = (
-    "If you trust whoever made it: load it where its code is installed (model = torch.load(file, weights_only=False)), "
-    "save only the weights (torch.save(model.state_dict(), 'weights.pt')), then load weights.pt here and name the "
-    "architecture."
+    "If you trust whoever made it: load it where its code is installed, {first}, then save only the weights, {second}. "
+    "Load weights.pt here and name the architecture."
 )
 
 State = dict[str, torch.Tensor]
@@ -71,7 +71,7 @@ class Checkpoint:
 def kind_of_file(path: Path) -> str:
     """Either "safetensors", "torchscript", "exported", "onnx" or "torch", by content.
 
-    Raises `PathNotFound` or `BadCheckpoint`.
+    Raises `PathNotFound`, `BadCheckpoint`, or `UnsafeCheckpoint` for an archive that readers would read differently.
     """
     if not path.exists():
         raise PathNotFound(f"There is no model file at {path}.", next_step="Check the path of the model.")
@@ -93,6 +93,7 @@ def kind_of_file(path: Path) -> str:
     if zipfile.is_zipfile(path) and start[:2] == b"PK":
         try:
             _check_growth(path)
+            _check_names(path)
             kind = kind_of_archive(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise BadCheckpoint(
@@ -126,6 +127,17 @@ def _check_growth(archive: Path) -> None:
         raise BadCheckpoint(
             f"Parts of {archive.name} would unpack to {grown:,} bytes, more than those of any model.",
             next_step="Save the model again with torch.save or torch.jit.save: neither packs its numbers.",
+        )
+
+
+def _check_names(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        twice = repeated_name(opened.namelist())
+    if twice is not None:
+        raise UnsafeCheckpoint(
+            f"{archive.name} holds {twice[:120]!r} twice, and which one counts depends on who reads it, so it was not "
+            "read.",
+            next_step="Save the model again with the library that it comes from.",
         )
 
 
@@ -238,12 +250,17 @@ def read_torch(path: Path) -> Any:
             raise UnsafeCheckpoint(
                 f"{path.name} holds Python objects{_named(str(error))}, not only weights. Reading them would run code "
                 "from the file, so it was not read.",
-                next_step=CONVERSION,
+                next_step=_conversion(path),
             ) from error
         raise BadCheckpoint(
             f"{path.name} cannot be read as a PyTorch checkpoint: it is damaged or of another format.",
             next_step="Copy it again, or save the weights once more with torch.save(model.state_dict(), 'weights.pt').",
         ) from error
+
+
+def _conversion(path: Path) -> str:
+    first, second = recipe(path.name).splitlines()
+    return CONVERSION.format(first=first, second=second)
 
 
 def _named(reason: str) -> str:

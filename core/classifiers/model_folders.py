@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from core.classifiers import timm_inputs
 from core.classifiers.checkpoint import ModelDescription, State, read_checkpoint
 from core.classifiers.peek import (
     CONFIG,
@@ -71,7 +72,7 @@ def read(folder: Path) -> Brought:
         from core.classifiers import timm_models
 
         with readable(folder.name):
-            preprocessing, notes = timm_models.preprocessing_of(config)
+            preprocessing, notes = timm_inputs.preprocessing_of(config)
             description = ModelDescription(timm_models.arch_of(config), classes, preprocessing)
         return Brought(library, state, description, notes)
     check_classifies(config, folder.name)

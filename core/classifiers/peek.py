@@ -6,14 +6,17 @@ Nothing is loaded and nothing is judged here; what is damaged is reported by `lo
 from __future__ import annotations
 
 import json
-import pickletools
 import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.classifiers import processors, timm_inputs
 from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT, is_exported, is_onnx
+from core.classifiers.preprocessing import preprocessing_from_dict
+from core.classifiers.weight_names import architecture_in, contents_of
+from core.errors import BadRequest
 
 # how the architectures of the two libraries are named, before the name they have there
 TIMM, TRANSFORMERS = "timm:", "hf:"
@@ -46,8 +49,9 @@ class Peeked:
     "torchscript", "exported" (.pt2), "onnx", "timm", "transformers" (folders of these libraries), "hub" (a name on the
     hub), "other" (a model that does not classify images, or a folder without one), "absent" or "unknown".
     needs_architecture: whether the network has to be named beside it. title: a few words for a person. classes: their
-    names, where it says them. arch: what it says of its network. problem: why it cannot be loaded, as far as that shows
-    from here, or "".
+    names, where it says them. arch: what it says of its network; of plain weights, what is written beside them or shows
+    in their names and shapes. problem: why it cannot be loaded, as far as that shows from here, or "". preprocessing:
+    what `Preprocessing.to_dict` gives, where size and colours are said.
     """
 
     kind: str
@@ -56,6 +60,7 @@ class Peeked:
     classes: tuple[str, ...] | None = None
     arch: str | None = None
     problem: str = ""
+    preprocessing: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -65,6 +70,7 @@ class Peeked:
             "classes": None if self.classes is None else list(self.classes),
             "arch": self.arch,
             "problem": self.problem,
+            "preprocessing": self.preprocessing,
         }
 
 
@@ -93,6 +99,11 @@ def names_its_network(path: Path) -> bool:
 def is_hub_name(path: Path | str) -> bool:
     """Whether this is a name on the hub and no path: `hf-hub:organisation/name` or `timm:resnet50.a1_in1k`."""
     return str(path).strip().startswith((HUB, TIMM))
+
+
+def recipe(file_name: str) -> str:
+    """Python that makes weights of a pickled model, for a block to copy: two lines."""
+    return f"model = torch.load({file_name!r}, weights_only=False)\ntorch.save(model.state_dict(), 'weights.pt')"
 
 
 def is_torchscript(archive: Path) -> bool:
@@ -172,13 +183,28 @@ def _peek_folder(folder: Path) -> Peeked:
     classes = class_names(config)
     if library == "timm":
         name = str(config["architecture"])
-        return Peeked("timm", False, f"timm: {name}", classes, TIMM + name, missing)
+        said = _stated(config, None)
+        return Peeked("timm", False, f"timm: {name}", classes, TIMM + name, missing, said)
     name = architecture_of(config) or str(config.get("model_type"))
     if not name.endswith(IMAGE_CLASSIFIER) and architecture_of(config) is not None:
         return Peeked(
             "other", False, f"transformers: {name}", problem=f"{name} does not classify images: it has no such head."
         )
-    return Peeked("transformers", False, f"transformers: {name}", classes, TRANSFORMERS + name, missing)
+    said = _stated(config, read_config(folder, PROCESSOR))
+    return Peeked("transformers", False, f"transformers: {name}", classes, TRANSFORMERS + name, missing, said)
+
+
+def _stated(config: dict[str, Any], processor: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How images are prepared, as far as these files say it themselves; None where they say nonsense, too."""
+    try:
+        if library_of(config) == "timm":
+            found = timm_inputs.preprocessing_of(config)[0] if timm_inputs.says_input(config) else None
+        else:
+            found = processors.stated(config, processor)
+    except (BadRequest, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError):
+        # reading the model will say what is wrong
+        return None
+    return None if found is None else found.to_dict()
 
 
 def _peek_file(path: Path) -> Peeked:
@@ -208,12 +234,27 @@ def _peek_safetensors(path: Path) -> Peeked:
         if not 2 <= length <= min(_LARGEST_HEADER, path.stat().st_size):
             raise ValueError("its header is damaged")
         header = json.loads(source.read(length))
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    header = header if isinstance(header, dict) else {}
+    metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or "arch" not in metadata:
-        return Peeked("weights", True, "Weights")
+        return Peeked("weights", True, "Weights", arch=architecture_in(_shapes(header), []))
     classes = json.loads(metadata["classes"]) if "classes" in metadata else None
     names = tuple(map(str, classes)) if isinstance(classes, list) else None
-    return Peeked("midband", False, f"Midband: {metadata['arch']}", names, str(metadata["arch"]))
+    arch = str(metadata["arch"])
+    return Peeked("midband", False, f"Midband: {arch}", names, arch, preprocessing=_own_preprocessing(metadata))
+
+
+def _shapes(header: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Of the tensors in a safetensors header, by name."""
+    found = {name: entry.get("shape") for name, entry in header.items() if isinstance(entry, dict)}
+    return {name: tuple(shape) for name, shape in found.items() if isinstance(shape, list)}
+
+
+def _own_preprocessing(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return preprocessing_from_dict(json.loads(metadata["preprocessing"])).to_dict()
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, BadRequest):
+        return None
 
 
 def _peek_pickle(path: Path) -> Peeked:
@@ -225,7 +266,8 @@ def _peek_pickle(path: Path) -> Peeked:
         if archive.getinfo(names[0]).file_size > _LARGEST_PICKLE:
             return Peeked("weights", True, "Weights")
         data = archive.read(names[0])
-    for module, name in _named_by(data):
+    found = contents_of(data)
+    for module, name in found.globals:
         if not _HARMLESS.match(module):
             return Peeked(
                 "pickled",
@@ -233,22 +275,7 @@ def _peek_pickle(path: Path) -> Peeked:
                 "A pickled Python object",
                 problem=f"It holds {module}.{name}, not only weights: opening it would run code from the file.",
             )
-    return Peeked("weights", True, "Weights")
-
-
-def _named_by(data: bytes) -> list[tuple[str, str]]:
-    """(module, name) of everything a pickle would import."""
-    found: list[tuple[str, str]] = []
-    texts: list[str] = []
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name == "GLOBAL":
-            module, _, name = str(argument).partition(" ")
-            found.append((module, name))
-        elif opcode.name == "STACK_GLOBAL" and len(texts) >= 2:
-            found.append((texts[-2], texts[-1]))
-        elif isinstance(argument, str):
-            texts.append(argument)
-    return found
+    return Peeked("weights", True, "Weights", arch=architecture_in(found.shapes, found.written))
 
 
 def _transformers_names(config: dict[str, Any]) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.classifiers import timm_inputs
 from core.classifiers.preprocessing import Preprocessing, squeezed
 from core.errors import BadRequest
 
@@ -32,9 +33,7 @@ def preprocessing_of(
     `BadRequest` for inputs that are not square.
     """
     if config.get("model_type") == "timm_wrapper":
-        from core.classifiers.timm_models import preprocessing_of as timms
-
-        return timms(config)
+        return timm_inputs.preprocessing_of(config)
     name = _class_name(processor) if processor else None
     usual, known = _usual(str(config.get("model_type")), name)
     side = _side(config)
@@ -48,14 +47,42 @@ def preprocessing_of(
         notes.append(
             "The model came without a preprocessor_config.json: how images are prepared is what its kind usually takes."
         )
+    found = _prepared(config, processor or {}, usual, name or known, None if processor else side, notes)
+    return found, tuple(notes)
+
+
+def stated(config: Mapping[str, Any], processor: Mapping[str, Any] | None) -> Preprocessing | None:
+    """What the two files say by themselves, without the library, which a page has no time to import.
+
+    None where the size or the colours are not said. Raises as `preprocessing_of`.
+    """
+    if config.get("model_type") == "timm_wrapper":
+        return timm_inputs.preprocessing_of(config)[0] if timm_inputs.says_input(config) else None
+    if not processor or not (processor.get("size") or processor.get("crop_size")):
+        return None
+    if processor.get("do_normalize", True) and not (processor.get("image_mean") and processor.get("image_std")):
+        return None
+    return _prepared(config, processor, {}, _class_name(processor), None, [])
+
+
+def _prepared(
+    config: Mapping[str, Any],
+    processor: Mapping[str, Any],
+    usual: Mapping[str, Any],
+    name: str,
+    side: int | None,
+    notes: list[str],
+) -> Preprocessing:
+    """usual: what holds where the processor's file is silent. name: of its class. side: of the network's input, where
+    the file does not exist. notes: what is different here is added."""
     # null stands for what is usual
-    told = {**usual, **{key: value for key, value in (processor or {}).items() if key in _READ and value is not None}}
-    resize, crop = _geometry(told, name or known, None if processor else side, notes)
+    told = {**usual, **{key: value for key, value in processor.items() if key in _READ and value is not None}}
+    resize, crop = _geometry(told, name, side, notes)
     mean, std = _colours(told)
     colour = "grey" if config.get("num_channels") == 1 else "rgb"
     if told.get("do_flip_channel_order"):
         colour, mean, std = "bgr", mean[::-1], std[::-1]
-    found = Preprocessing(
+    return Preprocessing(
         resize=resize,
         crop=crop,
         mean=mean,
@@ -63,7 +90,6 @@ def preprocessing_of(
         interpolation=_FILTERS.get(_filter(told.get("resample")), "bilinear"),
         colour=colour,
     )
-    return found, tuple(notes)
 
 
 def _class_name(processor: Mapping[str, Any]) -> str:

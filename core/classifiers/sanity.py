@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from core.classifiers.alternatives import Alternative, alternatives
+from core.classifiers.alternatives import Alternative, alternatives, far_below, smaller_inputs
 from core.classifiers.lookahead import in_threads
 from core.classifiers.order_search import ALPHA, Answers, FoundOrder, exceeds, find_order, skill
 from core.classifiers.preprocessing import Preprocessing
@@ -26,7 +26,7 @@ from core.datasets.alignment import listed
 from core.datasets.dataset import Dataset
 from core.datasets.even_draw import even_rows
 from core.datasets.images import UnreadableImage, decode
-from core.errors import BadRequest, EmptyDataset
+from core.errors import BadRequest, EmptyDataset, MidbandError
 from core.progress import Progress, silent
 from core.settings import DEFAULTS
 
@@ -68,7 +68,8 @@ class Offer:
     """One change that makes the network clearly better on images it was not chosen by.
 
     kind: `CLASSES` (then `classes` is the dataset's class names in the model's order, for `Choices.classes`) or
-    `PREPROCESSING`. title: a few words, for a button. accuracy: with it, 0..1.
+    `PREPROCESSING` (then `classes` may be there as well: both are needed). title: a few words, for a button. accuracy:
+    with it, 0..1.
     """
 
     kind: str
@@ -145,13 +146,18 @@ def sanity_check(
         offers.append(_order_offer(dataset, trial, order))
     if trial.skill(right) < WORKING:
         # red and blue exchanged can look like classes exchanged: both are tried, the better one is offered first
-        offers += _preprocessing_offers(trial, classifier.preprocessing, right)
+        offers += _size_offers(dataset, trial, classifier.preprocessing, right) or _preprocessing_offers(
+            trial, classifier.preprocessing, right
+        )
     offers.sort(key=lambda offer: -offer.accuracy)
     accuracy = trial.accuracy(right, trial.everything)
     verdict = _verdict(trial, right, order)
-    return Sanity(
-        accuracy, trial.chance, len(right), verdict, _sentence(trial, right, verdict, order, offers), tuple(offers)
-    )
+    sentence = _sentence(trial, right, verdict, order, offers)
+    if verdict != GOOD and not offers and far_below(classifier.preprocessing, trial.size):
+        crop = classifier.preprocessing.crop
+        sentence += f" The images are {trial.size[0]} x {trial.size[1]}, the network gets {crop} x {crop}: was it "
+        sentence += "trained on smaller inputs?"
+    return Sanity(accuracy, trial.chance, len(right), verdict, sentence, tuple(offers))
 
 
 def _drawn(dataset: Dataset, images: int, seed: int) -> np.ndarray:
@@ -172,6 +178,8 @@ class _Trial:
         self._dataset, self._classifier, self._progress = dataset, classifier, progress
         self._pictures = dataset.pictures()
         self._kept: dict[int, Image.Image] = {}
+        # (width, height) of a usual image
+        self.size = (1, 1)
         self._runner: Runner | None = None
         self._rows = self._read(rows)
         self.labels = dataset.labels[self._rows]
@@ -219,9 +227,22 @@ class _Trial:
         self._progress(len(chosen), len(chosen), message)
         return found
 
+    def takes(self, preprocessing: Preprocessing) -> bool:
+        """Whether the network can be given inputs of this size: many are made for one."""
+        from core.classifiers.classifier import with_preprocessing
+
+        assert self._runner is not None
+        pixels = preprocessing.pixels(self._picture(int(self._rows[0])))[None]
+        try:
+            prepared = with_preprocessing(self._runner.classifier, preprocessing)
+            logits = replace(self._runner, classifier=prepared)(pixels)[1]
+        except (MidbandError, RuntimeError, AssertionError, ValueError, TypeError, IndexError):
+            return False
+        return logits.shape == (1, self._classifier.k)
+
     def _read(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows that can be read; their pictures are kept as far as memory allows."""
-        kept, budget, problem = [], KEPT_BYTES, ""
+        kept, sizes, budget, problem = [], [], KEPT_BYTES, ""
         found = in_threads(self._try, rows.tolist(), ahead=16)
         with closing(found):
             for done, (row, read) in enumerate(zip(rows.tolist(), found, strict=True)):
@@ -230,6 +251,7 @@ class _Trial:
                     problem = problem or read
                     continue
                 kept.append(row)
+                sizes.append(read.size)
                 budget -= read.width * read.height * 3
                 if budget > 0:
                     self._kept[row] = read
@@ -238,6 +260,8 @@ class _Trial:
                 f"None of {len(rows):,} images of {self._dataset.name} could be read (the first: {problem}).",
                 next_step="Check that the files are images and that they are whole.",
             )
+        width, height = np.median(sizes, axis=0).astype(int).tolist()
+        self.size = width, height
         return np.array(kept, dtype=np.int64)
 
     def _try(self, row: int) -> Image.Image | str:
@@ -278,6 +302,33 @@ def _order_offer(dataset: Dataset, trial: _Trial, order: FoundOrder) -> Offer:
     return Offer(CLASSES, title, accuracy, classes=names)
 
 
+def _size_offers(dataset: Dataset, trial: _Trial, chosen: Preprocessing, right: np.ndarray) -> list[Offer]:
+    """A smaller input, for images that are far below the present one; with another order of the classes if the answers
+    speak for it, since at the wrong size no order can be seen."""
+    judged = np.flatnonzero(~trial.found_on)
+    if not len(judged):
+        return []
+    best: tuple[float, Alternative, FoundOrder | None, np.ndarray] | None = None
+    for tried in smaller_inputs(chosen, trial.size):
+        if not trial.takes(tried.preprocessing):
+            continue
+        predicted = trial.predicted(tried.preprocessing, trial.everything, f"Trying {tried.title}")
+        order = find_order(Answers(trial.labels, predicted, trial.found_on, len(dataset.classes)), dataset.classes)
+        if order is not None and not (order.whole or trial.every_class):
+            order = None
+        wanted = trial.labels if order is None else order.logits[trial.labels]
+        score = float((predicted == wanted)[trial.found_on].mean())
+        if best is None or score > best[0]:
+            then = (predicted == trial.labels)[judged] if order is None else order.right
+            best = score, tried, order, then
+    if best is None or not _clear(trial, best[3], right[judged]):
+        return []
+    _, tried, order, then = best
+    names = None if order is None else order.names(dataset.classes)
+    title = f"Use {tried.title}" + ("" if names is None else f" and the order {listed(names)}")
+    return [Offer(PREPROCESSING, title, trial.accuracy(then, judged), classes=names, preprocessing=tried.preprocessing)]
+
+
 def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarray) -> list[Offer]:
     """The other preprocessing that did best on one half, if it is clearly better on the other."""
     searched, judged = np.flatnonzero(trial.found_on), np.flatnonzero(~trial.found_on)
@@ -301,15 +352,20 @@ def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarra
         trial.predicted(best.preprocessing, judged, f"Trying {best.title}") == trial.labels[judged],
         right[judged],
     )
+    if not _clear(trial, then, now):
+        return []
+    return [Offer(PREPROCESSING, f"Use {best.title}", trial.accuracy(then, judged), preprocessing=best.preprocessing)]
+
+
+def _clear(trial: _Trial, then: np.ndarray, now: np.ndarray) -> bool:
+    """Whether another preprocessing is worth offering. then, now: of the same images, whether each is right with it and
+    without."""
     gain = float(then.mean() - now.mean())
-    clear = (
+    return (
         gain >= max(LEAST_GAIN, LEAST_SHARE * (1 - float(now.mean())))
         and exceeds(int((then & ~now).sum()), int((now & ~then).sum())) <= ALPHA
         and trial.skill(then, lower=True) >= LEAST_WORKING
     )
-    if not clear:
-        return []
-    return [Offer(PREPROCESSING, f"Use {best.title}", trial.accuracy(then, judged), preprocessing=best.preprocessing)]
 
 
 def _verdict(trial: _Trial, right: np.ndarray, order: FoundOrder | None) -> str:
@@ -321,10 +377,13 @@ def _verdict(trial: _Trial, right: np.ndarray, order: FoundOrder | None) -> str:
 
 def _sentence(trial: _Trial, right: np.ndarray, verdict: str, order: FoundOrder | None, offers: Sequence[Offer]) -> str:
     found = f"Accuracy is {trial.accuracy(right, trial.everything):.0%} on {len(right):,} images"
-    if offers and (names := offers[0].classes) is not None:
+    if offers and offers[0].kind == CLASSES and (names := offers[0].classes) is not None:
         return f"{found}: the classes may be in another order. With {listed(names)} it is {offers[0].accuracy:.0%}."
     if offers:
         made = offers[0].title.removeprefix("Use ")
+        if offers[0].classes is not None:
+            both = "inputs may be smaller and the classes in another order"
+            return f"{found}: {both}. With {made} it is {offers[0].accuracy:.0%}."
         return f"{found}: the preprocessing may be another one. With {made} it is {offers[0].accuracy:.0%}."
     if order is not None:
         return (

@@ -17,7 +17,8 @@ from torch import nn
 
 from core.classifiers import torchvision_compat
 from core.classifiers.peek import TIMM
-from core.classifiers.preprocessing import IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, Preprocessing
+from core.classifiers.preprocessing import Preprocessing
+from core.classifiers.timm_inputs import preprocessing_of
 from core.errors import ArchitectureMismatch, BadRequest, HeadNotFound
 
 REQUIREMENTS = "requirements-timm.txt"
@@ -25,7 +26,6 @@ REQUIREMENTS = "requirements-timm.txt"
 REFUSED = frozenset(
     {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes"}
 )
-_CROP_PCT = 0.875
 
 
 def load() -> ModuleType:
@@ -128,55 +128,6 @@ def default_preprocessing(arch: str) -> Preprocessing:
     known = get_pretrained_cfg(name)
     found = dict(known.to_dict()) if known is not None else {}
     return preprocessing_of({"pretrained_cfg": found, "model_args": arguments})[0]
-
-
-def preprocessing_of(config: Mapping[str, Any]) -> tuple[Preprocessing, tuple[str, ...]]:
-    """What a `config.json` says of its input: timm's own transform for evaluation, and what of it differs here.
-
-    Raises `BadRequest` for inputs that are not square or have other numbers of channels than 1 and 3.
-    """
-    nested = config.get("pretrained_cfg")
-    # earlier versions wrote everything at the top
-    told = dict(nested) if isinstance(nested, Mapping) else dict(config)
-    arguments = config.get("model_args")
-    arguments = arguments if isinstance(arguments, Mapping) else {}
-    channels, height, width = (int(value) for value in told.get("input_size") or (3, 224, 224))
-    channels = int(arguments.get("in_chans") or channels)
-    size = arguments.get("img_size")
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    if height != width or channels not in (1, 3):
-        raise BadRequest(
-            f"The network takes inputs of {channels} x {height} x {width}; images here are square, with one or three "
-            "channels.",
-            next_step="Give the preprocessing yourself, if the network takes squares too.",
-        )
-    share = float(told.get("crop_pct") or _CROP_PCT)
-    mode = str(told.get("crop_mode") or "center")
-    interpolation = str(told.get("interpolation") or "bilinear")
-    notes = []
-    resize: int | None = int(height / share)
-    if mode == "squash":
-        if resize == height:
-            resize = None
-        else:
-            notes.append("timm squeezes images into a square before cropping; here their shorter side is resized.")
-    elif mode == "border":
-        notes.append("timm pads images to a square; here the middle is cut out.")
-    found = Preprocessing(
-        resize=resize,
-        crop=height,
-        mean=_three(told.get("mean"), IMAGENET_MEAN, channels),
-        std=_three(told.get("std"), IMAGENET_STD, channels),
-        interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
-        colour="grey" if channels == 1 else "rgb",
-    )
-    return found, tuple(notes)
-
-
-def _three(values: Any, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    given = tuple(float(value) for value in values) if isinstance(values, (list, tuple)) and values else usual
-    return given if len(given) == 3 or channels == 1 else given[:1] * 3
 
 
 def _value(text: str) -> Any:

@@ -21,6 +21,7 @@ from core.classifiers.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from core.classifiers.peek import recipe
 from core.classifiers.preprocessing import squeezed
 from core.errors import BadCheckpoint, BadRequest, BadWeights, PathNotFound, UnsafeCheckpoint
 
@@ -66,7 +67,10 @@ def test_pickled_whole_model_is_refused_with_the_way_to_convert_it(
     with pytest.raises(UnsafeCheckpoint) as caught:
         read_checkpoint(tmp_path / "model.pt")
     assert "SmallNetwork" in caught.value.detail
-    assert "torch.save(model.state_dict(), 'weights.pt')" in caught.value.next_step
+    first, second = recipe("model.pt").splitlines()
+    assert first == "model = torch.load('model.pt', weights_only=False)"
+    assert second == "torch.save(model.state_dict(), 'weights.pt')"
+    assert f"{first}, then save only the weights, {second}." in caught.value.next_step
 
 
 def test_settings_object_beside_the_weights_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from core.classifiers.peek import names_its_network, peek, weights_file
+from core.classifiers.peek import names_its_network, peek, recipe, weights_file
 
 
 def test_our_own_file_names_its_network(tmp_path: Path) -> None:
@@ -165,3 +165,90 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
 def test_asking_does_not_import_torch() -> None:
     code = "import sys, core.classifiers.peek; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "size": {"height": 64, "width": 64},
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "resample": 3,
+}
+SQUEEZED = {"resize": None, "crop": 64, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+
+
+@pytest.mark.parametrize(
+    ("processor", "said"),
+    [
+        (PROCESSOR, SQUEEZED),
+        ({**PROCESSOR, "do_normalize": False}, {**SQUEEZED, "mean": [0.0] * 3, "std": [1.0] * 3}),
+        (
+            {**PROCESSOR, "do_center_crop": True, "size": {"shortest_edge": 72}, "crop_size": 64},
+            {**SQUEEZED, "resize": 72},
+        ),
+        ({**PROCESSOR, "size": None}, None),
+        ({**PROCESSOR, "image_mean": None}, None),
+        ({**PROCESSOR, "size": {"height": 64, "width": 32}}, None),
+        ({**PROCESSOR, "image_std": ["a", "b", "c"]}, None),
+        ({**PROCESSOR, "rescale_factor": float("inf")}, None),
+        (None, None),
+    ],
+)
+def test_a_folder_of_transformers_says_how_images_are_prepared(
+    tmp_path: Path, processor: dict[str, Any] | None, said: dict[str, Any] | None
+) -> None:
+    folder = write(tmp_path / "a", {"model_type": "vit", "image_size": 64}, "model.safetensors")
+    if processor is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    found = peek(folder)
+    assert found.kind == "transformers"
+    assert found.preprocessing == found.to_dict()["preprocessing"] == said
+
+
+def test_a_folder_of_timm_says_how_images_are_prepared(tmp_path: Path) -> None:
+    told = {
+        "input_size": [3, 96, 96],
+        "crop_pct": 0.75,
+        "mean": [0.1] * 3,
+        "std": [0.2] * 3,
+        "interpolation": "bicubic",
+    }
+    found = peek(write(tmp_path / "a", {"architecture": "resnet18", "pretrained_cfg": told}, "model.safetensors"))
+    assert found.preprocessing == {
+        "resize": 128,
+        "crop": 96,
+        "mean": [0.1] * 3,
+        "std": [0.2] * 3,
+        "interpolation": "bicubic",
+    }
+    wrapped = {"model_type": "timm_wrapper", "architecture": "resnet18", "pretrained_cfg": told}
+    assert peek(write(tmp_path / "b", wrapped, "model.safetensors")).preprocessing == found.preprocessing
+    for place, cfg in (("c", {}), ("d", {**told, "input_size": [3, 96, 64]}), ("e", {**told, "mean": None})):
+        config = {"architecture": "resnet18", "pretrained_cfg": cfg}
+        assert peek(write(tmp_path / place, config, "model.safetensors")).preprocessing is None
+
+
+def test_our_own_file_says_how_images_are_prepared(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for text, said in ((json.dumps(SQUEEZED), SQUEEZED), ('{"crop": 0}', None), ("[", None), ("[]", None)):
+        save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small", "preprocessing": text})
+        assert peek(path).preprocessing == said
+
+
+def test_it_says_so_without_torch(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", {"model_type": "vit"}, "model.safetensors")
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    program = (
+        "import sys; from core.classifiers.peek import peek; from pathlib import Path; "
+        f"assert peek(Path({str(folder)!r})).preprocessing; "
+        "assert not {'torch', 'transformers', 'timm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_a_recipe_is_python_whatever_the_file_is_called() -> None:
+    for name in ("whole.pth", 'it\'s "here".pth', "{first}.pt", "a\nb.pt"):
+        code = recipe(name)
+        assert len(code.splitlines()) == 2
+        compile(code, "recipe", "exec")
+        assert repr(name) in code

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from core.classifiers import network_precision
-from core.classifiers.alternatives import alternatives
+from core.classifiers.alternatives import alternatives, smaller_inputs
 from core.classifiers.classifier import Classifier, load_classifier
 from core.classifiers.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, squeezed
 from core.classifiers.sanity import NO_LABELS, Sanity, sanity_check
@@ -249,6 +249,89 @@ def test_it_can_be_stopped(fruit: Dataset, trained: Trained) -> None:
 
     with pytest.raises(Cancelled):
         sanity_check(fruit, trained(USUAL), progress=stop)
+
+
+class OfOneSize(nn.Module):
+    """Knows classes by how far apart the stripes of an input of 32 pixels are; anything enlarged looks alike to it."""
+
+    def __init__(self, turned: bool = False) -> None:
+        super().__init__()
+        self.head = nn.Linear(2, 2)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(2).flip(0) if turned else torch.eye(2))
+            self.head.bias.zero_()
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        grey = batch.mean(dim=1)
+        near = (grey[:, :, 1:] - grey[:, :, :-1]).abs().mean(dim=(1, 2))
+        return self.head(torch.stack([near, torch.full_like(near, 0.4)], dim=1))
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Images of 32 x 32: thin stripes and thick ones, in a little noise."""
+    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "stripes"
+    for name, width in (("a thin", 2), ("b thick", 8)):
+        for split in ("train", "test"):
+            (root / split / name).mkdir(parents=True)
+            for i in range(30):
+                line = 60 + 120 * ((np.arange(32) + rng.integers(8)) // width % 2)
+                pixels = line[None, :, None] + rng.normal(0, 4, (32, 32, 3))
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / split / name / f"{i:02d}.png")
+    return open_dataset(root)
+
+
+def of_one_size(tmp_path: Path, chosen: Preprocessing, turned: bool = False) -> Classifier:
+    torch.jit.script(OfOneSize(turned).eval()).save(str(tmp_path / "model.pt"))
+    return load_classifier(tmp_path / "model.pt", preprocessing=chosen)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_smaller_input_is_found_for_small_images_and_the_offer_mends_it(
+    stripes: Dataset, tmp_path: Path, turned: bool
+) -> None:
+    classifier = of_one_size(tmp_path, Preprocessing(256, 224), turned=turned)
+    found = checked(stripes, classifier)
+    assert found.verdict == "none"
+    assert [offer.kind for offer in found.offers] == ["preprocessing"]
+    offer = found.offers[0]
+    assert offer.preprocessing is not None
+    assert offer.preprocessing.crop == 32
+    assert offer.classes == (("b thick", "a thin") if turned else None)
+    assert offer.title == "Use inputs of 32 x 32 pixels" + (" and the order b thick, a thin" if turned else "")
+    assert offer.title.removeprefix("Use ") in found.sentence
+    data = open_dataset(stripes.root, choices=Choices(classes=offer.classes)) if turned else stripes
+    again = checked(data, replace(classifier, preprocessing=offer.preprocessing))
+    assert again.offers == ()
+    assert again.verdict == "good"
+    assert again.accuracy == pytest.approx(offer.accuracy, abs=0.05)
+
+
+def test_small_images_are_told_where_no_other_size_can_be_tried(
+    stripes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = of_one_size(tmp_path, Preprocessing(256, 224))
+    real = network_precision.Runner.__call__
+
+    def fixed(self: network_precision.Runner, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if pixels.shape[1] != 224:
+            raise ValueError("another size")
+        return real(self, pixels)
+
+    monkeypatch.setattr(network_precision.Runner, "__call__", fixed)
+    found = checked(stripes, classifier)
+    assert found.offers == ()
+    assert found.sentence.endswith(
+        "The images are 32 x 32, the network gets 224 x 224: was it trained on smaller inputs?"
+    )
+
+
+def test_smaller_inputs_are_for_images_far_below() -> None:
+    assert smaller_inputs(Preprocessing(256, 224), (112, 200)) == ()
+    found = smaller_inputs(Preprocessing(256, 224), (48, 60))
+    assert [one.preprocessing.crop for one in found] == [48, 32, 64, 96, 128]
+    assert [one.preprocessing.resize for one in found] == [48, 32, 64, 96, 128]
+    assert [one.preprocessing for one in smaller_inputs(squeezed(64), (8, 8))] == [squeezed(32)]
 
 
 def test_alternatives_differ_from_what_there_is_and_from_each_other() -> None:

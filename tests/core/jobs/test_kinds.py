@@ -106,6 +106,21 @@ def test_look_writes_a_preview_and_check_tries_the_model(workspace: Workspace, p
     assert [offer["classes"] for offer in turned["offers"]] == [["dark", "light"]]
 
 
+def test_check_without_labels_opens_the_model_and_gives_no_verdict(
+    workspace: Workspace, pictures: Path, tmp_path: Path
+) -> None:
+    model, loose = tmp_path / "model.safetensors", tmp_path / "loose"
+    KINDS["train"].run(workspace, {"data": str(pictures), "epochs": 1, "image_size": 16, "out": str(model)}, silent)
+    loose.mkdir()
+    for place, file in enumerate(sorted((pictures / "test").rglob("*.jpg"))):
+        file.rename(loose / f"{place}.jpg")
+    found = KINDS["check"].run(workspace, {"data": str(loose), "model": str(model)}, silent)
+    assert (found["verdict"], found["accuracy"], found["images"], found["offers"]) == (None, None, 0, [])
+    assert found["classes"] == ["dark", "light"]
+    assert found["preprocessing"]["crop"] == 16
+    assert isinstance(found["notes"], list)
+
+
 def test_choices_sample_and_order_of_classes_reach_the_analysis(
     workspace: Workspace, pictures: Path, tmp_path: Path
 ) -> None:
