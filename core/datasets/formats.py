@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from core.datasets import (
@@ -21,8 +22,9 @@ from core.datasets import (
 from core.datasets.choices import AUTOMATIC, Choices
 from core.datasets.format import Format
 from core.datasets.images import is_image_name
-from core.datasets.listing import first_file, holds_image
-from core.errors import BadRequest, EmptyDataset, MidbandError, PathNotFound
+from core.datasets.listing import first_file, holds_image, subfolders
+from core.datasets.table_text import read_head, tables_in
+from core.errors import BadMetadata, BadRequest, EmptyDataset, MidbandError, PathNotFound
 
 __all__ = ["FORMATS", "Format", "format_named", "recognise"]
 
@@ -31,6 +33,9 @@ _CERTAIN = (celeba.FORMAT, wilds.FORMAT, metadata_csv.FORMAT)
 
 # Tables of these formats stand for the folder they lie in.
 _TABLES = frozenset({"metadata.csv", "rgb_metadata.csv", "list_attr_celeba.txt", "list_attr_celeba.csv"})
+
+# Tables called so hold what a network said of images that have classes.
+_PREDICTED = re.compile("pred|result|score|output|submission|inference", re.IGNORECASE)
 
 # The first that fits is used unless a person says otherwise: the particular before the general.
 FORMATS: tuple[Format, ...] = (
@@ -82,12 +87,34 @@ def recognise(path: Path) -> tuple[Format, ...]:
         if there == 1 and (not named or holds_image(path, deep=False)):
             # one folder called images is no class, nor is one beside images
             fitting = [*(one for one in fitting if one is not folders.FORMAT), folders.FORMAT]
-        elif named > 1 and not (tables.FORMAT in fitting and tables.says_all(path)):
+        elif named > 1 and not (tables.FORMAT in fitting and tables.says_all(path) and _agrees(path)):
             # a table or an array beside class folders may be anything: predictions, features, a list of downloads
             fitting.sort(key=lambda one: (one not in _CERTAIN, one is not folders.FORMAT))
     if loose_images.FORMAT in fitting and tables.FORMAT not in fitting and tables.readable_in(path):
         fitting.append(tables.FORMAT)
     return tuple(fitting)
+
+
+def _agrees(folder: Path) -> bool:
+    """Whether a table of image, label and split may count more than class folders: it is not called like predictions,
+    and no label of it is the name of another folder than the one that the image is in."""
+    from core.datasets.cells import read_cells
+
+    inner = [deeper for above in subfolders(folder) for deeper in (above, *subfolders(above))]
+    known = {one.name.casefold() for one in inner}
+    for table in tables_in(folder):
+        head = read_head(table) if tables.names_images(table) else None
+        roles = {} if head is None else tables.guessed_roles(head, AUTOMATIC, folder)
+        if not roles or not all(roles.values()) or _PREDICTED.search(table.stem):
+            continue
+        try:
+            cells = read_cells(table)
+        except BadMetadata:
+            continue
+        pairs = zip(cells[roles["image"]].str.casefold(), cells[roles["label"]].str.strip().str.casefold(), strict=True)
+        if not any(label in known and label not in image.replace("\\", "/").split("/")[:-1] for image, label in pairs):
+            return True
+    return False
 
 
 def _nothing(path: Path) -> MidbandError:

@@ -523,3 +523,12 @@ def test_a_folder_is_no_archive(tmp_path: Path) -> None:
         with pytest.raises(BadRequest, match="no archive") as raised:
             open_dataset(path, store=tmp_path / "store", choices=Choices(format="archive"))
         assert ".zip" in raised.value.next_step
+
+
+def test_the_beginning_of_a_compressed_header(tmp_path: Path) -> None:
+    for flags in (0, 4, 8, 16):
+        for length in range(1, 16):
+            (tmp_path / "a.tar.gz").write_bytes((b"\x1f\x8b\x08" + bytes([flags]) + bytes(12))[:length])
+            with pytest.raises((BadArchive, EmptyDataset)):
+                read(tmp_path / "a.tar.gz")
+            shutil.rmtree(tmp_path / "store", ignore_errors=True)

@@ -77,6 +77,37 @@ def test_a_table_that_its_folder_expects_stands_for_the_folder(images: Images) -
     assert opened(root / "metadata.csv") == root / "metadata.csv"
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "wins"),
+    [
+        ("all.csv", ["cat", "cat", "dog", "dog"], "table"),
+        ("all.csv", ["Cat", "Cat", "Dog", "Dog"], "table"),
+        ("all.csv", ["ill", "well", "ill", "well"], "table"),
+        ("all.csv", ["cat", "dog", "dog", "dog"], "class-folders"),
+        ("predictions.csv", ["cat", "cat", "dog", "dog"], "class-folders"),
+        ("model_output.csv", ["0", "1", "1", "1"], "class-folders"),
+    ],
+)
+def test_a_table_beside_class_folders_counts_more_unless_it_contradicts_them(
+    images: Images, name: str, labels: list[str], wins: str
+) -> None:
+    names = ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg"]
+    root = images(*names)
+    rows = [
+        f"{image},{label},{split}\n" for image, label, split in zip(names, labels, ["train", "test"] * 2, strict=True)
+    ]
+    (root / name).write_text("filename,label,split\n" + "".join(rows))
+    assert recognise(root)[0].name == open_dataset(root).source == wins
+    assert {one.name for one in recognise(root)} >= {"table", "class-folders"}
+    assert open_dataset(root, choices=Choices(format="table")).source == "table"
+
+
+def test_a_table_of_bare_names_does_not_say_that_it_agrees(images: Images) -> None:
+    root = images("cat/1.jpg", "dog/2.jpg")
+    (root / "all.csv").write_text("filename,label,split\n1.jpg,dog,train\n2.jpg,cat,test\n")
+    assert open_dataset(root).source == "class-folders"
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("odd")
