@@ -42,6 +42,7 @@ from core.classifiers.exported_graph import (
     run_step,
     with_open_rows,
 )
+from core.classifiers.exported_kernels import largest_value
 from core.classifiers.exported_operators import CONVOLVING, PASSING, POOLING, SQUASHING, TRANSPOSING
 from core.classifiers.head import Head
 from core.classifiers.origins import EXPORTED
@@ -90,9 +91,6 @@ class Program(nn.Module):
         steps = needed_steps(graph.steps, wanted)
         read = frozenset().union(*(step.taken() for step in steps), wanted)
         self._where: dict[str, tuple[nn.Module, str]] = {}
-        for name, (fqn, tensor, is_parameter) in weights.items():
-            if name in read:
-                self._where[name] = _put(self, fqn, tensor, is_parameter)
         self._steps, self._last_use = steps, last_uses(steps, wanted)
         self._images, self._constants, self._wanted, self._pooled = images, dict(constants), wanted, pooled
         self._takes, self._chosen = takes, chosen
@@ -100,6 +98,12 @@ class Program(nn.Module):
         self._after: Callable[[Step, Any], Any] | None = None
         self.half_precision = half
         self.open_rows = False
+        # sizes are foreseen before each operator runs, which takes time
+        self.trying = False
+        # last, so that what is called as something here is told
+        for name, (fqn, tensor, is_parameter) in weights.items():
+            if name in read:
+                self._where[name] = _put(self, fqn, tensor, is_parameter)
 
     @property
     def takes(self) -> Takes:
@@ -126,8 +130,9 @@ class Program(nn.Module):
         known.update(self._constants)
         known[self._images] = self._takes.inputs(images, self._chosen)
         known[IMAGES] = images.shape[0]
+        largest = largest_value(images)
         for step, finished in zip(self._steps, self._last_use, strict=True):
-            run_step(step, known, images.device, self._after)
+            run_step(step, known, images.device, self._after, largest=largest, trying=self.trying)
             for name in finished:
                 known.pop(name, None)
         first, *others = (known[name] for name in self._wanted)
@@ -194,7 +199,11 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     """
     opened = _open(file)
     check_finite({fqn: tensor for fqn, tensor, _ in opened.weights.values()}, file)
-    parted = _part(opened, file)
+    try:
+        parted = _part(opened, file)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        # weights that are computed, from numbers that do not fit
+        raise damaged(file, error) from error
     chosen = preprocessing or opened.takes.preprocessing()
     opened.takes.check(file.name, chosen)
     backbone = _backbone(opened, parted, chosen, file)
@@ -362,9 +371,11 @@ def _put(root: nn.Module, fqn: str, tensor: torch.Tensor, is_parameter: bool) ->
     *parents, last = fqn.split(".")
     holder = root
     for parent in parents:
-        if parent not in dict(holder.named_children()):
-            holder.add_module(parent, nn.Module())
-        holder = holder.get_submodule(parent)
+        name = _free(holder, parent)
+        if name not in holder._modules:
+            holder.add_module(name, nn.Module())
+        holder = holder.get_submodule(name)
+    last = _free(holder, last)
     if last in holder._parameters or last in holder._buffers:
         # two of the graph's names for one tensor
         return holder, last
@@ -373,6 +384,12 @@ def _put(root: nn.Module, fqn: str, tensor: torch.Tensor, is_parameter: bool) ->
     else:
         holder.register_buffer(last, tensor)
     return holder, last
+
+
+def _free(holder: nn.Module, name: str) -> str:
+    """The name, or one that no network has where modules have something else of this name (`raw`, `type`)."""
+    held = (holder._modules, holder._parameters, holder._buffers)
+    return name if any(name in names for names in held) or not hasattr(holder, name) else f"{name}+"
 
 
 def _single_precision(tensor: torch.Tensor) -> torch.Tensor:
@@ -434,6 +451,11 @@ def _linear(output: str, opened: _Opened, producers: Mapping[str, Step]) -> Part
                 source = inner.arguments[0]
                 weight = _weight(inner.arguments[1], opened, producers, transposed=transposed)
                 bias_name, bias = _bias(second, opened, producers)
+                own = inner.arguments[2] if inner.kind == "linear" and len(inner.arguments) > 2 else None
+                if own is not None and bias is not None:
+                    # two biases, which a new one takes the place of
+                    _, inside = _bias(own, opened, producers)
+                    bias_name, bias = None, None if inside is None else bias.flatten() + inside.flatten()
                 break
     elif step.kind in CONVOLVING:
         source, weight = arguments[0], _weight(arguments[1], opened, producers, transposed=False)
@@ -560,10 +582,14 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
         try:
             tried = _with_open_rows(opened, parted, chosen) if open_rows else opened
             trial = _program(tried, parted, (parted.features, parted.logits), chosen, takes)
+            trial.trying = True
             with torch.inference_mode():
                 both = trial(images)
                 alone = torch.cat([trial(image[None])[:, :d] for image in images])
-        except (RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError) as error:
+        except (
+            *(RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError),
+            *(ArithmeticError, KeyError, AttributeError),
+        ) as error:
             if not is_last:
                 continue
             cause = [line for line in str(error).splitlines() if line.strip()][-1:]

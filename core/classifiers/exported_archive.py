@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from core.classifiers.origins import FORMER_PROGRAM
+from core.classifiers.origins import FORMER_PROGRAM, repeated_name
 from core.errors import BadCheckpoint, UnsafeCheckpoint
 
 SCHEMA = 8
@@ -60,6 +60,16 @@ _SYMBOL = re.compile(
     r"CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|IsNonOverlappingAndDenseIndicator|"
     r"TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat"
 )
+
+
+# what of an archive is written into another; sample inputs besides, which are pickled
+_KEPT = re.compile(
+    r"archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)|\.format_version|\.storage_alignment|"
+    r"models/[^/]+\.json|data/weights/[^/]+|data/constants/[^/]+"
+)
+_SAMPLES = "data/sample_inputs/"
+# torch unpickles what is called so, whatever else is said of it
+_OBJECTS = ("custom_obj", "opaque_obj")
 
 
 @dataclass(frozen=True)
@@ -109,11 +119,24 @@ def damaged(file: Path, error: object) -> BadCheckpoint:
 
 
 def with_records(file: Path, records: Mapping[str, bytes], target: Path) -> None:
-    """Copy the archive with some records replaced. records: new content by name."""
+    """Write the archive anew with some records replaced: the program and its numbers, and nothing else of the file.
+
+    records: new content by name. Sample inputs are read and written again, for `is_harmless` files only.
+    """
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as copy:
-        for one in source.infolist():
-            content = records.get(one.filename)
-            copy.writestr(one.filename, source.read(one) if content is None else content)
+        for name in source.namelist():
+            inside = name.split("/", 1)[-1]
+            if inside.startswith(_SAMPLES):
+                copy.writestr(name, _saved_again(source.read(name)))
+            elif _KEPT.fullmatch(inside):
+                content = records.get(name)
+                copy.writestr(name, source.read(name) if content is None else content)
+
+
+def _saved_again(content: bytes) -> bytes:
+    target = io.BytesIO()
+    torch.save(_plain(content), target)
+    return target.getvalue() if content else content
 
 
 def record_bytes(file: Path, record: str) -> bytes:
@@ -131,7 +154,7 @@ def is_harmless(file: Path) -> bool:
             inside = name.split("/", 1)[-1]
             if inside.startswith(("data/aotinductor", "data/mtia", "data/executorch", "extra/", "xl_model_weights/")):
                 return False
-            if inside.startswith("data/sample_inputs/"):
+            if inside.startswith(_SAMPLES):
                 try:
                     _plain(archive.read(name))
                 except Exception:
@@ -143,7 +166,13 @@ def is_harmless(file: Path) -> bool:
 
 
 def _check_plain(archive: zipfile.ZipFile, file: Path) -> None:
-    """torch stores without compressing, so an archive takes on disk what it takes in memory."""
+    """torch stores without compressing, so an archive takes on disk what it takes in memory; and each part once."""
+    if (twice := repeated_name(archive.namelist())) is not None:
+        raise UnsafeCheckpoint(
+            f"{file.name} holds {twice[:120]!r} twice, and which one counts depends on who reads it, so it was not "
+            "read.",
+            next_step=AGAIN,
+        )
     for one in archive.infolist():
         if one.compress_type != zipfile.ZIP_STORED:
             raise BadCheckpoint(f"Parts of {file.name} are compressed, which torch.export never does.", next_step=AGAIN)
@@ -256,7 +285,8 @@ def _payloads(
     found = {}
     for fqn, payload in listed.items():
         record = folder + payload["path_name"]
-        if payload["use_pickle"] or payload["tensor_meta"] is None:
+        is_object = str(payload["path_name"]).startswith(_OBJECTS)
+        if payload["use_pickle"] or payload["tensor_meta"] is None or is_object:
             raise UnsafeCheckpoint(
                 f"{fqn} in {file.name} is a Python object, not plain numbers. Reading it would run code from the file, "
                 "so it was not read.",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from core.classifiers.exported_archive import AGAIN, DTYPES
+from core.classifiers.exported_kernels import GROWING, LARGEST_VALUE, check_growth, checked
 from core.classifiers.exported_operators import (
     CHECKS,
     DROPPING,
@@ -142,20 +143,9 @@ def _step(node: Mapping[str, Any], file: Path) -> Step | None:
             given_in_order.append(parameter.default_value)
     if by_name:
         raise ValueError(f"{kind} takes no {min(by_name)}")
-    step = Step(name, plain, _call(plain, overload), tuple(given_in_order), named, results, single, plain != kind)
+    step = Step(name, plain, checked(plain, overload), tuple(given_in_order), named, results, single, plain != kind)
     _check_evaluating(step, overload, file)
     return step
-
-
-def _call(kind: str, overload: Any) -> Callable[..., Any]:
-    if kind in ("view", "_unsafe_view"):
-        # the same, and no error where the memory is laid out otherwise than it was while exporting
-        return torch.reshape
-    if kind == "sym_size":
-        # followed by tracing, so that the batch stays open
-        return torch.Tensor.size
-    found: Callable[..., Any] = overload
-    return found
 
 
 def _check_evaluating(step: Step, overload: Any, file: Path) -> None:
@@ -278,19 +268,30 @@ def _filled(argument: Any, known: Mapping[str, Any], where: torch.device) -> Any
 
 
 def run_step(
-    step: Step, known: dict[str, Any], where: torch.device, after: Callable[[Step, Any], Any] | None = None
+    step: Step,
+    known: dict[str, Any],
+    where: torch.device,
+    after: Callable[[Step, Any], Any] | None = None,
+    *,
+    largest: int = LARGEST_VALUE,
+    trying: bool = True,
 ) -> None:
+    """Add what a step gives to the values known. after: see `Program.watching`. largest: entries of any value, 0
+    for any. trying: each operator is looked at before it runs, not only those that give more than they are given."""
     arguments = [_filled(one, known, where) for one in step.arguments]
     if step.inner is not None:
         inside: dict[str, Any] = dict(zip(step.inner.inputs, arguments, strict=True))
         for inner in step.inner.steps:
-            run_step(inner, inside, where, after)
+            run_step(inner, inside, where, after, largest=largest, trying=trying)
         found: Any = [_filled(one, inside, where) for one in step.inner.outputs]
         if step.single:
             (found,) = found
     else:
         assert step.call is not None
-        found = step.call(*arguments, **{name: _filled(one, known, where) for name, one in step.named.items()})
+        named = {name: _filled(one, known, where) for name, one in step.named.items()}
+        if largest and (step.kind in GROWING or (trying and step.kind)):
+            check_growth(step.kind, step.call, arguments, named, largest)
+        found = step.call(*arguments, **named)
         if after is not None and (changed := after(step, found)) is not None:
             found = changed
     if step.single:

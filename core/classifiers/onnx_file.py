@@ -18,12 +18,16 @@ from core.errors import BadCheckpoint, UnsafeCheckpoint
 
 # a protobuf holds 2 GiB
 LARGEST_FILE = 2**31 - 1
-# entries of any value on the way, for one image: beyond it a graph is broken, or made to take all memory
-LARGEST_VALUE = 2**30
+# entries of any value on the way for one image, or this many times those of the image where it is large: beyond it a
+# graph is broken, or made to take all memory
+LARGEST_VALUE = 2**26
+TIMES_THE_IMAGE = 256
 # operators that onnxruntime has built in, by where they come from
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 # runs what another program compiled, out of a file
 COMPILED = frozenset({"EPContext"})
+# run other nodes as often as a number says, which nothing can be made to stop
+REPEATING = frozenset({"Loop", "Scan"})
 # onnx's numbers for types without a size in whole bytes, and for text
 _NOT_PLAIN = frozenset({8, 21, 22, 23, 25, 26})
 
@@ -143,6 +147,12 @@ def _check_operators(model: Any, file: Path) -> None:
                 f"{file.name} holds a program that was compiled for one machine ({node.op_type}), which is never run.",
                 next_step="Load the ONNX file that it was compiled from.",
             )
+        if node.op_type in REPEATING:
+            raise BadCheckpoint(
+                f"{file.name} repeats some of its nodes ({node.op_type}), as often as a number in it says, which no "
+                "classifier of images needs; it is not run.",
+                next_step="Export the network without loops, for one size of images.",
+            )
         if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
             raise UnsafeCheckpoint(
                 f"{file.name} uses {node.domain[:60]}:{node.op_type[:60]}, an operator of another library. Its code "
@@ -235,17 +245,31 @@ def _check_values(model: Any, file: Path) -> None:
 
     if model.ByteSize() > LARGEST_FILE // 2:
         return
+    one = type(model)()
+    one.CopyFrom(model)
+    weights = {tensor.name for tensor in one.graph.initializer}
+    largest = LARGEST_VALUE
+    for given in one.graph.input:
+        sides = given.type.tensor_type.shape.dim
+        if given.name in weights or not sides:
+            continue
+        if not sides[0].HasField("dim_value"):
+            # sizes that follow from that of the batch are known then
+            sides[0].dim_value = 1
+        largest = max(largest, TIMES_THE_IMAGE * math.prod(side.dim_value or 1 for side in sides[1:]))
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(one, data_prop=True)
     except Exception:
         # it knows fewer operators than onnxruntime, which checks types again
         return
+    batch = max((given.type.tensor_type.shape.dim[0].dim_value for given in one.graph.input
+                 if given.name not in weights and given.type.tensor_type.shape.dim), default=1)  # fmt: skip
     for value in inferred.graph.value_info:
         sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.HasField("dim_value")]
-        if math.prod(sides) > LARGEST_VALUE:
+        if math.prod(sides) > largest * max(batch, 1):
             raise BadCheckpoint(
-                f"{value.name[:80]} in {file.name} would have {math.prod(sides):,} numbers for one image, more than "
-                "any classifier needs.",
+                f"{value.name[:80]} in {file.name} would have {math.prod(sides):,} numbers, more than any classifier "
+                "needs.",
                 next_step=AGAIN,
             )
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -40,8 +43,10 @@ from core.files import digest, file_digest, replacing
 DTYPES = {1: torch.float32, 2: torch.uint8, 10: torch.float16, 11: torch.float64}
 # bytes of weights above which they are written into a file beside the graph
 LARGEST_INSIDE = 1_900_000_000
-# a list of names in a file's metadata that is longer is no list of names
-LONGEST_NAMES = 10_000_000
+# characters: a list of names in a file's metadata that is longer is no list of names
+LONGEST_NAMES = 1_000_000
+# a literal of Python with nothing in it to be computed: lists and dictionaries of texts and numbers
+_LITERAL = re.compile(r"""(?:[\s\d,:\[\]{}()]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")*+""")
 
 # what may follow the logits, and what it is called
 SQUASHING = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid"}
@@ -195,11 +200,24 @@ def write_with_head(classifier: Classifier, head: Head, path: Path) -> tuple[str
         facts["classes"] = json.dumps(list(classifier.classes), ensure_ascii=False)
     onnx.helper.set_model_props(model, facts)
     if model.ByteSize() > LARGEST_INSIDE:
-        onnx.save_model(model, str(path), save_as_external_data=True, location=f"{path.name}.data")
+        _write_in_two(model, path)
     else:
         with replacing(path) as written:
             written.write_bytes(model.SerializeToString())
     return stripped_still(parted.left_out)
+
+
+def _write_in_two(model: Any, path: Path) -> None:
+    """The graph, and its weights in a file beside it. Each takes its place when both are whole, the graph last."""
+    import onnx
+
+    data = path.with_name(f"{path.name}.data")
+    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        onnx.save_model(model, str(written), save_as_external_data=True, location=data.name)
+        if (beside := written.with_name(data.name)).exists():
+            os.replace(beside, data)
+        os.replace(written, path)
 
 
 def last_map(classifier: Classifier) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None:
@@ -342,6 +360,8 @@ def _read(text: str) -> Any:
     if not text or len(text) > LONGEST_NAMES:
         return None
     for reader in (json.loads, ast.literal_eval):
+        if reader is ast.literal_eval and not _LITERAL.fullmatch(text):
+            return None
         try:
             return reader(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

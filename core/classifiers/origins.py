@@ -29,6 +29,20 @@ def is_exported(names: Collection[str]) -> bool:
     return FORMER_PROGRAM in names or any(name.split("/")[1:] == ["archive_format"] for name in names)
 
 
+def repeated_name(names: Collection[str]) -> str | None:
+    """A name that a zip archive has twice, in capitals or not; None where there is none.
+
+    Readers take different ones of such files (torch's own minds no capitals), so that one would see what another does
+    not.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name.casefold() in seen:
+            return name
+        seen.add(name.casefold())
+    return None
+
+
 def is_onnx(path: Path, start: bytes) -> bool:
     """Whether a file holds an ONNX model. start: its first 16 bytes."""
     if len(start) > 2 and start[0] == _ONNX_START and 0 < start[1] < 0x40 and start[2] in _ONNX_FIELDS:

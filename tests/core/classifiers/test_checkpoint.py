@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,16 @@ def test_suffix_does_not_decide_what_a_file_is(tmp_path: Path) -> None:
     assert kind_of_file(tmp_path / "model.safetensors") == "torch"
     for name in ("model.pt", "model.safetensors"):
         assert torch.equal(read_checkpoint(tmp_path / name).state["fc.bias"], WEIGHTS["fc.bias"])
+
+
+@pytest.mark.parametrize("second", ["model/code/a.py", "model/code/A.PY"])
+def test_archive_that_readers_would_read_differently_is_refused(tmp_path: Path, second: str) -> None:
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("model/code/a.py", second):
+            archive.writestr(name, b"")
+    with pytest.raises(UnsafeCheckpoint, match="twice"):
+        kind_of_file(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("value", [torch.ones(3), [1, 2], {"epoch": 3}, {}])

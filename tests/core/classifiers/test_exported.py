@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from core.classifiers.architectures import build, last_linear
 from core.classifiers.checkpoint import kind_of_file
 from core.classifiers.classifier import Classifier, load_classifier, replace_head, with_preprocessing, write_with_head
 from core.classifiers.exported import Program
+from core.classifiers.exported_archive import read_archive
 from core.classifiers.head import Head
 from core.classifiers.network_precision import _cast
 from core.classifiers.preprocessing import Preprocessing, squeezed
@@ -404,6 +406,195 @@ def test_hostile_sample_inputs_are_never_read_and_never_handed_on(tmp_path: Path
         torch.export.load(path)
     logging.disable(logging.NOTSET)
     assert sign.exists()
+
+
+def test_part_that_is_there_twice_is_neither_read_nor_handed_on(tmp_path: Path) -> None:
+    path = save(tiny(), tmp_path / "m.pt2")
+    torch.save(Hostile(tmp_path / "sign"), tmp_path / "trap.pt")
+    with zipfile.ZipFile(path) as archive:
+        records = [(name, archive.read(name)) for name in archive.namelist()]
+    for spelling in (str, str.upper):
+        with zipfile.ZipFile(tmp_path / "twice.pt2", "w") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name, content in records:
+                if "/sample_inputs/" in name:
+                    archive.writestr(spelling(name), (tmp_path / "trap.pt").read_bytes())
+                archive.writestr(name, content)
+        for read in (load_classifier, read_archive):
+            with pytest.raises(UnsafeCheckpoint, match="twice"):
+                read(tmp_path / "twice.pt2")
+
+
+def test_copy_holds_the_program_and_nothing_else_of_the_file(tmp_path: Path) -> None:
+    path = save(tiny(), tmp_path / "m.pt2")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("m/data/constants/deeper/trap", b"no")
+        archive.writestr("m/data/weights.txt", b"no")
+    write_with_head(load_classifier(path), new_head(), tmp_path / "new.pt2")
+    with zipfile.ZipFile(tmp_path / "new.pt2") as archive:
+        assert not [name for name in archive.namelist() if "trap" in name or "weights.txt" in name]
+    with torch.inference_mode():
+        assert torch.export.load(tmp_path / "new.pt2").module()(images_for(1)).shape == (1, 3)
+
+
+def test_numbers_under_the_name_of_an_object_are_refused(tmp_path: Path) -> None:
+    def renamed(name: str, content: bytes) -> bytes:
+        return content.replace(b'"weight_0"', b'"custom_obj_0"') if name.endswith("_weights_config.json") else content
+
+    with pytest.raises(UnsafeCheckpoint, match="Python object"):
+        load_classifier(edited(save(tiny(), tmp_path / "m.pt2"), renamed))
+
+
+def node(target: str, results: list[str], **given: Any) -> dict[str, Any]:
+    inputs = [
+        {"name": name, "arg": {"as_tensor": {"name": one}} if isinstance(one, str) else one, "kind": 1}
+        for name, one in given.items()
+    ]
+    outputs = [{"as_tensor": {"name": name}} for name in results]
+    return {"target": target, "inputs": inputs, "outputs": outputs, "metadata": {}, "is_hop_single_tensor_return": None}
+
+
+ATEN = "torch.ops.aten."
+SUMMED = node(ATEN + "sum.default", ["summed"], self="result")
+NONE = {"as_none": True}
+
+
+def ones(name: str, *sizes: int) -> dict[str, Any]:
+    return node(ATEN + "ones.default", [name], size={"as_ints": list(sizes)})
+
+
+def with_nodes(path: Path, *nodes: dict[str, Any]) -> Path:
+    """Another program: nodes come ahead of the last layer, and `summed` is added to its features."""
+
+    def change(program: dict[str, Any]) -> None:
+        graph = program["graph_module"]["graph"]
+        (place,) = (at for at, one in enumerate(graph["nodes"]) if one["target"] == ATEN + "linear.default")
+        features = graph["nodes"][place]["inputs"][0]["arg"]
+        added = node(ATEN + "add.Tensor", ["other_features"], self=features, other="summed")
+        graph["nodes"][place]["inputs"][0]["arg"] = {"as_tensor": {"name": "other_features"}}
+        graph["nodes"][place:place] = [*nodes, added]
+
+    return with_graph(path, change)
+
+
+UNCHECKED = {
+    "batch normalisation": [
+        ones("x", 1, 64, 1, 1),
+        ones("few", 1),
+        node(
+            ATEN + "_native_batch_norm_legit_no_training.default",
+            ["result", "a", "b"],
+            **{"input": "x", "weight": NONE, "bias": NONE, "running_mean": "few", "running_var": "few"},
+            **{"momentum": {"as_float": 0.1}, "eps": {"as_float": 1e-5}},
+        ),
+    ],
+    "attention": [
+        ones("x", 1, 1, 4, 8),
+        ones("few", 1, 1, 1, 8),
+        node(
+            ATEN + "_scaled_dot_product_flash_attention_for_cpu.default",
+            ["result", "a"],
+            **{"query": "x", "key": "x", "value": "few"},
+        ),
+    ],
+    "numbers": [
+        ones("x", 4),
+        node(
+            ATEN + "_reshape_alias.default",
+            ["result"],
+            **{"self": "x", "size": {"as_ints": [4096]}, "stride": {"as_ints": [1]}},
+        ),
+    ],
+    "times as large": [
+        ones("x", 1, 1, 4, 4),
+        node(
+            ATEN + "upsample_nearest2d.default",
+            ["result"],
+            **{"self": "x", "output_size": {"as_ints": [8, 8]}},
+            **{"scales_h": {"as_float": 1e-30}, "scales_w": {"as_float": 1e-30}},
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("said", UNCHECKED)
+def test_operators_do_not_read_beyond_their_tensors(tmp_path: Path, said: str) -> None:
+    path = with_nodes(save(tiny(), tmp_path / "m.pt2"), *UNCHECKED[said], SUMMED)
+    with pytest.raises(BadRequest, match="cannot take" if said == "numbers" else said):
+        load_classifier(path)
+
+
+def test_unset_memory_is_never_shown(tmp_path: Path) -> None:
+    empty = node(ATEN + "empty.memory_format", ["result"], size={"as_ints": [1000]})
+    plain = load_classifier(save(tiny(), tmp_path / "m.pt2"))
+    changed = load_classifier(with_nodes(save(tiny(), tmp_path / "n.pt2"), empty, SUMMED))
+    torch.testing.assert_close(changed(images_for(2)), plain(images_for(2)))
+
+
+OUTER = node(ATEN + "mul.Tensor", ["result"], self="high", other="wide")
+LARGE = {
+    "ones": [ones("result", 2**29)],
+    "an outer product": [ones("high", 2**15, 1), ones("wide", 1, 2**15), OUTER],
+    "repeated": [ones("x", 2), node(ATEN + "repeat.default", ["result"], self="x", repeats={"as_ints": [2**28]})],
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_values_that_would_take_all_memory_are_refused(tmp_path: Path, what: str) -> None:
+    path = with_nodes(save(tiny(), tmp_path / "m.pt2"), *LARGE[what], SUMMED)
+    with pytest.raises(BadRequest, match="a value on the way would have"):
+        load_classifier(path)
+
+
+def test_division_by_nothing_is_said(tmp_path: Path) -> None:
+    division = node("_operator.floordiv", [], a={"as_int": 1}, b={"as_int": 0})
+    division["outputs"] = [{"as_sym_int": {"as_name": "nothing"}}]
+    size = {"as_sym_ints": [{"as_name": "nothing"}]}
+    made = node(ATEN + "ones.default", ["result"], size=size)
+    with pytest.raises(BadRequest, match="division"):
+        load_classifier(with_nodes(save(tiny(), tmp_path / "m.pt2"), division, made, SUMMED))
+
+
+class Named(nn.Module):
+    """A network whose layers are called as people like."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.stem = name
+        self._modules[name] = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self._modules[self.stem](images).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", ["raw", "finished", "watching", "takes", "_steps", "_head", "half_precision"])
+def test_layers_may_be_called_as_anything_here(tmp_path: Path, name: str) -> None:
+    network = Named(name).eval()
+    classifier = load_classifier(save(network, tmp_path / "m.pt2"))
+    with torch.inference_mode():
+        torch.testing.assert_close(classifier(images_for(2))[1], network(images_for(2)))
+
+
+class TwoBiases(Tiny):
+    """A last layer with a bias, and another added to what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images)) + self.more
+
+
+def test_two_biases_are_one(tmp_path: Path) -> None:
+    network = TwoBiases().eval()
+    classifier = load_classifier(save(network, tmp_path / "m.pt2"))
+    with torch.inference_mode():
+        torch.testing.assert_close(classifier(images_for(2))[1], network(images_for(2)))
+    torch.testing.assert_close(torch.from_numpy(classifier.head.bias), (network.head.bias + network.more).detach())
+    write_with_head(classifier, new_head(), tmp_path / "new.pt2")
+    np.testing.assert_array_equal(load_classifier(tmp_path / "new.pt2").head.bias, new_head().bias)
 
 
 @pytest.mark.parametrize("part", ["weights", "constants"])

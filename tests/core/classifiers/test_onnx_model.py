@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from core.classifiers import onnx_model
 from core.classifiers.architectures import last_linear
 from core.classifiers.checkpoint import kind_of_file
 from core.classifiers.classifier import load_classifier, replace_head, write_with_head
@@ -458,6 +460,78 @@ def test_values_that_would_take_all_memory_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadCheckpoint, match="has fewer"):
         load_classifier(graph(tmp_path / "m.onnx", change=lying))
+
+
+def test_sizes_that_follow_from_the_batch_are_known(tmp_path: Path) -> None:
+    def bomb(model: onnx.ModelProto) -> None:
+        for name, value in (("zero", [0]), ("many", [2**28])):
+            model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+        first = [
+            helper.make_node("Shape", [model.graph.input[0].name], ["sizes"]),
+            helper.make_node("Gather", ["sizes", "zero"], ["count"]),
+            helper.make_node("Mul", ["count", "many"], ["length"]),
+            helper.make_node("ConstantOfShape", ["length"], ["large"]),
+            helper.make_node("ReduceSum", ["large"], ["sum"], keepdims=0),
+        ]
+        for place, node in enumerate(first):
+            model.graph.node.insert(place, node)
+        model.graph.node.append(helper.make_node("Add", ["out0", "sum"], ["bombed"]))
+        model.graph.output[0].name = "bombed"
+
+    with pytest.raises(BadCheckpoint, match="more than any classifier needs"):
+        load_classifier(graph(tmp_path / "m.onnx", change=bomb))
+
+
+def test_loops_are_not_run(tmp_path: Path) -> None:
+    def loop(model: onnx.ModelProto) -> None:
+        for name, value in (("trips", np.array(2**62)), ("always", np.array(True))):
+            model.graph.initializer.append(numpy_helper.from_array(value, name))
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["state"], ["next"])],
+            "body",
+            [
+                helper.make_tensor_value_info("trip", TensorProto.INT64, []),
+                helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("state", TensorProto.FLOAT, None),
+            ],
+            [
+                helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+            ],
+        )
+        model.graph.node.append(helper.make_node("Loop", ["trips", "always", "out0"], ["looped"], body=body))
+        model.graph.output[0].name = "looped"
+
+    with pytest.raises(BadCheckpoint, match=r"repeats some of its nodes \(Loop\)"):
+        load_classifier(graph(tmp_path / "m.onnx", change=loop))
+
+
+@pytest.mark.parametrize("text", ["[" + "'a'," * 400_000 + "]", "1" + "+1" * 400_000, "-" * 900_000 + "1"])
+def test_long_nonsense_for_names_takes_no_time_or_memory(tmp_path: Path, text: str) -> None:
+    path = graph(tmp_path / "m.onnx", metadata={"names": text})
+    tracemalloc.start()
+    classifier = load_classifier(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert classifier.classes is None
+    assert most < 50_000_000
+
+
+def test_failed_writing_beside_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load_classifier(graph(tmp_path / "m.onnx"))
+    monkeypatch.setattr(onnx_model, "LARGEST_INSIDE", 10)
+    write_with_head(classifier, new_head(), tmp_path / "new.onnx")
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    plain = onnx.save_model
+
+    def failing(*arguments: object, **named: object) -> None:
+        plain(*arguments, **named)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(onnx, "save_model", failing)
+    with pytest.raises(OSError, match="No space"):
+        write_with_head(classifier, new_head(), tmp_path / "new.onnx")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
 
 
 def test_several_inputs_or_none_for_images_are_said(tmp_path: Path) -> None:
