@@ -94,7 +94,7 @@ def write_export(
     if class_places(run, analysis) is not None and run.kind == NETWORK:
         raise BadRequest(
             f"Run {run.run} trained the whole network when the classes were in another order.",
-            next_step=f"Analyse the images with the classes in theirs ({', '.join(run.classes[:9])}), or train anew.",
+            next_step=f"Analyse with the classes in that order ({', '.join(run.classes[:9])}), or train anew.",
             title="The run has its classes in another order",
         )
     out = resolved(out, advice="Name a folder for the export.")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,8 @@ from core.activations.extraction import analyse
 from core.classifiers.architectures import build
 from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import load_classifier
-from core.classifiers.preprocessing import preprocessing_from_dict
+from core.classifiers.head import load_head
+from core.classifiers.preprocessing import preprocessing_from_dict, squeezed
 from core.datasets import open_dataset
 from core.datasets.images import decode
 from core.errors import BadCheckpoint, BadRequest, Cancelled, DiskFull, NotFound, PathNotFound
@@ -35,10 +37,10 @@ from core.export.card import plain
 from core.export.files import _alone
 from core.export.model import write_model
 from core.export.page import render
-from core.files import file_digest
+from core.files import file_digest, read_json
 from core.retraining.runs import retrain, run_folder, run_head, run_logits
 from core.workspace import Workspace
-from tests.core.export.conftest import draw
+from tests.core.export.conftest import SIDE, draw, small_network
 
 Finish = Callable[..., Any]
 WEIGHTS = {"model.safetensors", "model.pt"}
@@ -629,3 +631,32 @@ def test_stored_logits_far_from_the_network_are_refused_in_bfloat16_too(
     monkeypatch.setattr(export_model, "run_logits", lambda *given: 2 * run_logits(*given) + 1)
     with pytest.raises(BadCheckpoint, match="differ from the stored ones"):
         write_model(workspace, analysis, run.run, tmp_path / "out", formats=())
+
+
+def test_classes_put_into_another_order_keep_their_outputs_and_their_figures(
+    workspace: Workspace, finish: Finish, tmp_path: Path
+) -> None:
+    # a file that does not name its classes
+    plain_file = tmp_path / "plain.pt"
+    torch.save(small_network().state_dict(), plain_file)
+    done = finish(plain_file, arch="small")
+    before = read_json(run_folder(workspace, done.run) / "result.json")
+    turned = tuple(reversed(done.analysis.classes))
+    chosen = replace(done.analysis.choices, classes=turned)
+    dataset = open_dataset(done.analysis.dataset_root, choices=chosen)
+    analysis = analyse(workspace, dataset, load_classifier(plain_file, arch="small", preprocessing=squeezed(SIDE)))
+    assert (analysis.id, analysis.classes) == (done.analysis.id, turned)
+    write_export(workspace, done.run, tmp_path / "out", formats=())
+    report = read_json(tmp_path / "out" / "report.json")
+    assert report["confusion"]["after"] == np.flip(before["after"]["confusion"]).tolist()
+    assert sum("order of the classes has changed" in note for note in report["notes"]) == 1
+    exported = load_classifier(tmp_path / "out" / "model.safetensors")
+    assert exported.classes == turned
+    # the head itself lies as it was fitted: first class first
+    fitted = load_head(run_folder(workspace, done.run) / "head.safetensors")
+    np.testing.assert_allclose(exported.head.weight, fitted.weight[::-1], atol=1e-6)
+    # a whole network has its outputs where they are
+    file = run_folder(workspace, done.run) / "result.json"
+    file.write_text(json.dumps({**before, "kind": "network"}), encoding="utf-8")
+    with pytest.raises(BadRequest, match="another order"):
+        write_export(workspace, done.run, tmp_path / "again")
