@@ -142,6 +142,16 @@ def read_array(path: Path, *, mapped: bool = True) -> np.ndarray:
         raise ValueError(f"{path.name} is not an array ({type(error).__name__}: {error})") from error
 
 
+def marks_of(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, modification time (ns) and bytes of a file, or of each file directly in a folder: they tell of a change.
+
+    Raises `OSError` where nothing is there.
+    """
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files]
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in stats)
+
+
 def mark_used(path: Path) -> None:
     """Note that a file or folder was used just now, for whoever removes what was used longest ago. Raises `OSError`
     where it is gone; one that may not be written to is left as it is."""

@@ -11,7 +11,7 @@ from core.classifiers.classifier import Classifier, load_classifier
 from core.classifiers.origins import is_program
 from core.classifiers.preprocessing import preprocessing_from_dict
 from core.errors import BadCheckpoint, PathNotFound
-from core.files import read_json
+from core.files import marks_of, read_json
 
 _lock = threading.Lock()
 # one classifier: a large network takes a gigabyte, and people look at one investigation at a time
@@ -53,14 +53,11 @@ def borrowed_classifier(analysis: Analysis) -> Iterator[Classifier]:
 
 def _identity(analysis: Analysis) -> tuple[str, ...]:
     try:
-        folder = analysis.model_file.is_dir()
-        files = sorted(analysis.model_file.iterdir()) if folder else [analysis.model_file]
-        marks = [(file.name, file.stat()) for file in files]
+        marks = marks_of(analysis.model_file)
     except OSError:
         _kept.clear()
         raise PathNotFound(
             f"The model's file {analysis.model_file} is not there any more.",
             next_step="Put it back, or analyse the model where it is now.",
         ) from None
-    stated = (part for name, mark in marks for part in (name, str(mark.st_mtime_ns), str(mark.st_size)))
-    return str(analysis.folder), str(analysis.model_file), *stated
+    return str(analysis.folder), str(analysis.model_file), *(str(part) for mark in marks for part in mark)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ _LARGEST_HEADER = 100_000_000
 # what describes a model in JSON is a few kilobytes; ImageNet's 21,843 names with descriptions are a few megabytes
 _LARGEST_CONFIG = 50_000_000
 # of a checkpoint's pickle, which holds names and shapes and no numbers
-_LARGEST_PICKLE = 20_000_000
+_LARGEST_PICKLE = 2_000_000
+# what damaged and hostile files make the readers of zip and JSON raise, and a `~` that is nobody's home
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile)
 # modules that plain weights name: tensors, containers, numbers
 _HARMLESS = re.compile(r"^(torch(\._utils|\._tensor|\.storage|\.serialization|\.nn\.parameter)?|collections|_codecs)$")
 # transformers' names for classes that nobody named
@@ -79,14 +82,14 @@ def peek(path: Path | str) -> Peeked:
     if is_hub_name(path):
         name = str(path).strip()
         return Peeked("hub", False, f"{name.partition(':')[2]}, from the Hugging Face hub", arch=None)
-    place = Path(path)
     try:
+        place = Path(path).expanduser()
         if place.is_dir():
             return _peek_folder(place)
         if not place.is_file():
             return Peeked("absent", False, "Nothing is there", problem=f"There is no file or folder {place}.")
         return _peek_file(place)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         return Peeked("unknown", False, "Not a model that is known here", problem=f"It cannot be read ({error}).")
 
 

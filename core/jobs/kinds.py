@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.classifiers.peek import is_hub_name
 from core.errors import BadRequest
+from core.files import resolved
 from core.progress import Progress
 from core.workspace import Workspace
 
@@ -75,7 +76,7 @@ class Kind:
                 f"{', '.join(self.optional) or 'nothing else'}.",
             )
         absolute = {
-            name: str(Path(request[name]).expanduser().resolve())
+            name: str(resolved(request[name], advice="Check the path."))
             for name in self.paths
             if request.get(name) and not is_hub_name(request[name])
         }

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.classifiers.peek import Peeked, is_hub_name, peek
 from core.errors import BadCheckpoint, ClassMismatch, PathNotFound, UnsafeCheckpoint
+from core.files import unwrapped
 from pages.parts import load_check, load_input, load_upload, problem, state
 from pages.parts.load_look import Looked
 from pages.parts.words import TERMS, count, listed, plain
@@ -17,6 +18,8 @@ from pages.parts.words import TERMS, count, listed, plain
 PATH = "load_model"
 DROPPED = "load_upload"
 ARCH = "load_arch"
+PEEKED = "load_peeked"
+PRECISION = "load_precision"
 BRING, TRAIN = "I have a model", "Train one here"
 DROPS = ("pt", "pth", "safetensors", "pt2", "onnx", "bin", "ckpt", "tar")
 
@@ -110,11 +113,11 @@ def _bring(looked: Looked) -> Choice:
         _other_classes(path, found.classes, there)
         return Choice("analyse", request, missing=True)
     if found.needs_architecture:
-        arch = _architecture()
+        arch = _architecture(found.arch)
         if not arch:
             return Choice("analyse", request, missing=True)
         request["arch"] = arch
-    if chosen := load_input.ask(looked, load_check.known_input(request)):
+    if chosen := load_input.ask(looked, load_check.known_input(request) or found.preprocessing):
         request["preprocessing"] = chosen
     if order := load_check.class_order(looked, path):
         request["class_order"] = order
@@ -143,7 +146,7 @@ def _place() -> str:
     )
     if beside is not None:
         beside.file_uploader("Or drop its file", type=list(DROPS), key=DROPPED, on_change=problem.kept(_take_dropped))
-    return path.strip()
+    return unwrapped(path)
 
 
 def _take_dropped() -> None:
@@ -155,11 +158,20 @@ def _take_dropped() -> None:
 def _other_model() -> None:
     """What was set for the model before is not meant for this one."""
     st.session_state.pop(ARCH, None)
+    # it was chosen for the other one's pass
+    st.session_state.pop(PRECISION, None)
     load_input.reset()
 
 
 def _peeked(path: str) -> Peeked:
-    return peek(path if is_hub_name(path) else Path(path).expanduser())
+    """What is there: looked at again when it has changed, not on every run of the page."""
+    if is_hub_name(path):
+        return peek(path)
+    known = (path, load_check.stamp({"model": path}))
+    kept = st.session_state.get(PEEKED)
+    if kept is None or kept[0] != known:
+        kept = st.session_state[PEEKED] = (known, peek(path))
+    return kept[1]
 
 
 def _refused(path: str, found: Peeked) -> None:
@@ -219,7 +231,10 @@ def _other_classes(path: str, own: tuple[str, ...], wanted: tuple[str, ...]) -> 
     )
 
 
-def _architecture() -> str | None:
+def _architecture(likely: str | None) -> str | None:
+    """likely: what the file says of its network, or shows."""
+    if likely and ARCH not in st.session_state:
+        st.session_state[ARCH] = likely
     arch = st.selectbox(
         "Architecture",
         (*COMMON, *TIMM),
@@ -231,7 +246,10 @@ def _architecture() -> str | None:
         help="This file holds weights only, so the network they belong to has to be named: as torchvision calls it, or "
         "after “timm:” as timm does.",
     )
-    return arch.strip() if arch and arch.strip() else None
+    if not arch or not arch.strip():
+        st.caption("Name the network to go on.")
+        return None
+    return arch.strip()
 
 
 def _train(looked: Looked) -> Choice:

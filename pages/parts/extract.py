@@ -123,7 +123,7 @@ def _advanced() -> dict[str, Any]:
             "Precision",
             list(PRECISIONS),
             format_func=PRECISIONS.__getitem__,
-            key="load_precision",
+            key=bring_model.PRECISION,
             persist_state="session",
             help=PRECISION_HELP,
             width=260,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core.errors import NotFound
+from core.files import marks_of
 from core.jobs.job import CANCELLED, DONE, FAILED, QUEUED, Job
 from core.jobs.kinds import kind_of
 from core.jobs.queue import get_job, list_jobs, request_cancel
@@ -109,12 +112,14 @@ def stop() -> None:
 def _kept(wanted: dict[str, Any]) -> dict[str, Any]:
     """What the session knows of the check of this request, begun now where it is the first of this model."""
     kept = st.session_state.get(CHECK)
-    if kept is not None and kept["wanted"] == wanted:
+    now = stamp(wanted)
+    if kept is not None and (kept["wanted"], kept["stamp"]) == (wanted, now):
         return kept
-    same = kept is not None and _apart_from_tries(kept["wanted"]) == _apart_from_tries(wanted)
+    same = kept is not None and kept["stamp"] == now and _apart_from_tries(kept["wanted"]) == _apart_from_tries(wanted)
     stop()
     fresh = {
         "wanted": wanted,
+        "stamp": now,
         "job": None,
         "input": kept["input"] if same and kept else None,
     }
@@ -140,10 +145,24 @@ def _before(wanted: Mapping[str, Any]) -> Job | None:
             for job in found
             if job.kind == KIND
             and (job.active or job.state == DONE)
+            and _is_newer(job, wanted)
             and json.dumps(job.request, sort_keys=True) == told
         ),
         None,
     )
+
+
+def stamp(request: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    """What tells that the files of a model were written anew; nothing for what is no file."""
+    with suppress(OSError, RuntimeError, ValueError):
+        return marks_of(Path(request["model"]).expanduser())
+    return ()
+
+
+def _is_newer(job: Job, request: Mapping[str, Any]) -> bool:
+    """Whether a job began after the model was last written: what an older one says is of other weights."""
+    written = max((modified for _, modified, _ in stamp(request)), default=0)
+    return job.created.replace(tzinfo=UTC).timestamp() >= written / 1e9
 
 
 def _apart_from_tries(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,50 @@ def test_a_recipe_is_python_whatever_the_file_is_called() -> None:
         assert len(code.splitlines()) == 2
         compile(code, "recipe", "exec")
         assert repr(name) in code
+
+
+def _deep_header(path: Path) -> None:
+    header = b"{" + b'"a":[' * 200_000
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def _damaged_deflate(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02}q\x00." * 500)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"data.pkl") + len(b"data.pkl")
+    data[start : start + 12] = b"\xff" * 12
+    path.write_bytes(data)
+
+
+def _marked(flag: int, method: int) -> Callable[[Path], None]:
+    """Of an archive, the flags and the method of compression of its one entry changed in both headers."""
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("m/data.pkl", b"\x80\x02}q\x00.")
+        data = bytearray(path.read_bytes())
+        for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            start = data.index(signature) + place
+            data[start : start + 2] = flag.to_bytes(2, "little")
+            if method:
+                data[start + 2 : start + 4] = method.to_bytes(2, "little")
+        path.write_bytes(data)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [_deep_header, _damaged_deflate, _marked(1, 0), _marked(0, 99)],
+    ids=["deep", "deflate", "locked", "method"],
+)
+def test_what_makes_readers_of_files_stumble_is_said(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path / "model.pt")
+    found = peek(tmp_path / "model.pt")
+    assert found.kind == "unknown"
+    assert found.problem.startswith("It cannot be read")
+
+
+def test_nobodys_home_is_no_place() -> None:
+    assert peek("~nobody-of-this-name/model.pt").kind in ("absent", "unknown")
