@@ -32,9 +32,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 COLOURS = ("rgb", "bgr", "grey")
 
 
-# Sides of an image up to which it is resized whole, the longer over the shorter: of a longer one only the middle, which
-# is all that is seen of it.
-MOST_ELONGATED = 64
+# Pixels up to which an image is resized whole, at three bytes each: of a picture like a line, whose longer side would
+# become millions of pixels, only the middle is, and no more of it is seen.
+MOST_RESIZED = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ class Preprocessing:
         if self.resize is None:
             return image.resize((self.crop, self.crop), method)
         short = min(width, height)
-        if max(width, height) > MOST_ELONGATED * short:
-            # resized in one piece, a line of pixels takes gigabytes
+        if self.resize * self.resize * max(width, height) > MOST_RESIZED * short:
             keep = math.ceil(short * (self.crop / self.resize + 2))
             image = _middle(image, min(width, keep), min(height, keep))
             width, height = image.size

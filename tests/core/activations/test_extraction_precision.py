@@ -137,7 +137,7 @@ def test_auto_measures_once_for_a_sample_and_the_whole(
     for yes, precision in ((True, "bf16"), (False, "fp32")):
         place = open_workspace(workspace.root / precision)
         compared = tolerated(monkeypatch, yes)
-        sample = analyse(place, dataset.sample(10), classifier, settings=SETTINGS)
+        sample = analyse(place, dataset.sample(20), classifier, settings=SETTINGS)
         whole = analyse(place, dataset, classifier, settings=SETTINGS)
         assert [sample.precision, whole.precision] == [precision, precision]
         assert len(compared) == 1
