@@ -103,7 +103,9 @@ def _set_up(analysis: Analysis) -> None:
     concepts = repair.choose_concepts(analysis)
     offered = [name for name in METHODS if name not in ALWAYS]
     kept = st.session_state.setdefault(METHODS_KEPT, [name for name in usual_methods() if name in offered])
-    st.session_state["bake-off-methods"] = kept
+    # only where it is new on the page: set on each run, it would take back what somebody is typing
+    if "bake-off-methods" not in st.session_state:
+        st.session_state["bake-off-methods"] = kept
     chosen = st.pills(
         "Methods",
         offered,
@@ -118,7 +120,8 @@ def _set_up(analysis: Analysis) -> None:
         # none would mean the usual ones, which is what nobody asked for
         lacking = "Choose at least one concept."
         st.caption(f":material/info: No concept is chosen, so there is nothing to part the classes by. {lacking}")
-    st.session_state["bake-off-seeds"] = st.session_state.get(SEEDS_KEPT, SEEDS)
+    if "bake-off-seeds" not in st.session_state:
+        st.session_state["bake-off-seeds"] = st.session_state.get(SEEDS_KEPT, SEEDS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         seeds = st.number_input(
             "Seeds",

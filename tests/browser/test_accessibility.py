@@ -72,6 +72,8 @@ def problems(page: Page) -> list[str]:
 def settle(page: Page) -> None:
     """Wait until the page is drawn to the end; what fades in is half transparent for a moment."""
     page.wait_for_load_state("networkidle")
+    # what waits to be drawn again is half transparent too
+    expect(page.locator("[data-stale='true']")).to_have_count(0)
     page.wait_for_timeout(600)
 
 

@@ -153,7 +153,7 @@ def test_shift_adds_and_alt_takes_away(map_page: Page) -> None:
     draw(map_page, "left", box=True, key="Alt")
     counted(map_page, "200 of 400 images circled")
     # Python counts the same, though three areas came one after another
-    expect(map_page.locator(".range")).to_contain_text("of 200")
+    expect(map_page.locator(".st-key-map-grid .range")).to_contain_text("of 200")
     expect(map_page.get_by_text("200 images:")).to_be_visible()
 
 
@@ -219,7 +219,7 @@ def test_a_value_of_the_legend_stands_out_and_is_selected_alone(map_page: Page) 
     map_page.get_by_role("button", name=f"{CLASSES[1]}: 200 images").click()
     map_page.get_by_role("button", name="Circle all").click()
     counted(map_page, "200 of 400 images circled")
-    expect(map_page.locator(".range")).to_contain_text("of 200")
+    expect(map_page.locator(".st-key-map-grid .range")).to_contain_text("of 200")
     # another colour keeps the selection
     map_page.get_by_role("combobox", name="Colour by").click()
     map_page.get_by_role("option", name="Colour: place").click()
