@@ -107,7 +107,7 @@ function createSheet(parentElement) {
     cell.dataset.id = image.id
     cell.setAttribute("aria-label", image.lines.join(", "))
     const picture = element("img", "picture", { alt: "", draggable: "false", decoding: "async" })
-    picture.src = `data:image/webp;base64,${image.picture}`
+    picture.src = image.picture
     cell.append(picture)
     describe(cell, () => image.lines)
     return cell

@@ -44,7 +44,7 @@ export default function imageGrid({ data, parentElement, setStateValue }) {
   if (!data) return undefined
   if (data.role === "thumbnails") {
     parentElement.querySelector(".grid-root")?.remove() // this one only carries pictures
-    const urls = Object.entries(data.thumbnails).map(([id, text]) => [Number(id), `data:image/webp;base64,${text}`])
+    const urls = Object.entries(data.thumbnails).map(([id, url]) => [Number(id), url])
     pictures.set(data.store, new Map(urls))
     mounted.get(data.store)?.drawPictures()
     return undefined

@@ -40,7 +40,7 @@ export default function tagCard({ data, parentElement, setStateValue }) {
   if (!data) return undefined
   const store = storeOf(data.store)
   if (data.role === "thumbnails") {
-    const fresh = Object.entries(data.thumbnails).map(([id, text]) => [Number(id), `data:image/webp;base64,${text}`])
+    const fresh = Object.entries(data.thumbnails).map(([id, url]) => [Number(id), url])
     // those of the images before are kept: undo goes back to them
     store.thumbnails = new Map([...[...store.thumbnails].slice(-60), ...fresh])
     store.mounted?.drawPictures()

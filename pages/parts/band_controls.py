@@ -194,7 +194,8 @@ def numbers(analysis: Analysis, view: View) -> None:
             key=key,
             step=scale.step,
             format=f"%.{scale.digits}f",
-            width=124,
+            # room for -12.34 beside the steppers
+            width=148,
             on_change=problem.kept(partial(_set_end, analysis, key)),
             help=f"In {scale.unit}." if scale.unit else None,
         )

@@ -9,7 +9,6 @@ drawn grey and do not count in the share that is written.
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ import streamlit as st
 from pages.parts import theme
 from pages.parts.component_source import source
 from pages.parts.image_grid import format_activation
+from pages.parts.picture_url import picture_url
 from pages.parts.words import percent
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def sheet_view(analysis: Analysis, sheet: ContactSheet) -> SheetView:
 
 
 def sheet_data(view: SheetView) -> dict[str, Any]:
-    """The message to the browser; pictures are base64."""
+    """The message to the browser; pictures are data URLs."""
     return {
         "title": view.title,
         "note": view.note,
@@ -187,7 +187,7 @@ def sheet_data(view: SheetView) -> dict[str, Any]:
                 "images": [
                     {
                         "id": image.id,
-                        "picture": base64.b64encode(image.thumbnail).decode("ascii"),
+                        "picture": picture_url(image.thumbnail),
                         "lines": list(image.lines),
                         "wrong": image.wrong,
                     }

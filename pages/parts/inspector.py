@@ -12,7 +12,6 @@ Events come through the outbox of the image grid: numbered, repeated until they 
 
 from __future__ import annotations
 
-import base64
 import io
 import logging
 import re
@@ -51,6 +50,7 @@ from pages.parts import concept_tools, live, notices, problem, state, who
 from pages.parts.component_source import source
 from pages.parts.image_grid import format_activation
 from pages.parts.inbox import Inbox, is_int, is_said
+from pages.parts.picture_url import picture_url
 from pages.parts.words import percent, plain, short
 
 if TYPE_CHECKING:
@@ -257,16 +257,16 @@ def _encoded(analysis: Analysis, row: int, changed: int) -> tuple[str, int, int,
         content = analysis.thumbnail(row)
         with Image.open(io.BytesIO(content)) as small:
             width, height = small.size
-        return _url(content, "webp"), width, height, f"This is the thumbnail: {error.reason}."
+        return picture_url(content), width, height, f"This is the thumbnail: {error.reason}."
     width, height = image.size
     image.thumbnail((LARGE, LARGE), reducing_gap=2.0)
     target = io.BytesIO()
     # small pictures without loss: enlarged, the blocks of a JPEG would show
     if max(image.size) <= 256:
         image.save(target, format="PNG")
-        return _url(target.getvalue(), "png"), width, height, ""
+        return picture_url(target.getvalue()), width, height, ""
     image.save(target, format="JPEG", quality=90)
-    return _url(target.getvalue(), "jpeg"), width, height, ""
+    return picture_url(target.getvalue()), width, height, ""
 
 
 def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def around(analysis: Analysis, row: int, metric: str, pause: Callable[[], Any]) 
         "items": [
             {
                 "id": int(analysis.ids[other]),
-                "url": _url(analysis.thumbnail(other), "webp"),
+                "url": picture_url(analysis.thumbnail(other)),
                 "name": names[place],
                 "label": analysis.label_name(other) or "",
                 "predicted": analysis.classes[analysis.predicted[other]],
@@ -437,7 +437,7 @@ def _heat(analysis: Analysis, row: int, index: int, minus: int | None, files: tu
         heat = heat_map(classifier, image, index, minus=minus, head=analysis.head)
     low, high = heat.limits
     return {
-        "url": _url(png(drawn(heat)), "png"),
+        "url": picture_url(png(drawn(heat))),
         "box": [heat.box.left, heat.box.top, heat.box.right, heat.box.bottom],
         "colors": [f"#{color}" for color in ramp_of(heat)],
         "low": format_activation(low),
@@ -567,7 +567,3 @@ def _changed(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _url(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

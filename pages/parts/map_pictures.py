@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import threading
 from collections import OrderedDict
@@ -14,6 +13,7 @@ import streamlit as st
 
 from core.errors import MidbandError
 from pages.parts import map_colours, map_route
+from pages.parts.picture_url import picture_url
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -71,7 +71,7 @@ def read_rows(text: str, n: int) -> list[int] | None:
 
 
 def pictures(shown: Shown, rows: list[int]) -> dict[str, Any]:
-    """Of each row its thumbnail, WebP as the grid has it, and lines: its name, label and prediction, and the value it
+    """Of each row its thumbnail as the grid has it, and lines: its name, label and prediction, and the value it
     is coloured by."""
     analysis = shown.analysis
     try:
@@ -85,6 +85,5 @@ def pictures(shown: Shown, rows: list[int]) -> dict[str, Any]:
         lines = [name, f"{label or 'no label'}, predicted {predicted}" if label != predicted else predicted]
         if told is not None:
             lines.append(told(row))
-        picture = base64.b64encode(analysis.thumbnail(row)).decode("ascii")
-        found[str(row)] = {"url": f"data:image/webp;base64,{picture}", "lines": lines}
+        found[str(row)] = {"url": picture_url(analysis.thumbnail(row)), "lines": lines}
     return found

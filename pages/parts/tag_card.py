@@ -9,7 +9,6 @@ pictures of the next few travel ahead, each in a message of its own that is sent
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from core.settings import DEFAULTS
 from pages.parts import concept_tools, inspector, notices, problem, state, who
 from pages.parts.component_source import source
 from pages.parts.inbox import Inbox, is_int, is_said
+from pages.parts.picture_url import picture_url
 from pages.parts.tag_deck import IN_HAND, Deck, Step
 from pages.parts.words import count
 
@@ -176,7 +176,7 @@ def facts(analysis: Analysis, rows: np.ndarray, concepts: Sequence[Concept], dec
 def thumbnails(key: str, analysis: Analysis, images: Sequence[int]) -> dict[str, Any]:
     """In rising order of ids: an answer changes the order asked and nothing here, until new images come."""
     rows = analysis.rows_of(sorted(images))
-    encoded = {str(int(analysis.ids[row])): base64.b64encode(analysis.thumbnail(row)).decode("ascii") for row in rows}
+    encoded = {str(int(analysis.ids[row])): picture_url(analysis.thumbnail(row)) for row in rows}
     return {"role": "thumbnails", "store": key, "thumbnails": encoded}
 
 
