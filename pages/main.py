@@ -2,16 +2,22 @@
 
 import streamlit as st
 
-from pages.parts import jobs, live, notices, problem, rooms, state, theme, who
+from pages.parts import jobs, live, notices, problem, rooms, state, theme, tour, who
 
 theme.apply()
 room = st.navigation(rooms.all_rooms())
 
 with problem.shown():
     state.start()
-    state.chooser()
-    who.sidebar()
-    jobs.indicator()
+    if room.url_path == "present":
+        theme.stage()
+    else:
+        state.chooser()
+        tour.sidebar()
+        who.sidebar()
+        rooms.foot()
+        jobs.indicator()
+        tour.bar()
     live.watch(state.analysis())
     problem.remembered()
     notices.show()

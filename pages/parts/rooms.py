@@ -20,17 +20,35 @@ ROOMS = {
     "retrain": ("Retrain", ":material/build:", "Repair the last layer with what you tagged."),
     "results": ("Results", ":material/monitoring:", "What the repair changed, and the model to take away."),
     "runs": ("Runs", ":material/history:", "Every repair so far: compare two, have one again, note what you think."),
+    "present": ("Present", ":material/co_present:", "One investigation told to an audience, step by step."),
+    "glossary": ("Glossary", ":material/menu_book:", "Every term of art that Midband uses, in plain words."),
 }
+# reached by a link, not from the navigation
+HIDDEN = {"present", "glossary"}
 
 
 def room(name: str) -> Any:
     """The `st.Page` of a room."""
     title, icon, purpose = ROOMS[name]
-    return st.Page(FOLDER / f"{name}.py", title=title, icon=icon, help=purpose, default=name == "home", url_path=name)
+    return st.Page(
+        FOLDER / f"{name}.py",
+        title=title,
+        icon=icon,
+        help=purpose,
+        default=name == "home",
+        url_path=name,
+        visibility="hidden" if name in HIDDEN else "visible",
+    )
 
 
 def all_rooms() -> list[Any]:
     return [room(name) for name in ROOMS]
+
+
+def foot() -> None:
+    """At the foot of the sidebar: what is looked up, not worked in."""
+    with st.sidebar, st.container(horizontal=True, key="sidebar-foot"):
+        st.page_link(room("glossary"), label="Glossary", icon=ROOMS["glossary"][1])
 
 
 def go(name: str, **query: str) -> None:

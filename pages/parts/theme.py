@@ -38,9 +38,8 @@ def apply() -> None:
         size="large",
         icon_image=ASSETS / "brand" / "mark.svg",
     )
-    st.html(
-        f"<style>:root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; }}\n{_css()}</style>"
-    )
+    colors = f":root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; }}"
+    st.html(f"<style>{colors}\n{_css('midband.css')}</style>")
     with st.container(key="theme"):
         _turn(key="theme-turn", on_turned_change=lambda: None)
 
@@ -90,6 +89,11 @@ def heading(title: str, lead: str) -> None:
         st.markdown(lead)
 
 
-@lru_cache(maxsize=1)
-def _css() -> str:
-    return (ASSETS / "theme" / "midband.css").read_text(encoding="utf-8")
+def stage() -> None:
+    """The page as a stage: larger type, the whole width, nothing around it. To be called before anything is drawn."""
+    st.html(f"<style>{_css('stage.css')}</style>")
+
+
+@lru_cache(maxsize=2)
+def _css(name: str) -> str:
+    return (ASSETS / "theme" / name).read_text(encoding="utf-8")

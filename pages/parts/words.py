@@ -110,6 +110,40 @@ TERMS = {
     "replay": "One file holds all a run was made from; this command computes it again and compares every digit.",
 }
 
+# terms whose key is not what they are called on screen
+_TITLES = {
+    "top": "Top band",
+    "bottom": "Bottom band",
+    "order": "Order of the images",
+    "mid rule": "Middle, how it is found",
+    "linked": "Linked bands",
+    "axis": "Axis",
+    "vector": "Direction of your own",
+    "run": "Run, or repair",
+    "emptied": "Emptier middle",
+    "estimated": "Estimated groups",
+    "fixed": "Fixed and broken",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "nll": "NLL",
+    "interval": "Interval (95%)",
+}
+
+
+def term_title(term: str) -> str:
+    """How the glossary heads a key of `TERMS`."""
+    return _TITLES.get(term, term[:1].upper() + term[1:])
+
+
+def anchor(term: str) -> str:
+    """Where the glossary holds a key of `TERMS`: the part of the address after #."""
+    return term.replace(" ", "-").replace("'", "")
+
+
+def helped(term: str) -> str:
+    """Help of a control: what a key of `TERMS` means, and the way to the words around it. Markdown."""
+    return f"{TERMS[term]}\n\n[More in the glossary](glossary#{anchor(term)})"
+
 
 def plain(text: str) -> str:
     """Text that shows exactly as it is: no Markdown, no emoji or icon shortcodes, no line breaks."""
