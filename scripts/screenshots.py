@@ -1,25 +1,31 @@
 """Take the pictures of docs/images again, or all of them into a folder to look at.
 
     python scripts/screenshots.py                  the few of the README and the guides
-    python scripts/screenshots.py --all DIR        every page, empty and full, 1920 / 1024 / 390 px, light and dark
+    python scripts/screenshots.py --all DIR        every page and state, 1920 / 1024 / 390 px, light and dark
+    python scripts/screenshots.py --all DIR --only present,bands      those whose name contains one of these
+    python scripts/screenshots.py --animation      docs/images/demo.webp: the way through the demo, really walked
 
 The demo workspace (MIDBAND_WORKSPACE, ./workspace) is copied first: the tags and the run that the pictures show are
-made in the copy, from the planted truth.
+made in the copy, from the planted truth. `--all` also writes a sheet for each state of a page, `sheets/NAME.png`, with
+all sizes beside each other.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -29,21 +35,28 @@ from core.activations.store import Analysis, open_analysis  # noqa: E402
 from core.concepts.concept import create_concept  # noqa: E402
 from core.concepts.suggestions import suggest_next  # noqa: E402
 from core.concepts.tags import tag  # noqa: E402
-from core.demo import CONCEPT, find_demo, make_demo  # noqa: E402
+from core.database import JobRecord  # noqa: E402
+from core.demo import find_demo, make_demo  # noqa: E402
+from core.errors import NotEnoughTags  # noqa: E402
+from core.jobs.job import FAILED  # noqa: E402
+from core.jobs.queue import submit  # noqa: E402
+from core.retraining.bakeoff import bake_off  # noqa: E402
 from core.retraining.runs import retrain  # noqa: E402
 from core.workspace import Workspace, open_workspace  # noqa: E402
 from pages.parts import who  # noqa: E402
-from scripts.local_app import CHROMIUM_FLAGS, chromium_path, serving  # noqa: E402
+from scripts.local_app import CHROMIUM_FLAGS, Server, chromium_path, serving  # noqa: E402
+from scripts.walk import film  # noqa: E402
 
-# name: (path, height in pixels; None is the whole page)
+BANDS = "/bands?direction=logit:waterbird"
+# the pictures of the documentation, name: (path, height in pixels; None is the whole page)
 SHOWN = {
     "home": ("/", 760),
-    "bands": ("/bands?direction=logit:waterbird", 1180),
-    "contact-sheet": ("/bands?direction=logit:waterbird&look=sheet", 1100),
-    "confounder-curve": ("/bands?direction=logit:waterbird&look=curve", 900),
-    "compare": ("/bands?direction=logit:waterbird&look=compare", 940),
-    "directions": ("/bands?direction=logit:waterbird&look=directions", 1000),
-    "clusters": ("/bands?direction=logit:waterbird&look=discover", 1000),
+    "bands": (BANDS, 1180),
+    "contact-sheet": (f"{BANDS}&look=sheet", 1100),
+    "confounder-curve": (f"{BANDS}&look=curve", 900),
+    "compare": (f"{BANDS}&look=compare", 940),
+    "directions": (f"{BANDS}&look=directions", 1000),
+    "clusters": (f"{BANDS}&look=discover", 1000),
     "map": ("/map?colour=correctness", 1000),
     "tag-next": ("/tag_next", 860),
     "review": ("/tag_next?look=review", 1000),
@@ -51,70 +64,209 @@ SHOWN = {
     "associations": ("/concepts?look=associations", 1100),
     "results": ("/results", 1180),
     "runs": ("/runs?run=balanced&with=repair", 1180),
+    "present": ("/present?step=3", 720),
 }
-PAGES = {
+ROOMS = {
     "home": "/",
     "load": "/load",
-    **{name: path for name, (path, _) in SHOWN.items()},
+    "bands": BANDS,
+    "map": "/map?colour=correctness",
+    "tag-next": "/tag_next",
+    "concepts": "/concepts",
     "retrain": "/retrain",
-    **{f"results-{look}": f"/results?look={look}" for look in ("confusions", "calibration", "activations", "flips")},
-    "results-beside": "/results?look=beside",
+    "results": "/results",
+    "runs": "/runs",
+    "present": "/present",
+    "glossary": "/glossary",
+}
+LOOKS = {
+    "contact-sheet": f"{BANDS}&look=sheet",
+    "confounder-curve": f"{BANDS}&look=curve",
+    "compare": f"{BANDS}&look=compare",
+    "directions": f"{BANDS}&look=directions",
+    "clusters": f"{BANDS}&look=discover",
+    "tag-grid": "/tag_next?mode=grid",
+    "review": "/tag_next?look=review",
+    "wrong-labels": "/tag_next?look=wrong",
+    **{f"concepts-{look}": f"/concepts?look={look}" for look in ("associations", "history", "people", "files")},
+    "retrain-all-ways": "/retrain?look=ways",
+    **{
+        f"results-{look}": f"/results?look={look}"
+        for look in ("confusions", "calibration", "activations", "flips", "beside")
+    },
     "run": "/runs?run=repair",
+    "runs-compared": "/runs?run=balanced&with=repair",
+    **{f"present-{step}": f"/present?step={step}" for step in range(2, 9)},
+}
+ERRORS = {
+    "unknown-investigation": "/bands?analysis=gone",
+    "unknown-direction": "/bands?direction=logit:albatross",
+    "unknown-run": "/runs?run=gone",
+    "unknown-results": "/results?run=gone",
+    "failed-job": "/retrain",
 }
 ME = who.Browser("0" * 16, "Ada")
 WIDTHS = (1920, 1024, 390)
+SCHEMES = ("light", "dark")
 TALLEST = 3200
+# of the sheets: how wide a picture of each width is there, and how much of its height is shown
+SHEET_WIDTHS = {1920: 900, 1024: 520, 390: 230}
+SHEET_HEIGHT = 1100
+HEADING = "[data-testid=stMainBlockContainer] h1"
+
+Act = Callable[[Page], None]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One state of a page. act: what is done on the page first. at_once: taken as soon as its title is there."""
+
+    name: str
+    path: str
+    act: Act | None = None
+    at_once: bool = False
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--all", type=Path, metavar="DIR", help="every page in every size and scheme")
+    options.add_argument("--all", type=Path, metavar="DIR", help="every page and state in every size and scheme")
+    options.add_argument("--only", default="", metavar="NAMES", help="parts of names, divided by commas")
+    options.add_argument("--animation", action="store_true", help="docs/images/demo.webp")
     chosen = options.parse_args()
+    wanted = tuple(name for name in chosen.only.split(",") if name)
     with tempfile.TemporaryDirectory() as beside, sync_playwright() as playwright:
-        full = demo_copy(Path(beside) / "full")
         browser = playwright.chromium.launch(
             executable_path=chromium_path(), args=[*CHROMIUM_FLAGS, "--hide-scrollbars"]
         )
-        with serving(full) as server:
-            if chosen.all is None:
-                for name, (path, height) in SHOWN.items():
-                    save(
-                        picture(browser, server.url + path, 1440, height=height),
-                        ROOT / "docs" / "images" / f"{name}.png",
-                    )
-            else:
-                everything(browser, server.url, chosen.all)
         if chosen.all is not None:
-            with serving(Path(beside) / "empty") as server:
-                for name, path in PAGES.items():
-                    save(picture(browser, server.url + path, 1440), chosen.all / f"empty-{name}.png")
+            everything(browser, Path(beside), chosen.all, wanted)
+        elif chosen.animation:
+            workspace = untouched(Path(beside) / "walked")
+            with serving(workspace.root) as server:
+                film(browser, server.url, workspace, ROOT / "docs" / "images" / "demo.webp")
+        else:
+            for_the_guides(browser, Path(beside), wanted)
         browser.close()
 
 
-def everything(browser: Browser, url: str, folder: Path) -> None:
-    for scheme in ("light", "dark"):
-        for width in WIDTHS:
-            for name, path in PAGES.items():
-                save(picture(browser, url + path, width, scheme=scheme), folder / f"{name}-{width}-{scheme}.png")
+def for_the_guides(browser: Browser, beside: Path, wanted: Sequence[str]) -> None:
+    with serving(full(beside / "guides").root) as server:
+        for name, (path, height) in SHOWN.items():
+            if fits(name, wanted):
+                with window(browser, server, 1440, height) as context:
+                    page = context.new_page()
+                    page.goto(server.url + path)
+                    settle(page)
+                    save(page.screenshot(), ROOT / "docs" / "images" / f"{name}.png")
 
 
-def demo_copy(target: Path) -> Path:
-    """The demo with 44 tags, two runs and the map, in a folder of its own."""
-    source = open_workspace(os.environ.get("MIDBAND_WORKSPACE") or ROOT / "workspace")
-    if find_demo(source) is None:
-        make_demo(source)
-    shutil.copytree(source.root, target, ignore=shutil.ignore_patterns("jobs", "exports", "runs"))
-    workspace = open_workspace(target)
-    analysis = open_analysis(workspace, find_demo(workspace))
-    tag_by_truth(workspace, analysis)
-    retrain(workspace, analysis, method="class-balanced", run_id="balanced")
-    retrain(workspace, analysis, run_id="repair")
-    make_umap(analysis)
-    return target
+def everything(browser: Browser, beside: Path, folder: Path, wanted: Sequence[str]) -> None:
+    """Each world is a workspace of its own with a server of its own."""
+    for world, (prepare, shots) in WORLDS.items():
+        chosen = [shot for shot in shots if fits(f"{world}-{shot.name}", wanted)]
+        if not chosen:
+            continue
+        with serving(prepare(beside / world).root) as server:
+            for width in WIDTHS:
+                with window(browser, server, width) as context:
+                    for shot in chosen:
+                        both_schemes(context, server, shot, folder / f"{world}-{shot.name}-{width}")
+        for shot in chosen:
+            sheet(folder, f"{world}-{shot.name}")
+
+
+def fits(name: str, wanted: Sequence[str]) -> bool:
+    return not wanted or any(part in name for part in wanted)
+
+
+def both_schemes(context: BrowserContext, server: Server, shot: Shot, target: Path) -> None:
+    """By day, then by night on the same page; what is taken at once is opened anew."""
+    width = int(target.name.rpartition("-")[2])
+    page = context.new_page()
+    for scheme in SCHEMES:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        if shot.at_once:
+            page.goto(server.url + shot.path, wait_until="commit")
+            page.wait_for_selector(HEADING)
+        else:
+            if scheme == SCHEMES[0]:
+                page.goto(server.url + shot.path)
+                settle(page)
+                if shot.act is not None:
+                    shot.act(page)
+            settle(page)
+            grow(page, width)
+        save(page.screenshot(), target.with_name(f"{target.name}-{scheme}.png"))
+    page.close()
+
+
+def grow(page: Page, width: int) -> None:
+    """As tall a window as the page needs, which is taken in one picture."""
+    wanted = page.locator("[data-testid=stMain]").evaluate("main => main.scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(max(wanted, 900), TALLEST)})
+    settle(page)
+
+
+def sheet(folder: Path, name: str) -> None:
+    """All sizes of one state beside each other, by day above and by night below."""
+    rows = []
+    for scheme in SCHEMES:
+        row = []
+        for width, shown in SHEET_WIDTHS.items():
+            with Image.open(folder / f"{name}-{width}-{scheme}.png") as image:
+                scale = shown / image.width
+                small = image.convert("RGB").resize((shown, round(image.height * scale)), Image.Resampling.LANCZOS)
+            row.append(small.crop((0, 0, shown, min(small.height, SHEET_HEIGHT))))
+        rows.append(row)
+    gap = 12
+    heights = [max(image.height for image in row) for row in rows]
+    canvas = Image.new("RGB", (sum(SHEET_WIDTHS.values()) + 4 * gap, sum(heights) + 3 * gap), (150, 150, 150))
+    y = gap
+    for row, height in zip(rows, heights, strict=True):
+        x = gap
+        for image in row:
+            canvas.paste(image, (x, y))
+            x += image.width + gap
+        y += height + gap
+    save_picture(canvas, folder / "sheets" / f"{name}.png")
+
+
+# --- the worlds ------------------------------------------------------------------------------------------------------
+
+
+def untouched(folder: Path) -> Workspace:
+    """The demo as it comes, in a folder of its own. The pictures are drawn and looked at once for all worlds."""
+    made = folder.parent / "demo"
+    if not made.exists():
+        here = open_workspace(os.environ.get("MIDBAND_WORKSPACE") or ROOT / "workspace")
+        if (here.datasets / "birds").exists():
+            shutil.copytree(here.datasets / "birds", made / "datasets" / "birds")
+        make_demo(open_workspace(made))
+    return _copied(made, folder)
+
+
+def full(folder: Path) -> Workspace:
+    """44 tags, two runs, all ways at once, and the map."""
+    made = folder.parent / "worked-on"
+    if not made.exists():
+        workspace = untouched(made)
+        analysis = open_analysis(workspace, find_demo(workspace))
+        tag_by_truth(workspace, analysis)
+        retrain(workspace, analysis, method="class-balanced", run_id="balanced")
+        retrain(workspace, analysis, run_id="repair")
+        bake_off(workspace, analysis, methods=("afr", "jtt"), seeds=(0, 1))
+        make_umap(analysis)
+    return _copied(made, folder)
+
+
+def _copied(made: Path, folder: Path) -> Workspace:
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return open_workspace(folder)
 
 
 def tag_by_truth(workspace: Workspace, analysis: Analysis, budget: int = 44) -> None:
-    concept = create_concept(workspace, analysis.dataset_id, CONCEPT)
+    concept = create_concept(workspace, analysis.dataset_id, "water background")
     rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)[:budget]])
     place = next(attribute for attribute in analysis.attributes if attribute.name == "place")
     water = place.codes[rows] == place.values.index("water")
@@ -122,38 +274,87 @@ def tag_by_truth(workspace: Workspace, analysis: Analysis, budget: int = 44) -> 
     tag(workspace, analysis, concept, rows[~water], False)
 
 
-def picture(browser: Browser, address: str, width: int, *, scheme: str = "light", height: int | None = None) -> bytes:
-    context = browser.new_context(
-        viewport={"width": width, "height": height or 900}, color_scheme="dark" if scheme == "dark" else "light"
+def with_a_failure(folder: Path) -> Workspace:
+    """A repair that ended without a result."""
+    workspace = untouched(folder)
+    analysis = open_analysis(workspace, find_demo(workspace))
+    job = submit(workspace, "retrain", "Retrain", {"analysis": analysis.id, "method": "mid", "run": "failed"})
+    problem = NotEnoughTags(
+        "Every tagged image shows 'water background'.",
+        next_step="Tag some images that do not show it: Tag next proposes them.",
     )
-    # one person takes all pictures, not a new one each
-    context.add_cookies([{"name": who.COOKIE, "value": who.cookie(ME), "url": address}])
-    page = context.new_page()
-    page.goto(address)
-    settle(page)
-    if height is None:
-        wanted = page.locator("[data-testid=stMain]").evaluate("main => main.scrollHeight")
-        page.set_viewport_size({"width": width, "height": min(max(wanted, 700), TALLEST)})
-        settle(page)
-    taken = page.screenshot()
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job.id)
+        record.state, record.error = FAILED, problem.to_dict()
+    return workspace
+
+
+def images_gone(folder: Path) -> Workspace:
+    workspace = full(folder)
+    shutil.rmtree(workspace.datasets / "birds" / "images")
+    return workspace
+
+
+def a_path_that_is_not_there(page: Page) -> None:
+    box = page.get_by_role("textbox", name="Folder or file with the images")
+    box.fill("/photos/that/are/not/here")
+    box.press("Enter")
+    page.get_by_text("Path not found").first.wait_for()
+
+
+def look_closer(page: Page) -> None:
+    page.locator(".tile").first.dblclick()
+    page.get_by_role("dialog").wait_for()
+
+
+def _shots(paths: Mapping[str, str], *, at_once: bool = False) -> list[Shot]:
+    return [Shot(name, path, at_once=at_once) for name, path in paths.items()]
+
+
+# name: what makes its workspace in a folder, and what is taken there
+WORLDS: dict[str, tuple[Callable[[Path], Workspace], list[Shot]]] = {
+    "full": (full, [*_shots({**ROOMS, **LOOKS}), Shot("inspector", BANDS, look_closer)]),
+    "loading": (full, _shots(ROOMS, at_once=True)),
+    "untouched": (untouched, _shots({**ROOMS, "clusters": LOOKS["clusters"]})),
+    "empty": (open_workspace, _shots(ROOMS)),
+    "error": (with_a_failure, [*_shots(ERRORS), Shot("path-not-found", "/load", a_path_that_is_not_there)]),
+    "images-gone": (images_gone, [Shot("inspector", BANDS, look_closer), *_shots({"tag-next": "/tag_next"})]),
+}
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def window(browser: Browser, server: Server, width: int, height: int | None = None) -> Iterator[BrowserContext]:
+    """One person takes all pictures, not a new one each."""
+    context = browser.new_context(viewport={"width": width, "height": height or 900}, reduced_motion="reduce")
+    context.set_default_timeout(60_000)
+    context.add_cookies([{"name": who.COOKIE, "value": who.cookie(ME), "url": server.url}])
+    yield context
     context.close()
-    return taken
 
 
 def settle(page: Page) -> None:
-    """Until the first run is through and thumbnails and charts are painted."""
-    page.wait_for_selector("[data-testid=stMainBlockContainer] h1")
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]')")
+    """Until the run is through and thumbnails and charts are painted."""
+    page.wait_for_selector(HEADING)
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton], [data-stale=true]')"
+    )
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(800)
+    page.wait_for_timeout(400)
 
 
 def save(taken: bytes, path: Path) -> None:
+    with Image.open(BytesIO(taken)) as image:
+        save_picture(image, path)
+
+
+def save_picture(image: Image.Image, path: Path) -> None:
     """A picture of flat surfaces needs no more than 256 colours: a quarter of the bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(BytesIO(taken)) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
-    print(path)
+    image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    print(path, flush=True)
 
 
 if __name__ == "__main__":

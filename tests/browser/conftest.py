@@ -3,10 +3,15 @@
 `browser` is started once for all tests; `page` is a fresh tab at 1440 px; `serve` starts `streamlit run SCRIPT` on a
 free port of 127.0.0.1 and waits until it answers. Every server is ended by its process id when its test module ends,
 and what it wrote on its log is kept in the failure message when it does not start.
+
+The tests mostly wait, for servers and for pages, so several processes share the work (`pytest -n 2 --dist loadfile`):
+each has a browser of its own, each module its servers and its workspace. The demo is made once for all of them.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +25,9 @@ from scripts.local_app import CHROMIUM_FLAGS, ROOT, DidNotStart, Server, chromiu
 playwright_api = pytest.importorskip("playwright.sync_api")
 
 Serve = Callable[..., Server]
+# On a machine that is busy with other tests everything takes longer; waiting ends as soon as what is awaited is there.
+PATIENCE = 30_000
+playwright_api.expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,11 +49,17 @@ def browser() -> Iterator[playwright_api.Browser]:
 
 @pytest.fixture(scope="session")
 def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo workspace, made once for the whole run; to be copied, never written to."""
+    """The demo workspace, made once for all processes of the run; to be copied, never written to."""
     if not MODEL.is_file():
         pytest.skip("the demo's classifier is not in assets/ (make demo-model)")
-    root = tmp_path_factory.mktemp("demo") / "workspace"
-    make_demo(open_workspace(root))
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    root = shared / "demo"
+    with (shared / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (complete := shared / "demo.complete").exists():
+            make_demo(open_workspace(root))
+            complete.touch()
     return root
 
 
@@ -53,17 +67,38 @@ def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A demo workspace of the module's own."""
     root = tmp_path_factory.mktemp("copy") / "workspace"
-    shutil.copytree(finished_demo, root)
+    shutil.copytree(finished_demo, root, copy_function=_link_pictures)
     return open_workspace(root)
 
 
-@pytest.fixture
-def page(browser: playwright_api.Browser) -> Iterator[playwright_api.Page]:
-    """A tab of its own: no cookies, no storage of the test before."""
+def _link_pictures(source: str, target: str) -> None:
+    """Nobody writes to a dataset's images: a second name for the same file is enough."""
+    if "/datasets/" in source and source.endswith(".jpg"):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+@pytest.fixture(scope="session")
+def window(browser: playwright_api.Browser) -> Iterator[playwright_api.BrowserContext]:
+    """The window of all `page`s: what Streamlit's own pages are made of is fetched and compiled once per server."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(15_000)
-    yield context.new_page()
+    context.set_default_timeout(PATIENCE)
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(window: playwright_api.BrowserContext) -> Iterator[playwright_api.Page]:
+    """A tab of its own: no cookies, no storage of the test before."""
+    window.clear_cookies()
+    tab = window.new_page()
+    session = window.new_cdp_session(tab)
+    session.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "local_storage,indexeddb"})
+    session.detach()
+    yield tab
+    for opened in window.pages:
+        opened.close()
 
 
 @pytest.fixture(scope="module")
