@@ -1,4 +1,4 @@
-"""`demo`, `look`, `train`, `check`, `analyse`: from images and weights to an analysis."""
+"""`look`, `train`, `check`, `analyse`: from images and weights to an analysis."""
 
 from __future__ import annotations
 
@@ -27,20 +27,6 @@ LISTED = 10
 LISTED_CLASSES = 40
 # Names that fit on a command line.
 MOST_TYPED = 40
-
-
-def demo(options: argparse.Namespace, progress: Progress) -> Answer:
-    from core.demo import make_demo
-
-    workspace = open_workspace(options.workspace)
-    analysis = make_demo(workspace, progress=progress)
-    lines = [
-        f"The demo is in {workspace.root}.",
-        *_about(analysis),
-        "",
-        f"Next: python -m core bands --workspace {workspace.root} --direction logit:{analysis.classes[0]}",
-    ]
-    return Answer({"workspace": str(workspace.root), **analysis.to_dict()}, "\n".join(lines))
 
 
 def look(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -123,7 +109,7 @@ def analyse(options: argparse.Namespace, progress: Progress) -> Answer:
     analysis = extract(workspace, dataset, classifier, progress=progress, **chosen)
     lines = [
         *_read(dataset),
-        *_about(analysis),
+        *about(analysis),
         *_skipped(analysis.skipped),
         "",
         f"Next: python -m core bands --workspace {workspace.root} --direction logit:{analysis.classes[0]}",
@@ -203,10 +189,12 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _as_options(offer: Offer) -> str:
-    """The offer as it is typed."""
-    if offer.preprocessing is not None:
-        return _typed(offer.preprocessing)
-    names = offer.classes or ()
+    """The offer as it is typed: some need both another preprocessing and another order."""
+    chosen = [] if offer.preprocessing is None else [_typed(offer.preprocessing)]
+    return " ".join([*chosen, *([] if offer.classes is None else [_ordered(offer.classes)])])
+
+
+def _ordered(names: tuple[str, ...]) -> str:
     if len(names) > MOST_TYPED or any("," in name for name in names):
         return "--classes FILE with a class on each line, in the order that --json prints"
     return f"--classes {shlex.quote(','.join(names))}"
@@ -237,7 +225,7 @@ def _read(dataset: Dataset) -> list[str]:
     return [f"{dataset.name}: {len(dataset):,} images {classes} ({splits}).", *dataset.notes]
 
 
-def _about(analysis: Analysis) -> list[str]:
+def about(analysis: Analysis) -> list[str]:
     return [
         f"Analysis {analysis.id}: {analysis.model_name} ({analysis.arch}) on {analysis.n:,} images of "
         f"{analysis.dataset_name}, {analysis.d} features.",

@@ -9,7 +9,8 @@ from importlib import import_module
 from core.commands.output import Answer, ProgressLine
 
 _ROOMS = {
-    "data": ("demo", "look", "train", "check", "analyse"),
+    "demo": ("demo",),
+    "data": ("look", "train", "check", "analyse"),
     "bands": ("bands", "sample"),
     "closer": ("closer",),
     "looking": ("directions", "curve", "contact-sheet"),

@@ -2,7 +2,7 @@
 
 | kind | request | result |
 | --- | --- | --- |
-| `demo` | | `analysis` |
+| `demo` | `which`? | `analysis` |
 | `look` | `data`, `choices`?, `seed`? | what `describe_dataset` says, `samples`, `folder` |
 | `check` | `data`, `model`, DATA, MODEL, `images`? | what `Sanity.to_dict` and `facts_of` say |
 | `analyse` | `data`, `model`, DATA, MODEL, `precision`? | `analysis`, `images`, `skipped` |
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.classifiers.peek import is_hub_name
-from core.errors import BadRequest
+from core.errors import BadRequest, ClassCountMismatch, ClassMismatch
 from core.files import resolved
 from core.progress import Progress
 from core.workspace import Workspace
@@ -98,7 +98,7 @@ def kind_of(name: str) -> Kind:
 def _demo(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.demo import make_demo
 
-    return {"analysis": make_demo(workspace, progress=progress).id}
+    return {"analysis": make_demo(workspace, request.get("which") or "birds", progress=progress).id}
 
 
 def _look(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -166,7 +166,10 @@ def _dataset(workspace: Workspace, request: dict[str, Any], progress: Progress) 
 
 
 def _matched(workspace: Workspace, request: dict[str, Any], progress: Progress) -> tuple[Dataset, Classifier]:
-    """The dataset and the model that the keys DATA and MODEL ask for, their classes in one order."""
+    """The dataset and the model that the keys DATA and MODEL ask for, their classes in one order.
+
+    Raises `ClassCountMismatch` where no order of the classes would do, `ClassMismatch` where another one may.
+    """
     dataset = _dataset(workspace, request, progress)
     progress(0, len(dataset), "Opening the model")
     # torch takes seconds to import: a wrong path to the data is told before
@@ -180,7 +183,12 @@ def _matched(workspace: Workspace, request: dict[str, Any], progress: Progress) 
         arch=request.get("arch"),
         preprocessing=preprocessing_from_dict(chosen) if chosen else None,
     )
-    return matched(dataset, classifier, request.get("class_order"))
+    try:
+        return matched(dataset, classifier, request.get("class_order"))
+    except ClassMismatch as error:
+        if classifier.k == len(dataset.classes):
+            raise
+        raise ClassCountMismatch(error.detail, next_step=error.next_step) from error
 
 
 def _train_analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -280,7 +288,7 @@ _MODEL = ("arch", "preprocessing", "class_order")
 _TRAINING = (*_DATA, "arch", "epochs", "image_size")
 
 KINDS: dict[str, Kind] = {
-    "demo": Kind(_demo, resumes=True),
+    "demo": Kind(_demo, optional=("which",), resumes=True),
     "look": Kind(_look, required=("data",), optional=_DATA, paths=("data",)),
     "check": Kind(_check, required=("data", "model"), optional=(*_DATA, *_MODEL, "images"), paths=("data", "model")),
     "analyse": Kind(

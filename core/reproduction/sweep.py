@@ -26,6 +26,8 @@ from core.reproduction.reference import LEVELS
 from core.reproduction.similarity import even_rows, similarity
 from core.synthetic.sprites import SHAPES, Sprites, draw_latents, render, write_sprites
 
+# of the files of a cell
+_FORMAT = 2
 SWEEP, CELLS, MODELS, DATA = "sweep.json", "cells", "models", "data"
 # pictures of the matrix for each shape in each zone, and of a sheet for each shape and band
 _EACH, _SHOWN = 12, 10
@@ -135,7 +137,8 @@ def run_sweep(out: Path, preset: Preset, *, progress: Progress = silent) -> Swee
 
 
 def read_pictures(out: Path, cell: Cell) -> dict[str, np.ndarray]:
-    """The matrix of a cell (`matrix`) and the pictures of its sheets (`square-top`, `square-middle` ...)."""
+    """The matrix of a cell (`matrix`), what its rows show (`shapes`, `xs`), and the pictures of its sheets
+    (`square-top`, `square-middle` ...)."""
     with np.load(out / CELLS / f"{_name(cell.level, cell.seed)}.npz", allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
@@ -175,7 +178,9 @@ def _cell(out: Path, preset: Preset, level: float, seed: int, seen: Any) -> Cell
     if seed == 0:
         write_sprites(out / DATA / f"{level:.2f}.npz", parts, pictures)
     with replacing(out / CELLS / f"{name}.npz") as beside, open(beside, "wb") as target:
-        np.savez_compressed(target, matrix=alike.matrix, **sheets)  # type: ignore[arg-type]  # a stub's oversight
+        order = np.lexsort((test.zones[rows], test.shapes[rows]))
+        of_rows = {"shapes": test.shapes[rows][order], "xs": test.xs[rows][order]}
+        np.savez_compressed(target, matrix=alike.matrix, **of_rows, **sheets)  # type: ignore[arg-type]  # a stub's oversight
     # last: with it the cell is done
     write_json(out / CELLS / f"{name}.json", {"key": _key(preset), **cell.to_dict()})
     return cell
@@ -227,7 +232,7 @@ def _known(out: Path, preset: Preset, level: float, seed: int) -> Cell | None:
 
 def _key(preset: Preset) -> str:
     """What two sweeps must have in common to share a network."""
-    return digest(json.dumps([preset.images, preset.held_out, preset.epochs]))
+    return digest(json.dumps([_FORMAT, preset.images, preset.held_out, preset.epochs]))
 
 
 def _name(level: float, seed: int) -> str:

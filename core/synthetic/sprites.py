@@ -22,6 +22,8 @@ SHAPES = ("square", "ellipse", "heart")
 ZONES = ("left", "middle", "right")
 SCALES, TURNS, PLACES = 6, 40, 32
 SIDE = 64
+# from nothing to a full turn, which looks alike: as there
+_TURNED = np.linspace(0.0, 2 * math.pi, TURNS)
 # of the 32 places from 0 to 1, those of each zone: below 0.3, from 0.35 to 0.65, from 0.7
 _PLACES = np.linspace(0.0, 1.0, PLACES)
 _IN_ZONE = (
@@ -89,7 +91,7 @@ def render(sprites: Sprites, side: int = SIDE) -> np.ndarray:
         part = slice(start, start + _AT_ONCE)
         kinds = sprites.shapes[part]
         half = _HALF * (_SMALLEST + (1 - _SMALLEST) * sprites.scales[part] / (SCALES - 1))
-        turn = 2 * math.pi * sprites.turns[part] / TURNS
+        turn = _TURNED[sprites.turns[part]]
         middles = [_FIRST + _REACH * _PLACES[places[part]] for places in (sprites.xs, sprites.ys)]
         corners = [np.clip(np.floor((m - _FURTHEST * _HALF) * side), 0, side - window).astype(int) for m in middles]
         # from the middle of the shape, in halves of its side, turned back upright

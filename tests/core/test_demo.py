@@ -31,7 +31,7 @@ def few_birds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = tmp_path / "shipped.safetensors"
     description = ModelDescription("small", ("landbird", "waterbird"), squeezed(32))
     write_checkpoint(model, build("small", 2).state_dict(), description)
-    monkeypatch.setattr(demo, "MODEL", model)
+    monkeypatch.setattr("core.demo.making.MODEL", model)
     return model
 
 
@@ -59,8 +59,9 @@ def test_second_call_changes_nothing_and_needs_no_torch(workspace: Workspace, fe
 import sys
 from pathlib import Path
 import core.demo as demo
+import core.demo.making
 from core.workspace import open_workspace
-demo.MODEL = Path({str(few_birds)!r})
+core.demo.making.MODEL = Path({str(few_birds)!r})
 print(demo.make_demo(open_workspace({str(workspace.root)!r})).id, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -92,7 +93,7 @@ def test_new_shipped_classifier_is_analysed_anew_and_the_old_one_comes_back(
 
 
 def test_missing_classifier_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "MODEL", tmp_path / "nothing.safetensors")
+    monkeypatch.setattr("core.demo.making.MODEL", tmp_path / "nothing.safetensors")
     with pytest.raises(PathNotFound, match="nothing") as caught:
         demo.make_demo(open_workspace(tmp_path / "w"))
     assert "make demo-model" in caught.value.next_step

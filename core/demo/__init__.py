@@ -1,0 +1,18 @@
+"""The demos: pictures with a planted shortcut and a classifier that goes by it, reset in a moment."""
+
+from core.demo.making import CONCEPT, DEMOS, MODEL, SEED, Demo, find_demo, make_demo
+from core.demo.reset import Reset, last_reset, reset_demo, undo_reset
+
+__all__ = [
+    "CONCEPT",
+    "DEMOS",
+    "MODEL",
+    "SEED",
+    "Demo",
+    "Reset",
+    "find_demo",
+    "last_reset",
+    "make_demo",
+    "reset_demo",
+    "undo_reset",
+]

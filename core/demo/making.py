@@ -1,0 +1,133 @@
+"""A demo: pictures with a planted shortcut, a classifier that goes by it, and its analysis, ready to explore.
+
+Birds are drawn; digits are the handwritten ones of scikit-learn, coloured. Their classifiers are shipped in assets/.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.activations.store import Analysis, has_analysis, open_analysis, touch
+from core.database import Meta
+from core.datasets import Dataset, open_dataset
+from core.errors import NotFound, PathNotFound
+from core.files import file_digest, replacing
+from core.progress import Progress, silent
+from core.workspace import Workspace
+
+_ASSETS = Path(__file__).resolve().parents[2] / "assets"
+MODEL = _ASSETS / "demo.safetensors"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """story: one sentence on what was planted. concept: what a visitor is likely to call what sits where it should not.
+    shortcut_class: the class whose middle shows it best. about_seconds: to make it, on two cores."""
+
+    name: str
+    title: str
+    story: str
+    concept: str
+    shortcut_class: str
+    about_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+DEMOS = {
+    demo.name: demo
+    for demo in (
+        Demo(
+            "birds",
+            "Birds and where they stand",
+            "6,000 illustrated birds, and a small network that learnt to look at the water instead of the bird.",
+            "water background",
+            "waterbird",
+            17,
+        ),
+    )
+}
+"""What can be made, by name; the first one is the usual."""
+CONCEPT = DEMOS["birds"].concept
+
+
+def demo_named(name: str) -> Demo:
+    """Raises `NotFound`."""
+    if name not in DEMOS:
+        raise NotFound(f"There is no demo called “{name}”.", next_step=f"Choose one of {', '.join(DEMOS)}.")
+    return DEMOS[name]
+
+
+def make_demo(workspace: Workspace, name: str = "birds", *, progress: Progress = silent) -> Analysis:
+    """Make the pictures, analyse them with the shipped classifier, and make that the latest analysis.
+
+    What is there already is kept: a second call takes a moment and needs no torch. The classifier is copied into the
+    workspace, so that the workspace can be moved. No tags are made: naming the confounder is the visitor's part.
+    Raises `NotFound` for a name that is none, `PathNotFound` when the shipped classifier is missing.
+    """
+    shipped = _shipped(demo_named(name).name)
+    if not shipped.is_file():
+        raise PathNotFound(
+            f"The demo's classifier is not at {shipped}.",
+            next_step="Train it with `make demo-model`, or restore the file from the repository.",
+        )
+    dataset = _pictures(workspace, name, progress)
+    version = [file_digest(shipped), dataset.fingerprint]
+    known = _recorded(workspace, name)
+    if known is not None and known["version"] == version and has_analysis(workspace, known["analysis"]):
+        touch(workspace, known["analysis"])
+        return open_analysis(workspace, known["analysis"])
+
+    from core.activations.extraction import analyse
+    from core.classifiers.classifier import load_classifier
+
+    # exactly what the README shows, on any machine
+    classifier = load_classifier(_copied(workspace, shipped))
+    analysis = analyse(workspace, dataset, classifier, precision="fp32", progress=progress)
+    with workspace.writing() as session:
+        session.merge(Meta(key=_key(name), value=json.dumps({"version": version, "analysis": analysis.id})))
+    return analysis
+
+
+def find_demo(workspace: Workspace, name: str = "birds") -> str | None:
+    """Id of the demo's analysis if it has been made in this workspace."""
+    known = _recorded(workspace, demo_named(name).name)
+    return known["analysis"] if known is not None and has_analysis(workspace, known["analysis"]) else None
+
+
+def _pictures(workspace: Workspace, name: str, progress: Progress) -> Dataset:
+    folder = workspace.datasets / name
+    if not folder.exists():
+        from core.synthetic.birds import make_birds
+
+        # appears whole or not at all, so a folder that exists is complete
+        make_birds(folder, seed=SEED, progress=progress)
+    return open_dataset(folder)
+
+
+def _shipped(name: str) -> Path:
+    return MODEL if name == "birds" else _ASSETS / f"demo-{name}.safetensors"
+
+
+def _copied(workspace: Workspace, shipped: Path) -> Path:
+    target = workspace.models / (shipped.name if shipped != MODEL else "demo.safetensors")
+    if not target.is_file() or file_digest(target) != file_digest(shipped):
+        with replacing(target) as beside:
+            shutil.copyfile(shipped, beside)
+    return target
+
+
+def _key(name: str) -> str:
+    return "demo" if name == "birds" else f"demo-{name}"
+
+
+def _recorded(workspace: Workspace, name: str) -> dict[str, Any] | None:
+    with workspace.reading() as session:
+        record = session.get(Meta, _key(name))
+    return json.loads(record.value) if record is not None else None
