@@ -7,7 +7,8 @@ a `MidbandError` is a bug and stays loud.
     ├── PathNotFound, EmptyDataset, BadMetadata, OneClass,
     │   BadArchive                                            what was given as data
     ├── UnsafeCheckpoint, BadCheckpoint, ArchitectureMismatch,
-    │   ClassMismatch, HeadNotFound, BadWeights               what was given as a model
+    │   ClassMismatch (ClassCountMismatch), HeadNotFound,
+    │   BadWeights                                            what was given as a model
     ├── NotFound                                              an id or name that is not there
     ├── BadRequest                                            a setting out of its range
     ├── NotEnoughTags, EmptyGroup, LeakedImages               retraining that could not be honest
@@ -84,6 +85,10 @@ class ArchitectureMismatch(MidbandError):
 
 class ClassMismatch(MidbandError):
     title = "Model and dataset disagree about the classes"
+
+
+class ClassCountMismatch(ClassMismatch):
+    """A model with more or fewer outputs than there are classes: no order of them mends that."""
 
 
 class HeadNotFound(MidbandError):

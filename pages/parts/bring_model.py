@@ -121,8 +121,7 @@ def _bring(looked: Looked) -> Choice:
         request["preprocessing"] = chosen
     if order := load_check.class_order(looked, path):
         request["class_order"] = order
-    outputs = len(found.classes) if found.classes else None
-    said = load_check.show(looked, request, outputs)
+    said = load_check.show(looked, request, found.classes)
     return Choice(
         "analyse",
         request,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC
 from functools import partial
@@ -19,7 +19,7 @@ from core.jobs.kinds import kind_of
 from core.jobs.queue import get_job, list_jobs, request_cancel
 from pages.parts import jobs, load_input, problem, state
 from pages.parts.load_look import Looked
-from pages.parts.words import percent, plain
+from pages.parts.words import count, percent, plain
 
 CHECK = "load_check"
 ORDER = "load_class_order"
@@ -54,10 +54,10 @@ def known_input(request: Mapping[str, Any]) -> dict[str, Any] | None:
     return kept["input"] if same else None
 
 
-def show(looked: Looked, request: dict[str, Any], outputs: int | None = None) -> str:
+def show(looked: Looked, request: dict[str, Any], own: Sequence[str] | None = None) -> str:
     """What the check says of this request; it begins by itself the first time a model is met.
 
-    outputs: of the model, where its file says so.
+    own: the model's names of its classes, where its file says them.
 
     Returns "", `CHECKING` while it runs, `DOUBT` where something should be mended first, or `NEVER` where the pass
     would fail the same way.
@@ -92,7 +92,7 @@ def show(looked: Looked, request: dict[str, Any], outputs: int | None = None) ->
             if st.button("Check again", key="load-check-again", type="tertiary", icon=":material/refresh:"):
                 _begin(kept, wanted)
                 st.rerun()
-    _order_by_hand(looked, str(request["model"]), job, outputs)
+    _order_by_hand(looked, str(request["model"]), job, own or ())
     if job.state == FAILED:
         return DOUBT if (job.error or {}).get("error") in BY_CHANCE else NEVER
     if job.active:
@@ -122,6 +122,7 @@ def _kept(wanted: dict[str, Any]) -> dict[str, Any]:
         "stamp": now,
         "job": None,
         "input": kept["input"] if same and kept else None,
+        "promised": kept.get("promised") if same and kept and kept.get("asked") else None,
     }
     st.session_state[CHECK] = fresh
     if (before := _before(wanted)) is not None:
@@ -207,6 +208,7 @@ def _said(job: Job, looked: Looked, model: str) -> None:
         if note not in looked.about["notes"]:
             st.caption(f":material/info: {plain(note)}")
     offers = result.get("offers") or []
+    _kept_promise(result)
     if not offers:
         verdict = _verdict(result)
         if verdict == NONE:
@@ -231,13 +233,23 @@ def _said(job: Job, looked: Looked, model: str) -> None:
             )
 
 
+def _kept_promise(result: Mapping[str, Any]) -> None:
+    """Why the check of what was offered says another figure than the offer did."""
+    promised, found = st.session_state[CHECK].get("promised"), result.get("accuracy")
+    if promised is not None and found is not None and round(100 * promised) != round(100 * found):
+        st.caption(
+            f":material/info: The offer said {percent(promised)}: that was on half of these images, those that it was "
+            "not found with. Now all of them count."
+        )
+
+
 def _take(offer: Mapping[str, Any], root: str, model: str) -> None:
     if offer.get("classes"):
         _set_order(root, model, list(offer["classes"]))
     if offer.get("preprocessing"):
         load_input.use(offer["preprocessing"])
     # what a button promised is checked at once
-    st.session_state[CHECK]["asked"] = True
+    st.session_state[CHECK].update(asked=True, promised=offer["accuracy"])
 
 
 def _failed(job: Job) -> None:
@@ -247,31 +259,42 @@ def _failed(job: Job) -> None:
         st.rerun()
 
 
-def _order_by_hand(looked: Looked, model: str, job: Job, outputs: int | None) -> None:
-    """The order of the classes, where one was set or the names say nothing."""
+def _order_by_hand(looked: Looked, model: str, job: Job, own: Sequence[str]) -> None:
+    """The order of the classes, where one was set, or where another one may help."""
     order = class_order(looked, model)
-    mismatch = job.state == FAILED and (job.error or {}).get("error") == "ClassMismatch"
-    if order is None and not mismatch:
-        return
     if order is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/swap_vert: Classes are in the order that you chose for this model.")
             st.button("As the names are", type="tertiary", icon=":material/undo:", on_click=partial(_take_back, ORDER))
-    # where their numbers differ no order helps
-    if mismatch and outputs in (None, len(looked.classes)) and 2 <= len(looked.classes) <= MOST_ORDERED:
-        picked = st.multiselect(
-            "Classes in the order of the model's outputs",
-            looked.classes,
-            default=[name for name in order or () if name in looked.classes],
-            key=ORDER_FIELD,
-            placeholder="the class of the first output, then the second …",
-            help="Only who trained the model knows it. Where it has more or fewer outputs than there are classes, no "
-            "order helps.",
-        )
-        if len(picked) == len(looked.classes) and picked != order:
-            _set_order(looked.about["root"], model, picked)
-            st.session_state[CHECK]["asked"] = True
-            st.rerun()
+    if not 2 <= len(looked.classes) <= MOST_ORDERED:
+        return
+    if job.state == FAILED and (job.error or {}).get("error") == "ClassMismatch":
+        _order_field(looked, model, order)
+    elif job.state == DONE and _in_doubt(job.result or {}) and not set(own) & set(looked.classes):
+        with st.popover("I know the order of the classes", icon=":material/swap_vert:", type="tertiary"):
+            _order_field(looked, model, order)
+
+
+def _in_doubt(result: Mapping[str, Any]) -> bool:
+    """Whether the classes may be in an order that the check has not found."""
+    return not result.get("offers") and _verdict(result) != GOOD
+
+
+def _order_field(looked: Looked, model: str, order: Sequence[str] | None) -> None:
+    picked = st.multiselect(
+        "Classes in the order of the model's outputs",
+        looked.classes,
+        default=[name for name in order or () if name in looked.classes],
+        key=ORDER_FIELD,
+        placeholder="the class of the first output, then the second …",
+        help="Only who trained the model knows it.",
+    )
+    if len(picked) == len(looked.classes) and picked != order:
+        _set_order(looked.about["root"], model, picked)
+        st.session_state[CHECK].update(asked=True, promised=None)
+        st.rerun()
+    if picked and len(picked) < len(looked.classes):
+        st.caption(f"{count(len(looked.classes) - len(picked), 'class is', 'classes are')} still to be named.")
 
 
 def _set_order(root: str, model: str, classes: list[str]) -> None:
@@ -280,4 +303,4 @@ def _set_order(root: str, model: str, classes: list[str]) -> None:
 
 def _take_back(key: str) -> None:
     st.session_state.pop(key, None)
-    st.session_state[CHECK]["asked"] = True
+    st.session_state[CHECK].update(asked=True, promised=None)

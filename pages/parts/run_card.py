@@ -25,6 +25,8 @@ def show(run: RunResult, analysis: Analysis) -> None:
     with st.container(border=True, key="card-run"):
         st.header(plain(short(run_list.title(run), 120)), anchor=False)
         st.markdown(plain(run.comparison["sentence"]))
+        if told := run_list.reordered(run, analysis):
+            st.caption(f":material/swap_vert: {plain(told)}")
         with st.container(horizontal=True, vertical_alignment="center", key="run-links"):
             opened = st.button(
                 "See the results", type="primary", icon=":material/monitoring:", key=f"run-open-{run.run}"

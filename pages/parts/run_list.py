@@ -16,7 +16,7 @@ from core.errors import NotFound, StorageProblem
 from core.retraining.flips import GroupFlips, flips_by_group
 from core.retraining.methods import METHODS
 from core.retraining.run_store import DELETED
-from core.retraining.runs import RunResult, damaged_runs, deleted_runs, open_run, predictions
+from core.retraining.runs import RunResult, damaged_runs, deleted_runs, open_run, order_note, predictions
 from pages.parts import state
 from pages.parts.words import ago, distinct, short
 
@@ -143,6 +143,12 @@ def when(run: RunResult) -> str:
         return ago(datetime.fromisoformat(run.created))
     except ValueError:
         return run.created
+
+
+def reordered(run: RunResult, analysis: Analysis) -> str:
+    """A sentence where the classes stood in another order when a run of this investigation was measured, else ""; to
+    be escaped."""
+    return order_note(run, analysis) if run.analysis == analysis.id else ""
 
 
 def predicted_on_test(analysis: Analysis, run: RunResult) -> np.ndarray:

@@ -10,7 +10,7 @@ import streamlit as st
 from core.files import digest
 from pages.parts import live, problem, rerun, rooms, run_card, run_compare, run_list, runs_deleted, state, verdict
 from pages.parts.looks import asked_of
-from pages.parts.words import TERMS, distinct, percent, short
+from pages.parts.words import TERMS, count, distinct, percent, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -108,6 +108,12 @@ def _table(runs: dict[str, RunResult], analysis: Analysis) -> list[RunResult]:
         column_config=_columns(),
         alt="All runs, the newest first. Select one to see it in full, two to compare them.",
     )
+    if older := sum(bool(run_list.reordered(run, analysis)) for run in runs.values()):
+        were = "was" if older == 1 else "were"
+        st.caption(
+            f":material/swap_vert: {count(older, 'run')} {were} measured when the classes stood in another order: the "
+            "figures are those of that time."
+        )
     found = [ids[row] for row in chosen["selection"]["rows"] if row < len(ids)]
     st.session_state[run_list.PICKED] = found
     return [runs[run_id] for run_id in found]

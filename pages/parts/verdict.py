@@ -85,7 +85,7 @@ def show(analysis: Analysis) -> None:
     live.drawn(analysis)
     run = _choose(runs, asked.get("run"))
     look = LOOKS.current(asked.get("look"))
-    _headline(run)
+    _headline(run, analysis)
     LOOKS.choose(look)
     _look(analysis, run, look)
     take_away.show(run)
@@ -146,7 +146,7 @@ def gone(run_id: str) -> None:
         )
 
 
-def _headline(run: RunResult) -> None:
+def _headline(run: RunResult, analysis: Analysis) -> None:
     before, after = run.before, run.after
     guessed = " (estimated)" if after.estimated else ""
     figures = (
@@ -175,6 +175,8 @@ def _headline(run: RunResult) -> None:
             f"Worst group before: {_worst(before)}  \nWorst group after: {_worst(after)}",
             help=TERMS["estimated"] if after.estimated else TERMS["interval"],
         )
+        if told := run_list.reordered(run, analysis):
+            st.caption(f":material/swap_vert: {plain(told)}")
 
 
 def _between(low: float, high: float) -> str:

@@ -19,6 +19,8 @@ from torch import nn
 from core.__main__ import main
 from core.activations.store import open_analysis
 from core.classifiers.preprocessing import squeezed
+from core.classifiers.sanity import Offer
+from core.commands.data import _as_options
 from core.datasets import open_dataset
 from core.workspace import open_workspace
 
@@ -168,6 +170,15 @@ def test_check_finds_both_faults_one_after_the_other_and_types_the_remedy(stuff:
     assert fine["offers"] == []
     assert fine["classes"] == ["rust", "coal", "leaf"]
     assert printed(*call, *order, *RIGHT, "--count", 30)["images"] == 30
+
+
+def test_an_offer_of_both_is_typed_as_both() -> None:
+    both = Offer("preprocessing", "", 0.9, classes=("rust", "old coal"), preprocessing=squeezed(12))
+    typed = _as_options(both)
+    assert "--image-size 12" in typed
+    assert typed.endswith("--classes 'rust,old coal'")
+    assert _as_options(replace(both, preprocessing=None)) == "--classes 'rust,old coal'"
+    assert "--classes" not in _as_options(replace(both, classes=None))
 
 
 def test_analyse_takes_order_colours_sample_and_precision(stuff: Path, model: Path, tmp_path: Path) -> None:

@@ -405,6 +405,81 @@ def test_a_model_that_does_not_fit_is_told_before_the_pass(
     assert _of_kind(queued, "check")[1].request["class_order"] == ["dog", "cat"]
 
 
+def test_an_order_is_asked_for_only_where_one_can_help(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    sentence = "It tells 3 classes apart, the dataset has 2."
+    error = {"error": "ClassCountMismatch", "title": "Disagree", "detail": sentence, "next_step": "Choose another."}
+    set_job(workspace, queued[0].id, state="failed", error=error)
+    app.run()
+    assert "It tells 3 classes apart" in app.error[0].value
+    assert not _order_fields(app)
+    assert "3 · Analyse" not in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("said", "classes", "asked"),
+    [
+        ({"verdict": "none", "accuracy": 0.5}, None, True),
+        ({"verdict": "weak", "accuracy": 0.6}, None, True),
+        ({"verdict": "weak", "accuracy": 0.6}, '["LABEL_0", "LABEL_1"]', True),
+        # the names that the model has for its classes settle their order
+        ({"verdict": "weak", "accuracy": 0.6}, '["dog", "cat"]', False),
+        ({"verdict": "good"}, None, False),
+    ],
+)
+def test_an_order_that_the_check_could_not_find_can_be_given(
+    visit: Visit,
+    folder: Path,
+    tmp_path: Path,
+    workspace: Workspace,
+    queued: list[Job],
+    said: dict[str, object],
+    classes: str | None,
+    asked: bool,
+) -> None:
+    path = tmp_path / "ours.safetensors"
+    named = {} if classes is None else {"classes": classes}
+    save_file({"w": np.zeros(2, np.float32)}, path, metadata={"arch": "small", **named})
+    app = _bring(_give(visit("load"), folder), path)
+    _checked(workspace, queued[0], sentence="What was found.", **said)
+    app.run()
+    assert not app.exception
+    assert bool(_order_fields(app)) == asked
+    if asked:
+        app = _order_fields(app)[0].set_value(["dog"]).run()
+        assert "1 class is still to be named" in texts(app)
+        _order_fields(app)[0].set_value(["dog", "cat"]).run()
+        assert _of_kind(queued, "check")[1].request["class_order"] == ["dog", "cat"]
+
+
+def _order_fields(app: AppTest) -> list[Any]:
+    return [box for box in app.multiselect if "order" in box.label]
+
+
+def test_a_figure_that_differs_from_the_offered_one_is_explained(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    offer = {"kind": "classes", "title": "Use this order", "accuracy": 0.99, "classes": ["dog", "cat"]}
+    _checked(workspace, queued[0], accuracy=0.06, offers=[offer])
+    app = _button(app.run(), "Use this order").click().run()
+    _checked(workspace, _of_kind(queued, "check")[1], accuracy=0.98, sentence="Accuracy is 98%.")
+    assert "The offer said 99%: that was on half of these images" in texts(app.run())
+    # what is as promised needs no words
+    _checked(workspace, _of_kind(queued, "check")[1], accuracy=0.9901, sentence="Accuracy is 99%.")
+    assert "The offer said" not in texts(app.run())
+
+
+def test_what_a_check_has_found_so_far_is_shown(
+    visit: Visit, folder: Path, model: Path, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    set_job(workspace, queued[0].id, state="running", done=20, total=300, message="Accuracy is 6% so far, trying grey")
+    assert "Accuracy is 6% so far, trying grey" in texts(app.run())
+
+
 def test_training_here_is_one_job_of_training_and_analysing(visit: Visit, folder: Path, queued: list[Job]) -> None:
     app = _give(visit("load"), folder)
     app.segmented_control(key="load_way").set_value("Train one here").run()

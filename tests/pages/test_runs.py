@@ -60,6 +60,19 @@ def button(app: AppTest, label: str) -> Any:
     return next(one for one in app.button if one.label == label)
 
 
+def test_runs_made_when_the_classes_stood_in_another_order_say_so(
+    visit: Visit, workspace: Workspace, two: tuple[RunResult, RunResult]
+) -> None:
+    file = run_folder(workspace, two[0].run) / "result.json"
+    told = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**told, "classes": told["classes"][::-1]}), encoding="utf-8")
+    older, newer = (visit(room, run=run.run) for room, run in (("runs", two[0]), ("results", two[1])))
+    assert "1 run was measured when the classes stood in another order" in texts(older)
+    assert "waterbird, landbird then" in texts(older)
+    assert "order of the classes has changed" not in texts(newer)
+    assert "order of the classes has changed" in texts(visit("results", run=two[0].run))
+
+
 def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
     assert "Nothing to look at yet" in texts(visit("runs"))
 
