@@ -3,7 +3,7 @@
 Nothing that people said is destroyed by a reset: it is put aside as it is, and `undo_reset` puts it back as it was.
 
 in the database    the concepts and everything said of images belong to another dataset meanwhile, whose id ends in
-                   "-aside"; runs and finished jobs are rows of `Meta` "demo-reset-NAME"
+                   "-aside"; runs and finished jobs lie in `Meta` "demo-reset-NAME"
 <workspace>/before-reset/NAME/
   runs/ deleted/ bakeoffs/ map/ vectors/ edits.json    folders of the runs, ... of the analysis
 
@@ -109,7 +109,7 @@ def reset_demo(workspace: Workspace, name: str = "birds") -> Reset:
         _hold(session, dataset)
         _move_log(session, dataset, _aside_id(dataset))
         rows = _take_rows(session, analysis)
-        session.merge(Meta(key=_key(name), value=json.dumps({"reset": reset.to_dict(), "rows": rows})))
+        session.merge(Meta(key=_key(name), value=json.dumps(_kept(reset, rows, folders))))
     _move_folders(folders, _place(workspace, name))
     return reset
 
@@ -139,6 +139,9 @@ def undo_reset(workspace: Workspace, reset: Reset) -> Reset | None:
                 "What this reset removed is not kept any more.",
                 next_step="Only the latest reset of a demo can be undone.",
             )
+        # whoever was stopped between the rows and the files left some where they belong
+        there = {kind for kind in kept["files"] if not (place / kind).exists()}
+        folders = {kind: path for kind, path in folders.items() if kind not in there}
         dataset = session.get_one(AnalysisRecord, analysis).dataset_id
         _check_idle(session, name, analysis, _run_ids(session, analysis))
         since = _counted(session, name, analysis, dataset, folders)
@@ -153,7 +156,7 @@ def undo_reset(workspace: Workspace, reset: Reset) -> Reset | None:
         session.execute(delete(DatasetRecord).where(DatasetRecord.id == between))
         _put_rows(session, kept["rows"])
         if anything:
-            session.merge(Meta(key=_key(name), value=json.dumps({"reset": since.to_dict(), "rows": rows})))
+            session.merge(Meta(key=_key(name), value=json.dumps(_kept(since, rows, folders))))
         else:
             session.delete(record)
             _forget(session, _aside_id(dataset))
@@ -350,9 +353,12 @@ def _move(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         # derived meanwhile, such as a map
         shutil.rmtree(target, ignore_errors=True)
-        # whoever was stopped between the rows and the files left some where they belong
         with suppress(FileNotFoundError):
             os.replace(source, target)
+
+
+def _kept(reset: Reset, rows: dict[str, list[dict[str, Any]]], folders: dict[str, Path]) -> dict[str, Any]:
+    return {"reset": reset.to_dict(), "rows": rows, "files": list(folders)}
 
 
 def _place(workspace: Workspace, name: str) -> Path:
