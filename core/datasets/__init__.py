@@ -14,6 +14,7 @@ from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.formats import FORMATS, Format, format_named, opened, recognise
 from core.datasets.tables import TableColumns, read_columns
+from core.datasets.unpacking import KEPT, is_copy
 from core.errors import PathNotFound
 from core.files import resolved
 from core.progress import Progress, silent
@@ -55,6 +56,8 @@ def open_dataset(
     is_named = choices.format and not archives.FORMAT.recognises(root)
     form = format_named(choices.format) if choices.format and is_named else recognise(root)[0]
     dataset = form.read(root, seed=seed, choices=choices, store=store, progress=progress)
+    if is_copy(dataset.root) and not is_copy(root):
+        dataset = replace(dataset, notes=(*dataset.notes, KEPT))
     if choices.classes is None:
         return dataset
     from core.datasets.alignment import aligned

@@ -2,15 +2,18 @@
 
 Nothing in an archive is trusted: no entry is written outside of the folder, links and devices are left out, and so much
 may come out of it as its size makes likely and the disk holds.
+
+A file that comes out gets the checksum of its content for a modification time: an image is the same when its bytes are,
+whoever packed it when, and an archive that grew stays the dataset it was (see known_archives.py).
 """
 
 from __future__ import annotations
 
-import calendar
 import errno
 import lzma
 import os
 import re
+import stat
 import struct
 import tarfile
 import zipfile
@@ -23,8 +26,9 @@ from typing import IO, Any
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset, Problem, limited
 from core.datasets.format import Format
+from core.datasets.known_archives import Known, Stamp, earlier_of, recall, remember, same_dataset
 from core.datasets.listing import is_clutter
-from core.datasets.unpacking import BLOCK, check_space, unpacked
+from core.datasets.unpacking import BLOCK, check_space, inside, unpacked
 from core.errors import BadArchive, BadRequest
 from core.files import digest, read_json, write_json
 from core.progress import Progress
@@ -40,12 +44,11 @@ MOST_DEPTH = 3
 # bytes of a tar header that tells a long name or the like; tarfile would read any size into memory
 MOST_HEADER = 2**20
 MOST_FOLDERS = 64
-# seconds; the year 2242
-LATEST = 2**33
 MOST_NAME = 255
 
 LEFT_OUT = "left_out.json"
 _LEAVES = "its path leaves the archive"
+_DAMAGE = "damaged in the archive"
 _DRIVE = re.compile("[A-Za-z]:")
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
@@ -55,11 +58,14 @@ _DAMAGED = (
 
 @dataclass
 class _Unpacking:
-    """How much has come out so far. archive: the outermost. allowed: bytes. inner: archives that came out of it."""
+    """How much has come out so far. archive: the outermost, which fills the folder `top`. allowed: bytes. earlier: what
+    an earlier state of the archive was unpacked into. inner: archives that came out of it."""
 
     archive: Path
+    top: Path
     progress: Progress
     allowed: int
+    earlier: Path | None = None
     files: int = 0
     written: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -85,19 +91,22 @@ class _Unpacking:
         shown = name.encode("utf-8", "replace").decode("utf-8")
         self.problems.append(Problem(shown[:300] or "(no name)", reason))
 
-    def write(self, name: str, source: IO[bytes], target: Path, modified: float, total: int) -> None:
+    def write(self, name: str, source: IO[bytes], target: Path, total: int) -> None:
         """Write one entry; one that cannot have its name becomes a problem. total: of entries, 0 when unknown."""
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            checksum = 0
             with open(target, "xb") as written:
                 while block := source.read(BLOCK):
                     self.written += len(block)
                     if self.written > self.allowed:
                         self.expect(0, 0)
                     written.write(block)
+                    checksum = zlib.crc32(block, checksum)
                     if len(block) == BLOCK:
                         self.progress(self.files, total, self._said())
-            os.utime(target, (modified, modified))
+            # a full disk would be told here at the latest
+            os.utime(target, (checksum, checksum))
             if archive_kind(target):
                 self.inner.append(target)
         except FileExistsError:
@@ -106,6 +115,26 @@ class _Unpacking:
             if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ):
                 raise
             self.leave_out(name, f"a file cannot be called so here: {error.strerror}")
+        self._came_out(total)
+
+    def take_over(self, target: Path, size: int, checksum: int, total: int) -> bool:
+        """Share the file of the earlier copy where it holds the same; False where it does not."""
+        if self.earlier is None or archive_kind(target):
+            return False
+        known = self.earlier / target.relative_to(self.top)
+        try:
+            status = os.lstat(known)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != size or _checksum(known) != checksum:
+                return False
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(known, target)
+        except (OSError, ValueError):
+            # no such file, one of that name is there, or a disk without links: it is unpacked like any other
+            return False
+        self._came_out(total)
+        return True
+
+    def _came_out(self, total: int) -> None:
         self.files += 1
         self.progress(self.files, total, self._said())
 
@@ -138,15 +167,40 @@ def bare_name(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)] or "archive"
 
 
-def unpack(path: Path, store: Path | None, progress: Progress) -> tuple[Path, tuple[Problem, ...]]:
-    """The folder with what is in an archive, and what was left out of it. Unpacked once for the same content.
+@dataclass(frozen=True)
+class Unpacked:
+    """folder: with what is in the archive. key: of its copy in the store. known: what it was when it was opened before,
+    there or elsewhere, smaller or the same."""
+
+    folder: Path
+    key: str
+    problems: tuple[Problem, ...]
+    known: Known | None
+
+
+def unpack(path: Path, store: Path | None, progress: Progress) -> Unpacked:
+    """What is in an archive, and what was left out of it. Unpacked once for the same content, unless some of it was
+    damaged and the file has been written since.
 
     Raises `BadArchive`, `DiskFull`, `BadRequest` without a store.
     """
-    name = bare_name(path)
-    target = unpacked(path, store, _key(path), name, lambda folder: _fill(path, folder, progress), progress)
+    key, name, stamp = _key(path), bare_name(path), Stamp.of(path)
+    earlier = [] if store is None else earlier_of(store, path, key, name)
+
+    def usable(copy: Path) -> bool:
+        is_damaged = any(problem["reason"].startswith(_DAMAGE) for problem in read_json(copy / LEFT_OUT))
+        own = recall(copy.parent, path)
+        return not is_damaged or (own is not None and (own.copy, own.stamp) == (key, stamp))
+
+    def fill(folder: Path) -> None:
+        # folder: store/.copy.partial/name
+        before = inside(folder.parents[1] / (earlier[0].copy if earlier else key))
+        _fill(path, folder, before, progress)
+
+    target = unpacked(path, store, key, name, fill, progress, usable=usable)
     found = tuple(Problem(**problem) for problem in read_json(target.parent / LEFT_OUT))
-    return _entered(target), found
+    known = next((one for one in earlier if same_dataset(one, path, target)), None)
+    return Unpacked(_entered(target), key, found, known)
 
 
 def _key(path: Path) -> str:
@@ -169,12 +223,20 @@ def _key(path: Path) -> str:
     return f"tar-{digest(*parts, length=16)}"
 
 
-def _fill(path: Path, folder: Path, progress: Progress) -> None:
+def _fill(path: Path, folder: Path, earlier: Path | None, progress: Progress) -> None:
     allowed = max(ALWAYS_ALLOWED, MOST_GROWTH * path.stat().st_size)
-    unpacking = _Unpacking(path, progress, allowed)
+    unpacking = _Unpacking(path, folder, progress, allowed, earlier)
     _unpack(path, folder, unpacking, depth=1)
     listed, _ = limited(unpacking.problems)
     write_json(folder.parent / LEFT_OUT, [problem.to_dict() for problem in listed])
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with open(path, "rb") as source:
+        while block := source.read(BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _unpack(path: Path, folder: Path, unpacking: _Unpacking, depth: int) -> None:
@@ -221,28 +283,17 @@ def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
             if kind not in (0, 0o100000):
                 unpacking.leave_out(entry.filename, "a link" if kind == 0o120000 else "not a regular file")
                 continue
+            if unpacking.take_over(target, entry.file_size, entry.CRC, len(entries)):
+                continue
             try:
                 with archive.open(entry) as source:
-                    unpacking.write(entry.filename, source, target, _modified(entry), len(entries))
+                    unpacking.write(entry.filename, source, target, len(entries))
             except (OSError, *_DAMAGED) as error:
                 # bzip2's own errors have no number
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 target.unlink(missing_ok=True)
-                unpacking.leave_out(entry.filename, f"damaged in the archive: {error}")
-
-
-def _modified(entry: zipfile.ZipInfo) -> float:
-    """Seconds. The time of day in a zip has no zone: taken as it is, it is the same everywhere."""
-    try:
-        return _plausible(calendar.timegm((*entry.date_time, 0, 0, 0)))
-    except ValueError:
-        return 0.0
-
-
-def _plausible(seconds: float) -> float:
-    """0 for a time that no file has: an archive can say any number, or none."""
-    return float(seconds) if 0 <= seconds < LATEST else 0.0
+                unpacking.leave_out(entry.filename, f"{_DAMAGE}: {error}")
 
 
 def _opened_zip(path: Path) -> zipfile.ZipFile:
@@ -269,7 +320,7 @@ def _unpack_tar(path: Path, folder: Path, unpacking: _Unpacking) -> None:
                 check_space(folder, entry.size, f"{entry.name} of {path.name}")
                 source = archive.extractfile(entry)
                 assert source is not None
-                unpacking.write(entry.name, source, target, _plausible(entry.mtime), 0)
+                unpacking.write(entry.name, source, target, 0)
     except (tarfile.TarError, *_DAMAGED, MemoryError, TypeError) as error:
         # TypeError: tarfile's own reader of a gzip header that ends too early
         raise _damaged(path, error) from error
@@ -332,13 +383,17 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         raise BadRequest(
             f"{path} is no archive.", next_step=f"Give a file whose name ends in {', '.join((*ZIPS, *TARS))}."
         )
-    folder, problems = unpack(path, store, progress)
+    archive = unpack(path, store, progress)
+    folder = archive.folder
     named = None if choices.format == FORMAT.name else choices.format
     inner = format_named(named) if named else recognise(folder)[0]
     dataset = inner.read(folder, seed=seed, choices=replace(choices, format=named), store=store, progress=progress)
+    identity = archive.known.dataset if archive.known else dataset.id
+    assert store is not None
+    remember(store, path, identity, archive.key)
     name = bare_name(path) if dataset.root.is_relative_to(folder) else dataset.name
-    listed, more = limited([*problems, *dataset.problems])
-    return replace(dataset, name=name, problems=listed, notes=(*dataset.notes, *more))
+    listed, more = limited([*archive.problems, *dataset.problems])
+    return replace(dataset, id=identity, name=name, problems=listed, notes=(*dataset.notes, *more))
 
 
 FORMAT = Format(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,9 @@ PREVIEW = "preview.json"
 # Images drawn for the strip, and problems listed: a preview is looked at, not scrolled.
 SAMPLES = 12
 LISTED = 100
+# previews that are kept; whoever looks again at a dataset gets a new one
+MOST_PREVIEWS = 100
+_PREVIEW = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")
 
 
 def write_preview(
@@ -31,7 +37,7 @@ def write_preview(
 
     Besides the keys of `describe_dataset`: `samples` [{`image`, `class` (None without labels), `split`, `file`}],
     `unreadable` [{`image`, `reason`}] for the drawn ones that could not be, `problem_count` (`problems` holds the
-    first `LISTED`), `folder`. Raises `DiskFull`, `StorageProblem`.
+    first `LISTED`), `folder`. Beyond `MOST_PREVIEWS` the oldest in `folder` go. Raises `DiskFull`, `StorageProblem`.
     """
     described = describe_dataset(dataset)
     choices = json.dumps(dataset.choices.to_dict(), sort_keys=True)
@@ -70,7 +76,17 @@ def write_preview(
         "folder": str(place),
     }
     write_json(place / PREVIEW, preview)
+    # somebody else may remove the same
+    with suppress(FileNotFoundError):
+        _remove_oldest(folder)
     return preview
+
+
+def _remove_oldest(folder: Path) -> None:
+    previews = [one / PREVIEW for one in folder.iterdir() if _PREVIEW.fullmatch(one.name)]
+    written = sorted((file.stat().st_mtime_ns, file.parent) for file in previews if file.is_file())
+    for _, oldest in written[:-MOST_PREVIEWS]:
+        shutil.rmtree(oldest, ignore_errors=True)
 
 
 def _small(picture: Image.Image) -> bytes:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from core.datasets import Choices, open_dataset
+from core.datasets import Choices, open_dataset, preview
 from core.datasets.preview import LISTED, PREVIEW, write_preview
 from core.errors import StorageProblem
 
@@ -39,6 +40,18 @@ def test_other_choices_have_a_preview_of_their_own(tmp_path: Path, table: Callab
     other = write_preview(open_dataset(root, choices=Choices(classes=("1", "0"))), tmp_path)
     again = write_preview(open_dataset(root), tmp_path)
     assert first["folder"] == again["folder"] != other["folder"]
+
+
+def test_the_oldest_previews_go(tmp_path: Path, images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "MOST_PREVIEWS", 3)
+    root, store = images("a/0.png", "b/0.png"), tmp_path / "store"
+    (store / "000000000000-mine").mkdir(parents=True)
+    found = []
+    for index in range(5):
+        Image.new("RGB", (4, 4 + index)).save(root / f"a/{index}.png")
+        found.append(Path(write_preview(open_dataset(root), store)["folder"]))
+        os.utime(found[-1] / PREVIEW, (1000 + index, 1000 + index))
+    assert sorted(store.iterdir()) == sorted([store / "000000000000-mine", *found[2:]])
 
 
 def test_problems_are_counted_and_the_first_are_listed(tmp_path: Path, table: Callable[..., Path]) -> None:
