@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import TimeoutError as TookTooLong
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -112,9 +113,11 @@ TALLEST = 3200
 # of the sheets: how wide a picture of each width is there, and how much of its height is shown
 SHEET_WIDTHS = {1920: 900, 1024: 520, 390: 230}
 SHEET_HEIGHT = 1100
+PATIENCE = 30_000
 HEADING = "[data-testid=stMainBlockContainer] h1"
 
 Act = Callable[[Page], None]
+unfinished: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class Shot:
     at_once: bool = False
 
 
-def main() -> None:
+def main() -> int:
+    """How many states could not be taken as they should be: they are named at the end."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--all", type=Path, metavar="DIR", help="every page and state in every size and scheme")
     options.add_argument("--only", default="", metavar="NAMES", help="parts of names, divided by commas")
@@ -147,6 +151,9 @@ def main() -> None:
         else:
             for_the_guides(browser, Path(beside), wanted)
         browser.close()
+    for name in unfinished:
+        print(f"Not drawn to the end: {name}", file=sys.stderr)
+    return len(unfinished)
 
 
 def for_the_guides(browser: Browser, beside: Path, wanted: Sequence[str]) -> None:
@@ -186,26 +193,35 @@ def both_schemes(context: BrowserContext, server: Server, shot: Shot, target: Pa
     for scheme in SCHEMES:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
-        if shot.at_once:
-            page.goto(server.url + shot.path, wait_until="commit")
-            page.wait_for_selector(HEADING)
-        else:
-            if scheme == SCHEMES[0]:
-                page.goto(server.url + shot.path)
-                settle(page)
-                if shot.act is not None:
-                    shot.act(page)
-            settle(page)
-            grow(page, width)
+        try:
+            arrive(page, server.url + shot.path, shot, first=scheme == SCHEMES[0])
+        except TookTooLong as error:
+            unfinished.append(f"{target.name}-{scheme}: {str(error).splitlines()[0]}")
         save(page.screenshot(), target.with_name(f"{target.name}-{scheme}.png"))
     page.close()
 
 
-def grow(page: Page, width: int) -> None:
+def arrive(page: Page, address: str, shot: Shot, *, first: bool) -> None:
+    if shot.at_once:
+        page.goto(address, wait_until="commit")
+        page.wait_for_selector(HEADING)
+        return
+    if first:
+        page.goto(address)
+        settle(page)
+        if shot.act is not None:
+            shot.act(page)
+    settle(page)
+    grow(page)
+
+
+def grow(page: Page) -> None:
     """As tall a window as the page needs, which is taken in one picture."""
     wanted = page.locator("[data-testid=stMain]").evaluate("main => main.scrollHeight")
-    page.set_viewport_size({"width": width, "height": min(max(wanted, 900), TALLEST)})
-    settle(page)
+    size = page.viewport_size
+    if size is not None and wanted > size["height"]:
+        page.set_viewport_size({"width": size["width"], "height": min(wanted, TALLEST)})
+        settle(page)
 
 
 def sheet(folder: Path, name: str) -> None:
@@ -329,7 +345,7 @@ WORLDS: dict[str, tuple[Callable[[Path], Workspace], list[Shot]]] = {
 def window(browser: Browser, server: Server, width: int, height: int | None = None) -> Iterator[BrowserContext]:
     """One person takes all pictures, not a new one each."""
     context = browser.new_context(viewport={"width": width, "height": height or 900}, reduced_motion="reduce")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE)
     context.add_cookies([{"name": who.COOKIE, "value": who.cookie(ME), "url": server.url}])
     yield context
     context.close()
@@ -358,4 +374,4 @@ def save_picture(image: Image.Image, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
