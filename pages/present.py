@@ -1,6 +1,5 @@
 """Present: one investigation told to an audience, step by step, on the whole screen."""
 
-from pages.parts import state, theme
+from pages.parts import present_room, state
 
-theme.heading("Present", "One investigation told to an audience, step by step.")
-state.analysis_or_invite()
+present_room.enter(state.analysis())

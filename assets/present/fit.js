@@ -1,0 +1,23 @@
+// How large square pictures can be where a number of them shares a place.
+
+/**
+ * The columns and the side of `count` square tiles, as large as the place allows; the fewest columns among equals.
+ * All lengths in pixels. extra: height below each tile, for words.
+ */
+export function fit(count, width, height, gap, extra = 0) {
+  let best = { columns: 1, side: 0 }
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns)
+    const wide = (width - gap * (columns - 1)) / columns
+    const high = (height - gap * (rows - 1)) / rows - extra
+    const side = Math.floor(Math.min(wide, high))
+    if (side > best.side) best = { columns, side }
+  }
+  return best
+}
+
+/** The same where the page may be scrolled: as many columns as are given, as wide as they go. */
+export function flow(count, width, gap, columns) {
+  const most = Math.max(1, Math.min(count, columns))
+  return { columns: most, side: Math.max(0, Math.floor((width - gap * (most - 1)) / most)) }
+}
