@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKSPACE ?= workspace
 PORT ?= 8501
+# processes that share the tests
+PROCESSES ?= 2
 APP := $(VENV)/.requirements-installed
 DEV := $(VENV)/.requirements-dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast lint format bench screenshots demo-model clean
+.PHONY: help run demo test test-fast test-browser lint format bench docs screenshots pictures demo-model clean
 
 help: ## list what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: demo ## install what is missing, prepare the demo, serve the app on 127.0.0.1:8501
 	MIDBAND_WORKSPACE=$(WORKSPACE) $(BIN)/streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT)
@@ -21,11 +23,15 @@ demo: $(APP) ## prepare the demo workspace
 
 test: $(DEV) ## install what tests need (a browser included) and run all of them
 	sh scripts/ensure-browser.sh $(BIN)/python
-	$(BIN)/python -m pytest -m "not browser" -n 2
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m "not browser" -n $(PROCESSES)
+	$(BIN)/python -m pytest -m browser -n $(PROCESSES) --dist loadfile
 
 test-fast: $(DEV) ## the tests that need no browser
-	$(BIN)/python -m pytest -m "not browser" -n 2
+	$(BIN)/python -m pytest -m "not browser" -n $(PROCESSES)
+
+test-browser: $(DEV) ## the tests that drive a browser
+	sh scripts/ensure-browser.sh $(BIN)/python
+	$(BIN)/python -m pytest -m browser -n $(PROCESSES) --dist loadfile
 
 lint: $(DEV) ## ruff on everything, mypy on core/
 	$(BIN)/ruff check .
@@ -39,9 +45,17 @@ format: $(DEV) ## let ruff put the code in shape
 bench: $(DEV) ## every benchmark, one after another
 	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
-screenshots: $(DEV) demo ## take the pictures in docs/images again
+docs: $(APP) ## write docs/command-line.md from the commands
+	$(BIN)/python scripts/command_line.py
+
+screenshots: $(DEV) demo ## take the pictures and the animation in docs/images again
 	sh scripts/ensure-browser.sh $(BIN)/python
 	$(BIN)/python scripts/screenshots.py
+	$(BIN)/python scripts/screenshots.py --animation
+
+pictures: $(DEV) demo ## every page and state in every size, light and dark, into ./pictures to look at
+	sh scripts/ensure-browser.sh $(BIN)/python
+	$(BIN)/python scripts/screenshots.py --all pictures
 
 demo-model: $(APP) ## train the demo's classifier again and put it in assets/
 	$(BIN)/python scripts/train_demo_model.py

@@ -21,12 +21,11 @@ import pytest
 from core.demo import MODEL, make_demo
 from core.workspace import Workspace, open_workspace
 from scripts.local_app import CHROMIUM_FLAGS, ROOT, DidNotStart, Server, chromium_path, end, start_server
+from tests.browser.patience import PATIENCE
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 
 Serve = Callable[..., Server]
-# On a machine that is busy with other tests everything takes longer; waiting ends as soon as what is awaited is there.
-PATIENCE = 30_000
 playwright_api.expect.set_options(timeout=PATIENCE)
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pages.parts.band_strip import DARK, LIGHT
 from tests.browser.contrast import contrasts
+from tests.browser.patience import until
 
 APP = Path(__file__).parent / "apps" / "strip_app.py"
 START = (-1.0, 1.25)
@@ -41,7 +42,6 @@ def phone(browser: Browser, server: Any) -> Iterator[Page]:
         color_scheme="dark",
         reduced_motion="reduce",
     )
-    context.set_default_timeout(15_000)
     page = context.new_page()
     page.goto(server.url)
     expect(page.locator(".count b")).to_have_text("286")
@@ -54,13 +54,7 @@ def in_python(page: Page) -> dict[str, Any]:
 
 
 def wait_until(page: Page, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    held: dict[str, Any] = {}
-    for _ in range(100):
-        held = in_python(page)
-        if holds(held):
-            return held
-        page.wait_for_timeout(50)
-    pytest.fail(f"Python holds {held}")
+    return until(page, lambda: in_python(page), holds)
 
 
 def middle(page: Page, selector: str) -> tuple[float, float]:

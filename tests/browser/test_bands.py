@@ -18,6 +18,7 @@ from core.concepts.suggestions import suggest_next
 from core.concepts.tags import PRESENT, tag, tag_states
 from core.retraining.runs import retrain
 from core.workspace import Workspace
+from tests.browser.patience import until
 
 CONCEPT = "water background"
 
@@ -67,11 +68,7 @@ def grid_ids(page: Page, nth: int = 0) -> list[int]:
 
 
 def wait_for_other_images(page: Page, before: list[int]) -> list[int]:
-    for _ in range(200):
-        if (now := grid_ids(page)) and now != before:
-            return now
-        page.wait_for_timeout(25)
-    pytest.fail("the same images are still shown")
+    return until(page, lambda: grid_ids(page), lambda now: bool(now) and now != before)
 
 
 def band(page: Page) -> tuple[float, float]:
@@ -81,11 +78,7 @@ def band(page: Page) -> tuple[float, float]:
 
 
 def wait_for_band(page: Page, before: tuple[float, float]) -> tuple[float, float]:
-    for _ in range(200):
-        if band(page) != before:
-            return band(page)
-        page.wait_for_timeout(25)
-    pytest.fail(f"the band is still {before}")
+    return until(page, lambda: band(page), lambda now: now != before)
 
 
 def drag(page: Page, what: Locator, by: float) -> None:
@@ -168,19 +161,12 @@ def test_the_whole_band_is_tagged_and_taken_back_in_one_step(bands: Page, demo: 
     question = bands.locator(".confirm .question")
     expect(question).to_contain_text(f"{int(inside.sum()):,}")
     bands.locator(".confirm [data-action=yes]").click()
-    for _ in range(200):
-        if (tag_states(demo, analysis, concept)[inside] == PRESENT).all():
-            break
-        bands.wait_for_timeout(25)
-    after = tag_states(demo, analysis, concept)
-    assert (after[inside] == PRESENT).all()
+    after = until(
+        bands, lambda: tag_states(demo, analysis, concept), lambda states: bool((states[inside] == PRESENT).all())
+    )
     assert (after[~inside] == before[~inside]).all()
     bands.locator("[data-action=undo]").click()
-    for _ in range(200):
-        if (tag_states(demo, analysis, concept) == before).all():
-            break
-        bands.wait_for_timeout(25)
-    assert (tag_states(demo, analysis, concept) == before).all()
+    until(bands, lambda: tag_states(demo, analysis, concept), lambda states: bool((states == before).all()))
 
 
 def test_a_filter_is_set_seen_and_taken_off(bands: Page, analysis: Analysis) -> None:
@@ -280,11 +266,7 @@ def test_both_sides_of_a_comparison_follow_one_band(bands: Page) -> None:
     before = grid_ids(bands)
     drag(bands, bands.locator(".window").first, 60)
     after = wait_for_other_images(bands, before)
-    for _ in range(100):
-        if grid_ids(bands, 1) == after:
-            break
-        bands.wait_for_timeout(25)
-    assert grid_ids(bands, 1) == after
+    until(bands, lambda: grid_ids(bands, 1), lambda now: now == after)
 
 
 def test_the_right_side_moves_the_left_one(page: Page, server: Any) -> None:

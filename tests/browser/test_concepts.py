@@ -16,7 +16,6 @@ from core.demo import find_demo
 from core.workspace import Workspace
 
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"> **b** :smile: \u202eעדה"
-PATIENCE = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +33,9 @@ def analysis(demo: Workspace) -> Analysis:
 @pytest.fixture
 def concepts(page: Page, server: Any, analysis: Analysis) -> Page:
     """The page, its palette on screen."""
-    page.set_default_timeout(PATIENCE)
     page.goto(f"{server.url}/concepts?analysis={analysis.id}")
-    expect(page.get_by_role("heading", name="Concepts", exact=True)).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_role("button", name="New concept")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Concepts", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="New concept")).to_be_visible()
     return page
 
 
@@ -47,7 +45,7 @@ def names(demo: Workspace, analysis: Analysis) -> list[str]:
 
 def say(page: Page, text: str) -> None:
     """Wait until a short message says this."""
-    expect(page.get_by_test_id("stToast").filter(has_text=text).first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_test_id("stToast").filter(has_text=text).first).to_be_visible()
 
 
 def test_a_concept_is_made_changed_deleted_and_all_of_it_undone_with_a_key(
@@ -57,32 +55,32 @@ def test_a_concept_is_made_changed_deleted_and_all_of_it_undone_with_a_key(
     concepts.get_by_role("textbox", name="What do you see?").fill("pond")
     concepts.get_by_role("button", name="Create", exact=True).click()
     row = concepts.locator("[class*=st-key-card-concept-]").filter(has_text="pond")
-    expect(row.locator("kbd").first).to_have_text("1", timeout=PATIENCE)
+    expect(row.locator("kbd").first).to_have_text("1")
 
     row.get_by_role("button", name="Edit").click()
     dialog = concepts.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name").fill(HOSTILE)
     dialog.get_by_role("textbox", name="Note").fill("<b>mostly</b>")
     dialog.get_by_role("button", name="Save").click()
-    expect(dialog).to_be_hidden(timeout=PATIENCE)
+    expect(dialog).to_be_hidden()
     changed = concepts.locator("[class*=st-key-card-concept-]").filter(has_text=HOSTILE)
-    expect(changed).to_contain_text("<b>mostly</b>", timeout=PATIENCE)
+    expect(changed).to_contain_text("<b>mostly</b>")
     assert concepts.title() != "broken"
     assert concepts.locator("[class*=st-key-card-concept-] img").count() == 0
 
     changed.get_by_role("button", name="More").click()
     concepts.get_by_role("menuitem", name="Delete").or_(concepts.get_by_role("option", name="Delete")).click()
-    expect(concepts.get_by_text("No concept yet")).to_be_visible(timeout=PATIENCE)
+    expect(concepts.get_by_text("No concept yet")).to_be_visible()
     assert names(demo, analysis) == []
     for after in ([HOSTILE], ["pond"], []):
         concepts.locator("h1").click()
         concepts.keyboard.press("z")
-        expect(concepts.locator("[class*=st-key-card-concept-]")).to_have_count(len(after), timeout=PATIENCE)
+        expect(concepts.locator("[class*=st-key-card-concept-]")).to_have_count(len(after))
         if after:
-            expect(concepts.locator("[class*=st-key-card-concept-]")).to_contain_text(after[0], timeout=PATIENCE)
+            expect(concepts.locator("[class*=st-key-card-concept-]")).to_contain_text(after[0])
         assert names(demo, analysis) == after
     concepts.keyboard.press("Shift+Z")
-    expect(concepts.locator("[class*=st-key-card-concept-]")).to_contain_text("pond", timeout=PATIENCE)
+    expect(concepts.locator("[class*=st-key-card-concept-]")).to_contain_text("pond")
 
 
 def test_looks_are_pages_of_their_own_with_links_and_the_way_back(
@@ -99,19 +97,19 @@ def test_looks_are_pages_of_their_own_with_links_and_the_way_back(
         ("Files", "Take the tags"),
     ):
         concepts.get_by_role("radio", name=look).click()
-        expect(concepts.get_by_text(text).first).to_be_visible(timeout=PATIENCE)
+        expect(concepts.get_by_text(text).first).to_be_visible()
         expect(concepts).to_have_url(re.compile(f"look={look.lower()}"))
     concepts.reload()
-    expect(concepts.get_by_role("button", name="Parquet")).to_be_visible(timeout=PATIENCE)
+    expect(concepts.get_by_role("button", name="Parquet")).to_be_visible()
     concepts.get_by_role("radio", name="History").click()
     concepts.get_by_role("button", name="The band").first.click()
-    expect(concepts.get_by_role("heading", name="Bands", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(concepts.get_by_role("heading", name="Bands", exact=True)).to_be_visible()
     expect(concepts).to_have_url(re.compile(r"direction=logit%3Awaterbird.*low=-1.25.*high=0.5"))
     concepts.goto(f"{concepts.url.split('/bands')[0]}/concepts?analysis={analysis.id}&look=palette")
     row = concepts.locator("[class*=st-key-card-concept-]").filter(has_text="linked / & ?")
-    expect(row).to_contain_text("A probe agrees with held-out tags", timeout=PATIENCE)
+    expect(row).to_contain_text("A probe agrees with held-out tags")
     row.get_by_role("button", name="Along its direction").click()
-    expect(concepts.get_by_role("heading", name="Bands", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(concepts.get_by_role("heading", name="Bands", exact=True)).to_be_visible()
     expect(concepts).to_have_url(re.compile("direction=concept%3Alinked"))
 
 
@@ -131,7 +129,7 @@ def test_tags_go_out_as_a_file_and_come_in_again_after_a_look(
 
     concepts.get_by_test_id("stFileUploaderDropzone").locator("input").set_input_files(file)
     take = concepts.get_by_role("button", name=re.compile("^Import"))
-    expect(take).to_be_visible(timeout=PATIENCE)
+    expect(take).to_be_visible()
     assert not np.isin(answers(demo, analysis, concept), (PRESENT, UNSURE)).any(), "not before it was asked for"
     take.click()
     say(concepts, "Imported")
@@ -145,6 +143,6 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
     page.set_viewport_size({"width": 390, "height": 844})
     for look, text in (("palette", "W" * 200), ("associations", "Known columns"), ("history", "Created")):
         page.goto(f"{server.url}/concepts?analysis={analysis.id}&look={look}")
-        expect(page.get_by_text(text).first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(text).first).to_be_visible()
         wide = page.get_by_test_id("stMain").evaluate("main => main.scrollWidth - main.clientWidth")
         assert wide <= 1, look

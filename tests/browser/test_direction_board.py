@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.contrast import contrasts
+from tests.browser.patience import until
 
 APP = Path(__file__).parent / "apps" / "board_app.py"
 
@@ -31,11 +32,7 @@ def heard(page: Page) -> list[str]:
 
 
 def expect_heard(page: Page, *specs: str) -> None:
-    for _ in range(100):
-        if heard(page) == list(specs):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"Python heard {heard(page)}")
+    until(page, lambda: heard(page), lambda now: now == list(specs))
 
 
 def focused(page: Page) -> str | None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks import frame_rate
 from tests.browser.contrast import contrasts
+from tests.browser.patience import until
 
 APP = Path(__file__).parent / "apps" / "grid_app.py"
 
@@ -82,23 +83,12 @@ def in_python(page: Page) -> dict[str, Any]:
 
 def wait_for(page: Page, **wanted: Any) -> dict[str, Any]:
     """Wait until the page shows that Python holds what is wanted; fails with what it does hold."""
-    held: dict[str, Any] = {}
-    for _ in range(100):
-        held = in_python(page)
-        if all(held[name] == value for name, value in wanted.items()):
-            return held
-        page.wait_for_timeout(50)
-    pytest.fail(f"wanted {wanted}, Python holds {held}")
+    return until(page, lambda: in_python(page), lambda held: all(held[name] == wanted[name] for name in wanted))
 
 
 def wait_for_kinds(page: Page, kinds: list[str]) -> dict[str, Any]:
     """Wait until Python has been told events of exactly these kinds."""
-    held = in_python(page)
-    for _ in range(100):
-        if len(held["events"]) >= len(kinds):
-            break
-        page.wait_for_timeout(50)
-        held = in_python(page)
+    held = until(page, lambda: in_python(page), lambda held: len(held["events"]) >= len(kinds))
     assert [event[0] for event in held["events"]] == kinds
     return held
 
@@ -560,7 +550,6 @@ def test_a_hover_shows_details(grid: Page) -> None:
 @pytest.fixture
 def phone(browser: Browser, band_server: Any) -> Any:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    context.set_default_timeout(15_000)
     yield opened(context.new_page(), band_server)
     context.close()
 

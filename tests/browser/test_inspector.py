@@ -21,6 +21,7 @@ from core.concepts.tags import tags_of
 from core.datasets import open_dataset
 from core.synthetic.birds import make_birds
 from core.workspace import Workspace, open_workspace
+from tests.browser.patience import until
 
 APP = Path(__file__).parent / "apps" / "inspector_app.py"
 SHOWN = list(range(8))
@@ -79,11 +80,7 @@ def tags(workspace: Workspace, analysis: Analysis, image: int) -> list[tuple[str
 
 
 def wait_for_tags(page: Page, workspace: Workspace, analysis: Analysis, image: int, wanted: Any) -> None:
-    for _ in range(100):
-        if tags(workspace, analysis, image) == wanted:
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"wanted {wanted}, the workspace holds {tags(workspace, analysis, image)}")
+    until(page, lambda: tags(workspace, analysis, image), lambda now: now == wanted)
 
 
 def test_everything_about_an_image_is_there(dialog: Page, analysis: Analysis) -> None:

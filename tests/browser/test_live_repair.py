@@ -42,24 +42,24 @@ def test_it_follows_the_answers_without_a_run_of_the_page(page: Page, server: An
     strip = page.locator(".told")
     expect(strip.locator(".state")).to_have_text("estimated, 30 tagged images", timeout=60_000)
     assert re.fullmatch(r"\d+% → (about|roughly) \d+%", strip.locator(".figure").inner_text())
-    expect(page.locator(".stage[data-painted=large]")).to_be_visible(timeout=30_000)
+    expect(page.locator(".stage[data-painted=large]")).to_be_visible()
     # label and prediction are hidden at first, and so is what would become of them
     expect(page.locator(".cards")).not_to_contain_text("repair")
     page.keyboard.press("y")
-    expect(strip.locator(".state")).to_have_text("estimated, 31 tagged images", timeout=30_000)
+    expect(strip.locator(".state")).to_have_text("estimated, 31 tagged images")
     expect(strip.locator(".way")).to_be_visible()
     page.keyboard.press("z")
-    expect(strip.locator(".state")).to_have_text("estimated, 30 tagged images", timeout=30_000)
+    expect(strip.locator(".state")).to_have_text("estimated, 30 tagged images")
     expect(strip.locator(".way")).to_be_hidden()
     strip.hover()
     expect(page.locator(".strip .tooltip")).to_contain_text("test is not looked at")
     expect(page.locator(".strip .announcer")).to_contain_text("worst group")
     height = strip.bounding_box()
     page.route("**/repair*", lambda route: route.abort())
-    expect(strip.locator(".state")).to_contain_text("No connection to the server", timeout=30_000)
+    expect(strip.locator(".state")).to_contain_text("No connection to the server")
     expect(strip.locator(".figure")).to_be_visible()
     page.unroute("**/repair*")
-    expect(strip.locator(".state")).to_have_text("estimated, 30 tagged images", timeout=30_000)
+    expect(strip.locator(".state")).to_have_text("estimated, 30 tagged images")
     assert strip.bounding_box() == height
 
 
@@ -78,7 +78,7 @@ def test_images_that_would_be_named_otherwise_say_so_until_it_is_switched_off(pa
     heights = page.locator(".tile").evaluate_all("tiles => [...new Set(tiles.map(tile => tile.offsetHeight))]")
     assert len(heights) == 1
     page.get_by_text("Live preview", exact=True).click()
-    expect(page.locator(".told")).to_have_count(0, timeout=30_000)
+    expect(page.locator(".told")).to_have_count(0)
     expect(marked).to_have_count(0)
     before = len(asked)
     page.wait_for_timeout(2500)

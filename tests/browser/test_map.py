@@ -61,7 +61,7 @@ def server(serve: Any, analysis: Analysis) -> Any:
 @pytest.fixture
 def map_page(page: Page, server: Any) -> Page:
     page.goto(f"{server.url}/map")
-    expect(stage(page)).to_be_visible(timeout=30_000)
+    expect(stage(page)).to_be_visible()
     return page
 
 
@@ -71,10 +71,9 @@ def phone(browser: Browser, server: Any) -> Iterator[Page]:
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="dark"
     )
-    context.set_default_timeout(15_000)
     page = context.new_page()
     page.goto(f"{server.url}/map?colour=attribute:place")
-    expect(stage(page)).to_be_visible(timeout=30_000)
+    expect(stage(page)).to_be_visible()
     yield page
     context.close()
 

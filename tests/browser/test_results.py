@@ -39,7 +39,7 @@ def sideways(page: Page) -> int:
 
 def test_looks_follow_the_address_and_stand_side_by_side_or_below(page: Page, server: Any) -> None:
     page.goto(f"{server.url}/results")
-    expect(page.get_by_role("heading", name="Every group")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Every group")).to_be_visible()
     expect(page.locator(".st-key-group-chart .main-svg").first).to_be_visible()
     look(page, "Calibration")
     expect(page).to_have_url(re.compile("look=calibration"))
@@ -79,7 +79,7 @@ def test_flipped_images_of_one_group(page: Page, server: Any, demo: Workspace, a
         if (analysis.classes[analysis.labels[row]], place.values[place.codes[row]]) == ("waterbird", "land")
     }
     page.goto(f"{server.url}/results?look=flips")
-    expect(page.locator(".tile")).to_have_count(28, timeout=30_000)
+    expect(page.locator(".tile")).to_have_count(28)
     everything = grid_ids(page)
     page.get_by_role("radio", name=f"waterbird · land · {len(land)}").click()
     shown = wait_for_other_images(page, everything)
@@ -91,7 +91,7 @@ def test_flipped_images_of_one_group(page: Page, server: Any, demo: Workspace, a
 def test_two_ticked_runs_are_compared_and_a_name_lasts(page: Page, server: Any, analysis: Analysis) -> None:
     page.goto(f"{server.url}/runs")
     table = page.get_by_test_id("stDataFrame").first
-    expect(table.locator("canvas").first).to_be_visible(timeout=30_000)
+    expect(table.locator("canvas").first).to_be_visible()
     page.wait_for_timeout(500)
     table.click(position={"x": LEFT_OF_A_ROW, "y": 1.5 * ROW})
     expect(page).to_have_url(re.compile(r"run=[0-9a-f]+"))

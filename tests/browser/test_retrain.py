@@ -33,7 +33,7 @@ def server(serve: Any, demo: Workspace, analysis: Analysis) -> Any:
 def opened(page: Page, server: Any, look: str = "repair") -> Page:
     page.goto(f"{server.url}/retrain?look={look}")
     ready = "Retrain" if look == "repair" else "Compare all ways"
-    expect(page.get_by_test_id("stMain").get_by_role("button", name=ready, exact=True)).to_be_enabled(timeout=30_000)
+    expect(page.get_by_test_id("stMain").get_by_role("button", name=ready, exact=True)).to_be_enabled()
     return page
 
 
@@ -117,7 +117,7 @@ def test_all_ways_are_compared_and_the_best_is_taken_to_the_repair(page: Page, s
     main.get_by_role("spinbutton", name="Seeds").press("Enter")
     main.get_by_role("button", name="Compare all ways").click()
     expect(main.get_by_role("heading", name="Worst group, way by way")).to_be_visible(timeout=90_000)
-    expect(main.locator(".js-plotly-plot .errorbar").first).to_be_attached(timeout=30_000)
+    expect(main.locator(".js-plotly-plot .errorbar").first).to_be_attached()
     (found,) = list_bake_offs(demo)
     assert found.seeds == (0, 1)
     assert {line.method for line in found.lines} == {

@@ -14,6 +14,7 @@ from core.activations.store import Analysis, open_analysis
 from core.concepts.concept import Concept, create_concept
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, UNTAGGED, answers, tag
 from core.workspace import Workspace
+from tests.browser.patience import until
 
 APP = Path(__file__).parent / "apps" / "card_app.py"
 HOSTILE = "<img src=x onerror=alert(1)> **bold** مرحبا"
@@ -50,7 +51,7 @@ def server(serve: Any, demo: Workspace, analysis: Analysis) -> Any:
 
 def opened(page: Page, url: str) -> Page:
     page.goto(url)
-    expect(page.locator(".stage[data-painted=large]")).to_be_visible(timeout=30_000)
+    expect(page.locator(".stage[data-painted=large]")).to_be_visible()
     return page
 
 
@@ -64,11 +65,7 @@ def said(workspace: Workspace, analysis: Analysis, concept: Concept) -> dict[int
 
 
 def wait_for_answers(page: Page, workspace: Workspace, analysis: Analysis, concept: Concept, wanted: Any) -> None:
-    for _ in range(100):
-        if said(workspace, analysis, concept) == wanted:
-            return
-        page.wait_for_timeout(50)
-    assert said(workspace, analysis, concept) == wanted
+    until(page, lambda: said(workspace, analysis, concept), lambda now: now == wanted)
 
 
 def test_no_key_is_lost_however_quickly_they_come(
