@@ -26,7 +26,7 @@ JOB = "load_job"
 OWN = "load_own_jobs"
 KINDS = ("analyse", "train-analyse")
 # images of a first look, and from how many on it is offered
-SAMPLE, BIG = 1000, 5000
+SAMPLE, BIG = 1000, 2500
 FIRST, ALL = "A first look, then the rest", "All at once"
 PRECISIONS = {"auto": "As fast as is safe", "fp32": "Full (fp32)", "bf16": "Half (bf16)"}
 PRECISION_HELP = (

@@ -14,7 +14,7 @@ from core.errors import NotFound
 from core.jobs.job import CANCELLED, DONE, FAILED, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
-from pages.parts import notices, problem, state
+from pages.parts import load_rest, notices, problem, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
@@ -97,6 +97,7 @@ def indicator() -> None:
     polled = st.fragment(_indicator, run_every=POLL if watched else None)
     with st.sidebar.container(key="jobs"):
         polled()
+        load_rest.offer()
 
 
 def _indicator() -> None:

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
+from core.database import AnalysisRecord
 from core.datasets import open_dataset
 from core.datasets.preview import write_preview
 from core.jobs.job import Job
@@ -654,6 +655,32 @@ def test_a_big_dataset_begins_with_a_sample_and_the_rest_follows(
     _button(app, "Load something else").click().run()
     assert "1 · Images" in texts(app)
     assert "2 · Model" not in texts(app)
+
+
+def test_whoever_still_looks_at_the_sample_is_led_to_all_images(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    app = visit("bands", analysis=planted.id)
+    assert "load-rest" not in [button.key for button in app.button]
+    with workspace.writing() as session:
+        sample = session.get_one(AnalysisRecord, planted.id)
+        facts = {name: getattr(sample, name) for name in ("dataset_id", "model_name", "model_file", "arch")}
+        # of another model: no rest of this one
+        session.add(AnalysisRecord(id="other", images=9000, **{**facts, "model_file": "/elsewhere"}))
+    assert "load-rest" not in [button.key for button in app.run().button]
+    whole = plant(workspace, 900)
+    with workspace.writing() as session:
+        record = session.get_one(AnalysisRecord, whole.id)
+        record.images = 900
+        for name, value in facts.items():
+            setattr(record, name, value)
+    app = visit("bands", analysis=planted.id)
+    button = app.button(key="load-rest")
+    assert button.label == "All 900 images are ready"
+    button.click().run()
+    assert not app.exception
+    assert app.session_state[state.CHOSEN] == whole.id
+    assert "load-rest" not in [button.key for button in app.button]
 
 
 def test_a_sample_can_be_declined_and_precision_chosen(
