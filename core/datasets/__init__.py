@@ -12,7 +12,7 @@ import numpy as np
 from core.datasets import archives
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
-from core.datasets.formats import FORMATS, Format, format_named, opened, recognise
+from core.datasets.formats import FORMATS, Format, format_named, opened, recognise, taken
 from core.datasets.tables import TableColumns, read_columns
 from core.datasets.unpacking import KEPT, is_copy
 from core.errors import PathNotFound
@@ -54,10 +54,10 @@ def open_dataset(
     root = opened(existing(path), choices)
     # of an archive, the format that is named is that of the dataset inside
     is_named = choices.format and not archives.FORMAT.recognises(root)
-    form = format_named(choices.format) if choices.format and is_named else recognise(root)[0]
+    form, others = (format_named(choices.format), ()) if choices.format and is_named else taken(root)
     dataset = form.read(root, seed=seed, choices=choices, store=store, progress=progress)
-    if is_copy(dataset.root) and not is_copy(root):
-        dataset = replace(dataset, notes=(*dataset.notes, KEPT))
+    kept = (KEPT,) if is_copy(dataset.root) and not is_copy(root) else ()
+    dataset = replace(dataset, notes=(*others, *dataset.notes, *kept))
     if choices.classes is None:
         return dataset
     from core.datasets.alignment import aligned

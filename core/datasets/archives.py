@@ -377,7 +377,7 @@ def _recognises(path: Path) -> bool:
 
 
 def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
-    from core.datasets.formats import format_named, recognise
+    from core.datasets.formats import format_named, taken
 
     if not _recognises(path):
         raise BadRequest(
@@ -386,14 +386,14 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     archive = unpack(path, store, progress)
     folder = archive.folder
     named = None if choices.format == FORMAT.name else choices.format
-    inner = format_named(named) if named else recognise(folder)[0]
+    inner, others = (format_named(named), ()) if named else taken(folder)
     dataset = inner.read(folder, seed=seed, choices=replace(choices, format=named), store=store, progress=progress)
     identity = archive.known.dataset if archive.known else dataset.id
     assert store is not None
     remember(store, path, identity, archive.key)
     name = bare_name(path) if dataset.root.is_relative_to(folder) else dataset.name
     listed, more = limited([*archive.problems, *dataset.problems])
-    return replace(dataset, id=identity, name=name, problems=listed, notes=(*dataset.notes, *more))
+    return replace(dataset, id=identity, name=name, problems=listed, notes=(*others, *dataset.notes, *more))
 
 
 FORMAT = Format(

@@ -33,6 +33,11 @@ class Read(Protocol):
     ) -> Dataset: ...
 
 
+def how_to_choose(name: str) -> str:
+    """Where a person says that a dataset is of this format."""
+    return f"“Not that?” on the Load page, or --format {name}"
+
+
 @dataclass(frozen=True)
 class Format:
     """One way in which people keep labelled images.

@@ -20,13 +20,13 @@ from core.datasets import (
     wilds,
 )
 from core.datasets.choices import AUTOMATIC, Choices
-from core.datasets.format import Format
+from core.datasets.format import Format, how_to_choose
 from core.datasets.images import is_image_name
 from core.datasets.listing import first_file, holds_image, subfolders
-from core.datasets.table_text import read_head, tables_in
+from core.datasets.table_text import listed, read_head, tables_in
 from core.errors import BadMetadata, BadRequest, EmptyDataset, MidbandError, PathNotFound
 
-__all__ = ["FORMATS", "Format", "format_named", "recognise"]
+__all__ = ["FORMATS", "Format", "format_named", "recognise", "taken"]
 
 # These leave no doubt.
 _CERTAIN = (celeba.FORMAT, wilds.FORMAT, metadata_csv.FORMAT)
@@ -93,6 +93,28 @@ def recognise(path: Path) -> tuple[Format, ...]:
     if loose_images.FORMAT in fitting and tables.FORMAT not in fitting and tables.readable_in(path):
         fitting.append(tables.FORMAT)
     return tuple(fitting)
+
+
+def taken(path: Path) -> tuple[Format, tuple[str, ...]]:
+    """The best format of `recognise`, and a sentence where labels could come from another place as well.
+
+    Raises what `recognise` raises.
+    """
+    fitting = recognise(path)
+    best = fitting[0]
+    if best is folders.FORMAT and tables.FORMAT in fitting:
+        beside = [table.name for table in tables_in(path) if tables.names_images(table)]
+        if beside:
+            lie = "lie" if len(beside) > 1 else "lies"
+            return best, (f"{listed(beside)} {lie} beside the class folders: {_instead('labels', tables.FORMAT)}",)
+    if best is tables.FORMAT and folders.FORMAT in fitting and folders.likely_classes(path)[1] > 1:
+        return best, (f"The images lie in folders that may be classes: {_instead('classes', folders.FORMAT)}",)
+    return best, ()
+
+
+def _instead(what: str, form: Format) -> str:
+    title = f"{form.title[0].lower()}{form.title[1:]}"
+    return f"to take the {what} from there, read it as {title} ({how_to_choose(form.name)})."
 
 
 def _agrees(folder: Path) -> bool:

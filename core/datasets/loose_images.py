@@ -8,7 +8,7 @@ import numpy as np
 
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset, Problem, dataset_id, fingerprint, limited, marks_of
-from core.datasets.format import Format
+from core.datasets.format import Format, how_to_choose
 from core.datasets.images import is_image_name
 from core.datasets.listing import holds_image, list_files
 from core.datasets.splits import complete, splits_of_folders
@@ -44,7 +44,7 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         notes.insert(
             0,
             f"{listed(table.name for table in beside)} {lie} beside the images: to take labels from there, read it as "
-            "a table.",
+            f"a table ({how_to_choose('table')}).",
         )
     told, more = limited(problems)
     return Dataset(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +101,32 @@ def test_a_table_beside_class_folders_counts_more_unless_it_contradicts_them(
     assert recognise(root)[0].name == open_dataset(root).source == wins
     assert {one.name for one in recognise(root)} >= {"table", "class-folders"}
     assert open_dataset(root, choices=Choices(format="table")).source == "table"
+    other = {"table": "class-folders", "class-folders": "table"}[wins]
+    (said,) = [note for note in open_dataset(root).notes if "--format" in note]
+    assert f"(“Not that?” on the Load page, or --format {other})" in said
+    assert (name in said) == (wins == "class-folders")
+    # and nothing of it once a person has chosen
+    for chosen in (wins, other):
+        assert not [note for note in open_dataset(root, choices=Choices(format=chosen)).notes if "--format" in note]
+
+
+def test_where_labels_come_from_is_said_of_an_archive_too(images: Images, tmp_path: Path) -> None:
+    root = images("cat/1.jpg", "cat/2.jpg", "dog/3.jpg")
+    (root / "predictions.csv").write_text("filename,label\ncat/1.jpg,dog\ndog/3.jpg,cat\n")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", root)
+    for path in (root, packed):
+        dataset = open_dataset(path, store=tmp_path / "store")
+        assert dataset.source == "class-folders"
+        assert dataset.notes[0].startswith("predictions.csv lies beside the class folders")
+
+
+def test_nothing_is_said_where_labels_have_one_place(images: Images) -> None:
+    root = images("photos/1.jpg", "photos/2.jpg", "more/3.jpg")
+    (root / "labels.csv").write_text("filename,label\nphotos/1.jpg,a\nphotos/2.jpg,b\nmore/3.jpg,b\n")
+    assert open_dataset(root).source == "table"
+    assert not [note for note in open_dataset(root).notes if "--format" in note]
+    (root / "labels.csv").unlink()
+    assert not [note for note in open_dataset(root).notes if "--format" in note]
 
 
 def test_a_table_of_bare_names_does_not_say_that_it_agrees(images: Images) -> None:
