@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CHOSEN = "concept_chosen"
 # answers to concepts that were gone when they came: id of the concept to their number
 LOST = "concept_answers_lost"
+# in the session: the place whose form is to stand open, because somebody was led to it
+ASKED = "concept_form_asked"
 LONGEST_NOTE = 500
 ROLES = {
     "confounder": "Only comes along with it",
@@ -55,12 +57,18 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
     existing = concepts(analysis)
     # a new key after each concept closes the form and empties it
     suffix = f"{place}-{made}"
+    asked = st.session_state.get(ASKED) == place
+    if asked:
+        suffix = f"{suffix}-asked"
+        st.session_state[f"concept-form-{suffix}"] = True
     popover = st.popover(
         "New concept",
         icon=":material/add:",
         type="primary" if prominent else "secondary",
         help=TERMS["concept"],
         key=f"concept-form-{suffix}",
+        # told only then when it is closed: opening it otherwise waits for nothing
+        on_change=partial(st.session_state.pop, ASKED, None) if asked else "ignore",
     )
     # a form: Enter creates, and the button needs no second click after typing
     with popover, st.form(f"concept-fields-{suffix}", border=False, enter_to_submit=True):
@@ -223,6 +231,7 @@ def _create(analysis: Analysis, suffix: str, first_key: int) -> None:
     )
     st.session_state[CHOSEN] = concept.id
     st.session_state["concepts_made"] += 1
+    st.session_state.pop(ASKED, None)
     if concept.id in before:
         # equal but for case, or typed with other spaces
         notices.say(

@@ -11,7 +11,7 @@ from core.concepts.concept import Concept
 from core.concepts.suggestions import Suggestion, suggest_next
 from core.concepts.tags import UNTAGGED, answers, tagging_split
 from core.settings import DEFAULTS
-from pages.parts import concept_tools, gallery, live_repair, problem, state, tag_card, tag_ring
+from pages.parts import concept_tools, gallery, live_repair, problem, state, tag_card, tag_ring, tour
 from pages.parts.words import TERMS, count, plain, short
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ def work_through(analysis: Analysis, concept: Concept, mode: str) -> None:
             _cards(analysis, concept)
         with aside:
             tag_ring.show(analysis, concept)
+        tour.follow()
         return
     above = st.container(horizontal=True, vertical_alignment="center", gap="large", key="tag-progress")
     with st.container():
         _batches(analysis, concept)
     with above:
         tag_ring.show(analysis, concept, beside=False)
+    tour.follow()
 
 
 def _cards(analysis: Analysis, concept: Concept) -> None:
@@ -82,6 +84,10 @@ def _batch(analysis: Analysis, concept: Concept, states: np.ndarray) -> tuple[Su
     key = (analysis.id, concept.id)
     batch = kept.get(key, ())
     if all(states[suggestion.row] != UNTAGGED for suggestion in batch):
+        if (wanted := tour.wanted(analysis, concept)) is not None:
+            proposed = suggest_next(state.workspace(), analysis, concept, budget=wanted)
+            kept[key] = tuple(proposed[i] for i in tour.order(analysis, [item.row for item in proposed]))
+            return kept[key]
         answered = int((states[analysis.split_rows(tagging_split(analysis))] != UNTAGGED).sum())
         skipped = st.session_state.get(SKIPPED, {}).get(key, set())
         budget = max(DEFAULTS.tag_budget - answered, BATCH) + len(skipped)
@@ -97,12 +103,19 @@ def _batch(analysis: Analysis, concept: Concept, states: np.ndarray) -> tuple[Su
 
 def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], states: np.ndarray) -> None:
     reasons = list(dict.fromkeys(suggestion.why for suggestion in batch))
-    main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
-    st.header(TITLES[main], anchor=False, help=TERMS["confounder"])
-    st.markdown(
-        f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(short(concept.name))}** and press "
-        "**Present**, then **Rest absent**."
-    )
+    guided = tour.wanted(analysis, concept) is not None
+    if guided:
+        st.header(f"Which of these {len(batch)} show {plain(short(concept.name))}?", anchor=False)
+        st.markdown(
+            "Click each, or the first and with **Shift** the last of several. Press **Present**, then **Rest absent**."
+        )
+    else:
+        main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
+        st.header(TITLES[main], anchor=False, help=TERMS["confounder"])
+        st.markdown(
+            f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(short(concept.name))}** and "
+            "press **Present**, then **Rest absent**."
+        )
     rows = np.array([suggestion.row for suggestion in batch])
     answered = int((states[rows] != UNTAGGED).sum())
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -120,7 +133,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
         rows,
         key=f"queue-{concept.id}",
         # where all are there for the same reason, the heading says it once
-        notes=[NOTES[suggestion.why] for suggestion in batch] if len(reasons) > 1 else None,
+        notes=[NOTES[suggestion.why] for suggestion in batch] if len(reasons) > 1 and not guided else None,
         rest_absent=True,
         active=concept.id,
         how="queue",

@@ -1,11 +1,259 @@
-"""The guided tour of a demo: a checklist beside the work, each step told from what was really done."""
+"""The guided tour of a demo: a checklist beside the work, and a line atop the page with the step at hand.
+
+Whether a step was done is told from what is there: the band on screen, concepts, tags, runs. It never blocks: whoever
+does something else finds the tour where they left it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from html import escape
+from typing import TYPE_CHECKING
 
-def sidebar() -> None:
-    """The checklist, while a tour is under way."""
+import streamlit as st
+
+from core.demo import DEMOS
+from pages.parts import band_state, demos, jobs, progress, reset, rooms, state, tour_record
+from pages.parts.component_source import source
+from pages.parts.tour_record import Taken
+from pages.parts.tour_steps import GOAL, STEPS, Scene, Step, look_at
+from pages.parts.words import count, percent
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+    from core.concepts.concept import Concept
+
+# in the session: the step that is shown
+LISTED = "tour_listed"
+END = "end"
+# in the session: name of a demo that somebody waits for
+WAITING = "demo_waited_for"
 
 
-def bar() -> None:
-    """The step at hand in one line atop the page."""
+def start(name: str) -> None:
+    """Begin the tour of a demo that was made, or go on with it, and go there."""
+    record = tour_record.read()
+    taken = record.taken.get(name, Taken())
+    tour_record.write(replace(record, on=name).with_now(replace(taken, ended=False)))
+    _enter(name)
+
+
+def try_demo(name: str) -> None:
+    """Go to a demo; one that is not there yet is made first, and Home leads on when it is."""
+    if name in demos.made():
+        explore(name)
+    jobs.begin("demo", f"Make the demo: {DEMOS[name].title}", {"which": name})
+    st.session_state[WAITING] = name
+    rooms.go("home")
+
+
+def explore(name: str) -> None:
+    """Go to a demo: who has not been shown around it yet is offered the tour, which one press ends."""
+    if name in tour_record.read().taken:
+        state.choose(demos.made()[name])
+        rooms.go("bands")
+    start(name)
+
+
+def restart(name: str = "") -> None:
+    """From the first step on. What was named, tagged and repaired is there still and counts. name: of the demo; the
+    one under way."""
+    record = tour_record.read()
+    name = name or record.on
+    tour_record.write(replace(record, on=name).with_now(Taken()))
+    _forget_looks(demos.made().get(name))
+    _enter(name)
+
+
+def end() -> None:
+    """Put the tour away; it can be taken up again from Home."""
+    record = tour_record.read()
+    tour_record.write(replace(record.with_now(replace(record.now, ended=True)), on=""))
+
+
+def wanted(analysis: Analysis, concept: Concept) -> int | None:
+    """How many more answers the tour asks for now; None where it asks for none."""
+    scene = _scene()
+    if scene is None or scene.analysis.id != analysis.id:
+        return None
+    step = _at_hand(scene, tour_record.read().now)
+    answered = progress.answers(analysis, concept)
+    return GOAL - answered if step is not None and step.name == "tag" and answered < GOAL else None
+
+
+def order(analysis: Analysis, rows: list[int]) -> list[int]:
+    """Places in `rows`, those first that the model finds most like the class whose images share something: images
+    alike come together, so that many are selected at once."""
+    demo = demos.of(analysis.id)
+    assert demo is not None
+    logits = analysis.logits[rows]
+    own = analysis.classes.index(demo.shortcut_class)
+    lead = logits[:, own] - logits[:, [c for c in range(analysis.k) if c != own]].max(axis=1)
+    return sorted(range(len(rows)), key=lambda place: (-float(lead[place]), place))
+
+
+def sidebar(room: str = "") -> None:
+    """The checklist, while a tour is under way and its demo is looked at. room: on screen."""
+    progress.note_looks()
+    st.session_state.pop(LISTED, None)
+    scene = _scene(room)
+    if scene is None:
+        return
+    taken = _noted(scene)
+    at_hand = _at_hand(scene, taken)
+    st.session_state[LISTED] = END if at_hand is None else at_hand.name
+    done = sum(_is_done(step, scene, taken) for step in STEPS)
+    with st.sidebar, st.container(key="tour-list", gap="xsmall"):
+        items = "".join(_item(step, scene, taken, at_hand) for step in STEPS)
+        title = f"<p><b>Tour</b> <span>{done} of {len(STEPS)}</span></p>"
+        st.html(f"<style>{source('tour', 'tour.css')}</style>{title}<ol>{items}</ol>")
+        with st.container(horizontal=True, gap="small"):
+            if st.button("Restart", type="tertiary", icon=":material/replay:", key="tour-restart", help=RESTART):
+                restart()
+            if st.button("End tour", type="tertiary", icon=":material/close:", key="tour-end"):
+                end()
+                st.rerun()
+
+
+RESTART = "From the first step on. What you named, tagged and repaired stays; to begin afresh, reset the demo on Home."
+
+
+def bar(room: str = "") -> None:
+    """The step at hand in one line atop the page. room: on screen."""
+    scene = _scene(room)
+    if scene is None:
+        return
+    step = _at_hand(scene, tour_record.read().now)
+    with st.container(
+        key="tour-bar", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
+    ):
+        if step is None:
+            _over(scene)
+        else:
+            _step(scene, step)
+
+
+def follow() -> None:
+    """At the end of a fragment in which a step may be done: the frame around it, which does not run with it, follows.
+
+    Never returns where it has to.
+    """
+    if LISTED not in st.session_state:
+        return
+    scene = _scene()
+    if scene is None:
+        return
+    step = _at_hand(scene, _noted(scene))
+    if st.session_state[LISTED] != (END if step is None else step.name):
+        st.rerun()
+
+
+def _step(scene: Scene, step: Step) -> None:
+    place = STEPS.index(step) + 1
+    dots = "".join(f"<i class='{'on' if n < place else 'at' if n == place else ''}'></i>" for n in range(1, 7))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-says", width="stretch"):
+        st.html(f"<div class='tour-dots' role='img' aria-label='Step {place} of {len(STEPS)}'>{dots}</div>", width="content")
+        with st.container(gap=None):
+            st.markdown(step.text(scene), width="stretch")
+            if hint := step.hint(scene):
+                with st.container(key="tour-hint"):
+                    st.caption(f":material/lightbulb: {hint}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="tour-acts", width="content"):
+        if (label := step.button(scene)) and st.button(
+            label, type="primary", icon=":material/arrow_forward:", key=f"tour-show-{step.name}"
+        ):
+            step.show(scene)
+        if st.button("Skip", type="tertiary", key=f"tour-skip-{step.name}", help="Leave this step out."):
+            record = tour_record.read()
+            tour_record.write(record.with_now(replace(record.now, skipped=(*record.now.skipped, step.name))))
+            st.rerun()
+
+
+def _over(scene: Scene) -> None:
+    others = [name for name in DEMOS if name != scene.demo.name]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-says", width="stretch"):
+        st.html("<div class='tour-check' aria-hidden='true'><span>✓</span></div>", width="content")
+        st.markdown(f"{_told(scene)} And now?", width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-acts", width="content"):
+        if st.button("My own data", type="primary", icon=":material/folder_open:", key="tour-own"):
+            end()
+            rooms.go("load")
+        if st.button("Present it", icon=":material/co_present:", key="tour-present"):
+            rooms.go("present", analysis=scene.analysis.id)
+        if others and st.button(f"{DEMOS[others[0]].title}", icon=":material/play_arrow:", key="tour-other"):
+            end()
+            try_demo(others[0])
+        reset.offer(scene.demo.name, place="tour")
+        if st.button("Close", type="tertiary", icon=":material/close:", key="tour-close"):
+            end()
+            st.rerun()
+
+
+def _told(scene: Scene) -> str:
+    """What came of it, as it is."""
+    run = state.last_run(scene.analysis.id)
+    if run is None:
+        return "That was the tour. Nothing is repaired yet: go on whenever you like."
+    worst = f"Worst group on test images: **{percent(run.before.worst_group)} → {percent(run.after.worst_group)}**"
+    if run.after.worst_group <= run.before.worst_group:
+        return f"**You have been through the loop.** {worst}, no gain this time."
+    return f"**Found, named, repaired.** {worst}, with {count(scene.answered, 'answer')}."
+
+
+def _item(step: Step, scene: Scene, taken: Taken, at_hand: Step | None) -> str:
+    if _is_done(step, scene, taken):
+        kind, mark, said = "done", "✓", "done"
+    elif step is at_hand:
+        kind, mark, said = "now", "", "now"
+    elif step.name in taken.skipped:
+        kind, mark, said = "skipped", "–", "skipped"
+    else:
+        kind, mark, said = "open", "", "to do"
+    return f"<li class='{kind}'><i aria-hidden='true'>{mark}</i>{escape(step.title)}<span>{said}</span></li>"
+
+
+def _scene(room: str = "") -> Scene | None:
+    """The tour under way, where its demo is what is looked at."""
+    record = tour_record.read()
+    if record.on not in DEMOS:
+        return None
+    made = demos.made().get(record.on)
+    if made is None or state.chosen_id() != made:
+        return None
+    analysis = state.analysis()
+    return None if analysis is None else Scene(DEMOS[record.on], analysis, room)
+
+
+def _noted(scene: Scene) -> Taken:
+    """What was seen so far, with what is seen at this moment."""
+    record = tour_record.read()
+    taken = record.now
+    fresh = tuple(step.name for step in STEPS if step.kept and step.name not in taken.seen and step.done(scene))
+    if fresh:
+        taken = replace(taken, seen=(*taken.seen, *fresh))
+        tour_record.write(record.with_now(taken))
+    return taken
+
+
+def _is_done(step: Step, scene: Scene, taken: Taken) -> bool:
+    return step.name in taken.seen if step.kept else step.done(scene)
+
+
+def _at_hand(scene: Scene, taken: Taken) -> Step | None:
+    """The first step that is neither done nor skipped; None at the end."""
+    return next((step for step in STEPS if step.name not in taken.skipped and not _is_done(step, scene, taken)), None)
+
+
+def _enter(name: str) -> None:
+    made = demos.made()[name]
+    state.choose(made)
+    analysis = state.analysis()
+    assert analysis is not None
+    look_at(analysis, f"logit:{DEMOS[name].shortcut_class}", band_state.TOP)
+    rooms.go("bands")
+
+
+def _forget_looks(analysis_id: str | None) -> None:
+    """What is on screen by now was seen before: it is to be looked at anew."""
+    st.session_state.get(band_state.VIEWS, {}).pop(analysis_id, None)
+    st.session_state.pop("runs_known", None)

@@ -1,0 +1,111 @@
+"""The first thing on Home: what this is for in one sentence, in one picture, and the ways to begin."""
+
+from __future__ import annotations
+
+import base64
+from functools import lru_cache
+
+import streamlit as st
+
+from core.demo import DEMOS, Demo
+from pages.parts import demos, jobs, problem, reset, rooms, state, theme, tour
+from pages.parts.component_source import source
+from pages.parts.words import duration, plain
+
+# of the birds: what the demo's network is surest are waterbirds; and in between, with what it takes them for
+TOP = 5
+MID = ("waterbird", "landbird", "waterbird", "landbird", "landbird")
+
+
+def show() -> None:
+    st.html(f"<style>{source('home', 'home.css')}</style>")
+    with st.container(key="hero"):
+        words, picture = st.columns([11, 10], gap="large", vertical_alignment="center")
+        with words:
+            theme.heading(
+                "Find what your classifier confuses. Then fix it.",
+                "Midband shows you the images your model is in two minds about: see what it mixes up, name it, tag a "
+                "few dozen images, and repair the model in seconds. In the browser, without code.",
+            )
+            _begin()
+        with picture:
+            st.html(_picture())
+    reset.undone()
+
+
+def _begin() -> None:
+    if _made_meanwhile():
+        return
+    running = jobs.active("demo")
+    if running is not None:
+        jobs.panel(running, on_done=lambda job: None)
+    made = demos.made()
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="hero-begin"):
+        if running is None:
+            for place, demo in enumerate(DEMOS.values()):
+                if st.button(
+                    "Try the demo" if not place else plain(demo.title),
+                    type="secondary" if place else "primary",
+                    icon=":material/play_arrow:" if not place else None,
+                    help=_about(demo, demo.name in made),
+                    key=f"demo-{demo.name}",
+                ):
+                    tour.try_demo(demo.name)
+        if st.button("Open my data", icon=":material/folder_open:", help=OWN, key="open-own"):
+            rooms.go("load")
+        if (at_hand := state.chosen_id()) is not None:
+            st.page_link(
+                rooms.room("present"),
+                label="Present",
+                icon=":material/co_present:",
+                query_params={"analysis": at_hand},
+                help="Tell the investigation at hand to an audience, step by step.",
+            )
+    ended = jobs.latest("demo")
+    if running is None and ended is not None and ended.error:
+        problem.show(ended.error)
+
+
+OWN = (
+    "A folder of images and a model file are enough. No model yet? Midband trains one on your images, so that you can "
+    "see what it picks up."
+)
+
+
+def _about(demo: Demo, made: bool) -> str:
+    wait = "The whole loop takes five minutes." if made else f"It is made first: about {duration(demo.about_seconds)}."
+    return f"{plain(demo.story)} {wait}"
+
+
+def _made_meanwhile() -> bool:
+    """Whoever has waited for a demo is led there once it is made."""
+    waiting = st.session_state.get(tour.WAITING)
+    if waiting is None or jobs.active("demo") is not None:
+        return False
+    del st.session_state[tour.WAITING]
+    if waiting in demos.made():
+        tour.explore(waiting)
+        return True
+    return False
+
+
+@lru_cache(maxsize=1)
+def _picture() -> str:
+    surest = "".join(_tile("top", n, "") for n in range(1, TOP + 1))
+    between = "".join(_tile("mid", n, f"“{named}”") for n, named in enumerate(MID, 1))
+    return (
+        "<figure class='hero-figure'>"
+        "<p><b>Surest</b> these are waterbirds</p>"
+        f"<div class='hero-row'>{surest}</div>"
+        "<p><b>In between</b> what it takes them for, wrongly</p>"
+        f"<div class='hero-row'>{between}</div>"
+        "<figcaption>It never looked at the bird. It looked at the water.</figcaption>"
+        "</figure>"
+    )
+
+
+def _tile(row: str, number: int, said: str) -> str:
+    picture = (theme.ASSETS / "home" / f"{row}-{number}.webp").read_bytes()
+    data = base64.b64encode(picture).decode("ascii")
+    under = f"<span>{said}</span>" if said else ""
+    return f"<div><img src='data:image/webp;base64,{data}' width='96' height='96' alt=''>{under}</div>"

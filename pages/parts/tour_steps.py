@@ -1,0 +1,188 @@
+"""The steps of the tour of a demo: what is said at each, what tells that it was done, and what "show me" does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.concepts.concept import Concept
+from core.demo import Demo
+from pages.parts import band_state, concept_tools, jobs, progress, rooms, state
+from pages.parts.words import count, plain, short
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+# answers that the tour asks for: on the birds they raise the worst group about as far as three times as many
+GOAL = 20
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where the tour takes place. room: the one on screen, "" where that is not known."""
+
+    demo: Demo
+    analysis: Analysis
+    room: str = ""
+
+    @property
+    def direction(self) -> str:
+        return f"logit:{self.demo.shortcut_class}"
+
+    @property
+    def concept(self) -> Concept | None:
+        """The one with the most answers, the latest of those with as many."""
+        known = concept_tools.concepts(self.analysis)
+        return max(known, key=lambda one: (progress.answers(self.analysis, one), one.id), default=None)
+
+    @property
+    def answered(self) -> int:
+        concept = self.concept
+        return 0 if concept is None else progress.answers(self.analysis, concept)
+
+
+@dataclass(frozen=True)
+class Step:
+    """title: a line of the checklist. text: what to do, in Markdown. button: what "show me" is called here, "" where
+    the room on screen has it. hint: told to who takes long. kept: once seen, it counts as done."""
+
+    name: str
+    title: str
+    text: Callable[[Scene], str]
+    button: Callable[[Scene], str]
+    done: Callable[[Scene], bool]
+    show: Callable[[Scene], None]
+    hint: Callable[[Scene], str] = lambda scene: ""
+    kept: bool = False
+
+
+def _class(scene: Scene) -> str:
+    return f"**{plain(scene.demo.shortcut_class)}**"
+
+
+def _looks_at(preset: str) -> Callable[[Scene], bool]:
+    def done(scene: Scene) -> bool:
+        view = st.session_state.get(band_state.VIEWS, {}).get(scene.analysis.id)
+        if view is None or view.direction != scene.direction or view.look != band_state.IMAGES:
+            return False
+        return band_state.preset_of(scene.analysis, view) == preset
+
+    return done
+
+
+def _look_at(preset: str) -> Callable[[Scene], None]:
+    def show(scene: Scene) -> None:
+        look_at(scene.analysis, scene.direction, preset)
+        rooms.go("bands")
+
+    return show
+
+
+def look_at(analysis: Analysis, direction: str, preset: str) -> None:
+    """Have the Bands page show the images of this band, whatever it showed before."""
+    view = band_state.start(analysis, direction)
+    st.session_state.setdefault(band_state.VIEWS, {})[analysis.id] = band_state.at(analysis, view, preset)
+
+
+def _name_it(scene: Scene) -> None:
+    known = st.session_state.get(band_state.VIEWS, {}).get(scene.analysis.id)
+    if known is None or known.direction != scene.direction:
+        look_at(scene.analysis, scene.direction, band_state.MID)
+    elif known.look != band_state.IMAGES:
+        st.session_state[band_state.VIEWS][scene.analysis.id] = replace(known, look=band_state.IMAGES)
+    st.session_state[concept_tools.ASKED] = "bands"
+    rooms.go("bands")
+
+
+def _tag(scene: Scene) -> None:
+    if scene.concept is not None:
+        st.session_state[concept_tools.CHOSEN] = scene.concept.id
+        # a batch that was asked before has as many as it has
+        st.session_state.get("tag_batches", {}).pop((scene.analysis.id, scene.concept.id), None)
+    rooms.go("tag_next", look="queue", mode="grid")
+
+
+def _name_text(scene: Scene) -> str:
+    return (
+        "In the **middle** it hesitates. Which of these does it get wrong, and what is different about them? "
+        "Give that a name."
+    )
+
+
+def _tag_text(scene: Scene) -> str:
+    concept = scene.concept
+    if concept is None:
+        return f"Say of {GOAL} images whether they show what you saw. It needs a name first."
+    left = f" {min(scene.answered, GOAL)} of {GOAL} so far." if scene.answered else ""
+    return f"Say of {count(GOAL, 'image')} whether they show **{plain(short(concept.name))}**.{left}"
+
+
+def _repair_text(scene: Scene) -> str:
+    if jobs.active("retrain", analysis=scene.analysis.id) is not None:
+        return "The last layer learns anew from your answers. A moment …"
+    if scene.room == "retrain":
+        return "Only the last layer learns anew, on images chosen with your answers. Press **Retrain** below."
+    return "Now have the model learn anew from your answers. It takes seconds."
+
+
+def _compare_text(scene: Scene) -> str:
+    return "It is repaired. Is it right now where it used to be wrong?"
+
+
+STEPS = (
+    Step(
+        "top",
+        "Look at the top band",
+        lambda scene: f"Begin at the **top**: the images the model is surest are {_class(scene)}.",
+        lambda scene: "Show me",
+        _looks_at(band_state.TOP),
+        _look_at(band_state.TOP),
+        kept=True,
+    ),
+    Step(
+        "mid",
+        "Now the middle",
+        lambda scene: f"These it is surest are {_class(scene)}. What do they share? Then look at the **middle**.",
+        lambda scene: "Show the middle",
+        _looks_at(band_state.MID),
+        _look_at(band_state.MID),
+        kept=True,
+    ),
+    Step(
+        "name",
+        "What do you see? Name it",
+        _name_text,
+        lambda scene: "Name it",
+        lambda scene: scene.concept is not None,
+        _name_it,
+        hint=lambda scene: f"Some call it “{plain(scene.demo.concept)}”.",
+    ),
+    Step(
+        "tag",
+        f"Tag {GOAL} images",
+        _tag_text,
+        lambda scene: "" if scene.room == "tag_next" else f"Show me {GOAL}",
+        lambda scene: scene.answered >= GOAL,
+        _tag,
+    ),
+    Step(
+        "repair",
+        "Repair the model",
+        _repair_text,
+        lambda scene: "" if scene.room == "retrain" else "Repair",
+        lambda scene: state.last_run(scene.analysis.id) is not None,
+        lambda scene: rooms.go("retrain", look="repair"),
+    ),
+    Step(
+        "compare",
+        "Compare before and after",
+        _compare_text,
+        lambda scene: "See the results",
+        lambda scene: scene.room == "results" and state.last_run(scene.analysis.id) is not None,
+        lambda scene: rooms.go("results"),
+        kept=True,
+    ),
+)
