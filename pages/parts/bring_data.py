@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from core.datasets import FORMATS
@@ -40,6 +43,13 @@ def clear() -> None:
     st.session_state[PATH] = ""
     st.session_state.pop(load_choices.CHOSEN, None)
     load_reading.forget()
+
+
+def fill(request: Mapping[str, Any]) -> None:
+    """Ask with what a job was given, as a callback; what this session gave stands."""
+    if not st.session_state.get(PATH):
+        st.session_state[PATH] = request["data"]
+        load_choices.decide(request["data"], **request.get("choices", {}))
 
 
 def _from_link() -> None:

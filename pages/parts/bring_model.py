@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,21 @@ def clear() -> None:
     """Begin with none, as a callback."""
     st.session_state[PATH] = ""
     _other_model()
+
+
+def fill(request: Mapping[str, Any]) -> None:
+    """Ask with what a job was given, as a callback; what this session gave stands."""
+    model = request.get("model")
+    if not model:
+        st.session_state["load_way"] = TRAIN
+    elif not st.session_state.get(PATH):
+        st.session_state[PATH] = model
+        if request.get("arch"):
+            st.session_state[ARCH] = request["arch"]
+        if request.get("preprocessing"):
+            load_input.use(request["preprocessing"])
+        if request.get("class_order"):
+            load_check.set_order(request["data"], model, request["class_order"])
 
 
 def _bring(looked: Looked) -> Choice:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -12,7 +14,7 @@ from core.activations.store import open_analysis
 from core.datasets import Problem
 from core.errors import NotFound
 from core.jobs.job import CANCELLED, DONE, FAILED, Job
-from core.jobs.queue import get_job, list_jobs
+from core.jobs.queue import get_job, list_jobs, request_cancel
 from pages.parts import bring_data, bring_model, jobs, load_check, load_preview, problem, rooms, state
 from pages.parts.bring_model import Choice
 from pages.parts.load_look import Looked
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 JOB = "load_job"
 # ids of the jobs that this session began and whose end it has not seen yet, to the investigation looked at then
 OWN = "load_own_jobs"
+# ids of the jobs that this session has turned its back on, which may take a moment to end
+LEFT = "load_left_jobs"
 KINDS = ("analyse", "train-analyse")
 # images of a first look, and from how many on it is offered
 SAMPLE, BIG = 1000, 2500
@@ -32,6 +36,15 @@ PRECISIONS = {"auto": "As fast as is safe", "fp32": "Full (fp32)", "bf16": "Half
 PRECISION_HELP = (
     "How many digits the network computes with. Half is up to three times as fast on processors made for it. “As fast "
     "as is safe” uses it only where a first batch gives the same answers as full precision."
+)
+# why bands would show nothing of a model, and what helps
+BROUGHT_WRONGLY = (
+    "So the bands would show nothing of the model. Probably the classes are in another order, or images are prepared "
+    "in another way: a check of a few hundred images tells, and offers what mends it."
+)
+TRAINED_BADLY = (
+    "So the network has learned nothing of the classes yet, and the bands would show nothing of it. More epochs help, "
+    "or a network that was trained elsewhere."
 )
 # jobs that are looked through for the other half of a first look
 LOOKED_THROUGH = 30
@@ -133,6 +146,8 @@ def _advanced() -> dict[str, Any]:
 
 def _current() -> _Shown | None:
     job = jobs.active(*KINDS)
+    if job is not None and job.stopping and job.id in st.session_state.get(LEFT, ()):
+        job = None
     if job is None and (job_id := st.session_state.get(JOB)):
         try:
             job = get_job(state.workspace(), job_id)
@@ -162,8 +177,7 @@ def _first_done(job: Job) -> None:
             f"**A first look at {plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}"
             f"{_right(analysis)}."
         )
-        _warn(analysis)
-        _to_the_bands(analysis.id)
+        _then(job, analysis)
 
 
 def _rest(first: Job, job: Job) -> None:
@@ -194,12 +208,11 @@ def _done(job: Job) -> None:
     _look_at(job, analysis.id)
     with st.container(border=True, key="card-done"):
         st.markdown(f"**{plain(analysis.dataset_name)}** is ready: {count(analysis.n, 'image')}{_right(analysis)}.")
-        _warn(analysis)
         if _was_there(job, analysis.id):
             st.caption(
                 ":material/bolt: Images and model are unchanged since last time, so nothing had to be computed again."
             )
-        _to_the_bands(analysis.id)
+        _then(job, analysis)
     skipped = tuple(Problem(**item) for item in result.get("skipped", ()))
     load_preview.left_out(skipped, "skipped")
 
@@ -229,22 +242,53 @@ def _right(analysis: Analysis) -> str:
     return f", right on {percent(analysis.accuracy)} of {whole}"
 
 
-def _warn(analysis: Analysis) -> None:
-    """An accuracy that answering always the same would reach is no finding about the images."""
-    if not analysis.labelled:
+def _then(job: Job, analysis: Analysis) -> None:
+    """What to do next: look at the bands, or mend first what makes them worthless."""
+    if (usual := _no_better_than(analysis)) is None:
+        _to_the_bands(analysis.id, "Look at the bands", "primary")
         return
+    trained = job.kind == "train-analyse"
+    why, remedy = (TRAINED_BADLY, "Train again") if trained else (BROUGHT_WRONGLY, "Find out why")
+    name, chance = usual
+    st.warning(
+        f"That is no better than always answering {plain(name)} ({percent(chance)}). {why}",
+        icon=":material/model_training:" if trained else ":material/swap_vert:",
+    )
+    with st.container(horizontal=True):
+        st.button(
+            remedy,
+            key=f"load-mend-{job.id}",
+            type="primary",
+            icon=":material/build:",
+            on_click=problem.kept(partial(_mend, job)),
+        )
+        _to_the_bands(analysis.id, "Look at the bands all the same", "secondary")
+
+
+def _no_better_than(analysis: Analysis) -> tuple[str, float] | None:
+    """The class that always answering would be as often right with, and how often that is; None where the model is
+    better."""
+    if not analysis.labelled:
+        return None
     often = np.bincount(analysis.labels[_judged(analysis)], minlength=analysis.k)
-    chance = often.max() / max(often.sum(), 1)
+    chance = float(often.max() / max(often.sum(), 1))
     # counts of images were divided here: half of a hundredth of an image makes no difference
     if analysis.accuracy > chance + 1e-6:
-        return
-    usual = analysis.classes[int(often.argmax())]
-    st.warning(
-        f"That is no better than always answering {plain(usual)} ({percent(float(chance))}), so the bands would show "
-        "nothing of the model. The order of the classes or how images are prepared is probably another one: choose "
-        "**Load something else**, give images and model again, and let the check of the model end.",
-        icon=":material/swap_vert:",
-    )
+        return None
+    return analysis.classes[int(often.argmax())], chance
+
+
+def _mend(job: Job) -> None:
+    """Back to the questions with what was given, and to a check that may end; what still runs is stopped."""
+    running = [one for one in (job, _other_half(job)) if one is not None and one.active]
+    for one in running:
+        with suppress(NotFound):
+            request_cancel(state.workspace(), one.id)
+    st.session_state.setdefault(LEFT, set()).update(one.id for one in running)
+    bring_data.fill(job.request)
+    bring_model.fill(job.request)
+    load_check.anew()
+    _forget()
 
 
 def _judged(analysis: Analysis) -> np.ndarray:
@@ -253,8 +297,8 @@ def _judged(analysis: Analysis) -> np.ndarray:
     return rows if len(rows) else np.arange(analysis.n)
 
 
-def _to_the_bands(analysis_id: str) -> None:
-    if st.button("Look at the bands", type="primary", icon=":material/arrow_forward:"):
+def _to_the_bands(analysis_id: str, label: str, kind: Literal["primary", "secondary"]) -> None:
+    if st.button(label, type=kind, icon=":material/arrow_forward:"):
         state.choose(analysis_id)
         rooms.go("bands")
 

@@ -109,6 +109,11 @@ def stop() -> None:
             request_cancel(state.workspace(), kept["job"])
 
 
+def anew() -> None:
+    """Have the model met for the first time again: its check begins by itself."""
+    st.session_state.pop(CHECK, None)
+
+
 def _kept(wanted: dict[str, Any]) -> dict[str, Any]:
     """What the session knows of the check of this request, begun now where it is the first of this model."""
     kept = st.session_state.get(CHECK)
@@ -245,7 +250,7 @@ def _kept_promise(result: Mapping[str, Any]) -> None:
 
 def _take(offer: Mapping[str, Any], root: str, model: str) -> None:
     if offer.get("classes"):
-        _set_order(root, model, list(offer["classes"]))
+        set_order(root, model, list(offer["classes"]))
     if offer.get("preprocessing"):
         load_input.use(offer["preprocessing"])
     # what a button promised is checked at once
@@ -290,14 +295,14 @@ def _order_field(looked: Looked, model: str, order: Sequence[str] | None) -> Non
         help="Only who trained the model knows it.",
     )
     if len(picked) == len(looked.classes) and picked != order:
-        _set_order(looked.about["root"], model, picked)
+        set_order(looked.about["root"], model, picked)
         st.session_state[CHECK].update(asked=True, promised=None)
         st.rerun()
     if picked and len(picked) < len(looked.classes):
         st.caption(f"{count(len(looked.classes) - len(picked), 'class is', 'classes are')} still to be named.")
 
 
-def _set_order(root: str, model: str, classes: list[str]) -> None:
+def set_order(root: str, model: str, classes: list[str]) -> None:
     st.session_state[ORDER] = {"of": [root, model], "classes": classes}
 
 

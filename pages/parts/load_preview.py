@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.datasets import Problem
+from core.datasets.dataset import gathered
 from core.datasets.loose_images import UNLABELLED
 from pages.parts.load_look import Looked, Sample
 from pages.parts.strips import strip
@@ -30,7 +31,7 @@ def show(looked: Looked) -> None:
     st.markdown(_headline(looked))
     if not looked.labelled:
         st.info(NO_LABELS, icon=":material/label_off:")
-    facts, pictures = st.columns([2, 3], gap="large")
+    facts, pictures = st.columns([2, 3], gap="medium")
     with facts, st.container(gap="small"):
         _counts(looked)
         _attributes(looked)
@@ -46,15 +47,18 @@ def left_out(problems: Sequence[Problem], verb: str, total: int | None = None) -
     """What is not used, and why, behind one line. total: how many there are, where only the first are at hand."""
     if not problems:
         return
-    total = max(total or 0, len(problems))
+    # those that are alike are told in one line, and one line may stand for a folder of images
+    lines = gathered(problems)
+    total = max(total or 0, sum(getattr(one, "count", 1) for one in problems))
     with st.expander(f"{count(total, 'file or row', 'files or rows')} {verb}", icon=":material/warning:"):
-        if total > PROBLEMS:
-            st.caption(f"The first {PROBLEMS}.")
-        st.dataframe(
-            pd.DataFrame([item.to_dict() for item in problems[:PROBLEMS]]),
-            width="stretch",
+        if len(lines) > PROBLEMS or sum(getattr(one, "count", 1) for one in problems) < total:
+            st.caption(f"The first {count(min(len(lines), PROBLEMS), 'line')}.")
+        # not a grid: names and reasons are read in full on a phone, too
+        st.table(
+            pd.DataFrame([{"image": plain(one.image), "reason": plain(one.reason)} for one in lines[:PROBLEMS]]),
+            border="horizontal",
+            height="content" if len(lines) < ROWS else 360,
             hide_index=True,
-            height="content" if len(problems) < ROWS else 360,
         )
 
 

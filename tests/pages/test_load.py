@@ -18,9 +18,10 @@ from core.database import AnalysisRecord
 from core.datasets import open_dataset
 from core.datasets.preview import write_preview
 from core.jobs.job import Job
+from core.jobs.queue import get_job
 from core.workspace import Workspace
 from pages.parts import load_reading, state
-from pages.parts.words import percent
+from pages.parts.words import percent, plain
 
 from .conftest import Visit, plant, set_job, texts
 
@@ -122,9 +123,9 @@ def _one_class(root: Path) -> Path:
 def test_a_folder_is_summarised_at_once(visit: Visit, folder: Path, queued: list[Job]) -> None:
     app = _give(visit("load"), folder)
     assert "holds 24 images of 2 classes" in texts(app)
-    (counts, left_out) = (frame.value for frame in app.dataframe)
+    counts, left_out = app.dataframe[0].value, app.table[0].value
     assert counts.loc["cat"].to_dict() == {"train": 6, "val": 3, "test": 3}
-    assert left_out["image"].tolist() == ["train/cat/notes.txt"]
+    assert left_out["image"].tolist() == [plain("train/cat/notes.txt")]
     # so small a folder needs no job
     assert not queued
 
@@ -525,7 +526,7 @@ def test_a_finished_job_leads_to_the_bands_and_lists_what_was_skipped(
     assert "is ready" in texts(app)
     # of the 600 images a third is test
     assert f"right on {percent(planted.accuracy)} of the 200 test images" in texts(app)
-    assert app.dataframe[0].value["reason"].tolist() == ["damaged: truncated"]
+    assert app.table[0].value["reason"].tolist() == [plain("damaged: truncated")]
     _button(app, "Look at the bands").click().run()
     assert not app.exception
     assert app.title[0].value == "Bands"
@@ -550,7 +551,7 @@ def test_what_was_loaded_becomes_the_investigation_at_hand_once(
     assert app.session_state[state.CHOSEN] == planted.id
 
 
-def test_an_accuracy_of_guessing_is_said_at_the_end(
+def test_training_that_learned_nothing_is_said_at_the_end(
     visit: Visit, workspace: Workspace, queued: list[Job], folder: Path
 ) -> None:
     blind = plant(workspace, name="photos", blind=True)
@@ -561,7 +562,39 @@ def test_an_accuracy_of_guessing_is_said_at_the_end(
     app.run()
     assert not app.exception
     assert "no better than always answering" in app.warning[0].value
-    assert "order of the classes" in app.warning[0].value
+    assert "More epochs" in app.warning[0].value
+    assert "Look at the bands all the same" in [button.label for button in app.button]
+    app = _button(app, "Train again").click().run()
+    assert not app.exception
+    assert "Train and analyse" in [button.label for button in app.button]
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_a_pass_at_the_level_of_guessing_leads_back_to_the_check(
+    visit: Visit,
+    folder: Path,
+    model: Path,
+    workspace: Workspace,
+    queued: list[Job],
+    big: None,
+    reloaded: bool,
+) -> None:
+    app = _bring(_give(visit("load"), folder), model)
+    _button(app, "Analyse without waiting").click().run()
+    (check,) = _of_kind(queued, "check")
+    set_job(workspace, check.id, state="cancelled")
+    blind = plant(workspace, name="photos", blind=True)
+    first, whole = _of_kind(queued, "analyse")
+    set_job(workspace, first.id, state="done", result={"analysis": blind.id, "images": 8, "skipped": []})
+    app = visit("load") if reloaded else app.run()
+    assert "another order" in app.warning[0].value
+    app = _button(app, "Find out why").click().run()
+    assert not app.exception
+    # the same images and the same model, and a check of its own; the rest is not waited for
+    assert app.text_input(key="load_path").value == str(folder)
+    assert app.text_input(key="load_model").value == str(model)
+    assert len(_of_kind(queued, "check")) == 2
+    assert get_job(workspace, whole.id).state == "cancelled" or get_job(workspace, whole.id).stopping
 
 
 def test_a_check_under_way_can_be_stopped_and_is_not_passed_over_lightly(
