@@ -1,8 +1,8 @@
 """Load: a dataset, a model (brought or trained here), and one button."""
 
-from pages.parts import bring_data, bring_model, extract, theme
+from pages.parts import bring_data, bring_model, extract, head
 
-theme.heading("Load", "Point Midband at your images and your model. Nothing leaves this machine.")
+head.show("load", "Point Midband at your images and your model. Nothing leaves this machine.")
 
 if not extract.shown_instead():
     looked = bring_data.ask()

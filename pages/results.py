@@ -1,9 +1,11 @@
 """Results: whether the repair worked, for whom, and the files to take away."""
 
-from pages.parts import state, theme, verdict
+from functools import partial
 
-theme.heading(
-    "Results",
-    "Measured on test images: no layer of either model has learnt from them.",
-)
-verdict.show(state.analysis_or_invite())
+from pages.parts import head, state, verdict
+
+heading = partial(head.show, "results", "Measured on test images: no layer of either model has learnt from them.")
+
+analysis = state.analysis_or_invite(heading)
+heading(then="runs" if state.runs_exist(analysis.id) else None)
+verdict.show(analysis)

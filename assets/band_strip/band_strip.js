@@ -58,7 +58,8 @@ function createStrip(parentElement) {
     const narrow = root.clientWidth < NARROW_PX
     root.classList.toggle("narrow", narrow)
     root.classList.toggle("two-lines", narrow || data.classes.length > LEGEND_BESIDE)
-    root.style.height = `${data.height + (narrow ? HEAD_LINE : 0)}px`
+    // a page that is short of height asks for less
+    root.style.height = `calc(${data.height + (narrow ? HEAD_LINE : 0)}px - var(--midband-strip-less, 0px))`
   }
 
   function drawStill() {

@@ -48,7 +48,7 @@ def chart(one: BakeOff) -> go.Figure:
         **chart_frame.layout(
             ROW_HEIGHT * len(names) + 96,
             margin={"l": 8, "r": 16, "t": 52, "b": 8},
-            xaxis=chart_frame.axis(range=[-0.02, 1.02], tickformat=".0%", **readable),
+            xaxis=chart_frame.axis("accuracy in the worst group", range=[-0.02, 1.02], tickformat=".0%", **readable),
             yaxis=chart_frame.axis(
                 autorange="reversed", ticksuffix="  ", categoryorder="array", categoryarray=names, **readable
             ),

@@ -86,13 +86,10 @@ def show(
         if found.note:
             st.caption(plain(found.note))
     if found.known:
-        st.plotly_chart(
+        chart_frame.draw(
             chart(found, direction.title, mid=mid, top=top, dark=dark),
-            width="stretch",
-            theme=None,
-            config={"displayModeBar": False, "scrollZoom": False, "doubleClick": False, "responsive": True},
-            key="curve-chart",
-            alt=f"{found.name} along the {direction.title}. {found.sentence}",
+            "curve",
+            f"{found.name} along the {direction.title}. {found.sentence}",
         )
         st.caption(
             f"A point is a bin of {_between(found.curves[0].counts)}; where a class has fewer than {DRAWN} of them it "
@@ -114,7 +111,7 @@ def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bo
     """The picture. axis: what the range is of."""
     import plotly.graph_objects as go
 
-    ink, soft, line = _inks(dark)
+    soft = theme.muted_color()
     figure = go.Figure()
     colors = theme.DARK if dark else theme.LIGHT
     classes = [curve for curve in found.curves if curve.name not in (ALL, ESTIMATE)]
@@ -143,33 +140,12 @@ def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bo
     first, last = min(curve.low[0] for curve in found.curves), max(curve.high[-1] for curve in found.curves)
     room = (last - first) * 0.02 or 0.5
     for band, label, color in ((mid, "middle", MID_COLOR[dark]), (top, "top", TOP_COLOR[dark])):
-        _shade(figure, max(band.low, first - room), min(band.high, last + room), label, color, ink)
-    grid = {"gridcolor": line, "zeroline": False, "fixedrange": True, "linecolor": line, "ticks": ""}
+        _shade(figure, max(band.low, first - room), min(band.high, last + room), label, color)
     figure.update_layout(
-        height=HEIGHT,
-        margin={"l": 8, "r": 8, "t": 56, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": ink, "size": 15, "family": "Source Sans, Source Sans Pro, sans-serif"},
-        legend={"orientation": "h", "x": 0, "y": 1.08, "yanchor": "bottom", "font": {"size": 15}, "itemclick": False},
-        hovermode="closest",
-        hoverlabel={"align": "left", "font": {"size": 14}},
-        dragmode=False,
-        xaxis={
-            **grid,
-            "showgrid": False,
-            "title": {"text": chart_frame.text(short(axis, 60)), "font": {"size": 15}},
-            "range": [first - room, last + room],
-            "automargin": True,
-        },
-        yaxis={
-            **grid,
-            "title": {"text": f"share with {chart_frame.text(short(found.name, 40))}", "font": {"size": 15}},
-            "range": [-0.03, 1.03],
-            "tickformat": ".0%",
-            "nticks": 6,
-            "automargin": True,
-        },
+        # the names of the bands stand between the legend and the plot
+        **chart_frame.layout(HEIGHT, margin={"l": 8, "r": 8, "t": 56, "b": 8}, legend=chart_frame.legend(y=1.08)),
+        xaxis=chart_frame.axis(short(axis, 60), showgrid=False, range=[first - room, last + room]),
+        yaxis=chart_frame.axis(f"share with {short(found.name, 40)}", range=[-0.03, 1.03], tickformat=".0%", nticks=6),
     )
     return figure
 
@@ -299,7 +275,7 @@ def _ribbon(figure: go.Figure, curve: Curve, color: str) -> None:
         )
 
 
-def _shade(figure: go.Figure, low: float, high: float, label: str, color: str, ink: str) -> None:
+def _shade(figure: go.Figure, low: float, high: float, label: str, color: str) -> None:
     if high < low:
         return
     figure.add_shape(
@@ -322,7 +298,7 @@ def _shade(figure: go.Figure, low: float, high: float, label: str, color: str, i
         yanchor="bottom",
         text=f"<b>{label}</b>",
         showarrow=False,
-        font={"color": ink, "size": 14},
+        font={"color": theme.text_color(), "size": 14},
         bordercolor=color,
         borderwidth=0,
         bgcolor=_faint(color, 0.25),
@@ -356,11 +332,6 @@ def _runs(filled: Sequence[bool]) -> list[list[int]]:
         elif one:
             runs.append([i])
     return runs
-
-
-def _inks(dark: bool) -> tuple[str, str, str]:
-    """Text, quiet text, lines."""
-    return ("#e4e9ed", "#98a5af", "#2f3942") if dark else ("#1d2730", "#5c6b76", "#dde3e7")
 
 
 def _faint(color: str, alpha: float) -> str:

@@ -17,12 +17,14 @@ from pages.parts import (
     band_state,
     concept_tools,
     gallery,
+    head,
     live_repair,
     notices,
     problem,
     rooms,
     state,
     theme,
+    tour,
 )
 from pages.parts.band_data import Subject
 from pages.parts.band_state import MID, TOP, View
@@ -50,14 +52,13 @@ def explore(analysis: Analysis) -> None:
     view = band_state.current(analysis)
     notices.show()
     band_state.hold(analysis, view)
-    # side by side: the images shall begin as high up as they can
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="band-head"
-    ):
-        st.title("Bands", anchor=False, width="content")
-        band_controls.looks(analysis, view)
-    with st.container(key="lead"):
-        st.markdown(LEADS[view.look])
+    named = bool(concept_tools.concepts(analysis))
+    head.show(
+        "bands",
+        LEADS[view.look],
+        looks=partial(band_controls.looks, analysis, view),
+        then=_tag_next if named else None,
+    )
     if band_state.is_outdated(analysis, view):
         _outdated(analysis)
     if (
@@ -70,6 +71,7 @@ def explore(analysis: Analysis) -> None:
         _LOOKS[view.look](analysis, view)
     # at the end: what was shown is what the address says
     state.write_link(band_state.query(analysis, band_state.kept(analysis)))
+    tour.follow()
 
 
 def _outdated(analysis: Analysis) -> None:
@@ -96,7 +98,7 @@ def _nothing_fits(analysis: Analysis, view: View) -> None:
 
 def heading() -> None:
     """What stands above an invitation to begin."""
-    theme.heading("Bands", LEADS[band_state.IMAGES])
+    head.show("bands", LEADS[band_state.IMAGES])
 
 
 def _images(analysis: Analysis, view: View) -> None:
@@ -107,13 +109,16 @@ def _images(analysis: Analysis, view: View) -> None:
         band_controls.order(analysis, view)
         named = bool(concept_tools.concepts(analysis))
         concept_tools.create(analysis, "bands", prominent=not named)
-        if named and st.button("Tag next", type="primary", icon=":material/arrow_forward:", help=TAG_NEXT):
-            rooms.go("tag_next")
     _finding(analysis, view)
     if named:
         live_repair.show(analysis, "bands")
     _grid(analysis, view)
     _next(analysis)
+
+
+def _tag_next() -> None:
+    if st.button("Tag next", icon=":material/arrow_forward:", help=f"{TAG_NEXT[0].upper()}{TAG_NEXT[1:]}"):
+        rooms.go("tag_next")
 
 
 def _finding(analysis: Analysis, view: View) -> None:

@@ -122,12 +122,8 @@ def chart(calibration: Calibration) -> go.Figure:
     lowest = max(0.0, min(one.low for one in bins) - 0.03)
     figure.update_layout(
         **chart_frame.layout(HEIGHT, showlegend=False, margin={"l": 8, "r": 12, "t": 8, "b": 8}),
-        xaxis=chart_frame.axis(
-            range=[lowest, 1.02], tickformat=".0%", title={"text": "how sure it is", "font": {"size": 14}}
-        ),
-        yaxis=chart_frame.axis(
-            range=[-0.03, 1.03], tickformat=".0%", title={"text": "how often it is right", "font": {"size": 14}}
-        ),
+        xaxis=chart_frame.axis("how sure it is", range=[lowest, 1.02], tickformat=".0%"),
+        yaxis=chart_frame.axis("how often it is right", range=[-0.03, 1.03], tickformat=".0%"),
     )
     return figure
 

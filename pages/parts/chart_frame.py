@@ -1,4 +1,7 @@
-"""What the charts of a repair have in common: quiet colours, no toolbar, a place kept so that nothing jumps."""
+"""What all charts have in common: quiet colours, one size of type, no toolbar, a place kept so that nothing jumps.
+
+Nothing else draws a plotly figure (tests/pages/test_chart_frame.py).
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,29 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": theme.text_color(), "size": 14, "family": "Source Sans, Source Sans Pro, sans-serif"},
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False},
-        "hoverlabel": {"align": "left"},
+        "legend": legend(),
+        "hoverlabel": {"align": "left", "font": {"size": 14}},
+        "hovermode": "closest",
         "dragmode": False,
         **more,
     }
 
 
-def axis(**more: Any) -> dict[str, Any]:
-    return {"gridcolor": theme.line_color(), "zeroline": False, "fixedrange": True, "automargin": True, **more}
+def legend(**more: Any) -> dict[str, Any]:
+    return {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False, **more}
+
+
+def axis(title: str = "", **more: Any) -> dict[str, Any]:
+    """title: what is measured, with its unit; text without markup."""
+    named = {"title": {"text": text(title), "font": {"size": 14}}} if title else {}
+    return {
+        "gridcolor": theme.line_color(),
+        "zeroline": False,
+        "fixedrange": True,
+        "automargin": True,
+        **named,
+        **more,
+    }
 
 
 def draw(figure: go.Figure, key: str, told: str) -> None:

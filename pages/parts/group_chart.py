@@ -160,7 +160,7 @@ def chart(
         )
     figure.update_layout(
         **chart_frame.layout(ROW_HEIGHT * len(labels) + 90),
-        xaxis=chart_frame.axis(range=[-0.02, 1.02], tickformat=".0%"),
+        xaxis=chart_frame.axis("accuracy on test images", range=[-0.02, 1.02], tickformat=".0%"),
         yaxis=chart_frame.axis(
             range=[len(labels) - 0.5, -0.5],
             tickvals=list(range(len(labels))),

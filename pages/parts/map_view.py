@@ -14,7 +14,9 @@ from core.errors import MidbandError
 from pages.parts import (
     band_data,
     band_state,
+    concept_tools,
     feature_map,
+    head,
     map_circle,
     map_colours,
     map_drawing,
@@ -27,7 +29,6 @@ from pages.parts import (
     problem,
     rooms,
     state,
-    theme,
 )
 from pages.parts.feature_map import MapColours, MapLayout
 from pages.parts.image_grid import format_activation
@@ -43,7 +44,7 @@ KEY = "map"
 
 def heading() -> None:
     """What stands above an invitation to begin."""
-    theme.heading("Map", LEAD)
+    head.show("map", LEAD)
 
 
 @st.fragment
@@ -53,14 +54,15 @@ def explore(analysis: Analysis) -> None:
     choices = map_colours.choices(analysis, band)
     view = map_state.current(analysis, choices)
     notices.show()
-    # as wide as the Bands page
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="band-head"
-    ):
-        st.title("Map", anchor=False, width="content")
-        if analysis.n >= FEWEST:
-            _controls(analysis, view, choices)
-    if analysis.n < FEWEST:
+    enough = analysis.n >= FEWEST
+    # without its sentence: the map needs the room, and says below what to do
+    head.show(
+        "map",
+        "" if enough else LEAD,
+        looks=partial(_controls, analysis, view, choices) if enough else None,
+        then="tag_next" if concept_tools.concepts(analysis) else None,
+    )
+    if not enough:
         _too_few(analysis)
         return
     # looked up once: a UMAP may come at any moment, and no map may go by another one's name

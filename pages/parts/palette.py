@@ -16,7 +16,7 @@ from core.concepts.names import LONGEST_NAME
 from core.concepts.steps import steps
 from core.concepts.tags import ABSENT, PRESENT, UNSURE, answers, tag_version, tagging_split
 from core.errors import BadRequest, NotEnoughTags
-from pages.parts import concept_tools, inspector, live, notices, problem, rooms, state, theme, who
+from pages.parts import concept_tools, head, inspector, live, notices, problem, rooms, state, theme, who
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
 from pages.parts.words import interval, percent, plain, short
@@ -60,6 +60,14 @@ NOTHING = {
     "undo": "There is nothing of yours to undo. What others did is theirs to undo.",
     "redo": "There is nothing to redo: you undid nothing, or did something else since.",
 }
+NONE_YET = (
+    "**No concept yet.** Look at the bands: what sits in the middle that does not belong to the class? Name it here. "
+    "Columns that the dataset has can be adopted under **Associations**."
+)
+NONE_YET_UNLABELLED = (
+    "**No concept yet.** Look at the bands: what do images have in common that the model takes for the same, whether "
+    "or not they should be? Name it here. Concepts need no labels: tag some images, and all others can be sorted by it."
+)
 # what a concept is to the class, as it is said in a line and when it is chosen
 ROLE_TITLES = {
     "confounder": "confounder: only comes along with it",
@@ -81,7 +89,7 @@ class Counted(NamedTuple):
 
 def heading() -> None:
     """What stands above an invitation to begin."""
-    theme.heading("Concepts", LEADS[PALETTE])
+    head.show("concepts", LEADS[PALETTE])
 
 
 @st.fragment
@@ -90,17 +98,13 @@ def show(analysis: Analysis) -> None:
     look = LOOKS.current(asked_of(analysis).get("look"))
     st.html(f"<style>:root {{ --cx-wrong: {theme.wrong_color()}; }}\n{source('concepts', 'concepts.css')}</style>")
     live.drawn(analysis)
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="concepts-head"
-    ):
-        st.title("Concepts", anchor=False, width="content")
-        LOOKS.choose(look)
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="concepts-lead"
-    ):
-        with st.container(key="lead", width="stretch"):
-            st.markdown(LEADS[look])
-        _undo_buttons(analysis)
+    head.show(
+        "concepts",
+        LEADS[look],
+        looks=partial(LOOKS.choose, look),
+        then="retrain" if analysis.labelled and concept_tools.concepts(analysis) else None,
+        beside=partial(_undo_buttons, analysis),
+    )
     if look == PALETTE:
         _palette(analysis)
     else:
@@ -125,10 +129,7 @@ def _palette(analysis: Analysis) -> None:
     concept_tools.create(analysis, "palette", prominent=not concepts)
     if not concepts:
         with st.container(border=True, key="card-empty"):
-            st.markdown(
-                "**No concept yet.** Look at the bands: what sits in the middle that does not belong to the class? "
-                "Name it here. Columns that the dataset has can be adopted under **Associations**."
-            )
+            st.markdown(NONE_YET if analysis.labelled else NONE_YET_UNLABELLED)
             rooms.link("bands", "Look at the bands")
     version = tag_version(state.workspace(), analysis.dataset_id)
     counted = _counted(analysis, concepts, version)

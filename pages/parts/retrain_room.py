@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import live, method_knobs, problem, rooms, state, theme
+from pages.parts import head, live, method_knobs, problem, rooms, state, theme
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
 
@@ -30,7 +31,7 @@ _MODULES = {REPAIR: "repair", WAYS: "bake_off_view"}
 
 def heading() -> None:
     """What stands above an invitation to begin."""
-    theme.heading("Retrain", LEADS[REPAIR])
+    head.show("retrain", LEADS[REPAIR])
 
 
 @st.fragment
@@ -45,14 +46,13 @@ def enter(analysis: Analysis) -> None:
         rooms.unlabelled("A repair learns from labels and is measured against them, and these images have none.")
         state.write_link({"analysis": analysis.id})
         return
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="retrain-head"
-    ):
-        st.title("Retrain", anchor=False, width="content")
-        LOOKS.choose(look)
     if look == REPAIR:
         method_knobs.adopt(asked)
-    with st.container(key="lead"):
-        st.markdown(TRAINED if look == REPAIR and method_knobs.current().network else LEADS[look])
+    head.show(
+        "retrain",
+        TRAINED if look == REPAIR and method_knobs.current().network else LEADS[look],
+        looks=partial(LOOKS.choose, look),
+        then="results" if state.runs_exist(analysis.id) else None,
+    )
     named = import_module(f"pages.parts.{_MODULES[look]}").show(analysis, asked)
     state.write_link({"analysis": analysis.id, "look": look, **named})

@@ -25,6 +25,8 @@ ROOMS = {
 }
 # reached by a link, not from the navigation
 HIDDEN = {"present", "glossary"}
+# in the session: the room of the navigation looked at last
+CAME_FROM = "came_from"
 
 
 def room(name: str) -> Any:
@@ -45,10 +47,18 @@ def all_rooms() -> list[Any]:
     return [room(name) for name in ROOMS]
 
 
-def foot() -> None:
-    """At the foot of the sidebar: what is looked up, not worked in."""
-    with st.sidebar, st.container(horizontal=True, key="sidebar-foot"):
-        st.page_link(room("glossary"), label="Glossary", icon=ROOMS["glossary"][1])
+def keep_place(page: Any) -> None:
+    """Note where one is, for a room that leads back. page: an `st.Page`."""
+    if (name := page.url_path or "home") not in HIDDEN:
+        st.session_state[CAME_FROM] = name
+
+
+def foot(analysis_id: str | None) -> None:
+    """At the foot of the sidebar: what is shown to others and what is looked up. analysis_id: the one at hand."""
+    with st.sidebar, st.container(horizontal=True, gap="small", key="sidebar-foot"):
+        for name, query in (("present", {"analysis": analysis_id} if analysis_id else None), ("glossary", None)):
+            title, icon, purpose = ROOMS[name]
+            st.page_link(room(name), label=title, icon=icon, help=purpose, query_params=query)
 
 
 def go(name: str, **query: str) -> None:

@@ -117,8 +117,13 @@ def chart(shift: Mapping[str, Any], title: str, most: int) -> go.Figure:
             )
     figure.update_layout(
         **chart_frame.layout(HEIGHT, barmode="stack", hovermode="x unified", bargap=0.06),
-        xaxis=chart_frame.axis(showgrid=False, tickvals=[-2, -1, 0, 1, 2], ticktext=["−2", "−1", "0", "1", "2"]),
-        yaxis=chart_frame.axis(range=[0, 1.08 * most], nticks=5, title={"text": "images", "font": {"size": 14}}),
+        xaxis=chart_frame.axis(
+            "from the other classes (−1) to its own (1)",
+            showgrid=False,
+            tickvals=[-2, -1, 0, 1, 2],
+            ticktext=["−2", "−1", "0", "1", "2"],
+        ),
+        yaxis=chart_frame.axis("images", range=[0, 1.08 * most], nticks=5),
     )
     return figure
 

@@ -127,11 +127,16 @@ def runs(analysis_id: str) -> list[FinishedRun]:
     ]
 
 
+def runs_exist(analysis_id: str) -> bool:
+    """Whether an investigation was ever repaired."""
+    with workspace().reading() as session:
+        return session.scalar(select(RunRecord.id).where(RunRecord.analysis_id == analysis_id).limit(1)) is not None
+
+
 def last_run(analysis_id: str) -> RunResult | None:
     """The newest retraining of an investigation; None where there is none."""
-    with workspace().reading() as session:
-        if session.scalar(select(RunRecord.id).where(RunRecord.analysis_id == analysis_id).limit(1)) is None:
-            return None
+    if not runs_exist(analysis_id):
+        return None
     # imported where a run exists: what measures runs brings scipy's statistics, half a second of a first page
     from core.retraining.runs import latest_run
 

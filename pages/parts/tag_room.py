@@ -6,13 +6,14 @@ What is looked at is kept for the session and written into the address, so that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.concepts.concept import Concept
 from core.concepts.departures import departure
-from pages.parts import concept_tools, notices, problem, review, rooms, state, tag_queue, theme, wrong_labels
+from pages.parts import concept_tools, head, notices, problem, review, rooms, state, tag_queue, wrong_labels
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
 
@@ -39,7 +40,7 @@ class View:
 
 def heading() -> None:
     """What stands above an invitation to begin."""
-    theme.heading("Tag next", LEADS[QUEUE])
+    head.show("tag_next", LEADS[QUEUE])
 
 
 @st.fragment
@@ -47,16 +48,15 @@ def heading() -> None:
 def enter(analysis: Analysis) -> None:
     view = current(analysis)
     st.html(f"<style>{source('tag_next', 'tag_next.css')}</style>")
-    # side by side: the images shall begin as high up as they can
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium", key="tag-head"
-    ):
-        st.title("Tag next", anchor=False, width="content")
-        LOOKS.choose(view.look)
+    named = bool(concept_tools.concepts(analysis))
     # who answers cards has read it, and the image needs the room
-    if view.look != QUEUE or view.mode != tag_queue.CARDS or not concept_tools.concepts(analysis):
-        with st.container(key="lead"):
-            st.markdown(LEADS[view.look])
+    answering = view.look == QUEUE and view.mode == tag_queue.CARDS and named
+    head.show(
+        "tag_next",
+        "" if answering else LEADS[view.look],
+        looks=partial(LOOKS.choose, view.look),
+        then="retrain" if named and analysis.labelled else None,
+    )
     concept: Concept | None = None
     if view.look == WRONG and not analysis.labelled:
         rooms.unlabelled("A label can only be wrong where there is one, and these images have none.")
