@@ -409,7 +409,7 @@ def _load_torchscript(file: Path, preprocessing: Preprocessing | None) -> Classi
     module = torchscript.load(file)
     check_finite(dict(module.named_parameters()), file)
     probe = _probe(preprocessing)
-    logits = _run(module, probe, file.name, preprocessing)
+    logits = _run(torchscript.only_logits(module, file), probe, file.name, preprocessing)
     name, weight, bias, backbone = torchscript.part(file, probe, logits, TOLERANCE)
     head = Head(weight=weight, bias=bias)
     single = head.k == 1

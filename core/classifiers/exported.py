@@ -33,18 +33,19 @@ from core.classifiers.exported_archive import (
 from core.classifiers.exported_graph import (
     IMAGES,
     Graph,
+    Run,
     Step,
     Value,
     last_uses,
     needed_steps,
     parse_argument,
     parse_graph,
-    run_step,
     with_open_rows,
 )
-from core.classifiers.exported_kernels import largest_value
-from core.classifiers.exported_operators import CONVOLVING, PASSING, POOLING, SQUASHING, TRANSPOSING
+from core.classifiers.exported_kernels import LARGEST_VALUE, largest_value
+from core.classifiers.exported_operators import CONVOLVING, NUMBERS_OUT, PASSING, POOLING, SQUASHING, TRANSPOSING
 from core.classifiers.head import Head
+from core.classifiers.limits import Budget, TooLarge, TooSlow, bytes_for, trial
 from core.classifiers.origins import EXPORTED
 from core.classifiers.preprocessing import Preprocessing
 from core.classifiers.programs import (
@@ -76,6 +77,7 @@ class Program(nn.Module):
         graph: Graph,
         weights: Mapping[str, tuple[str, torch.Tensor, bool]],
         *,
+        name: str,
         images: str,
         constants: Mapping[str, Any],
         wanted: tuple[str, ...],
@@ -84,9 +86,10 @@ class Program(nn.Module):
         chosen: Preprocessing,
         half: bool,
     ) -> None:
-        """weights: (fully qualified name, tensor, whether it is a parameter) by the graph's name for it. images: the
-        graph's name for its input. constants: inputs that are no tensors. wanted: the values to give, side by side.
-        pooled: of the first it is the mean over its places that is wanted. half: the weights had three digits."""
+        """weights: (fully qualified name, tensor, whether it is a parameter) by the graph's name for it. name: of the
+        file, for messages. images: the graph's name for its input. constants: inputs that are no tensors. wanted: the
+        values to give, side by side. pooled: of the first it is the mean over its places that is wanted. half: the
+        weights had three digits."""
         super().__init__()
         steps = needed_steps(graph.steps, wanted)
         read = frozenset().union(*(step.taken() for step in steps), wanted)
@@ -96,14 +99,17 @@ class Program(nn.Module):
         self._takes, self._chosen = takes, chosen
         self._head: tuple[tuple[nn.Module, str], tuple[nn.Module, str]] | None = None
         self._after: Callable[[Step, Any], Any] | None = None
+        self._name = name
+        # how large values are may depend on the images then
+        self._sizes_from_numbers = any(step.kind in NUMBERS_OUT for step in steps)
         self.half_precision = half
         self.open_rows = False
         # sizes are foreseen before each operator runs, which takes time
         self.trying = False
         # last, so that what is called as something here is told
-        for name, (fqn, tensor, is_parameter) in weights.items():
-            if name in read:
-                self._where[name] = _put(self, fqn, tensor, is_parameter)
+        for value, (fqn, tensor, is_parameter) in weights.items():
+            if value in read:
+                self._where[value] = _put(self, fqn, tensor, is_parameter)
 
     @property
     def takes(self) -> Takes:
@@ -130,16 +136,19 @@ class Program(nn.Module):
         known.update(self._constants)
         known[self._images] = self._takes.inputs(images, self._chosen)
         known[IMAGES] = images.shape[0]
-        largest = largest_value(images)
-        for step, finished in zip(self._steps, self._last_use, strict=True):
-            run_step(step, known, images.device, self._after, largest=largest, trying=self.trying)
-            for name in finished:
-                known.pop(name, None)
+        self._run(images).steps(self._steps, known, self._last_use)
         first, *others = (known[name] for name in self._wanted)
         if self._pooled and first.ndim == 4:
             first = first.mean((2, 3))
         first = first.reshape(images.shape[0], -1)
         return torch.cat([first, *(one.reshape(len(first), -1) for one in others)], dim=1) if others else first
+
+    def _run(self, images: torch.Tensor) -> Run:
+        if self.trying:
+            return _trial(self._name, images)
+        largest = largest_value(images)
+        budget = Budget(self._name, bytes_for(None)) if largest else None
+        return Run(images.device, largest, budget, foreseeing=self._sizes_from_numbers, after=self._after)
 
     def finished(self, features: torch.Tensor) -> torch.Tensor:
         if self._head is None:
@@ -183,6 +192,7 @@ class Parted:
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
+    name: str
     graph: Graph
     archive: ExportedArchive
     weights: dict[str, tuple[str, torch.Tensor, bool]]
@@ -201,6 +211,8 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     check_finite({fqn: tensor for fqn, tensor, _ in opened.weights.values()}, file)
     try:
         parted = _part(opened, file)
+    except (TooLarge, TooSlow):
+        raise
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         # weights that are computed, from numbers that do not fit
         raise damaged(file, error) from error
@@ -351,7 +363,7 @@ def _opened(archive: ExportedArchive, file: Path) -> _Opened:
     if not wanted:
         raise HeadNotFound(f"{file.name} returns no tensor.", next_step="Export a network that returns its logits.")
     takes = _takes(serialized["tensor_values"][images[0]], file)
-    return _Opened(graph, archive, weights, constants, images[0], tuple(wanted), takes)
+    return _Opened(file.name, graph, archive, weights, constants, images[0], tuple(wanted), takes)
 
 
 def _takes(meta: Mapping[str, Any], file: Path) -> Takes:
@@ -521,19 +533,25 @@ def _constant(argument: Any, opened: _Opened, producers: Mapping[str, Step]) -> 
         return None
     known: dict[str, Any] = {name: opened.weights[name][1] for name in read if name in opened.weights}
     known.update(opened.constants)
+    run = _trial(opened.name, torch.empty(0))
     with torch.inference_mode():
         for step in steps:
-            run_step(step, known, torch.device("cpu"))
+            run.step(step, known)
     found = known.get(argument.name)
     if not isinstance(found, torch.Tensor) or not found.is_floating_point():
         return None
     return found.detach().clone()
 
 
+def _trial(name: str, images: torch.Tensor) -> Run:
+    return Run(images.device, max(LARGEST_VALUE, largest_value(images)), trial(name, images))
+
+
 def _program(opened: _Opened, parted: Parted, wanted: tuple[str, ...], chosen: Preprocessing, takes: Takes) -> Program:
     program = Program(
         opened.graph,
         opened.weights,
+        name=opened.name,
         images=opened.images,
         constants=opened.constants,
         wanted=wanted,
@@ -557,7 +575,7 @@ def _with_open_rows(opened: _Opened, parted: Parted, chosen: Preprocessing) -> _
 
     with torch.inference_mode():
         graph = with_open_rows(
-            opened.graph, (parted.features, parted.logits), known(size), known(size + 2), torch.device("cpu")
+            opened.graph, (parted.features, parted.logits), known(size), known(size + 2), _trial(opened.name, images)
         )
     return replace(opened, graph=graph)
 
@@ -581,11 +599,13 @@ def _backbone(opened: _Opened, parted: Parted, chosen: Preprocessing, file: Path
         is_last = place == len(tries)
         try:
             tried = _with_open_rows(opened, parted, chosen) if open_rows else opened
-            trial = _program(tried, parted, (parted.features, parted.logits), chosen, takes)
-            trial.trying = True
+            tested = _program(tried, parted, (parted.features, parted.logits), chosen, takes)
+            tested.trying = True
             with torch.inference_mode():
-                both = trial(images)
-                alone = torch.cat([trial(image[None])[:, :d] for image in images])
+                both = tested(images)
+                alone = torch.cat([tested(image[None])[:, :d] for image in images])
+        except (TooLarge, TooSlow):
+            raise
         except (
             *(RuntimeError, IndexError, ValueError, TypeError, AssertionError, NotImplementedError),
             *(ArithmeticError, KeyError, AttributeError),

@@ -55,7 +55,8 @@ _EXPRESSION = re.compile(r"[\w\s+\-*/%(),.<>=&|~!]*")
 _QUOTED = re.compile(r"'[a-z]{1,3}\d+'")
 _SYMBOL = re.compile(
     r"[a-z]{1,3}\d+|Symbol|Add|Mul|Pow|Rational|Infinity|NegativeInfinity|Half|One|Zero|NegativeOne|positive|negative|"
-    r"nonnegative|nonpositive|nonzero|zero|integer|real|finite|commutative|even|odd|True|False|Eq|Ne|Gt|Ge|Lt|Le|And|Or|Not|Max|Min|Mod|Abs|Piecewise|Integer|Float|oo|"
+    r"nonnegative|nonpositive|nonzero|zero|integer|real|finite|commutative|even|odd|True|False|Eq|Ne|Gt|Ge|Lt|Le|"
+    r"Equality|Unequality|StrictLessThan|LessThan|StrictGreaterThan|GreaterThan|And|Or|Not|Max|Min|Mod|Abs|Piecewise|Integer|Float|oo|"
     r"int_oo|ceiling|floor|sqrt|Identity|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|"
     r"CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|IsNonOverlappingAndDenseIndicator|"
     r"TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core.classifiers.exported_archive import AGAIN, DTYPES
-from core.classifiers.exported_kernels import GROWING, LARGEST_VALUE, check_growth, checked
+from core.classifiers.exported_kernels import GROWING, check_growth, checked
 from core.classifiers.exported_operators import (
     CHECKS,
     DROPPING,
@@ -23,11 +23,14 @@ from core.classifiers.exported_operators import (
     WITHIN,
     WORDS,
 )
+from core.classifiers.limits import Budget
 from core.errors import BadCheckpoint, BadRequest
 
 _ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)")
 # where the number of images is found among the values: none of them can be called so
 IMAGES = "#"
+# the largest networks there are have some thousands
+MOST_STEPS = 100_000
 _NAME = re.compile(r"[A-Za-z_]\w{0,500}")
 
 
@@ -84,6 +87,10 @@ class Graph:
 
 
 def parse_graph(serialized: Mapping[str, Any], file: Path) -> Graph:
+    if len(serialized["nodes"]) > MOST_STEPS:
+        raise BadCheckpoint(
+            f"{file.name} has {len(serialized['nodes']):,} operators, more than any classifier known.", next_step=AGAIN
+        )
     inputs = tuple(_name(_names_of(argument)) for argument in serialized["inputs"])
     known = set(inputs)
     steps = []
@@ -267,37 +274,57 @@ def _filled(argument: Any, known: Mapping[str, Any], where: torch.device) -> Any
     return where if isinstance(argument, Device) else argument
 
 
-def run_step(
-    step: Step,
-    known: dict[str, Any],
-    where: torch.device,
-    after: Callable[[Step, Any], Any] | None = None,
-    *,
-    largest: int = LARGEST_VALUE,
-    trying: bool = True,
-) -> None:
-    """Add what a step gives to the values known. after: see `Program.watching`. largest: entries of any value, 0
-    for any. trying: each operator is looked at before it runs, not only those that give more than they are given."""
-    arguments = [_filled(one, known, where) for one in step.arguments]
-    if step.inner is not None:
-        inside: dict[str, Any] = dict(zip(step.inner.inputs, arguments, strict=True))
-        for inner in step.inner.steps:
-            run_step(inner, inside, where, after, largest=largest, trying=trying)
-        found: Any = [_filled(one, inside, where) for one in step.inner.outputs]
+@dataclass(frozen=True, eq=False)
+class Run:
+    """How a graph is run. where: its device. largest: entries of any value. budget: what it may take; None while the
+    graph is written down, without limits. foreseeing: each operator is looked at before it runs, not only those that
+    give more than they are given. after: see `Program.watching`."""
+
+    where: torch.device
+    largest: int
+    budget: Budget | None
+    foreseeing: bool = True
+    after: Callable[[Step, Any], Any] | None = None
+
+    def steps(self, steps: tuple[Step, ...], known: dict[str, Any], last_use: tuple[tuple[str, ...], ...]) -> None:
+        """Run them in order. known: values by name, to which theirs are added. last_use: per step, the names that are
+        taken away after it."""
+        for step, finished in zip(steps, last_use, strict=True):
+            self.step(step, known)
+            gone = [known.pop(name, None) for name in finished]
+            if self.budget is not None:
+                self.budget.release(gone)
+
+    def step(self, step: Step, known: dict[str, Any]) -> None:
+        """Add what a step gives to the values known."""
+        arguments = [_filled(one, known, self.where) for one in step.arguments]
+        if step.inner is not None:
+            found = self._inside(step, step.inner, arguments)
+        else:
+            assert step.call is not None
+            named = {name: _filled(one, known, self.where) for name, one in step.named.items()}
+            if self.budget is not None and (step.kind in GROWING or (self.foreseeing and step.kind)):
+                check_growth(step.kind, step.call, arguments, named, self.largest, self.budget)
+            found = step.call(*arguments, **named)
+            if self.after is not None and (changed := self.after(step, found)) is not None:
+                found = changed
+        if step.single:
+            known.update((name, found) for name in step.results if name is not None)
+        else:
+            _give(step.results, found, known)
+        if self.budget is not None:
+            self.budget.hold([known[name] for name in step.given() if name in known])
+
+    def _inside(self, step: Step, graph: Graph, arguments: list[Any]) -> Any:
+        inside: dict[str, Any] = dict(zip(graph.inputs, arguments, strict=True))
+        for inner in graph.steps:
+            self.step(inner, inside)
+        found: Any = [_filled(one, inside, self.where) for one in graph.outputs]
+        if self.budget is not None:
+            self.budget.release([inside[name] for inner in graph.steps for name in inner.given() if name in inside])
         if step.single:
             (found,) = found
-    else:
-        assert step.call is not None
-        named = {name: _filled(one, known, where) for name, one in step.named.items()}
-        if largest and (step.kind in GROWING or (trying and step.kind)):
-            check_growth(step.kind, step.call, arguments, named, largest)
-        found = step.call(*arguments, **named)
-        if after is not None and (changed := after(step, found)) is not None:
-            found = changed
-    if step.single:
-        known.update((name, found) for name in step.results if name is not None)
-    else:
-        _give(step.results, found, known)
+        return found
 
 
 def _give(names: Any, found: Any, known: dict[str, Any]) -> None:
@@ -309,7 +336,7 @@ def _give(names: Any, found: Any, known: dict[str, Any]) -> None:
 
 
 def with_open_rows(
-    graph: Graph, wanted: Collection[str], few: Mapping[str, Any], more: Mapping[str, Any], where: torch.device
+    graph: Graph, wanted: Collection[str], few: Mapping[str, Any], more: Mapping[str, Any], run: Run
 ) -> Graph:
     """The graph with sizes opened that were written down for the batch of its example.
 
@@ -325,7 +352,7 @@ def with_open_rows(
     for step, finished in zip(steps, last_uses(steps, wanted), strict=True):
         source = next(values_in(step.arguments[:1]), "")
         before, after = first.get(source), second.get(source)
-        run_step(step, first, where)
+        run.step(step, first)
         inherited = next((ahead[name] for name in values_in(step.arguments) if name in ahead), 1)
         if step.kind in SIZED and isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor):
             sizes = tuple(first[step.name].shape)
@@ -335,14 +362,14 @@ def with_open_rows(
                 row = Rows(sizes[place] // first[IMAGES])
                 changed = [*sizes[:place], row, *sizes[place + 1 :]]
                 step = replace(step, arguments=(step.arguments[0], changed, *step.arguments[2:]))
-        run_step(step, second, where)
+        run.step(step, second)
         for name in step.given():
             if _differing(first.get(name), second.get(name)) is not None:
                 ahead[name] = inherited
         opened.append(step)
-        for name in finished:
-            first.pop(name, None)
-            second.pop(name, None)
+        gone = [values.pop(name, None) for values in (first, second) for name in finished]
+        if run.budget is not None:
+            run.budget.release(gone)
     return replace(graph, steps=tuple(opened))
 
 

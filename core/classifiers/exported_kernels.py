@@ -6,12 +6,17 @@ read beyond the memory of a tensor. They run here through those others. What lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.classifiers.exported_operators import MULTIPLYING, POOLS
+from core.classifiers.limits import Budget, tensors_in
 
 # entries of any value on the way per image, or this many times those of the images where these are large: beyond it a
 # graph is broken, or made to take all memory
@@ -43,23 +48,46 @@ def largest_value(images: Tensor) -> int:
 
 
 def check_growth(
-    kind: str, call: Callable[..., Any], arguments: list[Any], named: Mapping[str, Any], largest: int
+    kind: str, call: Callable[..., Any], arguments: list[Any], named: Mapping[str, Any], largest: int, budget: Budget
 ) -> None:
-    """Raise `ValueError` where the result would be too large, before memory is taken for it.
+    """Raise `ValueError` where a result would be too large, `TooLarge` or `TooSlow` where the budget does not suffice,
+    before memory is taken for it.
 
     The operator is run on tensors without numbers. What cannot be foreseen so (it depends on the numbers) passes.
     """
     foreseen = {name: _without_numbers(one) for name, one in named.items()}
     if kind in _OUT_OF_NOTHING:
         foreseen["device"] = torch.device("meta")
+    operations = 0.0
     try:
-        found = call(*_without_numbers(arguments), **foreseen)
+        given = _without_numbers(arguments)
+        if budget.trying and kind in MULTIPLYING:
+            with FlopCounterMode(display=False) as counter:
+                found = call(*given, **foreseen)
+            operations = float(counter.get_total_flops())
+        else:
+            found = call(*given, **foreseen)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError):
         # where it is wrong, running it says so
         return
-    for tensor in _tensors(found):
+    if operations == 0 and kind in POOLS:
+        operations = _compared(kind, given, found)
+    coming = 0
+    shared = {one.untyped_storage()._cdata for one in tensors_in(given)}
+    for tensor in tensors_in(found):
         if tensor.numel() > largest:
             raise ValueError(f"a value on the way would have {tensor.numel():,} numbers")
+        if tensor.untyped_storage()._cdata not in shared:
+            coming += tensor.numel() * tensor.element_size()
+    budget.check(coming, operations)
+
+
+def _compared(kind: str, given: list[Any], found: Any) -> float:
+    """How many numbers a pooling operator looks at."""
+    results = sum(tensor.numel() for tensor in tensors_in(found))
+    if "adaptive" in kind or len(given) < 2 or not isinstance(given[1], list):
+        return float(results)
+    return float(results) * math.prod(given[1] * 2 if len(given[1]) == 1 else given[1])
 
 
 def _without_numbers(argument: Any) -> Any:
@@ -68,14 +96,6 @@ def _without_numbers(argument: Any) -> Any:
     if isinstance(argument, torch.device):
         return torch.device("meta")
     return [_without_numbers(one) for one in argument] if isinstance(argument, list) else argument
-
-
-def _tensors(found: Any) -> Iterator[Tensor]:
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, (tuple, list)):
-        for one in found:
-            yield from _tensors(one)
 
 
 def _batch_norm(

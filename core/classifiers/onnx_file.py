@@ -2,13 +2,14 @@
 
 An ONNX graph computes and nothing else, with three exceptions, which are refused: operators of other libraries (native
 code that would have to be loaded), weights in files outside of its folder, and operators that hold a compiled program.
-What is too large to be a classifier's is refused before memory is taken for it.
+What is too large to be a classifier's is refused before memory is taken for it, as far as that can be foreseen; what
+cannot is limited while it runs (onnx_session.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ LARGEST_FILE = 2**31 - 1
 # graph is broken, or made to take all memory
 LARGEST_VALUE = 2**26
 TIMES_THE_IMAGE = 256
+# entries of a tensor that sizes may be computed from
+SMALL = 1024
 # operators that onnxruntime has built in, by where they come from
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 # runs what another program compiled, out of a file
@@ -64,36 +67,6 @@ def read_model(file: Path) -> tuple[Any, dict[str, np.ndarray]]:
         _check_size(tensor, file)
     _check_values(model, file)
     return model, beside
-
-
-def open_session(model: Any, beside: Mapping[str, np.ndarray], file: Path) -> Any:
-    """An `onnxruntime.InferenceSession` on the processor. Raises `BadCheckpoint` where onnxruntime cannot run it."""
-    import onnxruntime
-    import torch
-
-    options = onnxruntime.SessionOptions()
-    # what goes wrong is raised as well
-    options.log_severity_level = 4
-    options.intra_op_num_threads = torch.get_num_threads()
-    # threads that wait by spinning take the cores that decode images
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted = [name for name in beside if any(tensor.name == name for tensor in model.graph.initializer)]
-    if wanted:
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(beside[name])) for name in wanted]
-        options.add_external_initializers(wanted, values)
-    try:
-        # without a second try, which it would announce on stdout
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
-    except MemoryError:
-        raise
-    except Exception as error:
-        # a dozen exceptions of its own, all of which say that it cannot
-        raise BadCheckpoint(
-            f"onnxruntime cannot run {file.name} ({_first_line(error)}).",
-            next_step="Export it again with operators of ONNX itself (opset 18 or so), or load its weights instead.",
-        ) from error
 
 
 def part_of(model: Any, outputs: Iterable[str], more: Iterable[Any] = ()) -> Any:
@@ -240,46 +213,69 @@ def _beside(tensor: Any, file: Path) -> np.ndarray:
 
 
 def _check_values(model: Any, file: Path) -> None:
-    """Raise `BadCheckpoint` where a value on the way is larger than any network's, as far as sizes are known."""
-    import onnx
-
-    if model.ByteSize() > LARGEST_FILE // 2:
-        return
-    one = type(model)()
-    one.CopyFrom(model)
-    weights = {tensor.name for tensor in one.graph.initializer}
-    largest = LARGEST_VALUE
-    for given in one.graph.input:
-        sides = given.type.tensor_type.shape.dim
-        if given.name in weights or not sides:
-            continue
-        if not sides[0].HasField("dim_value"):
-            # sizes that follow from that of the batch are known then
-            sides[0].dim_value = 1
-        largest = max(largest, TIMES_THE_IMAGE * math.prod(side.dim_value or 1 for side in sides[1:]))
-    try:
-        inferred = onnx.shape_inference.infer_shapes(one, data_prop=True)
-    except Exception:
-        # it knows fewer operators than onnxruntime, which checks types again
-        return
-    batch = max((given.type.tensor_type.shape.dim[0].dim_value for given in one.graph.input
-                 if given.name not in weights and given.type.tensor_type.shape.dim), default=1)  # fmt: skip
-    for value in inferred.graph.value_info:
-        sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.HasField("dim_value")]
-        if math.prod(sides) > largest * max(batch, 1):
+    """Raise `BadCheckpoint` where a value on the way is larger than any network's, as far as sizes are known. What is
+    not known meets the limits of `open_session`."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    shapes = [given.type.tensor_type.shape.dim for given in model.graph.input if given.name not in weights]
+    batch = max((sides[0].dim_value for sides in shapes if sides), default=1)
+    images = (math.prod(side.dim_value or 1 for side in sides[1:]) for sides in shapes if sides)
+    largest = max(LARGEST_VALUE, *(TIMES_THE_IMAGE * entries for entries in images)) if shapes else LARGEST_VALUE
+    for name, sides in foreseen(model, model.graph.node).items():
+        entries = math.prod(side for side in sides if side is not None)
+        if entries > largest * max(batch, 1):
             raise BadCheckpoint(
-                f"{value.name[:80]} in {file.name} would have {math.prod(sides):,} numbers, more than any classifier "
-                "needs.",
+                f"{name[:80]} in {file.name} would have {entries:,} numbers, more than any classifier needs.",
                 next_step=AGAIN,
             )
 
 
+def foreseen(model: Any, nodes: Iterable[Any]) -> dict[str, tuple[int | None, ...]]:
+    """Sizes of the values that these nodes of a model give, for one image where the batch is open; None for a size
+    that cannot be known before it is computed. What onnx cannot say anything of is left out."""
+    import onnx
+
+    outline = onnx.ModelProto()
+    outline.ir_version = model.ir_version
+    outline.opset_import.extend(model.opset_import)
+    outline.functions.extend(model.functions)
+    graph = outline.graph
+    graph.name = "outline"
+    # what the file itself says of values on the way is not taken over
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for given in model.graph.input:
+        if given.name not in weights:
+            graph.input.append(given)
+            sides = graph.input[-1].type.tensor_type.shape.dim
+            if sides and not sides[0].HasField("dim_value"):
+                # sizes that follow from that of the batch are known then
+                sides[0].dim_value = 1
+    for tensor in model.graph.initializer:
+        # sizes are computed from small tensors; of large ones it is enough to know theirs
+        if math.prod(tensor.dims) <= SMALL and tensor.data_location != onnx.TensorProto.EXTERNAL:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    graph.node.extend(nodes)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(outline, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        # it knows fewer operators than onnxruntime, which checks them again: no size is known then
+        return {}
+    return {
+        value.name: tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in shape.dim)
+        for value in inferred.graph.value_info
+        if value.type.HasField("tensor_type")
+        and (shape := value.type.tensor_type.shape) is not None
+        and value.type.tensor_type.HasField("shape")
+    }
+
+
 def damaged(file: Path, error: Exception) -> BadCheckpoint:
     return BadCheckpoint(
-        f"{file.name} is no valid ONNX graph ({type(error).__name__}: {_first_line(error)}).", next_step=AGAIN
+        f"{file.name} is no valid ONNX graph ({type(error).__name__}: {first_line(error)}).", next_step=AGAIN
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[0][:200]

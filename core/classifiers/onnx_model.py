@@ -22,7 +22,9 @@ import torch
 from core.classifiers.checkpoint import check_finite
 from core.classifiers.classifier import Classifier, one_output, two_logits
 from core.classifiers.head import Head
-from core.classifiers.onnx_file import attributes_of, damaged, open_session, part_of, read_model, taken_by
+from core.classifiers.limits import TRIED_BYTES, TooLarge, TooSlow, bytes_for
+from core.classifiers.onnx_file import attributes_of, damaged, part_of, read_model, taken_by
+from core.classifiers.onnx_session import Session, open_session
 from core.classifiers.origins import ONNX
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.classifiers.programs import (
@@ -76,11 +78,13 @@ class Parted:
 class OnnxBackbone:
     """(b, c, h, w) normalised images -> (b, d) float32, the session's first output. Threads may share it."""
 
-    def __init__(self, session: Any, takes: Takes, chosen: Preprocessing, *, half: bool) -> None:
-        """half: its numbers have three digits."""
+    def __init__(
+        self, session: Session, takes: Takes, chosen: Preprocessing, *, half: bool, trying: bool = False
+    ) -> None:
+        """half: its numbers have three digits. trying: it may not take long."""
         self._session, self._takes, self._chosen = session, takes, chosen
         self.half_precision = half
-        self._input = session.get_inputs()[0].name
+        self._trying = trying
 
     @property
     def takes(self) -> Takes:
@@ -96,12 +100,12 @@ class OnnxBackbone:
 
     def value(self, batch: torch.Tensor, place: int = 0) -> torch.Tensor:
         """One of the session's outputs, float32, a row per image."""
-        name = self._session.get_outputs()[place].name
+        name = self._session.outputs[place]
         return in_batches(lambda part: self._run(part, name), self._takes.batch)(batch)
 
     def _run(self, batch: torch.Tensor, name: str) -> torch.Tensor:
         given = self._takes.inputs(batch, self._chosen).to(self._takes.dtype).contiguous().numpy()
-        (found,) = self._session.run([name], {self._input: given})
+        found = self._session.run(name, {self._session.inputs[0]: given}, trying=self._trying)
         return torch.from_numpy(np.asarray(found, dtype=np.float32))
 
 
@@ -234,7 +238,10 @@ def last_map(classifier: Classifier) -> Callable[[torch.Tensor], tuple[torch.Ten
     takes = classifier.backbone.takes
     found = _cut(model, parted, image, takes, [name])
     backbone = OnnxBackbone(
-        open_session(found, beside, file), takes, classifier.preprocessing, half=classifier.backbone.half_precision
+        open_session(found, beside, file, bytes_for(None)),
+        takes,
+        classifier.preprocessing,
+        half=classifier.backbone.half_precision,
     )
 
     def run(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -473,7 +480,7 @@ def _constant(model: Any, beside: Mapping[str, np.ndarray], name: str, file: Pat
     found = part_of(model, [name])
     if not found.graph.node or any(inputs & taken_by(node) for node in found.graph.node):
         return None
-    return np.asarray(open_session(found, beside, file).run(None, {})[0])
+    return open_session(found, beside, file, TRIED_BYTES).run(name, {}, trying=True)
 
 
 def _cut(model: Any, parted: Parted, image: str, takes: Takes, more: list[str]) -> Any:
@@ -547,11 +554,11 @@ def _backbone(
     for place, (tried, takes) in enumerate(tries, 1):
         is_last = place == len(tries)
         try:
-            session = open_session(_cut(tried, parted, image, takes, [parted.logits]), beside, file)
-            trial = OnnxBackbone(session, takes, chosen, half=half)
+            session = open_session(_cut(tried, parted, image, takes, [parted.logits]), beside, file, bytes_for(images))
+            trial = OnnxBackbone(session, takes, chosen, half=half, trying=True)
             together, own = trial(images), trial.value(images, 1).reshape(len(images), -1)
             alone = torch.cat([trial(one[None]) for one in images])
-        except MemoryError:
+        except (MemoryError, TooLarge, TooSlow):
             raise
         except Exception as error:
             # onnxruntime's own exceptions have no common parent
@@ -568,7 +575,7 @@ def _backbone(
         check_alone(file.name, together, alone, half=half)
         weight, bias = parted.weight.astype(np.float32), parted.bias.astype(np.float32)
         check_parts(file.name, together, own, weight, bias, half=half)
-        found = open_session(_cut(tried, parted, image, takes, []), beside, file)
+        found = open_session(_cut(tried, parted, image, takes, []), beside, file, bytes_for(None))
         return OnnxBackbone(found, takes, chosen, half=half)
     if isinstance(problem, MidbandError):
         raise problem

@@ -11,7 +11,7 @@ refused. That is a fence against known doors, not a proof that a file is harmles
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,27 @@ def _holds_code(name: str) -> bool:
     lowered = name.casefold()
     # where each line came from, for messages: is not run, and holds whole functions as people wrote them
     return lowered.endswith(".py") or (lowered.startswith("code/") and not lowered.endswith(".debug_pkl"))
+
+
+def only_logits(module: torch.jit.ScriptModule, file: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The module, which has to return one tensor: of what it returns besides, compiled code cannot be rid. Raises
+    `HeadNotFound` when it is called otherwise."""
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        found = module(images)
+        if isinstance(found, torch.Tensor):
+            return found
+        parts = ", ".join(found) if isinstance(found, dict) else ""
+        kind = f"a dict ({parts[:120]})" if isinstance(found, dict) else f"a {type(found).__name__}"
+        if isinstance(found, (tuple, list)):
+            kind = f"a {'tuple' if isinstance(found, tuple) else 'list'} of {len(found)}"
+        raise HeadNotFound(
+            f"{file.name} returns {kind}, and TorchScript can only be parted where it returns its logits alone.",
+            next_step="Put the network into a module whose forward returns the logits and nothing else, and save that "
+            "with torch.jit.script or torch.jit.trace; torch.export and ONNX may return several things.",
+        )
+
+    return run
 
 
 def part(

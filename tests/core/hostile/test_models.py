@@ -291,10 +291,34 @@ def _(place: Place) -> Path:
     return path
 
 
-@refused("TorchScript that returns a tuple", HeadNotFound, "as a linear function of features", "Save the network")
+@refused("TorchScript that returns a tuple", HeadNotFound, "returns a tuple of 2", "nothing else")
 def _(place: Place) -> Path:
-    torch.jit.trace(tiny("a tuple"), torch.zeros(1, 3, SIDE, SIDE)).save(place.given / "model.pt")
-    return place.given / "model.pt"
+    return traced(place, tiny("a tuple"))
+
+
+@refused("TorchScript that returns a dict", HeadNotFound, "returns a dict (features, logits)", "nothing else")
+def _(place: Place) -> Path:
+    return traced(place, tiny("a dict"))
+
+
+@refused("TorchScript that returns its logits first", HeadNotFound, "returns a tuple of 2", "nothing else")
+def _(place: Place) -> Path:
+    return traced(place, LogitsFirst(tiny()))
+
+
+class LogitsFirst(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.network(images), images.mean((2, 3))
+
+
+def traced(place: Place, network: nn.Module) -> Path:
+    path: Path = place.given / "model.pt"
+    torch.jit.trace(network.eval(), torch.zeros(1, 3, SIDE, SIDE), strict=False).save(path)
+    return path
 
 
 @loaded("torch.export of a network that returns a tuple")

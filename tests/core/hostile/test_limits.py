@@ -1,0 +1,247 @@
+"""Models that would take all memory or all time, in ways that nobody can foresee by reading them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from core.classifiers import exported_graph, limits, onnx_session
+from core.classifiers.classifier import Classifier, load_classifier
+from core.errors import BadCheckpoint, MidbandError
+
+Place = Any
+Refused = Callable[..., MidbandError]
+SIDE = 16
+
+
+def onnx_graph(place: Place, nodes: list[onnx.NodeProto], numbers: dict[str, Any]) -> Path:
+    """Means of the colours plus `more`, which nodes compute from `images`, and a last layer."""
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(2, 3)), "b": np.zeros(2)}
+    given = {name: np.asarray(value, dtype=np.float32) for name, value in weights.items()} | numbers
+    after = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Add", ["flat", "more"], ["features"]),
+        helper.make_node("Gemm", ["features", "w", "b"], ["logits"], transB=1),
+    ]
+    model = helper.make_model(
+        helper.make_graph(
+            [*nodes, *after],
+            "graph",
+            [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path: Path = place.given / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def made_up(source: str, side: str) -> list[onnx.NodeProto]:
+    """`more` = the mean of zeros, `side` of them squared, a size computed from a value: no one knows it beforehand."""
+    return [
+        helper.make_node("ReduceMax", [source], ["largest"], keepdims=0),
+        helper.make_node("Mul", ["largest", "nothing"], ["zero"]),
+        helper.make_node("Cast", ["zero"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Add", ["whole", side], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["more"], keepdims=0),
+    ]
+
+
+@pytest.mark.parametrize("source", ["images", "w"], ids=["of the images", "of weights, ahead"])
+@pytest.mark.parametrize("side", [15_000, 200_000])
+def test_onnx_cannot_take_memory_by_sizes_that_it_computes(
+    source: str, side: int, place: Place, refused: Refused
+) -> None:
+    numbers = {"nothing": np.float32(0), "side": np.array([side * 2, side * 2])}
+    path = onnx_graph(place, made_up(source, "side"), numbers)
+    problem = refused(BadCheckpoint, lambda: load_classifier(path))
+    assert "needs more than" in problem.detail
+    assert "2 GB" in problem.detail
+
+
+def test_onnx_with_computed_sizes_within_the_limits_is_run(place: Place) -> None:
+    path = onnx_graph(place, made_up("images", "side"), {"nothing": np.float32(0), "side": np.array([40, 40])})
+    sound(load_classifier(path))
+
+
+def test_onnx_is_not_computed_ahead_where_sizes_are_unknown(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folded into weights, each of many values would stay in memory, where none is as large as an arena."""
+    opened: list[bool] = []
+    ahead = onnx_session._known_ahead
+
+    def noted(model: Any) -> bool:
+        opened.append(ahead(model))
+        return opened[-1]
+
+    monkeypatch.setattr(onnx_session, "_known_ahead", noted)
+    load_classifier(onnx_graph(place, made_up("w", "side"), {"nothing": np.float32(0), "side": np.array([40, 40])}))
+    assert not any(opened)
+    turned = [helper.make_node("Transpose", ["row"], ["more"], perm=[1, 0])]
+    load_classifier(onnx_graph(place, turned, {"row": np.zeros((3, 1), np.float32)}))
+    assert all(opened[-2:])
+    large = [
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceMean", ["zeros"], ["more"], keepdims=0),
+    ]
+    load_classifier(onnx_graph(place, large, {"size": np.array([onnx_session.AHEAD + 1])}))
+    assert not opened[-1]
+
+
+def test_what_a_file_says_of_its_sizes_is_not_believed(place: Place, refused: Refused) -> None:
+    path = onnx_graph(
+        place,
+        [
+            helper.make_node("ConstantOfShape", ["size"], ["large"]),
+            helper.make_node("ReduceMean", ["large"], ["more"], keepdims=0),
+        ],
+        {"size": np.array([200_000, 200_000])},
+    )
+    model = onnx.load(path)
+    model.graph.value_info.append(helper.make_tensor_value_info("large", TensorProto.FLOAT, [1]))
+    path.write_bytes(model.SerializeToString())
+    problem = refused(BadCheckpoint, lambda: load_classifier(path))
+    assert "large in model.onnx would have 40,000,000,000 numbers" in problem.detail
+
+
+def test_onnx_that_takes_for_ever_is_stopped(place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_session, "SECONDS", 0.5)
+    count = 4000
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["start"], axes=[0, 1, 2, 3], keepdims=0),
+        helper.make_node("Add", ["square", "start"], ["h0"]),
+        *(helper.make_node("MatMul", [f"h{at}", "square"], [f"h{at + 1}"]) for at in range(count)),
+        helper.make_node("ReduceMean", [f"h{count}"], ["more"], keepdims=0),
+    ]
+    path = onnx_graph(place, nodes, {"square": np.zeros((700, 700), np.float32)})
+    begun = time.monotonic()
+    problem = refused(BadCheckpoint, lambda: load_classifier(path))
+    assert "was stopped" in problem.detail
+    assert time.monotonic() - begun < 15
+
+
+class Odd(nn.Module):
+    """Means of the colours plus what `more` gives, and a last layer."""
+
+    def __init__(self, more: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.more = more
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images.mean((2, 3)) + self.more(images))
+
+
+def program(place: Place, more: Callable[[torch.Tensor], torch.Tensor]) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Odd(more).eval()
+    path: Path = place.given / "model.pt2"
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 3, SIDE, SIDE),)), path)
+    return path
+
+
+def many_at_once(images: torch.Tensor) -> torch.Tensor:
+    held = [images.mean() + torch.zeros(2000, 2500) for _ in range(8)]
+    return torch.stack([one.mean() for one in held]).sum()
+
+
+def one_after_the_other(images: torch.Tensor) -> torch.Tensor:
+    found = images.mean() * 0
+    for _ in range(8):
+        found = found + (images.mean() + torch.zeros(2000, 2500)).mean()
+    return found
+
+
+def test_a_program_cannot_take_memory_by_many_values_at_once(
+    place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is large; together they are 160 MB."""
+    monkeypatch.setattr(limits, "TRIED_BYTES", 100_000_000)
+    path = program(place, many_at_once)
+    problem = refused(BadCheckpoint, lambda: load_classifier(path))
+    assert "needs more than 0.09" in problem.detail
+    sound(load_classifier(program(place, one_after_the_other)))
+
+
+def test_a_program_is_held_to_its_limits_after_it_was_tried(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load_classifier(program(place, many_at_once))
+    sound(classifier)
+    monkeypatch.setattr(limits, "SHARE", 1e-6)
+    with pytest.raises(limits.TooLarge):
+        classifier(torch.zeros(1, 3, SIDE, SIDE))
+
+
+def test_sizes_that_a_program_takes_from_the_images_are_looked_at_before_each_operator(place: Place) -> None:
+    def more(images: torch.Tensor) -> torch.Tensor:
+        count = (images.max() * 0).to(torch.int64).item() + 3
+        torch._check(count >= 3)
+        torch._check(count < 10_000)
+        return torch.ones(count, 2).sum() * torch.zeros(())  # type: ignore[arg-type]  # a whole number
+
+    classifier = load_classifier(program(place, more))
+    sound(classifier)
+    assert classifier.backbone._sizes_from_numbers  # type: ignore[attr-defined]
+
+
+def test_one_operator_that_would_take_days_is_not_run(place: Place, refused: Refused) -> None:
+    def more(images: torch.Tensor) -> torch.Tensor:
+        square, filters = torch.zeros(1, 1, 6000, 6000), torch.zeros(1, 1, 3000, 3000)
+        return nn.functional.conv2d(square, filters).mean() + images.mean()
+
+    path = program(place, more)
+    begun = time.monotonic()
+    problem = refused(BadCheckpoint, lambda: load_classifier(path))
+    assert "was stopped" in problem.detail
+    assert time.monotonic() - begun < 15
+
+
+def test_pooling_over_windows_of_millions_is_not_run(place: Place, refused: Refused) -> None:
+    def more(images: torch.Tensor) -> torch.Tensor:
+        square = torch.zeros(1, 1, 6000, 6000)
+        return nn.functional.max_pool2d(square, 3000, stride=1).mean() + images.mean()
+
+    path = program(place, more)
+    assert "was stopped" in refused(BadCheckpoint, lambda: load_classifier(path)).detail
+
+
+def test_a_program_that_takes_for_ever_is_stopped(
+    place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def more(images: torch.Tensor) -> torch.Tensor:
+        square = torch.zeros(600, 600) + images.mean()
+        found = square
+        for _ in range(300):
+            found = found @ square
+        return found.mean()
+
+    path = program(place, more)
+    monkeypatch.setattr(limits, "SECONDS", 0.1)
+    assert "was stopped" in refused(BadCheckpoint, lambda: load_classifier(path)).detail
+
+
+def test_a_program_of_too_many_operators_is_not_read(
+    place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = program(place, one_after_the_other)
+    monkeypatch.setattr(exported_graph, "MOST_STEPS", 20)
+    assert "more than any classifier known" in refused(BadCheckpoint, lambda: load_classifier(path)).detail
+
+
+def sound(classifier: Classifier) -> None:
+    features, logits = classifier(torch.zeros(2, 3, SIDE, SIDE))
+    np.testing.assert_allclose(classifier.head.logits(features.numpy()), logits.numpy(), atol=1e-5)
