@@ -59,6 +59,10 @@ def open_pictures(root: Path, source: str, choices: Choices = AUTOMATIC) -> Pict
         from core.datasets.hf_parquet import ParquetPictures
 
         return ParquetPictures(root, choices)
+    if source == "hf-arrow":
+        from core.datasets.hf_arrow import ArrowPictures
+
+        return ArrowPictures(root, choices)
     if source in ("npz", "dsprites"):
         from core.datasets.arrays import ArrayPictures
 

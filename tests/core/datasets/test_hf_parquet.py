@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from core.datasets import Choices, Dataset, bundles, hf_parquet, open_dataset
+from core.datasets import Choices, Dataset, bundles, hf_parquet, hf_pictures, open_dataset
 from core.datasets.hf_parquet import ParquetPictures
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadArchive, BadMetadata, BadRequest, EmptyDataset, OneClass
@@ -318,7 +318,7 @@ def test_a_large_row_group_is_walked_through_in_parts(tmp_path: Path, monkeypatc
     n = 200
     path = write(tmp_path / "x.parquet", range(n), group=n)
     monkeypatch.setattr(hf_parquet, "WHOLE_BYTES", 1000)
-    monkeypatch.setattr(hf_parquet, "KEPT_BYTES", 3000)
+    monkeypatch.setattr(hf_pictures, "KEPT_BYTES", 3000)
     dataset = open_dataset(path)
     pictures = dataset.pictures()
     assert isinstance(pictures, ParquetPictures)
