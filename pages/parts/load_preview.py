@@ -74,8 +74,15 @@ def _counts(looked: Looked) -> None:
     if not looked.labelled:
         st.markdown(", ".join(f"{split} {number:,}" for split, number in table.sum().items()))
         return
+    if len(table) < ROWS:
+        # a grid's toolbar would cover the line above on a phone
+        shown = table.rename(index=lambda name: plain(str(name)))
+        right = [{"selector": "th.col_heading", "props": "text-align: right"}]
+        styled = shown.style.format("{:,}").set_properties(**{"text-align": "right"}).set_table_styles(right)
+        st.table(styled, border="horizontal")
+        return
     numbers = {split: st.column_config.NumberColumn(format="localized") for split in table}
-    st.dataframe(table, width="stretch", height="content" if len(table) < ROWS else 360, column_config=numbers)
+    st.dataframe(table, width="stretch", height=360, column_config=numbers)
 
 
 def _attributes(looked: Looked) -> None:
