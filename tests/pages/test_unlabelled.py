@@ -61,6 +61,12 @@ def test_what_explains_errors_is_left_out_and_the_rest_stays(
     assert "grass" in str(app)
 
 
+def test_the_empty_palette_speaks_of_no_classes(unlabelled: Analysis, visit: Visit) -> None:
+    app = visit("concepts")
+    assert "Concepts need no labels" in texts(app)
+    assert "belong to the class" not in texts(app)
+
+
 def test_retraining_says_why_not(unlabelled: Analysis, visit: Visit) -> None:
     app = visit("retrain")
     assert not app.error
