@@ -9,12 +9,11 @@ computed, as far as they can be read. Images that an earlier analysis knows are 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,16 @@ from core.classifiers.network_precision import (
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadRequest, DiskFull, EmptyDataset, PathNotFound
-from core.files import digest, read_array, storage_problems
+from core.files import digest, held, held_if_free, read_array, storage_problems
 from core.progress import Progress, silent
 from core.settings import DEFAULTS, Settings
 from core.workspace import Workspace
 
 # why an image is left out that the network cannot handle
 NOT_FINITE = "the network gives numbers for it that are not finite"
-# pixels the network sees at once: 16 images of 224 x 224. More makes a core no faster and takes hundreds of MB.
-PIXELS_AT_ONCE = 16 * 224 * 224
+# pixels the network sees at once: 8 images of 224 x 224, 98 of 64 x 64. More makes a core slower, since what one layer
+# leaves no longer fits its caches, and takes hundreds of MB.
+PIXELS_AT_ONCE = 8 * 224 * 224
 # seconds between two notes of how far the pass is: what a kill costs at most
 NOTE_EVERY = 2.0
 # bytes left free beyond the estimate, so that a nearly full disk is noticed here and not by the database
@@ -104,7 +104,11 @@ def analyse(
     job = _Pass(workspace, dataset, classifier, progress, settings)
     computed = job.chosen(precision)
     identity = analysis_id(dataset, classifier, computed.precision)
-    with _alone(workspace, identity, progress, len(dataset)):
+
+    def waiting() -> None:
+        progress(0, len(dataset), "Waiting for another process that computes the same analysis")
+
+    with held(_lock_file(workspace, identity), waiting):
         # looked up under the lock: another process may just have finished the very same work
         if has_analysis(workspace, identity):
             return job.found(identity)
@@ -426,28 +430,6 @@ def _lock_file(workspace: Workspace, identity: str) -> Path:
     return workspace.analyses / ".locks" / identity
 
 
-@contextmanager
-def _alone(workspace: Workspace, identity: str, progress: Progress, total: int) -> Iterator[None]:
-    """Hold the lock of this analysis; wait for another process that has it. A killed process loses it by itself."""
-    path = _lock_file(workspace, identity)
-    with storage_problems(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path, "ab")  # noqa: SIM115  # closed by the next line, outside of this translation of errors
-    with lock:
-        while not _locked(lock.fileno()):
-            progress(0, total, "Waiting for another process that computes the same analysis")
-            time.sleep(0.2)
-        yield
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _remove_abandoned(workspace: Workspace) -> None:
     """Delete unfinished work that nobody has continued for a week: its dataset or model has changed since."""
     for folder in workspace.analyses.glob(".*.partial"):
@@ -455,7 +437,6 @@ def _remove_abandoned(workspace: Workspace) -> None:
         if time.time() - newest < ABANDONED_SECONDS:
             continue
         lock_file = _lock_file(workspace, folder.name.removeprefix(".").removesuffix(".partial"))
-        lock_file.parent.mkdir(exist_ok=True)
-        with open(lock_file, "ab") as lock:
-            if _locked(lock.fileno()):
+        with held_if_free(lock_file) as is_free:
+            if is_free:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -339,8 +339,8 @@ def publish(
         ids = read_array(folder / "ids.npy", mapped=False)
         write_array(folder / "predicted.npy", np.argmax(read_array(folder / "logits.npy"), axis=1).astype(np.int64))
         with replacing(folder / "images.parquet") as beside:
-            names = pa.chunked_array([pa.array(dataset.images[ids].tolist(), pa.string())])
-            pq.write_table(pa.table({"image": names}), beside)
+            names = _strings(dataset.images[ids])
+            pq.write_table(pa.Table.from_arrays([names], names=["image"]), beside)
         _write_names(folder, names)
         head.save(folder / "head.safetensors")
         write_json(folder / "skipped.json", [problem.to_dict() for problem in skipped])
@@ -546,6 +546,19 @@ def _check_sizes(analysis: Analysis) -> None:
     for name, shape in expected.items():
         if shapes[name] != shape:
             raise ValueError(f"{name} has the shape {shapes[name]} instead of {shape}")
+
+
+def _strings(names: np.ndarray) -> pa.ChunkedArray:
+    """names: (n,) StringDType. Built from their bytes: `pa.array` would load pandas, which takes as long as a small
+    pass."""
+    chunks = []
+    # offsets have 32 bits: a chunk holds 2 GiB at most
+    for start in range(0, max(len(names), 1), _BLOCK):
+        encoded = [name.encode() for name in names[start : start + _BLOCK].tolist()]
+        ends = np.concatenate([[0], np.cumsum([len(name) for name in encoded], dtype=np.int64)]).astype(np.int32)
+        parts = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+        chunks.append(pa.Array.from_buffers(pa.string(), len(encoded), parts))
+    return pa.chunked_array(chunks, pa.string())
 
 
 def _write_names(folder: Path, names: pa.ChunkedArray) -> None:
