@@ -3,6 +3,7 @@
     python scripts/screenshots.py                  the few of the README and the guides
     python scripts/screenshots.py --all DIR        every page and state, 1920 / 1024 / 390 px, light and dark
     python scripts/screenshots.py --all DIR --only present,bands      those whose name contains one of these
+    python scripts/screenshots.py --all DIR --sizes 1024-light,390-dark
     python scripts/screenshots.py --animation      docs/images/demo.webp: the way through the demo, really walked
 
 The demo workspace (MIDBAND_WORKSPACE, ./workspace) is copied first: the tags and the run that the pictures show are
@@ -109,6 +110,7 @@ ERRORS = {
 ME = who.Browser("0" * 16, "Ada")
 WIDTHS = (1920, 1024, 390)
 SCHEMES = ("light", "dark")
+SIZES = tuple(f"{width}-{scheme}" for scheme in SCHEMES for width in WIDTHS)
 TALLEST = 3200
 # of the sheets: how wide a picture of each width is there, and how much of its height is shown
 SHEET_WIDTHS = {1920: 900, 1024: 520, 390: 230}
@@ -135,21 +137,25 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--all", type=Path, metavar="DIR", help="every page and state in every size and scheme")
     options.add_argument("--only", default="", metavar="NAMES", help="parts of names, divided by commas")
+    options.add_argument("--sizes", default="", metavar="SIZES", help="such as 1920-light,390-dark; all by default")
+    options.add_argument("--worlds", type=Path, metavar="DIR", help="keep the prepared workspaces, and use them again")
     options.add_argument("--animation", action="store_true", help="docs/images/demo.webp")
     chosen = options.parse_args()
     wanted = tuple(name for name in chosen.only.split(",") if name)
-    with tempfile.TemporaryDirectory() as beside, sync_playwright() as playwright:
+    sizes = tuple(size for size in chosen.sizes.split(",") if size) or SIZES
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        beside = chosen.worlds or Path(folder)
         browser = playwright.chromium.launch(
             executable_path=chromium_path(), args=[*CHROMIUM_FLAGS, "--hide-scrollbars"]
         )
         if chosen.all is not None:
-            everything(browser, Path(beside), chosen.all, wanted)
+            everything(browser, beside, chosen.all, wanted, sizes)
         elif chosen.animation:
-            workspace = untouched(Path(beside) / "walked")
+            workspace = untouched(beside / "walked")
             with serving(workspace.root) as server:
                 film(browser, server.url, workspace, ROOT / "docs" / "images" / "demo.webp")
         else:
-            for_the_guides(browser, Path(beside), wanted)
+            for_the_guides(browser, beside, wanted)
         browser.close()
     for name in unfinished:
         print(f"Not drawn to the end: {name}", file=sys.stderr)
@@ -167,7 +173,7 @@ def for_the_guides(browser: Browser, beside: Path, wanted: Sequence[str]) -> Non
                     save(page.screenshot(), ROOT / "docs" / "images" / f"{name}.png")
 
 
-def everything(browser: Browser, beside: Path, folder: Path, wanted: Sequence[str]) -> None:
+def everything(browser: Browser, beside: Path, folder: Path, wanted: Sequence[str], sizes: Sequence[str]) -> None:
     """Each world is a workspace of its own with a server of its own."""
     for world, (prepare, shots) in WORLDS.items():
         chosen = [shot for shot in shots if fits(f"{world}-{shot.name}", wanted)]
@@ -175,26 +181,27 @@ def everything(browser: Browser, beside: Path, folder: Path, wanted: Sequence[st
             continue
         with serving(prepare(beside / world).root) as server:
             for width in WIDTHS:
+                schemes = [scheme for scheme in SCHEMES if f"{width}-{scheme}" in sizes]
                 with window(browser, server, width) as context:
-                    for shot in chosen:
-                        both_schemes(context, server, shot, folder / f"{world}-{shot.name}-{width}")
+                    for shot in chosen if schemes else []:
+                        by_day_and_night(context, server, shot, schemes, folder / f"{world}-{shot.name}-{width}")
         for shot in chosen:
-            sheet(folder, f"{world}-{shot.name}")
+            sheet(folder, f"{world}-{shot.name}", sizes)
 
 
 def fits(name: str, wanted: Sequence[str]) -> bool:
     return not wanted or any(part in name for part in wanted)
 
 
-def both_schemes(context: BrowserContext, server: Server, shot: Shot, target: Path) -> None:
-    """By day, then by night on the same page; what is taken at once is opened anew."""
+def by_day_and_night(context: BrowserContext, server: Server, shot: Shot, schemes: Sequence[str], target: Path) -> None:
+    """One after the other on the same page; what is taken at once is opened anew."""
     width = int(target.name.rpartition("-")[2])
     page = context.new_page()
-    for scheme in SCHEMES:
+    for scheme in schemes:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         try:
-            arrive(page, server.url + shot.path, shot, first=scheme == SCHEMES[0])
+            arrive(page, server.url + shot.path, shot, first=scheme == schemes[0])
         except TookTooLong as error:
             unfinished.append(f"{target.name}-{scheme}: {str(error).splitlines()[0]}")
         save(page.screenshot(), target.with_name(f"{target.name}-{scheme}.png"))
@@ -224,20 +231,22 @@ def grow(page: Page) -> None:
         settle(page)
 
 
-def sheet(folder: Path, name: str) -> None:
+def sheet(folder: Path, name: str, sizes: Sequence[str]) -> None:
     """All sizes of one state beside each other, by day above and by night below."""
     rows = []
     for scheme in SCHEMES:
         row = []
         for width, shown in SHEET_WIDTHS.items():
-            with Image.open(folder / f"{name}-{width}-{scheme}.png") as image:
-                scale = shown / image.width
-                small = image.convert("RGB").resize((shown, round(image.height * scale)), Image.Resampling.LANCZOS)
-            row.append(small.crop((0, 0, shown, min(small.height, SHEET_HEIGHT))))
+            if f"{width}-{scheme}" in sizes:
+                with Image.open(folder / f"{name}-{width}-{scheme}.png") as image:
+                    height = round(image.height * shown / image.width)
+                    small = image.convert("RGB").resize((shown, height), Image.Resampling.LANCZOS)
+                row.append(small.crop((0, 0, shown, min(height, SHEET_HEIGHT))))
         rows.append(row)
     gap = 12
-    heights = [max(image.height for image in row) for row in rows]
-    canvas = Image.new("RGB", (sum(SHEET_WIDTHS.values()) + 4 * gap, sum(heights) + 3 * gap), (150, 150, 150))
+    heights = [max((image.height for image in row), default=0) for row in rows]
+    across = max(sum(image.width + gap for image in row) for row in rows)
+    canvas = Image.new("RGB", (across + gap, sum(heights) + 3 * gap), (150, 150, 150))
     y = gap
     for row, height in zip(rows, heights, strict=True):
         x = gap
@@ -277,7 +286,8 @@ def full(folder: Path) -> Workspace:
 
 
 def _copied(made: Path, folder: Path) -> Workspace:
-    shutil.copytree(made, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(made, folder)
     return open_workspace(folder)
 
 
