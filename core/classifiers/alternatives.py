@@ -27,10 +27,15 @@ class Alternative:
     preprocessing: Preprocessing
 
 
-def alternatives(chosen: Preprocessing) -> tuple[Alternative, ...]:
-    """What else might be right, likeliest first; the size of the input stays, since networks depend on it."""
+def alternatives(chosen: Preprocessing, *, whole_numbers: bool = False) -> tuple[Alternative, ...]:
+    """What else might be right, likeliest first; the size of the input stays, since networks depend on it.
+
+    whole_numbers: the network takes pixels from 0 to 255 and normalises them on its own, so that means and deviations
+    change nothing.
+    """
     found: list[Alternative] = []
-    for title, values in [*_values(chosen), *_geometry(chosen)]:
+    values_of = _order if whole_numbers else _values
+    for title, values in [*values_of(chosen), *_geometry(chosen)]:
         if not any(_same(values, other) for other in (chosen, *(one.preprocessing for one in found))):
             found.append(Alternative(title, values))
     return tuple(found)
@@ -65,9 +70,7 @@ def _values(chosen: Preprocessing) -> list[tuple[str, Preprocessing]]:
             "the mean and deviation of MNIST": _MNIST,
         }
         return [(title, replace(chosen, mean=(mean,), std=(std,))) for title, (mean, std) in scales.items()]
-    turned = "rgb" if chosen.colour == "bgr" else "bgr"
-    order = {"rgb": "red, green, blue", "bgr": "blue, green, red"}[turned]
-    flipped = replace(chosen, colour=turned, mean=chosen.mean[::-1], std=chosen.std[::-1])
+    ((flipped_title, flipped),) = _order(chosen)
     plain = {
         "ImageNet's means and deviations": (IMAGENET_MEAN, IMAGENET_STD),
         "values from 0 to 1": ((0.0,) * 3, (1.0,) * 3),
@@ -76,10 +79,20 @@ def _values(chosen: Preprocessing) -> list[tuple[str, Preprocessing]]:
     }
     same = [(title, _coloured(chosen, chosen.colour, *scale)) for title, scale in plain.items()]
     other = [
-        (f"the channels as {order} and {title}", _coloured(chosen, turned, *scale)) for title, scale in plain.items()
+        (f"{flipped_title} and {title}", _coloured(chosen, flipped.colour, *scale)) for title, scale in plain.items()
     ]
     caffe = replace(chosen, colour="bgr", mean=tuple(value / 255 for value in _CAFFE_MEANS), std=(1 / 255,) * 3)
-    return [(f"the channels as {order}", flipped), *same, ("Caffe's channels and means", caffe), *other]
+    return [(flipped_title, flipped), *same, ("Caffe's channels and means", caffe), *other]
+
+
+def _order(chosen: Preprocessing) -> list[tuple[str, Preprocessing]]:
+    """The channels the other way round, of images that have some."""
+    if chosen.channels == 1:
+        return []
+    turned = "rgb" if chosen.colour == "bgr" else "bgr"
+    order = {"rgb": "red, green, blue", "bgr": "blue, green, red"}[turned]
+    flipped = replace(chosen, colour=turned, mean=chosen.mean[::-1], std=chosen.std[::-1])
+    return [(f"the channels as {order}", flipped)]
 
 
 def _coloured(chosen: Preprocessing, colour: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:

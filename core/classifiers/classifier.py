@@ -77,6 +77,12 @@ class Classifier:
     def d(self) -> int:
         return self.head.d
 
+    @property
+    def whole_numbers(self) -> bool:
+        """Whether it takes the pixels themselves, 0..255, so that means and deviations change nothing."""
+        takes = getattr(self.backbone, "takes", None)
+        return takes is not None and bool(takes.whole_numbers)
+
     def __call__(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """batch: (b, c, h, w) float32, normalised. Returns features (b, d) and logits (b, k), float32."""
         with torch.inference_mode():

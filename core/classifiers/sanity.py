@@ -57,8 +57,12 @@ AS_GOOD = 0.02
 LEAST_GAIN, LEAST_SHARE, LEAST_WORKING = 0.05, 0.2, 0.5
 # Bytes of decoded images that are kept for trying them again.
 KEPT_BYTES = 256 * 2**20
+# Images from which an accuracy is told while more are tried.
+LEAST_TOLD = 30
 # Pixels a network sees at once, as in the pass over all images.
 PIXELS_AT_ONCE = 16 * 224 * 224
+# Images by which bfloat16 is compared with float32, if they are no more than so many times that.
+COMPARED, TIMES_AT_ONCE = 32, 8
 
 NO_LABELS = "These images have no labels, so whether the model fits them cannot be checked."
 
@@ -140,17 +144,18 @@ def sanity_check(
     trial = _Trial(dataset, classifier, _drawn(dataset, images, seed), progress)
     predicted = trial.predicted(classifier.preprocessing, trial.everything, f"Trying {classifier.name}")
     right = predicted == trial.labels
+    accuracy = trial.first = trial.accuracy(right, trial.everything)
+    progress(len(right), len(right), trial.told("Trying other orders of the classes"))
     order = find_order(Answers(trial.labels, predicted, trial.found_on, classifier.k), dataset.classes)
     offers: list[Offer] = []
     if order is not None and (order.whole or trial.every_class):
         offers.append(_order_offer(dataset, trial, order))
     if trial.skill(right) < WORKING:
         # red and blue exchanged can look like classes exchanged: both are tried, the better one is offered first
-        offers += _size_offers(dataset, trial, classifier.preprocessing, right) or _preprocessing_offers(
-            trial, classifier.preprocessing, right
-        )
+        chosen = classifier.preprocessing
+        tried = alternatives(chosen, whole_numbers=classifier.whole_numbers)
+        offers += _size_offers(dataset, trial, chosen, right) or _preprocessing_offers(trial, tried, right)
     offers.sort(key=lambda offer: -offer.accuracy)
-    accuracy = trial.accuracy(right, trial.everything)
     verdict = _verdict(trial, right, order)
     sentence = _sentence(trial, right, verdict, order, offers)
     if verdict != GOOD and not offers and far_below(classifier.preprocessing, trial.size):
@@ -178,6 +183,8 @@ class _Trial:
         self._dataset, self._classifier, self._progress = dataset, classifier, progress
         self._pictures = dataset.pictures()
         self._kept: dict[int, Image.Image] = {}
+        # accuracy of the network as it came, once it is known
+        self.first: float | None = None
         # (width, height) of a usual image
         self.size = (1, 1)
         self._runner: Runner | None = None
@@ -214,18 +221,32 @@ class _Trial:
             lambda row: preprocessing.pixels(self._picture(row)), self._rows[chosen].tolist(), ahead=2 * at_once
         )
         found = np.empty(len(chosen), dtype=np.int64)
+        start = 0
         with closing(read):
-            for start in range(0, len(chosen), at_once):
-                self._progress(start, len(chosen), message)
-                end = min(start + at_once, len(chosen))
+            while start < len(chosen):
+                self._progress(start, len(chosen), self._told(message, found[:start], chosen[:start]))
+                first = self._runner is None
+                wanted = max(at_once, min(COMPARED, TIMES_AT_ONCE * at_once)) if first else at_once
+                end = min(start + wanted, len(chosen))
                 pixels = np.stack([next(read) for _ in range(start, end)])
                 if self._runner is None:
-                    self._runner = _fastest(self._classifier, pixels, len(self._rows))
-                prepared = with_preprocessing(self._runner.classifier, preprocessing)
-                logits = replace(self._runner, classifier=prepared)(pixels)[1]
+                    self._runner, logits = _fastest(self._classifier, pixels, at_once, len(self._rows))
+                else:
+                    prepared = with_preprocessing(self._runner.classifier, preprocessing)
+                    logits = replace(self._runner, classifier=prepared)(pixels)[1]
                 found[start:end] = np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
-        self._progress(len(chosen), len(chosen), message)
+                start = end
+        self._progress(len(chosen), len(chosen), self._told(message, found, chosen))
         return found
+
+    def told(self, message: str) -> str:
+        """A message, after the accuracy of the network as it came where that is known."""
+        return message if self.first is None else f"{self.first:.0%} right so far, {message[0].lower()}{message[1:]}"
+
+    def _told(self, message: str, predicted: np.ndarray, chosen: np.ndarray) -> str:
+        if self.first is not None or len(predicted) < LEAST_TOLD:
+            return self.told(message)
+        return f"{message}: {self.accuracy(predicted == self.labels[chosen], chosen):.0%} right so far"
 
     def takes(self, preprocessing: Preprocessing) -> bool:
         """Whether the network can be given inputs of this size: many are made for one."""
@@ -278,19 +299,26 @@ class _Trial:
         return decode(self._pictures.read(str(self._dataset.images[row])), DEFAULTS.max_image_pixels)
 
 
-def _fastest(classifier: Classifier, pixels: np.ndarray, images: int) -> Runner:
-    """In bfloat16 where that is fast and says the same of these pixels, (b, s, s, c) uint8."""
+def _fastest(classifier: Classifier, pixels: np.ndarray, at_once: int, images: int) -> tuple[Runner, np.ndarray]:
+    """In bfloat16 where that is fast and says the same of these pixels, (b, s, s, c) uint8; and its logits of them,
+    (b, k)."""
     from core.classifiers.network_precision import BF16, FP32, parity, runner, why_not_bf16
 
+    def logits_by(ready: Runner) -> np.ndarray:
+        parts = [pixels[start : start + at_once] for start in range(0, len(pixels), at_once)]
+        return np.concatenate([ready(part)[1] for part in parts])
+
     exact = runner(classifier, FP32)
+    logits = logits_by(exact)
     # what might be tried besides is as much again
     if why_not_bf16(classifier, 2 * images):
-        return exact
+        return exact, logits
     try:
         rounded = runner(classifier, BF16)
     except BadRequest:
-        return exact
-    return rounded if parity(exact(pixels)[1], rounded(pixels)[1]).holds else exact
+        return exact, logits
+    found = logits_by(rounded)
+    return (rounded, found) if parity(logits, found).holds else (exact, logits)
 
 
 def _order_offer(dataset: Dataset, trial: _Trial, order: FoundOrder) -> Offer:
@@ -329,18 +357,17 @@ def _size_offers(dataset: Dataset, trial: _Trial, chosen: Preprocessing, right: 
     return [Offer(PREPROCESSING, title, trial.accuracy(then, judged), classes=names, preprocessing=tried.preprocessing)]
 
 
-def _preprocessing_offers(trial: _Trial, chosen: Preprocessing, right: np.ndarray) -> list[Offer]:
+def _preprocessing_offers(trial: _Trial, tried: Sequence[Alternative], right: np.ndarray) -> list[Offer]:
     """The other preprocessing that did best on one half, if it is clearly better on the other."""
     searched, judged = np.flatnonzero(trial.found_on), np.flatnonzero(~trial.found_on)
     if not len(judged):
         return []
 
-    def accuracy(tried: Alternative, positions: np.ndarray) -> float:
-        predicted = trial.predicted(tried.preprocessing, positions, f"Trying {tried.title}")
+    def accuracy(one: Alternative, positions: np.ndarray) -> float:
+        predicted = trial.predicted(one.preprocessing, positions, f"Trying {one.title}")
         return float((predicted == trial.labels[positions]).mean())
 
     first = searched[:SCREENED]
-    tried = alternatives(chosen)
     screened = np.array([accuracy(one, first) for one in tried])
     if screened.max() <= right[first].mean():
         return []

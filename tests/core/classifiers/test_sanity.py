@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.classifiers import network_precision
+from core.classifiers import network_precision, sanity
 from core.classifiers.alternatives import alternatives, smaller_inputs
 from core.classifiers.classifier import Classifier, load_classifier
 from core.classifiers.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, squeezed
@@ -348,6 +348,69 @@ def test_alternatives_differ_from_what_there_is_and_from_each_other() -> None:
         assert len({one.title for one in alternatives(chosen)}) == len(found)
 
 
+def test_whole_numbers_have_no_means_to_try() -> None:
+    for chosen, titles in (
+        (USUAL, ["the channels as blue, green, red"]),
+        (Preprocessing(None, 28, (0.5,), (0.5,), colour="grey"), []),
+    ):
+        found = alternatives(chosen, whole_numbers=True)
+        assert all(one.preprocessing in [other.preprocessing for other in alternatives(chosen)] for one in found)
+        assert [one.title for one in found if one.preprocessing.resize == chosen.resize] == titles
+        for one in (other.preprocessing for other in found):
+            assert (sorted(one.mean), sorted(one.std)) == (sorted(chosen.mean), sorted(chosen.std))
+
+
+def test_a_network_of_whole_numbers_is_not_tried_with_other_means(
+    fruit: Dataset, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = trained(USUAL, np.random.default_rng(0).permutation(fruit.labels))
+    said: list[str] = []
+
+    def note(done: int, total: int, message: str = "") -> None:
+        said.append(message)
+
+    sanity_check(fruit, classifier, progress=note)
+    assert any("values from -1 to 1" in message for message in said)
+    said.clear()
+    monkeypatch.setattr(Classifier, "whole_numbers", True)
+    sanity_check(fruit, classifier, progress=note)
+    assert any("blue, green, red" in message for message in said)
+    assert not any("values from" in message for message in said)
+
+
+def test_accuracy_is_told_before_anything_else_is_tried(fruit: Dataset, trained: Trained) -> None:
+    said: list[str] = []
+    dark = replace(USUAL, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    found = sanity_check(fruit, trained(dark), progress=lambda done, total, message="": said.append(message))
+    now = f"{found.accuracy:.0%} right so far"
+    orders = said.index(f"{now}, trying other orders of the classes")
+    during = [message for message in said[:orders] if "right so far" in message]
+    assert during
+    assert all(message.startswith("Trying ") for message in during)
+    after = [message for message in said[orders + 1 :] if message]
+    assert after
+    assert all(message.startswith(f"{now}, trying ") for message in after)
+
+
+@pytest.mark.parametrize(("crop", "expected"), [(64, 40), (384, 32), (512, 24)])
+def test_precisions_are_compared_on_enough_images_of_any_size(
+    crop: int, expected: int, fruit: Dataset, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large inputs go in a few at a time; of so few, nothing could be said."""
+    compared: list[int] = []
+    real = network_precision.parity
+
+    def parity(exact: np.ndarray, rounded: np.ndarray) -> network_precision.Parity:
+        compared.append(len(exact))
+        return real(exact, rounded)
+
+    monkeypatch.setattr(network_precision, "why_not_bf16", lambda classifier, images: "")
+    monkeypatch.setattr(network_precision, "parity", parity)
+    classifier = trained(USUAL)
+    sanity_check(fruit, replace(classifier, preprocessing=squeezed(crop)), images=40)
+    assert compared == [expected]
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_bfloat16_is_used_where_it_says_the_same(
     fruit: Dataset, trained: Trained, monkeypatch: pytest.MonkeyPatch, same: bool
@@ -371,6 +434,8 @@ def test_bfloat16_is_used_where_it_says_the_same(
 
     monkeypatch.setattr(network_precision, "why_not_bf16", lambda classifier, images: "")
     monkeypatch.setattr(network_precision, "runner", runner)
+    # a few images at a time, so that some come after the comparison
+    monkeypatch.setattr(sanity, "PIXELS_AT_ONCE", 40 * SIDE**2)
     assert checked(fruit, trained(USUAL)).accuracy > 0.9
     assert made == ["fp32", "bf16"]
     assert ran[-1] == ("bf16" if same else "fp32")
