@@ -31,7 +31,7 @@ from core.datasets.hf_columns import Layout, image_column, layout_of
 from core.datasets.hf_pictures import Shard, reason_of
 from core.datasets.listing import list_files
 from core.datasets.table_text import short
-from core.errors import BadMetadata, EmptyDataset
+from core.errors import BadMetadata, EmptyDataset, MidbandError
 from core.progress import Progress
 
 # entries of a folder that are looked at to recognise it, and folders in it that are entered
@@ -146,21 +146,19 @@ def _looked_at(
     for name in names:
         try:
             status = (folder / name).stat()
-            shard = kind.opened(folder / name, ())
+            with closing(kind.opened(folder / name, ())) as shard:
+                layout = layout_of(shard.schema, choices)
+                rows, is_blank = shard.rows, shard.is_blank(layout.image)
+        except MidbandError:
+            raise
         except Exception as error:
             # pyarrow raises OSError, ValueError, TypeError and its own on damaged files
             problems.append(Problem(name, f"damaged: {reason_of(error)}"))
             continue
-        try:
-            layout = layout_of(shard.schema, choices)
-            if shard.rows and shard.is_blank(layout.image):
-                problems.append(
-                    Problem(name, f"none of its {shard.rows:,} rows has a picture in {short(layout.image)}")
-                )
-                continue
-            yield Bundle(name, shard.rows, status.st_size, status.st_mtime_ns), layout
-        finally:
-            shard.close()
+        if rows and is_blank:
+            problems.append(Problem(name, f"none of its {rows:,} rows has a picture in {short(layout.image)}"))
+            continue
+        yield Bundle(name, rows, status.st_size, status.st_mtime_ns), layout
 
 
 def _agreed(path: Path, opened: list[tuple[Bundle, Layout]]) -> Layout:
@@ -186,6 +184,8 @@ def _gather(
     progress: Progress,
 ) -> dict[str, Coded]:
     """The columns that say something in few words, and those that were asked for. Pictures are not touched."""
+    import pyarrow as pa
+
     asked = {layout.label, choices.target, choices.group, choices.columns.get("split"), *(choices.attributes or ())}
     wanted = [name for name in (layout.label, *layout.kinds) if name]
     gathered = {name: _Gathered() for name in wanted}
@@ -202,7 +202,7 @@ def _gather(
                     done += batch.num_rows
                     progress(done, total, "Reading the labels")
         except Exception as error:
-            if isinstance(error, (OSError, ValueError)):
+            if isinstance(error, (OSError, ValueError, pa.ArrowException)):
                 problems.append(Problem(bundle.name, f"its labels are damaged: {reason_of(error)}"))
             else:
                 raise

@@ -179,6 +179,20 @@ def test_noise_is_told_and_never_ends_the_program(pets: Path) -> None:
                     decode(dataset.pictures().read(name), 10_000)
 
 
+def test_a_picture_that_claims_to_be_longer_than_the_file(tmp_path: Path) -> None:
+    path = arrow(tmp_path / "x.arrow", range(4), batch=2)
+    content, length = bytearray(path.read_bytes()), len(png(0))
+    at = content.rindex(np.array([0, length, 2 * length], dtype="<i4").tobytes())
+    content[at + 4 : at + 8] = (2**30).to_bytes(4, "little")
+    path.write_bytes(content)
+    pictures = open_dataset(path).pictures()
+    # asked again, it is refused again
+    for row in (2, 3, 2):
+        with pytest.raises(UnreadableImage, match="damaged"):
+            pictures.read(f"x.arrow#{row:06d}")
+    assert pictures.read("x.arrow#000001") == png(1)
+
+
 def test_a_table_without_pictures_is_not_taken_for_one(tmp_path: Path) -> None:
     with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as target:
         table = pa.table({"text": ["a", "b"], "label": [0, 1]})
