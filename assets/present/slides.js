@@ -140,6 +140,10 @@ const BUILDERS = {
 
   repair(slide, tools) {
     if (slide.missing) return [heading(slide), missing(slide, tools)]
+    const learnt = make("div.learnt.alike", {})
+    for (const row of slide.rows) {
+      learnt.append(make("div.half", {}, make("h2.side", {}, row.name), grid(row.pictures, tools, { name: row.name })))
+    }
     const box = make("div.centre.repair", {}, make("p.large", { dir: "auto" }, slide.text))
     if (slide.running) {
       const bar = make("div.bar-line", { role: "progressbar", "aria-label": "Learning", "aria-valuemin": 0, "aria-valuemax": 100 }, make("span.filled"))
@@ -156,7 +160,7 @@ const BUILDERS = {
       if (slide.undo) row.append(button("Undo the answers", () => tools.send({ kind: "undo" })))
       box.append(row)
     }
-    return [heading(slide), box]
+    return [heading(slide), slide.rows.length ? learnt : null, box]
   },
 
   after(slide, tools) {
@@ -177,6 +181,7 @@ const BUILDERS = {
     }
     const right = make("div.fixed", {}, make("h2.side", {}, slide.pictures_title))
     if (slide.pictures.length) right.append(grid(slide.pictures, tools, { columns: 3 }))
+    if (slide.pictures_note) right.append(make("p.small", {}, slide.pictures_note))
     return [heading(slide), make("div.halves.results", {}, make("div.told", {}, figures, bars), right), finding(slide)]
   },
 
@@ -206,7 +211,7 @@ function tagged(slide, tools) {
   if (slide.undo) row.append(button("Undo", () => tools.send({ kind: "undo" })))
   return [
     heading(slide),
-    make("div.halves.answers", {}, half(slide.present_title, slide.present), half(slide.absent_title, slide.absent)),
+    make("div.halves.answers.alike", {}, half(slide.present_title, slide.present), half(slide.absent_title, slide.absent)),
     make("div.bar", {}, make("span.count", {}, slide.finding), row),
   ]
 }

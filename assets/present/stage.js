@@ -187,20 +187,39 @@ function createStage(parentElement, store) {
 
   function fitAll() {
     for (const list of slides.querySelectorAll(".grid")) {
-      const room = list.parentElement
-      const gap = parseFloat(getComputedStyle(list).columnGap) || 0
-      const extra = list.classList.contains("worded") ? parseFloat(getComputedStyle(list).getPropertyValue("--words-px")) || wordsHeight(list) : 0
+      const place = placeFor(list)
       const count = Number(list.dataset.count)
       const found = phone.matches
-        ? flow(count, room.clientWidth, gap, Number(list.dataset.columns))
-        : fit(count, room.clientWidth, room.clientHeight, gap, extra)
-      list.dataset.fitted = found.columns
-      list.style.setProperty("--side", `${found.side}px`)
-      list.style.width = `${found.columns * (found.side + gap) - gap + 1}px`
+        ? flow(count, place.width, place.gap, Number(list.dataset.columns))
+        : fit(count, place.width, place.height, place.gap, place.extra)
+      setSize(list, found, place.gap)
+    }
+    if (phone.matches) return
+    // pictures that are compared are of one size
+    for (const box of slides.querySelectorAll(".alike")) {
+      const lists = [...box.querySelectorAll(".grid")]
+      const side = Math.min(...lists.map(list => Number(list.dataset.side)))
+      for (const list of lists) {
+        const { width, gap } = placeFor(list)
+        const columns = Math.min(Number(list.dataset.count), Math.floor((width + gap) / (side + gap)))
+        setSize(list, { columns, side }, gap)
+      }
     }
   }
 
-  const wordsHeight = list => list.querySelector(".words")?.offsetHeight ?? 0
+  function placeFor(list) {
+    const room = list.parentElement
+    const extra = list.querySelector(".words")?.offsetHeight ?? 0
+    const gap = parseFloat(getComputedStyle(list).columnGap) || 0
+    return { width: room.clientWidth, height: room.clientHeight, gap, extra }
+  }
+
+  function setSize(list, { columns, side }, gap) {
+    list.dataset.fitted = columns
+    list.dataset.side = side
+    list.style.setProperty("--side", `${side}px`)
+    list.style.width = `${columns * (side + gap) - gap + 1}px`
+  }
 
   // --- going on --------------------------------------------------------------------------------------------------
 
@@ -213,7 +232,18 @@ function createStage(parentElement, store) {
     setText(part("announced"), `${at + 1} of ${data.slides.length}: ${data.slides[at].title}`)
     if (!tell) return
     clearTimeout(settling)
-    settling = setTimeout(() => setState("step", at), SETTLED)
+    settling = setTimeout(() => {
+      keepAddress()
+      setState("step", at)
+    }, SETTLED)
+  }
+
+  /** The address follows, so that it can be copied and reloaded; the browser's Back leaves the stage at once. */
+  function keepAddress() {
+    const url = new URL(location.href)
+    for (const name of ["analysis", "class", "step"]) url.searchParams.delete(name)
+    for (const [name, value] of Object.entries({ ...data.address, step: at + 1 })) url.searchParams.set(name, value)
+    if (data.address.analysis && url.href !== location.href) history.replaceState(history.state, "", url)
   }
 
   const act = {
@@ -308,6 +338,7 @@ function createStage(parentElement, store) {
       }
       at = Math.min(at, fresh.slides.length - 1)
       draw()
+      keepAddress()
     },
     leave() {
       clearTimeout(settling)

@@ -6,6 +6,8 @@ import io
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from PIL import Image, ImageFilter
+
 from core.datasets.images import UnreadableImage, decode
 from core.settings import DEFAULTS
 from pages.parts.picture_url import picture_url
@@ -30,8 +32,14 @@ def sharp(analysis: Analysis, row: int) -> str | None:
         image = decode(analysis.picture(row), DEFAULTS.max_image_pixels)
     except UnreadableImage:
         return None
-    small = max(image.size) <= LOSSLESS
-    image.thumbnail((LARGE, LARGE), reducing_gap=2.0)
+    longest = max(image.size)
+    if LOSSLESS < longest < LARGE:
+        # smoother than a browser enlarges, and its edges are kept
+        size = tuple(round(side * LARGE / longest) for side in image.size)
+        image = image.resize((max(size[0], 1), max(size[1], 1)), Image.Resampling.LANCZOS)
+        image = image.filter(ImageFilter.UnsharpMask(radius=0.6 * LARGE / longest, percent=60, threshold=2))
+    else:
+        image.thumbnail((LARGE, LARGE), reducing_gap=2.0)
     target = io.BytesIO()
-    image.save(target, "WEBP", quality=92, method=2, lossless=small)
+    image.save(target, "WEBP", quality=90, method=2, lossless=longest <= LOSSLESS)
     return picture_url(target.getvalue())

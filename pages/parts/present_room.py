@@ -38,7 +38,6 @@ from pages.parts import (
 )
 from pages.parts.component_source import source
 from pages.parts.inbox import Inbox, is_int
-from pages.parts.looks import asked_of
 from pages.parts.present_story import AFTER, ASKED, REPAIR, TAG, Scene, Slide
 from pages.parts.words import short
 
@@ -51,8 +50,6 @@ KEPT = "present_kept"
 PROBLEM = "present_problem"
 LEAVING = "present_leaving"
 JOB = "present_job"
-# the room one was in before, noted by the frame
-CAME_FROM = "came_from"
 HOW = "present"
 # seconds between two looks at a repair: it takes a few
 POLL = 0.5
@@ -154,7 +151,6 @@ def enter(analysis: Analysis | None) -> None:
     if job is not None and job.active:
         st.fragment(_working, run_every=POLL)(analysis.id, key)
     _sharp(key, analysis, slides, kept.step)
-    state.write_link(_address(analysis, kept))
 
 
 def kept_of(analysis: Analysis) -> Kept:
@@ -163,16 +159,20 @@ def kept_of(analysis: Analysis) -> Kept:
 
 
 def _adopt(analysis: Analysis, kept: Kept) -> None:
-    """Take over what a new address says."""
-    asked = asked_of(analysis)
-    if (step := asked.get("step", "")).isascii() and step.isdigit() and len(step) < 4:
-        kept.go(max(int(step) - 1, 0))
+    """Take over what the address says, when the stage is entered or the server knows nothing of it (any more); from
+    then on the browser keeps it, see stage.js."""
+    if kept.turn and _key(analysis) in st.session_state:
+        return
+    asked = st.query_params.to_dict()
+    step = asked.get("step", "")
+    kept.go(max(int(step) - 1, 0) if step.isascii() and step.isdigit() and len(step) < 4 else 0)
     if (name := asked.get("class")) in analysis.classes:
         kept.class_index = analysis.classes.index(name)
 
 
 def _address(analysis: Analysis, kept: Kept) -> dict[str, str]:
-    link = {"analysis": analysis.id, "step": str(kept.step + 1)}
+    """What a link to this presentation carries besides the step."""
+    link = {"analysis": analysis.id}
     if kept.class_index is not None:
         link["class"] = analysis.classes[kept.class_index]
     return link
@@ -275,6 +275,7 @@ def _mount(key: str, slides: tuple[Slide, ...], kept: Kept, analysis: Analysis |
             "turn": kept.turn,
             "classes": choices,
             "class": chosen,
+            "address": {} if analysis is None else _address(analysis, kept),
             "problem": st.session_state.get(PROBLEM),
             "colors": {"accent": theme.accent_color(), "wrong": theme.wrong_color()},
             "ack": inbox.done,
@@ -486,5 +487,6 @@ def _leave(analysis: Analysis | None, to: str) -> None:
     if to == "results" and run is not None:
         st.session_state["run"] = run
         rooms.go("results", run=run)
-    room = st.session_state.get(CAME_FROM, "home") if to == "leave" else "home"
+        return
+    room = st.session_state.get(rooms.CAME_FROM, "home") if to == "leave" else "home"
     rooms.go(room if room in rooms.ROOMS else "home")

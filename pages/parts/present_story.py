@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations import sampling
+from core.activations.directions import scores
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.names import LONGEST_NAME
 from core.concepts.tags import ABSENT, PRESENT, answers, tagging_split
@@ -34,6 +34,8 @@ SCORE, SUREST, BETWEEN, SEE, TAG, REPAIR, AFTER, END = ORDER = (
 )
 # pictures of a step
 COLLAGE, SHOWN, ROW, ASKED, FIXED = 16, 10, 6, 20, 9
+# of the answers that a repair learns from so many of each kind are shown
+LEARNT = 4
 # answers shown of each kind
 ANSWERED = 24
 # letters of a name on a slide
@@ -42,6 +44,8 @@ NAME = 32
 FEW = 5
 # of accuracy, between two sets of images: this much is not chance, and worth a word
 APART = 0.05
+# of what it is surest of, this share is right and nobody would doubt it
+IMPRESSIVE = 0.9
 # groups drawn, the weakest first
 GROUPS = 4
 
@@ -139,22 +143,26 @@ def score(scene: Scene) -> Slide:
 
 def surest(scene: Scene) -> Slide:
     analysis, subject = scene.analysis, scene.subject
-    rows = _page(subject, "top", sampling.STRONGEST, SHOWN)
     found = _members(subject, "top")
     finding = f"It is surest of {count(len(found), 'picture')}."
     if analysis.labelled and len(found):
         right = float((analysis.labels[found] == scene.class_index).mean())
-        finding = f"Of the {count(len(found), 'picture')} it is surest of, {percent(right)} really are. Impressive?"
-    title = f"What it is surest is {scene.class_name}"
-    return Slide(SUREST, "pictures", "Surest", title, finding, {"pictures": tiles(analysis, rows), "words": False})
+        finding = f"Of the {count(len(found), 'picture')} it is surest of, {percent(right)} really are."
+        finding += " Impressive?" if right >= IMPRESSIVE else ""
+    title = f"It is surest that these are {scene.class_name}"
+    return Slide(
+        SUREST, "pictures", "Surest", title, finding, {"pictures": tiles(analysis, found[::-1][:SHOWN]), "words": False}
+    )
 
 
 def between(scene: Scene) -> Slide:
     analysis, subject = scene.analysis, scene.subject
-    rows = _page(subject, "mid-gap", sampling.SURPRISING, SHOWN)
     middle, top = _members(subject, "mid-gap"), _members(subject, "top")
+    rows = mixed(subject, scene.class_index)
     finding = f"{count(len(middle), 'picture')} {'lies' if len(middle) == 1 else 'lie'} in between: neither yes nor no."
-    if analysis.labelled:
+    if len(middle) < FEW:
+        finding = "Hardly any picture lies in between. These come closest."
+    elif analysis.labelled:
         finding = _mixed_up(scene, middle, top) or finding
     title = f"In between: is it {scene.class_name} or not?"
     rest = {"pictures": tiles(analysis, rows, opinions=analysis.labelled), "words": analysis.labelled}
@@ -178,8 +186,10 @@ def see(scene: Scene) -> Slide:
         "placeholder": "for example: water in the background",
         "longest": LONGEST_NAME,
     }
-    what = f"All of these are {scene.class_name}. " if analysis.labelled else ""
-    return Slide(SEE, "see", "What do you see?", f"{what}What do you see that has nothing to do with it?", "", rest)
+    title = f"These are all {scene.class_name}. What else do you see?"
+    if not analysis.labelled:
+        title = f"It finds {scene.class_name} in these, more or less. What else do you see?"
+    return Slide(SEE, "see", "What do you see?", title, "", rest)
 
 
 def tag(scene: Scene) -> Slide:
@@ -215,13 +225,14 @@ def repair(scene: Scene) -> Slide:
         )
         return Slide(REPAIR, "repair", name, title, "", {"missing": {"text": text}})
     if scene.running:
-        rest = {"text": _what_happens(scene), "running": True}
+        rest = {"text": _what_happens(scene), "running": True, "rows": _learnt_from(scene)}
         return Slide(REPAIR, "repair", name, title, "", rest)
     if (missing := _too_few(scene)) and scene.run is None:
         return Slide(REPAIR, "repair", name, title, "", {"missing": missing})
     rest = {
         "text": _what_happens(scene),
         "running": False,
+        "rows": _learnt_from(scene),
         "label": "Repair it" if scene.run is None or scene.news else "Repair it again",
         "told": _told(scene),
         "result": scene.run is not None and not scene.news,
@@ -263,8 +274,8 @@ def after(scene: Scene) -> Slide:
         "groups": group_bars(was, now),
         "groups_title": "Named rightly, by what the pictures show",
         "pictures": tiles(scene.analysis, _of_worst(scene.analysis, fixed, was.worst)),
-        "pictures_title": f"{count(len(fixed), 'picture')} wrong before, right now"
-        + (f"; {len(broken):,} the other way" if broken else ""),
+        "pictures_title": f"{count(len(fixed), 'picture')} now right",
+        "pictures_note": f"and {len(broken):,} now wrong" if broken else "",
     }
     title = "It does better where it did worst" if better else "It did not get clearly better"
     note = "" if not now.estimated else "“About”: which picture shows it was partly guessed from your answers."
@@ -353,13 +364,21 @@ def _what_happens(scene: Scene) -> str:
     )
 
 
-def _told(scene: Scene) -> str:
-    if scene.run is not None and not scene.news:
-        return f"Done, in {duration(scene.run.seconds)}."
+def _learnt_from(scene: Scene) -> list[dict[str, Any]]:
+    """Some of the answers: what shows it, and what does not."""
     if scene.concept is None:
-        return ""
-    present, absent = answered(scene.analysis, scene.concept)
-    return f"{count(len(present) + len(absent), 'answer')}: {len(present):,} show it, {len(absent):,} do not."
+        return []
+    both = answered(scene.analysis, scene.concept)
+    names = (f"{len(both[0]):,} show it", f"{len(both[1]):,} do not")
+    return [
+        {"name": name, "pictures": tiles(scene.analysis, rows[:LEARNT])}
+        for name, rows in zip(names, both, strict=True)
+        if len(rows)
+    ]
+
+
+def _told(scene: Scene) -> str:
+    return f"Done, in {duration(scene.run.seconds)}." if scene.run is not None and not scene.news else ""
 
 
 def _too_few(scene: Scene) -> dict[str, Any]:
@@ -454,26 +473,31 @@ def _collage(analysis: Analysis) -> tuple[int, ...]:
 
 
 def _members(subject: Subject, which: str) -> np.ndarray:
+    """Rows of a proposed band, weakest first."""
     band = band_data.proposed(subject, which)
     return band_data.members(subject, band.low, band.high)
 
 
-def _page(subject: Subject, which: str, order: str, size: int) -> np.ndarray:
-    band, index = band_data.proposed(subject, which), band_data.index(subject)
-    direction = band_data.direction(subject)
-    found = sampling.page(
-        subject.analysis,
-        direction,
-        index,
-        band.low,
-        band.high,
-        closed=True,
-        order=order,
-        seed=0,
-        number=0,
-        size=size,
-    )
-    return found.rows
+@lru_cache(maxsize=32)
+def mixed(subject: Subject, class_index: int) -> np.ndarray:
+    """Rows from the middle, drawn at random: half of them of the class, half of others, as far as there are any."""
+    analysis, middle = subject.analysis, _members(subject, "mid-gap")
+    if len(middle) < FEW:
+        return _nearest(subject)
+    middle = np.random.default_rng(0).permutation(middle)
+    if not analysis.labelled:
+        return middle[:SHOWN]
+    own = analysis.labels[middle] == class_index
+    ours, others = middle[own], middle[~own]
+    some = min(len(ours), max(SHOWN // 2, SHOWN - len(others)))
+    return np.concatenate([ours[:some], others[: SHOWN - some]])
+
+
+def _nearest(subject: Subject) -> np.ndarray:
+    """Rows that lie nearest to the middle, where next to nothing lies in it."""
+    band, rows = band_data.proposed(subject, "mid-gap"), _members_of_all(subject)
+    away = np.abs(scores(subject.analysis, band_data.direction(subject), rows) - (band.low + band.high) / 2)
+    return rows[np.argsort(away, kind="stable")[:SHOWN]]
 
 
 @lru_cache(maxsize=32)

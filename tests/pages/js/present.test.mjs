@@ -1,0 +1,65 @@
+// How pictures fill a screen, and what keys do on the stage.
+
+import assert from "node:assert/strict"
+import test from "node:test"
+import { load } from "./load.mjs"
+
+const { fit, flow, actionOf, neighbour } = await load("present/fit.js", "present/keys.js")
+
+test("tiles are as large as the place allows and never overflow it", () => {
+  for (const [count, width, height, gap, extra] of [[20, 1167, 430, 12, 0], [10, 1167, 430, 12, 50], [1, 300, 900, 8, 0], [6, 900, 150, 10, 0], [16, 560, 560, 12, 0]]) {
+    const { columns, side } = fit(count, width, height, gap, extra)
+    const rows = Math.ceil(count / columns)
+    assert.ok(columns * side + (columns - 1) * gap <= width)
+    assert.ok(rows * (side + extra) + (rows - 1) * gap <= height)
+    // one pixel more would not go in, however many columns
+    for (let other = 1; other <= count; other += 1) {
+      const high = Math.ceil(count / other) * (side + 1 + extra) + (Math.ceil(count / other) - 1) * gap
+      assert.ok(other * (side + 1) + (other - 1) * gap > width || high > height)
+    }
+  }
+})
+
+test("no place and no tiles are no error", () => {
+  assert.equal(fit(20, 0, 0, 12).side, 0)
+  assert.equal(fit(0, 500, 500, 12).columns, 1)
+  assert.deepEqual(flow(0, 390, 9, 3), { columns: 1, side: 390 })
+})
+
+test("on a phone tiles fill the width", () => {
+  assert.deepEqual(flow(20, 358, 9, 4), { columns: 4, side: 82 })
+  assert.deepEqual(flow(2, 358, 8, 4), { columns: 2, side: 175 })
+})
+
+const press = (key, rest = {}) => ({ key, ...rest })
+
+test("remote controls, arrows and space turn the steps", () => {
+  for (const key of ["ArrowRight", "PageDown", " ", "ArrowDown"]) assert.equal(actionOf(press(key)), "next")
+  for (const key of ["ArrowLeft", "PageUp", "Backspace"]) assert.equal(actionOf(press(key)), "previous")
+  assert.equal(actionOf(press(" ", { shiftKey: true })), "previous")
+  assert.equal(actionOf(press("?", { shiftKey: true })), "help")
+  assert.equal(actionOf(press("B", { shiftKey: true })), "black")
+  assert.equal(actionOf(press("Escape")), "leave")
+})
+
+test("what is typed stays typing, and a button with the focus is pressed", () => {
+  for (const key of [" ", "ArrowRight", "Home", "b", "?", "Backspace", "Enter"]) assert.equal(actionOf(press(key), "text"), null)
+  assert.equal(actionOf(press("Escape"), "text"), "blur")
+  assert.equal(actionOf(press("ArrowDown"), "choice"), null)
+  for (const key of [" ", "Enter"]) assert.equal(actionOf(press(key), "button"), null)
+  assert.equal(actionOf(press("PageDown"), "button"), "next")
+})
+
+test("shortcuts of browser and system are left alone", () => {
+  for (const held of ["ctrlKey", "metaKey", "altKey"]) assert.equal(actionOf(press("ArrowLeft", { [held]: true })), null)
+  assert.equal(actionOf(press("r")), null)
+  assert.equal(actionOf(press("Tab")), null)
+})
+
+test("arrows go from tile to tile and stop at the edge", () => {
+  assert.equal(neighbour("ArrowRight", 3, 20, 7), 4)
+  assert.equal(neighbour("ArrowDown", 3, 20, 7), 10)
+  assert.equal(neighbour("ArrowUp", 3, 20, 7), 3)
+  assert.equal(neighbour("ArrowDown", 14, 20, 7), 14)
+  assert.equal(neighbour("ArrowLeft", 0, 20, 7), 0)
+})
