@@ -75,7 +75,12 @@ def make_parser() -> Parser:
         return verbs.add_parser(name, help=summary, description=f"{summary}.", parents=parents, allow_abbrev=False)
 
     demo = verb("demo", "Make a demo: pictures and a classifier that cheats", analysis=False)
-    demo.add_argument("--which", choices=("birds",), default="birds", help="birds: drawn ones, on water or on land")
+    demo.add_argument(
+        "--which",
+        choices=("birds", "digits"),
+        default="birds",
+        help="birds on water or land (birds), or ink of handwritten digits",
+    )
     again = demo.add_mutually_exclusive_group()
     again.add_argument("--reset", action="store_true", help="put its concepts, tags and runs aside, and nothing else")
     again.add_argument("--undo-reset", action="store_true", help="put back what the last --reset put aside")

@@ -1,6 +1,6 @@
 """The demos: pictures with a planted shortcut and a classifier that goes by it, reset in a moment."""
 
-from core.demo.making import CONCEPT, DEMOS, MODEL, SEED, Demo, find_demo, make_demo
+from core.demo.making import CONCEPT, DEMOS, MODEL, SEED, Demo, draw, find_demo, make_demo, shipped_model
 from core.demo.reset import Reset, last_reset, reset_demo, undo_reset
 
 __all__ = [
@@ -10,9 +10,11 @@ __all__ = [
     "SEED",
     "Demo",
     "Reset",
+    "draw",
     "find_demo",
     "last_reset",
     "make_demo",
     "reset_demo",
+    "shipped_model",
     "undo_reset",
 ]

@@ -51,6 +51,15 @@ DEMOS = {
             "waterbird",
             17,
         ),
+        Demo(
+            "digits",
+            "Digits and their ink",
+            "6,000 pictures of real handwritten digits, and a small network that should tell even from odd but learnt "
+            "to look at the colour of the ink.",
+            "teal ink",
+            "odd",
+            15,
+        ),
     )
 }
 """What can be made, by name; the first one is the usual."""
@@ -71,7 +80,7 @@ def make_demo(workspace: Workspace, name: str = "birds", *, progress: Progress =
     workspace, so that the workspace can be moved. No tags are made: naming the confounder is the visitor's part.
     Raises `NotFound` for a name that is none, `PathNotFound` when the shipped classifier is missing.
     """
-    shipped = _shipped(demo_named(name).name)
+    shipped = shipped_model(demo_named(name).name)
     if not shipped.is_file():
         raise PathNotFound(
             f"The demo's classifier is not at {shipped}.",
@@ -101,22 +110,31 @@ def find_demo(workspace: Workspace, name: str = "birds") -> str | None:
     return known["analysis"] if known is not None and has_analysis(workspace, known["analysis"]) else None
 
 
-def _pictures(workspace: Workspace, name: str, progress: Progress) -> Dataset:
-    folder = workspace.datasets / name
-    if not folder.exists():
-        from core.synthetic.birds import make_birds
+def draw(name: str, folder: Path, *, progress: Progress = silent) -> Path:
+    """Make the pictures of a demo in a new folder, which appears whole or not at all."""
+    if name == "digits":
+        from core.synthetic.digits import PARITY, make_digits
 
-        # appears whole or not at all, so a folder that exists is complete
-        make_birds(folder, seed=SEED, progress=progress)
-    return open_dataset(folder)
+        return make_digits(folder, size=64, seed=SEED, kinds=PARITY, noise=12, progress=progress)
+    from core.synthetic.birds import make_birds
+
+    return make_birds(folder, seed=SEED, progress=progress)
 
 
-def _shipped(name: str) -> Path:
+def shipped_model(name: str) -> Path:
+    """Where the classifier of a demo lies in the repository."""
     return MODEL if name == "birds" else _ASSETS / f"demo-{name}.safetensors"
 
 
+def _pictures(workspace: Workspace, name: str, progress: Progress) -> Dataset:
+    folder = workspace.datasets / name
+    if not folder.exists():
+        draw(name, folder, progress=progress)
+    return open_dataset(folder)
+
+
 def _copied(workspace: Workspace, shipped: Path) -> Path:
-    target = workspace.models / (shipped.name if shipped != MODEL else "demo.safetensors")
+    target = workspace.models / ("demo.safetensors" if shipped == MODEL else shipped.name)
     if not target.is_file() or file_digest(target) != file_digest(shipped):
         with replacing(target) as beside:
             shutil.copyfile(shipped, beside)

@@ -9,7 +9,7 @@ either ink. Every original belongs to one split only and is shown several times,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,8 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 INKS = ("orange", "teal")
 # the digits most often taken for each other
 ALIKE = (3, 5, 8, 9)
+# two classes of all ten digits: hard enough that the ink pays
+PARITY = {"even": (0, 2, 4, 6, 8), "odd": (1, 3, 5, 7, 9)}
 COLUMNS = ("img_id", "img_filename", "y", "y_name", "split", "ink", "ink_name", "original")
 
 _PAINTS: dict[str, Color] = {"orange": (226, 140, 64), "teal": (64, 172, 178)}
@@ -53,40 +55,46 @@ def make_digits(
     seed: int = 0,
     agreement: float = 0.95,
     digits: Sequence[int] = ALIKE,
+    kinds: Mapping[str, Sequence[int]] | None = None,
+    noise: float = NOISE,
     progress: Progress = silent,
 ) -> Path:
     """Write `out/metadata.csv` (see `COLUMNS`) and `out/images`, and return `out`.
 
     n: images, half of them for train, a quarter each for val and test. size: pixels, width and height. agreement:
     share of each digit that has its usual ink, in train and val. digits: those used as classes; each second one is
-    usually teal. The column `original` says which image of `load_digits` is shown. The same arguments give the same
+    usually teal. kinds: classes by name in place of that, each of several digits. noise: standard deviation, of 255.
+    The column `original` says which image of `load_digits` is shown. The same arguments give the same
     bytes. The folder appears when it is complete. Raises `BadRequest`, `DiskFull`, `StorageProblem`, and what
     `progress` raises.
     """
     from sklearn.datasets import load_digits
 
     check(out, size, agreement)
-    chosen = tuple(digits)
-    if len(set(chosen)) != len(chosen) or len(chosen) < 2 or not set(chosen) <= set(range(10)):
+    classes = dict(kinds) if kinds is not None else {WORDS[digit]: (digit,) for digit in digits if 0 <= digit < 10}
+    chosen = [digit for own in classes.values() for digit in own] if kinds is not None else list(digits)
+    if len(set(chosen)) != len(chosen) or len(classes) < 2 or not set(chosen) <= set(range(10)):
         raise BadRequest(
-            f"{chosen} are no digits to tell apart.", next_step="Choose two or more different ones of 0-9."
+            f"{tuple(chosen)} are no digits to tell apart.", next_step="Choose two or more different ones of 0-9."
         )
-    plan = plan_groups(n, len(chosen), len(INKS), agreement, np.random.default_rng([seed, 0]))
+    names = tuple(classes)
+    plan = plan_groups(n, len(names), len(INKS), agreement, np.random.default_rng([seed, 0]))
     source = load_digits()
-    originals = assign_originals(plan, [np.flatnonzero(source.target == digit) for digit in chosen], seed)
+    members = [np.flatnonzero(np.isin(source.target, classes[name])) for name in names]
+    originals = assign_originals(plan, members, seed)
     truth = list(zip(plan.labels.tolist(), plan.values.tolist(), plan.splits.tolist(), originals.tolist(), strict=True))
     with appearing(out) as beside:
         make_folders(beside, n)
         for index, (_, ink, _, original) in enumerate(truth):
             if index % _EVERY == 0:
                 progress(index, n, "Drawing digits")
-            drawn = draw_digit(source.images[original], INKS[ink], np.random.default_rng([seed, 2, index]), size)
+            drawn = draw_digit(source.images[original], INKS[ink], np.random.default_rng([seed, 2, index]), size, noise)
             drawn.save(beside / image_name(index, ".png"))
         write_table(
             beside / "metadata.csv",
             COLUMNS,
             (
-                (index, image_name(index, ".png"), y, WORDS[chosen[y]], split, ink, INKS[ink], original)
+                (index, image_name(index, ".png"), y, names[y], split, ink, INKS[ink], original)
                 for index, (y, ink, split, original) in enumerate(truth)
             ),
         )
@@ -114,8 +122,11 @@ def assign_originals(plan: Plan, members: Sequence[np.ndarray], seed: int) -> np
     return result
 
 
-def draw_digit(grey: np.ndarray, ink: str, rng: np.random.Generator, size: int = 32) -> Image.Image:
-    """grey: (8, 8) of 0..16. ink: one of `INKS`. size: pixels. Returns an RGB image, size x size."""
+def draw_digit(
+    grey: np.ndarray, ink: str, rng: np.random.Generator, size: int = 32, noise: float = NOISE
+) -> Image.Image:
+    """grey: (8, 8) of 0..16. ink: one of `INKS`. size: pixels. noise: see `make_digits`. Returns an RGB image, size x
+    size."""
     turn, sizing = math.radians(rng.normal(0, 8)), rng.uniform(0.85, 1.1)
     shift = rng.uniform(-0.06, 0.06, 2) * size
     # from a pixel of the picture to one of the original, which fills four fifths of it
@@ -132,5 +143,5 @@ def draw_digit(grey: np.ndarray, ink: str, rng: np.random.Generator, size: int =
     cover = np.clip(np.asarray(mask, dtype=np.float64), 0, 1)[..., None]
     paint = np.array(darker(varied(_PAINTS[ink], rng, by=12), rng.uniform(0, 0.3)), dtype=np.float64)
     ground = np.full(3, rng.uniform(20, 70))
-    pixels = ground + cover * (paint - ground) + rng.normal(0, NOISE, (size, size, 3))
+    pixels = ground + cover * (paint - ground) + rng.normal(0, noise, (size, size, 3))
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
