@@ -15,7 +15,7 @@ import pandas as pd
 
 from core.datasets.dataset import Attribute
 from core.datasets.splits import split_code
-from core.datasets.table_text import header_of, listed, read_text, separator
+from core.datasets.table_text import JSON_LINES, header_of, listed, read_text, rows_of, separator
 from core.errors import BadMetadata, BadRequest
 
 MAX_VALUES = 20
@@ -49,7 +49,8 @@ class Column:
 
 
 def read_cells(path: Path, *, lower: Collection[str] = (), needed: Collection[str] = ()) -> pd.DataFrame:
-    """All cells of a CSV, TSV or Parquet file as text, "" where there is none; column names trimmed and distinct.
+    """All cells of a CSV, TSV, Parquet or JSON lines file as text, "" where there is none; names of columns trimmed and
+    distinct.
 
     lower: names of columns that may be written in any case. needed: those of them that have to be there. Raises
     `BadMetadata`.
@@ -57,6 +58,8 @@ def read_cells(path: Path, *, lower: Collection[str] = (), needed: Collection[st
     if path.suffix.lower() == ".parquet":
         return _parquet_cells(path)
     text = read_text(path)
+    if path.suffix.lower() == JSON_LINES:
+        return pd.DataFrame(rows_of(text, path), dtype=object).fillna("")
     names = [name.lower() if name.lower() in lower else name for name in header_of(text)]
     missing = [name for name in needed if name not in names]
     if missing:

@@ -105,7 +105,7 @@ def taken(path: Path) -> tuple[Format, tuple[str, ...]]:
     fitting = recognise(path)
     best = fitting[0]
     if best is folders.FORMAT and tables.FORMAT in fitting:
-        beside = [table.name for table in tables_in(path) if tables.names_images(table)]
+        beside = [table.relative_to(path).as_posix() for table in tables.naming_images(path)]
         if beside:
             lie = "lie" if len(beside) > 1 else "lies"
             return best, (f"{listed(beside)} {lie} beside the class folders: {_instead('labels', tables.FORMAT)}",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from core.errors import BadMetadata
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
+JSON_LINES = ".jsonl"
+SUFFIXES = (".csv", ".tsv", ".parquet", JSON_LINES)
 """Endings of files that are tables."""
 
 _HEAD_BYTES = 1 << 16
@@ -43,6 +45,8 @@ def read_head(path: Path) -> Head | None:
         if not path.is_file():
             # a pipe would keep whoever opens it waiting
             return None
+        if path.suffix.lower() == JSON_LINES:
+            return _lines_head(path)
         return _parquet_head(path) if path.suffix.lower() == ".parquet" else _text_head(path)
     except OSError:
         return None
@@ -107,6 +111,46 @@ def listed(names: Iterable[str]) -> str:
 def short(text: str) -> str:
     """A cell for a sentence."""
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+def rows_of(text: str, path: Path) -> list[dict[str, str]]:
+    """JSON lines: an object each, of which everything that fits in a cell is kept as text. Raises `BadMetadata`."""
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise BadMetadata(
+                f"Line {number:,} of {path} is no JSON object: {short(line.strip())}",
+                next_step='Write a line per image, such as {"file_name": "1.jpg", "label": "cat"}.',
+            )
+        rows.append(
+            {_cell(key).strip(): _cell(value) for key, value in row.items() if not isinstance(value, (dict, list))}
+        )
+    return rows
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    # an escape can stand for half a character, which nothing can write
+    return text.encode("utf-8", "replace").decode()
+
+
+def _lines_head(path: Path) -> Head | None:
+    with open(path, "rb") as source:
+        data = source.read(_HEAD_BYTES)
+    lines = _lines(data.decode(_encoding(data), "ignore")).split("\n")
+    try:
+        # the last line may be cut off
+        rows = rows_of("\n".join((lines if len(data) < _HEAD_BYTES else lines[:-1])[:_ROWS]), path)
+    except BadMetadata:
+        return None
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    return Head(names, tuple(tuple(row.get(name, "").strip() for name in names) for row in rows)) if names else None
 
 
 def _encoding(data: bytes) -> str:

@@ -1,4 +1,5 @@
-"""Any table with a column of paths: CSV, TSV, semicolons, Parquet; a table per split where they are called so.
+"""Any table with a column of paths: CSV, TSV, semicolons, Parquet, JSON lines; a table per split where they are called
+so or lie in folders that are.
 
 Which column is what is told from names and first values; `columns_of` says what would be taken, `Choices.columns`
 says otherwise.
@@ -51,6 +52,8 @@ _LOOKED_FOR, _FOLDERS, _COLUMNS = 3, 20, 20
 _LONGEST = 200
 # digits of a number that is taken for an id
 _SHORTEST = 4
+# what columns hold that may be one class each
+_TRUTHS = frozenset({"0", "1", "0.0", "1.0", "True", "False", "true", "false", "TRUE", "FALSE"})
 # labels that are taken for classes only if a person says so: more of them than half the images
 _TOO_MANY = 0.5
 
@@ -86,6 +89,10 @@ def read_columns(path: Path, choices: Choices) -> TableColumns:
     head = read_head(table)
     if head is None:
         raise BadMetadata(f"{table} is not a table that can be read.", next_step="Save it as CSV in UTF-8.")
+    if sum(set(head.values(name)) <= _TRUTHS for name in head.names) > 1:
+        from core.datasets.cells import read_cells
+
+        head = _merged(read_cells(table), choices)[1]
     roles = {role: name for role, name in guessed_roles(head, choices, table.parent).items() if name}
     rest = [name for name in head.names if name and name not in (roles.get("image"), roles.get("split"))]
     labels = sorted(rest, key=lambda name: (name != roles.get("label"), _rank(name, LABEL_NAMES)))
@@ -177,6 +184,8 @@ def _tables(path: Path, choices: Choices) -> list[Path]:
         return [path]
     heads = {table: read_head(table) for table in tables_in(path)}
     with_images = [table for table, head in heads.items() if head is not None and _has_images(head, choices, path)]
+    if not with_images and (below := _in_splits(path)):
+        return below
     about = " of images" if with_images else ""
     by_split = [table for table in with_images if split_code(table.stem) is not None]
     if len(by_split) > 1:
@@ -215,6 +224,19 @@ def names_images(path: Path) -> bool:
     return head is not None and bool(head.rows) and _has_images(head, Choices(), path.parent)
 
 
+def naming_images(folder: Path) -> list[Path]:
+    """The tables that list the images of a folder: directly inside, else one in each folder of a split."""
+    return [table for table in tables_in(folder) if names_images(table)] or _in_splits(folder)
+
+
+def _in_splits(folder: Path) -> list[Path]:
+    """`train/metadata.jsonl` and the like, as Hugging Face has it: each names the images of its own folder."""
+    splits = [one for one in subfolders(folder) if split_code(one.name) is not None]
+    places = ((split / f"metadata{suffix}" for suffix in SUFFIXES) for split in splits)
+    found = (next((place for place in there if place.is_file() and names_images(place)), None) for there in places)
+    return [table for table in found if table is not None]
+
+
 def readable_in(folder: Path) -> list[Path]:
     """Tables directly inside a folder that have rows, whatever they are about."""
     heads = ((table, read_head(table)) for table in tables_in(folder))
@@ -236,7 +258,7 @@ def says_all(folder: Path) -> bool:
 
 def _recognises(path: Path) -> bool:
     """Any table that is given itself: which column holds the images can be said."""
-    return path.suffix.lower() in SUFFIXES if path.is_file() else any(names_images(table) for table in tables_in(path))
+    return path.suffix.lower() in SUFFIXES if path.is_file() else bool(naming_images(path))
 
 
 def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progress: Progress) -> Dataset:
@@ -250,20 +272,29 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     parts = [read_cells(table) for table in tables]
     cells = parts[0]
     splits = None
-    if len(parts) > 1:
+    here = dataset_folder(path)
+    if len(parts) > 1 or tables[0].parent != here:
         cells = pd.concat(parts, ignore_index=True).fillna("")
-        codes = pd.Series([split_code(table.stem) for table in tables])
+        codes = pd.Series([split_code(one.stem if one.parent == here else one.parent.name) for one in tables])
         splits = codes.repeat([len(part) for part in parts]).to_numpy(dtype="int8")
-    shown = " and ".join(table.name for table in tables)
-    head = Head(tuple(cells.columns), tuple(map(tuple, cells.head(20).to_numpy().tolist())))
+    shown = " and ".join(table.relative_to(here).as_posix() for table in tables)
+    cells, head, classes = _merged(cells, choices)
     roles = guessed_roles(head, choices, tables[0].parent)
+    if not roles["label"] and "label" not in choices.columns and len(classes) == 1:
+        roles["label"] = classes[0]
     if not roles["image"]:
         raise BadMetadata(
             f"No column of {shown} names image files; its columns are: {listed(head.names)}.",
             next_step="Say which column holds the paths of the images, or add one.",
         )
     roles, notes = _sound(cells, roles, choices, splits)
+    if roles["label"] in classes:
+        notes.append(f"The columns of which each row has a 1 in one were read as one, {roles['label']}.")
     names = tidy(cells[roles["image"]].str.strip())
+    if tables[0].parent != here:
+        # each table names the images of its own folder
+        folders = pd.Series([f"{one.parent.name}/" for one in tables]).repeat([len(part) for part in parts])
+        names = tidy(folders.reset_index(drop=True) + names).where(names != "", "")
     progress(0, len(names), "Looking for the images")
     place = find_place(path, names, choices)
     images = place.relative(names).rename(roles["image"])
@@ -272,7 +303,6 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     if splits is None:
         splits = splits_of_folders(images.tolist())
         notes += ["The folders of the images say which split they are in."] if splits is not None else []
-    here = dataset_folder(path)
     rows = Rows(
         table=shown,
         images=images,
@@ -292,6 +322,15 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
         images=place.folder.relative_to(here).as_posix() if inside else str(place.folder),
     )
     return read_rows(rows, path, source=FORMAT.name, seed=seed, choices=resolved, notes=notes)
+
+
+def _merged(cells: pd.DataFrame, choices: Choices) -> tuple[pd.DataFrame, Head, tuple[str, ...]]:
+    """The cells with classes of a column each as one column, their beginning, and the names of such columns."""
+    from core.datasets.one_hot import merged
+
+    asked = {*choices.columns.values(), *(choices.attributes or ()), choices.target or "", choices.group or ""}
+    cells, made = merged(cells, asked)
+    return cells, Head(tuple(cells.columns), tuple(map(tuple, cells.head(20).to_numpy().tolist()))), made
 
 
 def _sound(
@@ -329,7 +368,7 @@ def _sound(
 FORMAT = Format(
     name="table",
     title="A table with a column of image files",
-    layout="skin/labels.csv: image,diagnosis,sex\nskin/images/ISIC_0000000.jpg",
+    layout="skin/labels.csv: image,diagnosis,sex\nskin/images/ISIC_0000000.jpg\n(or .tsv, .parquet, metadata.jsonl)",
     recognises=_recognises,
     read=_read,
     choosing=("columns", "attributes", "target", "group", "images"),

@@ -92,6 +92,20 @@ def skin() -> None:
     Path("skin/labels.csv").write_text("\n".join(["isic_id,diagnosis,sex,site", *lines]) + "\n")
 
 
+def tables() -> None:
+    skin()
+    lines = ["image,MEL,NV,BCC"]
+    for index in range(9):
+        picture(f"one-hot/{index}.jpg")
+        lines.append(f"{index}.jpg," + ",".join(str(int(index % 3 == place)) for place in range(3)))
+    Path("one-hot/labels.csv").write_text("\n".join(lines) + "\n")
+    for split in ("train", "test"):
+        rows = [{"file_name": f"{index}.jpg", "label": ("cat", "dog")[index % 2], "boxes": []} for index in range(6)]
+        for row in rows:
+            picture(f"imagefolder/{split}/{row['file_name']}")
+        Path(f"imagefolder/{split}/metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
 def birds() -> None:
     lines = ["img_filename,y,split,place"]
     for index in range(12):
@@ -123,23 +137,38 @@ def camelyon() -> None:
     Path("camelyon17_v1.0/RELEASE_v1.0.txt").write_text("")
 
 
-def pets() -> None:
-    Path("pets/data").mkdir(parents=True)
+def owned(count: int) -> pa.Table:
+    """Pictures with labels and owners, described as Hugging Face does."""
     target = io.BytesIO()
     Image.new("RGB", (8, 6), "green").save(target, format="PNG")
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": target.getvalue(), "path": f"{i}.png"} for i in range(count)], kind),
+            "label": pa.array([i % 2 for i in range(count)], pa.int64()),
+            "owner": ["ada" if i // 2 % 2 else "bob" for i in range(count)],
+        }
+    )
+    features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def pets() -> None:
+    Path("pets/data").mkdir(parents=True)
     for split, count in (("train", 12), ("test", 8)):
-        cells = pa.array([{"bytes": target.getvalue(), "path": f"{i}.png"} for i in range(count)], kind)
-        table = pa.table(
-            {
-                "image": cells,
-                "label": pa.array([i % 2 for i in range(count)], pa.int64()),
-                "owner": ["ada" if i // 2 % 2 else "bob" for i in range(count)],
-            }
-        )
-        features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}
-        described = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-        pq.write_table(described, f"pets/data/{split}-00000-of-00001.parquet")
+        pq.write_table(owned(count), f"pets/data/{split}-00000-of-00001.parquet")
+
+
+def kept() -> None:
+    name = "data-00000-of-00001.arrow"
+    for split, count in (("train", 12), ("test", 8)):
+        folder = Path("kept", split)
+        folder.mkdir(parents=True)
+        table = owned(count)
+        with pa.OSFile(str(folder / name), "wb") as target, pa.ipc.new_stream(target, table.schema) as writer:
+            writer.write_table(table)
+        (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    Path("kept/dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
 
 
 def digits() -> None:
@@ -196,11 +225,12 @@ def packed() -> None:
 MADE: dict[str, Callable[[], None]] = {
     "class-folders": photos,
     "images": snapshots,
-    "table": skin,
+    "table": tables,
     "metadata-csv": birds,
     "celeba": celeba,
     "wilds": camelyon,
     "hf-parquet": pets,
+    "hf-arrow": kept,
     "npz": digits,
     "dsprites": sprites,
     "cifar": cifar,

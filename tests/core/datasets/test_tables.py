@@ -375,7 +375,8 @@ def test_tables_that_name_no_images_are_not_recognised(images: Images) -> None:
     assert [one.name for one in recognise(root)] == ["images", "table"]
     dataset = open_dataset(root)
     assert dataset.source == "images"
-    assert "prices.csv lies beside the images: to take labels from there, read it as a table." in dataset.notes
+    how = "(“Not that?” on the Load page, or --format table)"
+    assert f"prices.csv lies beside the images: to take labels from there, read it as a table {how}." in dataset.notes
 
 
 def test_ids_in_a_column_of_any_name_stand_for_files(images: Images) -> None:
