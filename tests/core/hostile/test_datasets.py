@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import pickle
 import socket
@@ -409,6 +410,62 @@ def _(place: Place) -> Path:
     if len(list(place.given.iterdir())) < 3:
         pytest.skip("this disk takes them for the same")
     return table(place, "file,label\nPHOTO.png,a\nphoto.png,b\nother.png,a\n", "labels.csv", images=0)
+
+
+@refused("JSON lines of which one is cut off", BadMetadata, "Line 2 of", "a line per image")
+def _(place: Place) -> Path:
+    return table(place, '{"file_name": "0.png", "label": 0}\n{"file_name": "1.png', "metadata.jsonl") / "metadata.jsonl"
+
+
+@read("JSON lines that lead out of the folder", 2, {"../secret/secret.png": "its path leaves"}, classes=("a", "b"))
+def _(place: Place) -> Path:
+    names = {"0.png": "a", "1.png": "b", "../secret/secret.png": "a"}
+    rows = (json.dumps({"file_name": name, "label": label}) for name, label in names.items())
+    return table(place, "\n".join(rows), "metadata.jsonl")
+
+
+# Arrow
+
+
+def arrow(place: Place, name: str, count: int = 4) -> Path:
+    """A folder as save_to_disk leaves it, with one file."""
+    path = place.given / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pictures = pa.array([{"bytes": png(), "path": "../../secret/secret.png"}] * count, kind)
+    rows = pa.table({"image": pictures, "label": ["cat", "dog"] * (count // 2)})
+    with pa.OSFile(str(path), "wb") as target, pa.ipc.new_stream(target, rows.schema) as writer:
+        writer.write_table(rows)
+    (path.parent / "state.json").write_text(json.dumps({"_data_files": [{"filename": path.name}]}))
+    return path
+
+
+@refused("an Arrow file that is cut off", BadMetadata, "damaged", "Copy it again")
+def _(place: Place) -> Path:
+    path = arrow(place, "data-00000-of-00001.arrow")
+    path.write_bytes(path.read_bytes()[:-300])
+    return place.given
+
+
+@read(
+    "an Arrow file without bytes beside a whole one",
+    4,
+    {"train/data-00000-of-00001.arrow": "damaged", "test/gone.arrow": "state.json names it"},
+)
+def _(place: Place) -> Path:
+    arrow(place, "train/data-00000-of-00001.arrow").write_bytes(b"")
+    arrow(place, "test/data-00000-of-00001.arrow")
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}, {"filename": "gone.arrow"}]}
+    (place.given / "test/state.json").write_text(json.dumps(state))
+    return place.given
+
+
+@read("an Arrow file whose list of files leads out", 4, {"../../secret/x.arrow": "state.json names it"}, classes=None)
+def _(place: Place) -> Path:
+    arrow(place, "data.arrow")
+    state = {"_data_files": [{"filename": "data.arrow"}, {"filename": "../../secret/x.arrow"}]}
+    (place.given / "state.json").write_text(json.dumps(state))
+    return place.given
 
 
 # archives
