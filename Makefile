@@ -57,7 +57,7 @@ pictures: $(DEV) demo ## every page and state in every size, light and dark, int
 	sh scripts/ensure-browser.sh $(BIN)/python
 	$(BIN)/python scripts/screenshots.py --all pictures
 
-demo-model: $(APP) ## train the demo's classifier again and put it in assets/
+demo-model: $(APP) ## train the demos' classifiers again and put them in assets/
 	$(BIN)/python scripts/train_demo_model.py
 
 clean: ## remove the virtual environment and the caches; workspaces stay

@@ -120,6 +120,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         return server
 
     yield start
+    # all are asked before the first is waited for
+    for server in started:
+        server.process.terminate()
     for server in started:
         end(server.process)
 
