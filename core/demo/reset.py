@@ -47,11 +47,9 @@ from core.database import (
 from core.demo.making import demo_named, find_demo
 from core.errors import BadRequest, NotFound
 from core.files import storage_problems
-from core.retraining.run_store import DELETED
 from core.workspace import Workspace
 
 ASIDE = "before-reset"
-_BAKE_OFFS = "bakeoffs"
 _ACTIVE = ("queued", "running")
 
 
@@ -309,31 +307,31 @@ def _as_json(row: Base) -> dict[str, Any]:
 
 def _folders(workspace: Workspace, analysis: str) -> dict[str, Path]:
     """What lies in files, by where it goes in the place aside."""
-    # not at the top: pages that only ask for the demo would wait for it
     from core.retraining.bakeoff import list_bake_offs
 
     with workspace.reading() as session:
         runs = sorted(_run_ids(session, analysis))
-    found = {}
-    for run in runs:
-        found[f"runs/{run}"] = workspace.runs / run
-        found[f"deleted/{run}"] = workspace.runs / DELETED / run
+    homes = _homes(workspace)
+    found = {f"{kind}/{run}": homes[kind] / run for kind in ("runs", "deleted") for run in runs}
     for one in list_bake_offs(workspace, analysis):
-        found[f"bakeoffs/{one.id}"] = workspace.root / _BAKE_OFFS / one.id
+        found[f"bakeoffs/{one.id}"] = homes["bakeoffs"] / one.id
     for kind in ("map", "vectors"):
         found[kind] = workspace.analyses / analysis / kind
     found["edits.json"] = workspace.runs / f"edits-{analysis}.json"
     return {kind: path for kind, path in found.items() if path.exists()}
 
 
+def _homes(workspace: Workspace) -> dict[str, Path]:
+    # not at the top: pages that only ask whether there is a demo would wait for these
+    from core.retraining.bakeoff import FOLDER
+    from core.retraining.run_store import DELETED
+
+    return {"runs": workspace.runs, "deleted": workspace.runs / DELETED, "bakeoffs": workspace.root / FOLDER}
+
+
 def _places(workspace: Workspace, analysis: str, aside: Path) -> Iterator[tuple[Path, Path]]:
     """From where each thing lies aside to where it belongs."""
-    homes = {
-        "runs": workspace.runs,
-        "deleted": workspace.runs / DELETED,
-        "bakeoffs": workspace.root / _BAKE_OFFS,
-    }
-    for kind, home in homes.items():
+    for kind, home in _homes(workspace).items():
         for folder in sorted((aside / kind).glob("*")):
             yield folder, home / folder.name
     for kind in ("map", "vectors"):

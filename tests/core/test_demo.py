@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import core.demo as demo
+import core.demo.making
 from core.errors import PathNotFound
 from core.workspace import Workspace, open_workspace
 
@@ -90,6 +93,35 @@ def test_new_shipped_classifier_is_analysed_anew_and_the_old_one_comes_back(
     few_birds.write_bytes(shipped)
     assert demo.make_demo(workspace).id == first.id
     assert list_analyses(workspace)[0].id == first.id
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_copied_workspace_has_its_demo(
+    workspace: Workspace, few_birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
+    first = demo.make_demo(workspace)
+    if earlier:
+        # what an earlier version remembered is added to when the demo is asked for
+        known = core.demo.making._recorded(workspace, "birds")
+        assert known is not None
+        core.demo.making._remember(workspace, "birds", {key: known[key] for key in ("version", "analysis")})
+        demo.make_demo(workspace)
+    # other times and another place, as `cp -r` gives
+    shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile)
+    copy = open_workspace(tmp_path / "copy")
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("analysed again")
+
+    monkeypatch.setattr("core.activations.extraction.analyse", never)
+    again = demo.make_demo(copy)
+    assert again.id == first.id
+    assert again.dataset_root == tmp_path / "copy" / "datasets" / "birds"
+    # other pictures are another matter
+    table = again.dataset_root / "metadata.csv"
+    table.write_text(table.read_text().replace(",landbird,", ",waterbird,", 1))
+    with pytest.raises(AssertionError, match="analysed again"):
+        demo.make_demo(copy)
 
 
 def test_missing_classifier_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
