@@ -242,4 +242,4 @@ def _skipped(problems: tuple[Problem, ...]) -> list[str]:
     listed = [f"  {problem.image}: {problem.reason}" for problem in told[:LISTED]]
     more = [f"  … and {len(told) - LISTED:,} more lines"] if len(told) > LISTED else []
     more += ["  (--json lists them all)"] if len(problems) > len(listed) else []
-    return [f"Left out: {len(problems):,}", *listed, *more]
+    return [f"Left out: {sum(problem.count for problem in problems):,}", *listed, *more]

@@ -15,7 +15,7 @@ from pages.parts.load_look import Looked
 PATH = "load_path"
 DROPPED = "load_data_upload"
 # what the drop zone takes; folders are given by their path
-DROPS = ("zip", "tar", "gz", "tgz", "csv", "tsv", "parquet", "npz")
+DROPS = ("zip", "tar", "gz", "tgz", "csv", "tsv", "parquet", "npz", "jsonl", "arrow")
 
 
 def ask() -> Looked | None:

@@ -109,9 +109,7 @@ def look_at(dataset: Dataset, progress: Progress = silent) -> Looked:
         thumbnail = make_thumbnail(image, DEFAULTS.thumbnail_size, DEFAULTS.thumbnail_quality)
         samples.append(Sample(name, dataset.classes[dataset.labels[row]] if dataset.labelled else None, thumbnail))
     about = describe_dataset(dataset)
-    return Looked(
-        about, tuple(samples), unreadable, int(about.get("left_out", len(dataset.problems))), _fits(dataset.root)
-    )
+    return Looked(about, tuple(samples), unreadable, int(about["left_out"]), _fits(dataset.root))
 
 
 def look_from(preview: Mapping[str, Any]) -> Looked:
@@ -122,9 +120,9 @@ def look_from(preview: Mapping[str, Any]) -> Looked:
         if Path(one["file"]).is_file()
     )
     fits = _fits(Path(preview["root"]))
-    return Looked(
-        dict(preview), samples, len(preview["unreadable"]), int(preview.get("left_out", preview["problem_count"])), fits
-    )
+    # a job of an earlier version counted the lines
+    left_out = int(preview.get("left_out", preview["problem_count"]))
+    return Looked(dict(preview), samples, len(preview["unreadable"]), left_out, fits)
 
 
 def _fits(root: Path) -> tuple[tuple[str, str], ...]:

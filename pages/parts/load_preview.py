@@ -49,9 +49,9 @@ def left_out(problems: Sequence[Problem], verb: str, total: int | None = None) -
         return
     # those that are alike are told in one line, and one line may stand for a folder of images
     lines = gathered(problems)
-    total = max(total or 0, sum(getattr(one, "count", 1) for one in problems))
+    total = max(total or 0, sum(one.count for one in problems))
     with st.expander(f"{count(total, 'file or row', 'files or rows')} {verb}", icon=":material/warning:"):
-        if len(lines) > PROBLEMS or sum(getattr(one, "count", 1) for one in problems) < total:
+        if len(lines) > PROBLEMS or sum(one.count for one in problems) < total:
             st.caption(f"The first {count(min(len(lines), PROBLEMS), 'line')}.")
         # not a grid: names and reasons are read in full on a phone, too
         st.table(

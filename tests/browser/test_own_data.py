@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from core.jobs.queue import list_jobs, request_cancel
 from core.workspace import open_workspace
+from tests.browser.patience import until
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,8 @@ def test_own_images_are_trained_on_analysed_and_shown(page: Page, serve: Any, ph
     other = page.context.new_page()
     other.goto(fresh.url + page.url.removeprefix(server.url))
     expect(other.locator(".frame.loaded").first).to_be_visible()
-    deadline = time.monotonic() + 15
-    while images(other) != images(page) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert images(other) == images(page) != []
+    shown = until(page, lambda: images(page), bool)
+    until(other, lambda: images(other), shown.__eq__)
     # the frame is there too: a fresh server must not run the page without it
     expect(other.get_by_role("link", name="Tag next")).to_be_visible()
 
@@ -101,10 +99,7 @@ def test_a_job_goes_on_through_a_refresh_and_a_restart(page: Page, serve: Any, p
     again = serve(env={"MIDBAND_WORKSPACE": str(folder)})
     page.goto(again.url + "/load")
     expect(page.get_by_test_id("stMain").get_by_text(re.compile(r"^Epoch \d+ of 1,?000"))).to_be_visible()
-    deadline = time.monotonic() + 20
-    while (now := list_jobs(open_workspace(folder), active=True)[0].done) <= before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert now > before
+    until(page, lambda: list_jobs(open_workspace(folder), active=True)[0].done, lambda done: done > before)
 
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("cancelled. Nothing half-made was kept")).to_be_visible(timeout=30_000)

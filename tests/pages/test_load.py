@@ -130,6 +130,15 @@ def test_a_folder_is_summarised_at_once(visit: Visit, folder: Path, queued: list
     assert not queued
 
 
+def test_a_folder_that_is_left_out_counts_with_its_images(visit: Visit, folder: Path) -> None:
+    (folder / "tset" / "cat").mkdir(parents=True)
+    for i in range(7):
+        Image.new("RGB", (16, 12)).save(folder / "tset" / "cat" / f"{i}.png")
+    app = _give(visit("load"), folder)
+    # and the text beside the images
+    assert [one.label for one in app.expander if "left out" in one.label] == ["8 files or rows left out"]
+
+
 def test_an_address_brings_its_dataset(visit: Visit, folder: Path) -> None:
     app = visit("load", data=str(folder))
     assert app.text_input(key="load_path").value == str(folder)
