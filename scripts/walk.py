@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from html import escape
 from io import BytesIO
 from pathlib import Path
 
@@ -14,27 +15,27 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from core.datasets import open_dataset
 from core.workspace import Workspace
 
-WINDOW = {"width": 1280, "height": 800}
-SHOWN = (960, 600)
+WINDOW = {"width": 1120, "height": 760}
+SHOWN = (960, 651)
+CAPTION = 52
 CONCEPT = "water background"
-ENOUGH = 60
+ENOUGH = 40
 QUALITY = 72
 LARGEST = 2_000_000
 # milliseconds: a picture of the pointer on its way, of something that just happened, of something to read
 MOVE, GLANCE, READ = 70, 700, 2600
-OVERLAY = """() => {
+POINTER = """() => {
     const pointer = document.createElement('div');
     pointer.id = 'film-pointer';
     pointer.style.cssText = 'position:fixed;z-index:2147483647;pointer-events:none;width:22px;height:22px;' +
-        'left:640px;top:420px;border-radius:50%;background:#d9832499;border:2px solid #fff;box-shadow:0 0 6px #0008;' +
+        'left:560px;top:380px;border-radius:50%;background:#d9832499;border:2px solid #fff;box-shadow:0 0 6px #0008;' +
         'transform:translate(-50%,-50%)';
-    const said = document.createElement('div');
-    said.id = 'film-said';
-    said.style.cssText = 'position:fixed;z-index:2147483646;pointer-events:none;left:0;right:0;bottom:0;' +
-        'padding:14px 28px;background:#10292fee;color:#fff;font:600 22px/1.35 system-ui,sans-serif';
-    said.hidden = true;
-    document.documentElement.append(pointer, said);
+    document.documentElement.append(pointer);
 }"""
+SAID = (
+    "<body style='margin:0;background:#10292f;color:#fff;font:600 19px/{height}px system-ui,sans-serif;"
+    "padding-left:22px;white-space:nowrap'>{text}</body>"
+)
 
 
 @dataclass
@@ -42,20 +43,25 @@ class Film:
     """Pictures with how long each is shown, in milliseconds."""
 
     page: Page
+    # a tab of its own for what is said below the picture
+    beside: Page
     frames: list[Image.Image] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
-    at: tuple[float, float] = (640.0, 420.0)
+    at: tuple[float, float] = (560.0, 380.0)
 
     def take(self, milliseconds: int) -> None:
-        with Image.open(BytesIO(self.page.screenshot())) as image:
-            self.frames.append(image.convert("RGB").resize(SHOWN, Image.Resampling.LANCZOS))
+        frame = Image.new("RGB", (SHOWN[0], SHOWN[1] + CAPTION))
+        for taken, size, top in (
+            (self.page.screenshot(), SHOWN, 0),
+            (self.beside.screenshot(), (SHOWN[0], CAPTION), SHOWN[1]),
+        ):
+            with Image.open(BytesIO(taken)) as image:
+                frame.paste(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), (0, top))
+        self.frames.append(frame)
         self.times.append(milliseconds)
 
     def say(self, text: str) -> None:
-        self.page.evaluate(
-            "text => Object.assign(document.getElementById('film-said'), { textContent: text, hidden: !text })",
-            text,
-        )
+        self.beside.set_content(SAID.format(height=CAPTION, text=escape(text)))
 
     def point(self, x: float, y: float) -> None:
         """Move the pointer there, in a few pictures."""
@@ -101,19 +107,22 @@ def film(browser: Browser, address: str, workspace: Workspace, target: Path) -> 
     context = browser.new_context(viewport=WINDOW, reduced_motion="reduce")
     context.set_default_timeout(60_000)
     expect.set_options(timeout=60_000)
+    beside = context.new_page()
+    beside.set_viewport_size({"width": SHOWN[0], "height": CAPTION})
     page = context.new_page()
     page.goto(f"{address}/bands?direction=logit:waterbird")
     main = page.get_by_test_id("stMain")
     painted(page)
-    page.evaluate(OVERLAY)
-    walk = Film(page)
+    page.evaluate(POINTER)
+    walk = Film(page, beside)
 
     walk.say("What the model is surest of: waterbirds, all of them on water. Nothing looks wrong.")
+    middle = ids(page)
     main.get_by_role("radio", name="Top", exact=True).click()
-    painted(page)
+    top = other_images(page, middle)
     walk.take(READ)
     walk.click(main.get_by_role("radio", name="Mid band", exact=True))
-    painted(page)
+    other_images(page, top)
     walk.say("The middle of the range: land and water are mixed up. It goes by the background.")
     walk.take(READ)
 
@@ -140,6 +149,7 @@ def film(browser: Browser, address: str, workspace: Workspace, target: Path) -> 
     walk.click(main.get_by_role("button", name="Retrain", exact=True))
     page.get_by_role("button", name="See the results").click()
     expect(page.get_by_text(re.compile("Worst-group accuracy rose from"))).to_be_visible()
+    expect(page.locator(".st-key-group-chart .main-svg").first).to_be_visible()
     quiet(page)
     walk.say("And what came of it, with intervals, on images nothing was trained on.")
     walk.take(2 * READ)
@@ -154,8 +164,8 @@ def tag_all(walk: Film, workspace: Workspace) -> None:
     shows = place.codes == place.values.index("water")
     page, done, before = walk.page, 0, list[int]()
     while done < ENOUGH:
-        ids = other_images(page, before)
-        water = [position for position, image in enumerate(ids) if shows[image]]
+        now = other_images(page, before)
+        water = [position for position, image in enumerate(now) if shows[image]]
         for count, position in enumerate(water):
             tile = page.locator(".tile").nth(position)
             if done == 0 and count < 3:
@@ -167,11 +177,11 @@ def tag_all(walk: Film, workspace: Workspace) -> None:
         if water:
             page.get_by_role("button", name="Present", exact=True).click()
             tagged(page, done + len(water))
-        if len(water) < len(ids):
+        if len(water) < len(now):
             page.get_by_role("button", name="Rest absent").click()
-        done += len(ids)
+        done += len(now)
         tagged(page, done)
-        before = ids
+        before = now
         walk.take(GLANCE)
 
 
@@ -184,6 +194,10 @@ def other_images(page: Page, before: list[int]) -> list[int]:
         arg=before,
     )
     painted(page)
+    return ids(page)
+
+
+def ids(page: Page) -> list[int]:
     return page.locator(".tile").evaluate_all("all => all.map(tile => Number(tile.dataset.id))")
 
 
