@@ -81,6 +81,14 @@ def draw_latents(n: int, bias: float, rng: np.random.Generator) -> Sprites:
     return Sprites(shapes, scales, turns, xs, ys, zones)
 
 
+def zone_at(place: float) -> int:
+    """The zone of a shape whose middle lies there, as a share of the picture's width: a position in `ZONES`. A place
+    between two zones counts to the nearer one."""
+    reached = (place - _FIRST) / _REACH
+    middles = [_PLACES[places].mean() for places in _IN_ZONE]
+    return int(np.argmin([abs(reached - middle) for middle in middles]))
+
+
 def render(sprites: Sprites, side: int = SIDE) -> np.ndarray:
     """(n, side, side) uint8: 0 outside of the shape, 255 inside, between the two at its edge."""
     pictures = np.zeros((len(sprites), side, side), dtype=np.uint8)

@@ -17,6 +17,7 @@ from core.reproduction import sweep as module
 from core.reproduction.page import finding, render_report, write_report
 from core.reproduction.reference import LEVELS, REFERENCE
 from core.reproduction.sweep import Cell, Preset, Sweep, preset_named, read_pictures, run_sweep
+from core.synthetic.sprites import zone_at
 from core.workspace import open_workspace
 
 TINY = Preset("tiny", images=256, held_out=180, epochs=4, seeds=1, levels=(0.0, 1.0))
@@ -100,6 +101,60 @@ def test_the_report_says_what_came_out_and_reaches_nowhere(done: Sweep) -> None:
     assert finding(done).startswith("Without bias in the test pictures")
 
 
+def test_one_seed_has_the_interval_of_its_test_pictures(done: Sweep) -> None:
+    from core.reproduction import page
+
+    (free,) = done.of(0.0)
+    low, high = page._interval(done, 0.0)
+    assert low < free.test < high
+    # about two standard deviations of 180 answers to either side
+    assert high - low == pytest.approx(3.92 * np.sqrt(free.test * (1 - free.test) / 180), rel=0.1)
+    assert "One seed" in page._band_said(done, [0.0, 1.0])
+
+
+def test_a_sweep_under_way_says_how_far_it_is(done: Sweep) -> None:
+    part = Sweep(done.folder, done.preset, done.cells[:1])
+    assert "1 of 2 networks are trained so far" in render_report(part)
+    assert "trained so far" not in render_report(done)
+
+
+def test_matrices_are_sorted_by_shape_and_by_position(done: Sweep) -> None:
+    stored = read_pictures(done.folder, done.of(1.0)[0])
+    test = module.drawn(TINY, 1.0, 0)["test"]
+    assert stored["shapes"].tolist() == [0] * 36 + [1] * 36 + [2] * 36
+    # planted: at full bias the picture falls into blocks by place, and only when it is sorted by place
+    zones = np.array([zone_at(0.25 + 0.5 * x / 31) for x in stored["xs"]])
+    assert np.bincount(zones).tolist() == [36, 36, 36]
+    assert set(stored["xs"].tolist()) <= set(test.xs.tolist())
+    order = np.lexsort((stored["shapes"], stored["xs"]))
+
+    def blocks(matrix: np.ndarray) -> float:
+        inside = np.kron(np.eye(3), np.ones((36, 36))).astype(bool)
+        return float(matrix[inside].mean() - matrix[~inside].mean())
+
+    matrix = stored["matrix"]
+    assert blocks(matrix[np.ix_(order, order)]) > blocks(matrix) + 0.05
+    page = render_report(done)
+    assert page.count(", sorted by shape") == page.count(", sorted by position") == 2
+
+
+def test_strays_are_framed() -> None:
+    from core.reproduction import page
+    from core.synthetic.sprites import draw_latents, render
+
+    sprites = draw_latents(300, 0.0, np.random.default_rng(0))
+    pictures = render(sprites)
+    assert [page.zone_seen(picture) for picture in pictures] == sprites.zones.tolist()
+    own = sprites.shapes == 0
+    shown, strays = pictures[own][:10], int((sprites.zones[own][:10] != 0).sum())
+    assert 0 < strays < 10
+    assert f"{strays} of 10 elsewhere" in page._sheet(shown, 0, "square")
+    framed = page._framed(shown[0], page._STRAY)
+    assert framed.shape == (68, 68, 3)
+    assert tuple(framed[0, 0]) == page._STRAY
+    assert (framed[2:-2, 2:-2, 1] == shown[0]).all()
+
+
 def test_bands_of_the_mean_need_more_than_one_seed() -> None:
     cells = tuple(
         Cell(level, seed, 0.99, test, test - 0.2, 0.5, 0.1, 0.0, 0.4)
@@ -109,10 +164,12 @@ def test_bands_of_the_mean_need_more_than_one_seed() -> None:
     preset = Preset("quick", 3000, 1000, 20, 3, (0.5, 1.0))
     from core.reproduction import page
 
-    low, high = page._interval(cells[:3], "test")
+    sweep = Sweep(Path(), preset, cells)
+    low, high = page._interval(sweep, 0.5)
     # Student's t of 2 degrees of freedom: 4.303 x 0.05 / sqrt(3)
     assert (low, high) == pytest.approx((0.85 - 0.1242, 0.85 + 0.1242), abs=1e-3)
-    assert "40% of a shape's pictures in the middle" in finding(Sweep(Path(), preset, cells))
+    assert "40% of a shape's pictures in the middle" in finding(sweep)
+    assert "Student" in page._band_said(sweep, [0.5, 1.0])
     with pytest.raises(FileNotFoundError):
         render_report(Sweep(Path("/nonexistent"), preset, cells))
 

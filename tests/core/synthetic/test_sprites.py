@@ -52,6 +52,20 @@ def test_a_shape_is_where_and_as_large_as_its_latents_say(shape: int) -> None:
     assert large / small == pytest.approx(4, rel=0.15)
 
 
+def test_the_latents_are_as_many_as_those_of_dsprites() -> None:
+    sprites = draw_latents(20_000, 0.0, np.random.default_rng(2))
+    assert [len(np.unique(values)) for values in (sprites.shapes, sprites.scales, sprites.turns, sprites.ys)] == [
+        3, 6, 40, 32
+    ]  # fmt: skip
+    # of the 32 places on the x-axis, those in the gaps between the zones stay empty
+    assert len(np.unique(sprites.xs)) == 10 + 10 + 10
+    assert render(one(0)).shape == (1, 64, 64)
+    # the last turn is a whole one, as there
+    first, second, last = (render(one(2, turns=turn)) for turn in (0, 1, 39))
+    assert (first == last).all()
+    assert (first != second).any()
+
+
 def test_nothing_is_cut_off_however_it_is_turned() -> None:
     pictures = render(draw_latents(3000, 0.0, np.random.default_rng(1)))
     assert not pictures[:, [0, -1]].any()
