@@ -88,6 +88,7 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         "counts": dataset.counts(),
         "attributes": [_described(attribute) for attribute in dataset.attributes],
         "problems": [problem.to_dict() for problem in dataset.problems],
+        "left_out": sum(problem.count for problem in dataset.problems),
         "notes": list(dataset.notes),
         "choices": dataset.choices.to_dict(),
     }

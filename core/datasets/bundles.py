@@ -249,7 +249,7 @@ def _listed(bundles: Sequence[Bundle], names: list[str], at_fault: np.ndarray, r
         start, end = end, end + bundle.count
         rows = np.flatnonzero(at_fault[start:end])
         if len(rows) == bundle.count > 1:
-            found.append(Problem(bundle.name, f"all of its {bundle.count:,} images: {reason}"))
+            found.append(Problem(bundle.name, f"all of its {bundle.count:,} images: {reason}", bundle.count))
         else:
             found += [Problem(names[start + row], reason) for row in rows.tolist()]
     return found

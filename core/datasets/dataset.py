@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,13 +45,14 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Problem:
-    """An image, file or row that was left out, and why."""
+    """An image, file or row that was left out, and why. count: how many images or rows it stands for."""
 
     image: str
     reason: str
+    count: int = 1
 
-    def to_dict(self) -> dict[str, str]:
-        return {"image": self.image, "reason": self.reason}
+    def to_dict(self) -> dict[str, Any]:
+        return {"image": self.image, "reason": self.reason, **({"count": self.count} if self.count > 1 else {})}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -212,7 +213,9 @@ def gathered(problems: Sequence[Problem]) -> list[Problem]:
             told += group
         else:
             there = f" in {folder}" if folder else ""
-            told.append(Problem(f"{group[0].image} and {len(group) - 1:,} more{there}", reason))
+            told.append(
+                Problem(f"{group[0].image} and {len(group) - 1:,} more{there}", reason, sum(one.count for one in group))
+            )
     return told
 
 

@@ -158,7 +158,7 @@ def _leave_out(root: Path, folder: Path, problems: list[Problem], notes: list[st
         cause, question = "its name is no split", f"did you mean {split}?"
     else:
         cause, question = f"it is not one of {', '.join(SPLITS)}, where the other images are", ""
-    problems.append(Problem(folder.name, f"{many}: {cause}{question and f' ({question})'}"))
+    problems.append(Problem(folder.name, f"{many}: {cause}{question and f' ({question})'}", number))
     if images:
         asked = f" {question[0].upper()}{question[1:]}" if question else ""
         notes.append(f"The folder {folder.name} with {many} was left out: {cause}.{asked}")

@@ -156,7 +156,7 @@ def _looked_at(
             problems.append(Problem(name, f"damaged: {reason_of(error)}"))
             continue
         if rows and is_blank:
-            problems.append(Problem(name, f"none of its {rows:,} rows has a picture in {short(layout.image)}"))
+            problems.append(Problem(name, f"none of its {rows:,} rows has a picture in {short(layout.image)}", rows))
             continue
         yield Bundle(name, rows, status.st_size, status.st_mtime_ns), layout
 

@@ -6,11 +6,9 @@ import io
 import json
 import pickle
 import re
-import shlex
 import shutil
 import struct
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +20,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.__main__ import main
 from core.classifiers.architectures import build
 from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.origins import PROGRAMS
 from core.classifiers.preprocessing import squeezed
 from core.datasets import FORMATS, open_dataset
+
+from .guide_commands import commands, printed
 
 GUIDE = (Path(__file__).parents[2] / "docs/formats.md").read_text(encoding="utf-8")
 # what `Classifier.origin` can be
@@ -48,22 +47,6 @@ def section(name: str) -> str:
     found = re.search(rf"^### {re.escape(name)}\n(.*?)(?=^##)", GUIDE + "\n##", re.MULTILINE | re.DOTALL)
     assert found, f"docs/formats.md has no section {name}"
     return found[1]
-
-
-def commands(text: str) -> list[list[str]]:
-    """What is typed in it, word by word, without comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
-    assert all(line[:3] == ["python", "-m", "core"] for line in lines)
-    return [line[3:] for line in lines]
-
-
-def printed(words: list[str]) -> dict[str, Any]:
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = main([*words, "--json"])
-    assert code == 0, (words, out.getvalue(), err.getvalue())
-    return json.loads(out.getvalue().splitlines()[-1])
 
 
 def picture(path: str, shade: int = 90) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.dtypes import StringDType
 
-from core.datasets import describe_dataset
+from core.datasets import describe_dataset, open_dataset
 from core.datasets.choices import Choices
 from core.datasets.dataset import MANY, MAX_PROBLEMS, Attribute, Dataset, Problem, gathered, limited, marks_of
 from core.errors import BadRequest
@@ -131,10 +132,10 @@ def test_problems_of_one_folder_and_reason_are_one_from_a_few_on() -> None:
     rows = [Problem(f"{i}.png", "not there") for i in range(MANY)]
     other = Problem("a/x.png", "empty")
     assert gathered([*many, other, *few, *rows]) == [
-        Problem("a/0.txt and 1,199 more in a", "no image"),
+        Problem("a/0.txt and 1,199 more in a", "no image", 1_200),
         other,
         *few,
-        Problem(f"0.png and {MANY - 1} more", "not there"),
+        Problem(f"0.png and {MANY - 1} more", "not there", MANY),
     ]
     assert gathered([]) == []
 
@@ -145,3 +146,15 @@ def test_a_million_problems_are_one_sentence() -> None:
     listed, notes = limited(problems, 1_000_000)
     assert len(listed) == MAX_PROBLEMS
     assert "1,000,000 files or rows were left out" in notes[0]
+
+
+def test_a_problem_says_how_many_it_stands_for(images: Callable[..., Path]) -> None:
+    root = images(*(f"{split}/{name}/0.png" for split in ("train", "test") for name in "ab"))
+    images(*(f"vaild/a/{i}.png" for i in range(36)))
+    (root / "train/a/notes.txt").write_text("x")
+    described = describe_dataset(open_dataset(root))
+    assert described["left_out"] == 37
+    by_name = {one["image"]: one for one in described["problems"]}
+    assert by_name["vaild"]["count"] == 36
+    assert "count" not in by_name["train/a/notes.txt"]
+    assert [Problem(**one).to_dict() for one in described["problems"]] == described["problems"]
