@@ -623,11 +623,12 @@ function createGrid(parentElement, store) {
     const path = event.composedPath()
     if (path.includes(root)) return
     // a drag elsewhere must not be met by a run of the page: only what may act on the selection is told of it
-    if (path.some(actsOn)) tellSelection()
+    if (path.some(actsOn) && !path.some(inFrame)) tellSelection()
     else outbox.flush()
   }
   root.addEventListener("focusout", event => {
-    if (event.relatedTarget && !root.contains(event.relatedTarget) && actsOn(event.relatedTarget)) tellSelection()
+    const to = event.relatedTarget
+    if (to && !root.contains(to) && actsOn(to) && !inFrame(to)) tellSelection()
   })
   const away = () => outbox.flush()
   document.addEventListener("pointerdown", elsewhere, true)

@@ -56,6 +56,14 @@ export function actsOn(node) {
   return Boolean(node.matches?.("button, a, label, textarea, input:not([type=range]), [role=button], [role=menuitem], [role=option]"))
 }
 
+/**
+ * Whether a node lies in the frame around the page, where nothing acts on what is selected. A press there runs the
+ * page, and a message of the grid in the same moment would run the grid's part of it instead.
+ */
+export function inFrame(node) {
+  return Boolean(node.closest?.("[data-testid=stSidebar], .st-key-tour-bar"))
+}
+
 /** Ids from position a to position b of `order`, both included, whichever comes first. */
 export function rangeBetween(order, a, b) {
   return order.slice(Math.min(a, b), Math.max(a, b) + 1)

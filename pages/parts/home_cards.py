@@ -142,10 +142,15 @@ def _more(item: Investigation, demo: Demo | None) -> None:
             icon=":material/co_present:",
             query_params={"analysis": item.id},
         )
-        if demo is not None and st.button(
-            "Take the tour", icon=":material/signpost:", type="tertiary", key=f"tour-{item.id}"
-        ):
-            tour.restart(demo.name)
+        if demo is not None:
+            st.button(
+                "Take the tour",
+                icon=":material/signpost:",
+                type="tertiary",
+                key=f"tour-{item.id}",
+                on_click=problem.kept(tour.restart),
+                args=(demo.name,),
+            )
         st.button(
             "Put it away",
             icon=":material/visibility_off:",

@@ -34,8 +34,7 @@ def show() -> None:
 
 
 def _begin() -> None:
-    if _made_meanwhile():
-        return
+    _lead_on()
     running = jobs.active("demo")
     if running is not None:
         jobs.panel(running, on_done=lambda job: None)
@@ -43,14 +42,15 @@ def _begin() -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="hero-begin"):
         if running is None:
             for place, demo in enumerate(DEMOS.values()):
-                if st.button(
+                st.button(
                     "Try the demo" if not place else plain(demo.title),
                     type="secondary" if place else "primary",
                     icon=":material/play_arrow:" if not place else None,
                     help=_about(demo, demo.name in made),
                     key=f"demo-{demo.name}",
-                ):
-                    tour.try_demo(demo.name)
+                    on_click=problem.kept(tour.try_demo),
+                    args=(demo.name,),
+                )
         if st.button("Open my data", icon=":material/folder_open:", help=OWN, key="open-own"):
             rooms.go("load")
         if (at_hand := state.chosen_id()) is not None:
@@ -77,16 +77,15 @@ def _about(demo: Demo, made: bool) -> str:
     return f"{plain(demo.story)} {wait}"
 
 
-def _made_meanwhile() -> bool:
+def _lead_on() -> None:
     """Whoever has waited for a demo is led there once it is made."""
     waiting = st.session_state.get(tour.WAITING)
     if waiting is None or jobs.active("demo") is not None:
-        return False
+        return
     del st.session_state[tour.WAITING]
     if waiting in demos.made():
         tour.explore(waiting)
-        return True
-    return False
+        st.rerun()
 
 
 @lru_cache(maxsize=1)

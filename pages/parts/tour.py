@@ -6,14 +6,16 @@ does something else finds the tour where they left it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.activations.store import open_analysis
 from core.demo import DEMOS
-from pages.parts import band_state, demos, jobs, progress, reset, rooms, state, tour_record
+from pages.parts import band_state, demos, jobs, problem, progress, reset, rooms, state, tour_record
 from pages.parts.component_source import source
 from pages.parts.tour_record import Taken
 from pages.parts.tour_steps import GOAL, STEPS, Scene, Step, look_at
@@ -23,15 +25,20 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
     from core.concepts.concept import Concept
 
-# in the session: the step that is shown
+# in the session: the step that is shown; where to go on the run that follows
 LISTED = "tour_listed"
+GO = "tour_go"
 END = "end"
 # in the session: name of a demo that somebody waits for
 WAITING = "demo_waited_for"
 
 
+# What follows are callbacks of buttons: they run before the page, where another click or a component's message cannot
+# cut them short. `sidebar` then leaves for where they lead.
+
+
 def start(name: str) -> None:
-    """Begin the tour of a demo that was made, or go on with it, and go there."""
+    """Begin the tour of a demo that was made, or go on with it."""
     record = tour_record.read()
     taken = record.taken.get(name, Taken())
     tour_record.write(replace(record, on=name).with_now(replace(taken, ended=False)))
@@ -42,17 +49,19 @@ def try_demo(name: str) -> None:
     """Go to a demo; one that is not there yet is made first, and Home leads on when it is."""
     if name in demos.made():
         explore(name)
+        return
     jobs.begin("demo", f"Make the demo: {DEMOS[name].title}", {"which": name})
     st.session_state[WAITING] = name
-    rooms.go("home")
+    _go("home")
 
 
 def explore(name: str) -> None:
-    """Go to a demo: who has not been shown around it yet is offered the tour, which one press ends."""
-    if name in tour_record.read().taken:
-        state.choose(demos.made()[name])
-        rooms.go("bands")
-    start(name)
+    """Go to a demo: who has not been shown around it yet is given the tour, which one press ends."""
+    if name not in tour_record.read().taken:
+        start(name)
+        return
+    state.choose(demos.made()[name])
+    _go("bands")
 
 
 def restart(name: str = "") -> None:
@@ -61,14 +70,45 @@ def restart(name: str = "") -> None:
     record = tour_record.read()
     name = name or record.on
     tour_record.write(replace(record, on=name).with_now(Taken()))
-    _forget_looks(demos.made().get(name))
     _enter(name)
 
 
 def end() -> None:
     """Put the tour away; it can be taken up again from Home."""
     record = tour_record.read()
-    tour_record.write(replace(record.with_now(replace(record.now, ended=True)), on=""))
+    if record.on:
+        tour_record.write(replace(record.with_now(replace(record.now, ended=True)), on=""))
+
+
+def _skip(step: str) -> None:
+    record = tour_record.read()
+    tour_record.write(record.with_now(replace(record.now, skipped=(*record.now.skipped, step))))
+
+
+def _show(step: Step, scene: Scene) -> None:
+    room, query = step.show(scene)
+    _go(room, **query)
+
+
+def _end_and_go(room: str) -> None:
+    end()
+    _go(room)
+
+
+def _end_and_try(name: str) -> None:
+    end()
+    try_demo(name)
+
+
+def _enter(name: str) -> None:
+    made = demos.made()[name]
+    state.choose(made)
+    look_at(open_analysis(state.workspace(), made), f"logit:{DEMOS[name].shortcut_class}", band_state.TOP)
+    _go("bands")
+
+
+def _go(room: str, **query: str) -> None:
+    st.session_state[GO] = (room, query)
 
 
 def wanted(analysis: Analysis, concept: Concept) -> int | None:
@@ -94,6 +134,8 @@ def order(analysis: Analysis, rows: list[int]) -> list[int]:
 
 def sidebar(room: str = "") -> None:
     """The checklist, while a tour is under way and its demo is looked at. room: on screen."""
+    if (way := st.session_state.pop(GO, None)) is not None:
+        rooms.go(way[0], **way[1])
     progress.note_looks()
     st.session_state.pop(LISTED, None)
     scene = _scene(room)
@@ -108,11 +150,8 @@ def sidebar(room: str = "") -> None:
         title = f"<p><b>Tour</b> <span>{done} of {len(STEPS)}</span></p>"
         st.html(f"<style>{source('tour', 'tour.css')}</style>{title}<ol>{items}</ol>")
         with st.container(horizontal=True, gap="small"):
-            if st.button("Restart", type="tertiary", icon=":material/replay:", key="tour-restart", help=RESTART):
-                restart()
-            if st.button("End tour", type="tertiary", icon=":material/close:", key="tour-end"):
-                end()
-                st.rerun()
+            _button("Restart", "restart", restart, icon=":material/replay:", type="tertiary", help=RESTART)
+            _button("End tour", "end", end, icon=":material/close:", type="tertiary")
 
 
 RESTART = "From the first step on. What you named, tagged and repaired stays; to begin afresh, reset the demo on Home."
@@ -152,21 +191,18 @@ def _step(scene: Scene, step: Step) -> None:
     place = STEPS.index(step) + 1
     dots = "".join(f"<i class='{'on' if n < place else 'at' if n == place else ''}'></i>" for n in range(1, 7))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-says", width="stretch"):
-        st.html(f"<div class='tour-dots' role='img' aria-label='Step {place} of {len(STEPS)}'>{dots}</div>", width="content")
+        st.html(
+            f"<div class='tour-dots' role='img' aria-label='Step {place} of {len(STEPS)}'>{dots}</div>", width="content"
+        )
         with st.container(gap=None):
             st.markdown(step.text(scene), width="stretch")
             if hint := step.hint(scene):
                 with st.container(key="tour-hint"):
                     st.caption(f":material/lightbulb: {hint}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="tour-acts", width="content"):
-        if (label := step.button(scene)) and st.button(
-            label, type="primary", icon=":material/arrow_forward:", key=f"tour-show-{step.name}"
-        ):
-            step.show(scene)
-        if st.button("Skip", type="tertiary", key=f"tour-skip-{step.name}", help="Leave this step out."):
-            record = tour_record.read()
-            tour_record.write(record.with_now(replace(record.now, skipped=(*record.now.skipped, step.name))))
-            st.rerun()
+        if label := step.button(scene):
+            _button(label, f"show-{step.name}", _show, step, scene, icon=":material/arrow_forward:", type="primary")
+        _button("Skip", f"skip-{step.name}", _skip, step.name, type="tertiary", help="Leave this step out.")
 
 
 def _over(scene: Scene) -> None:
@@ -175,18 +211,16 @@ def _over(scene: Scene) -> None:
         st.html("<div class='tour-check' aria-hidden='true'><span>✓</span></div>", width="content")
         st.markdown(f"{_told(scene)} And now?", width="stretch")
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-acts", width="content"):
-        if st.button("My own data", type="primary", icon=":material/folder_open:", key="tour-own"):
-            end()
-            rooms.go("load")
-        if st.button("Present it", icon=":material/co_present:", key="tour-present"):
-            rooms.go("present", analysis=scene.analysis.id)
-        if others and st.button(f"{DEMOS[others[0]].title}", icon=":material/play_arrow:", key="tour-other"):
-            end()
-            try_demo(others[0])
+        _button("My own data", "own", _end_and_go, "load", icon=":material/folder_open:", type="primary")
+        _button("Present it", "present", _go, "present", icon=":material/co_present:")
+        for name in others:
+            _button(DEMOS[name].title, f"other-{name}", _end_and_try, name, icon=":material/play_arrow:")
         reset.offer(scene.demo.name, place="tour")
-        if st.button("Close", type="tertiary", icon=":material/close:", key="tour-close"):
-            end()
-            st.rerun()
+        _button("Close", "close", end, icon=":material/close:", type="tertiary")
+
+
+def _button(label: str, key: str, does: Callable[..., None], *about: object, **look: Any) -> None:
+    st.button(label, key=f"tour-{key}", on_click=problem.kept(does), args=about, **look)
 
 
 def _told(scene: Scene) -> str:
@@ -242,18 +276,3 @@ def _is_done(step: Step, scene: Scene, taken: Taken) -> bool:
 def _at_hand(scene: Scene, taken: Taken) -> Step | None:
     """The first step that is neither done nor skipped; None at the end."""
     return next((step for step in STEPS if step.name not in taken.skipped and not _is_done(step, scene, taken)), None)
-
-
-def _enter(name: str) -> None:
-    made = demos.made()[name]
-    state.choose(made)
-    analysis = state.analysis()
-    assert analysis is not None
-    look_at(analysis, f"logit:{DEMOS[name].shortcut_class}", band_state.TOP)
-    rooms.go("bands")
-
-
-def _forget_looks(analysis_id: str | None) -> None:
-    """What is on screen by now was seen before: it is to be looked at anew."""
-    st.session_state.get(band_state.VIEWS, {}).pop(analysis_id, None)
-    st.session_state.pop("runs_known", None)

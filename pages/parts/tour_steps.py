@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.concepts.concept import Concept
 from core.demo import Demo
-from pages.parts import band_state, concept_tools, jobs, progress, rooms, state
+from pages.parts import band_state, concept_tools, jobs, progress, state
 from pages.parts.words import count, plain, short
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # answers that the tour asks for: on the birds they raise the worst group about as far as three times as many
 GOAL = 20
+# a room, and what its address asks for
+Way = tuple[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,15 @@ class Scene:
 @dataclass(frozen=True)
 class Step:
     """title: a line of the checklist. text: what to do, in Markdown. button: what "show me" is called here, "" where
-    the room on screen has it. hint: told to who takes long. kept: once seen, it counts as done."""
+    the room on screen has it. show: prepares what is to be seen, and tells where. hint: told to who takes long. kept:
+    once seen, it counts as done."""
 
     name: str
     title: str
     text: Callable[[Scene], str]
     button: Callable[[Scene], str]
     done: Callable[[Scene], bool]
-    show: Callable[[Scene], None]
+    show: Callable[[Scene], Way]
     hint: Callable[[Scene], str] = lambda scene: ""
     kept: bool = False
 
@@ -73,10 +76,10 @@ def _looks_at(preset: str) -> Callable[[Scene], bool]:
     return done
 
 
-def _look_at(preset: str) -> Callable[[Scene], None]:
-    def show(scene: Scene) -> None:
+def _look_at(preset: str) -> Callable[[Scene], Way]:
+    def show(scene: Scene) -> Way:
         look_at(scene.analysis, scene.direction, preset)
-        rooms.go("bands")
+        return "bands", {}
 
     return show
 
@@ -87,22 +90,22 @@ def look_at(analysis: Analysis, direction: str, preset: str) -> None:
     st.session_state.setdefault(band_state.VIEWS, {})[analysis.id] = band_state.at(analysis, view, preset)
 
 
-def _name_it(scene: Scene) -> None:
+def _name_it(scene: Scene) -> Way:
     known = st.session_state.get(band_state.VIEWS, {}).get(scene.analysis.id)
     if known is None or known.direction != scene.direction:
         look_at(scene.analysis, scene.direction, band_state.MID)
     elif known.look != band_state.IMAGES:
         st.session_state[band_state.VIEWS][scene.analysis.id] = replace(known, look=band_state.IMAGES)
     st.session_state[concept_tools.ASKED] = "bands"
-    rooms.go("bands")
+    return "bands", {}
 
 
-def _tag(scene: Scene) -> None:
+def _tag(scene: Scene) -> Way:
     if scene.concept is not None:
         st.session_state[concept_tools.CHOSEN] = scene.concept.id
         # a batch that was asked before has as many as it has
         st.session_state.get("tag_batches", {}).pop((scene.analysis.id, scene.concept.id), None)
-    rooms.go("tag_next", look="queue", mode="grid")
+    return "tag_next", {"look": "queue", "mode": "grid"}
 
 
 def _name_text(scene: Scene) -> str:
@@ -174,7 +177,7 @@ STEPS = (
         _repair_text,
         lambda scene: "" if scene.room == "retrain" else "Repair",
         lambda scene: state.last_run(scene.analysis.id) is not None,
-        lambda scene: rooms.go("retrain", look="repair"),
+        lambda scene: ("retrain", {"look": "repair"}),
     ),
     Step(
         "compare",
@@ -182,7 +185,7 @@ STEPS = (
         _compare_text,
         lambda scene: "See the results",
         lambda scene: scene.room == "results" and state.last_run(scene.analysis.id) is not None,
-        lambda scene: rooms.go("results"),
+        lambda scene: ("results", {}),
         kept=True,
     ),
 )
