@@ -299,7 +299,7 @@ def _map_of_graph(classifier: Classifier, batch: torch.Tensor) -> _LastMap:
 def _watched(backbone: nn.Module, after: Callable[[str, str, Any], torch.Tensor | None]) -> Iterator[None]:
     """Inside, `after` is called with the name, the kind (`POOL`, `CONVOLUTION` or "") and the output of each part of
     the network; what it returns, if it does, takes the output's place."""
-    from core.classifiers.exported import Program
+    from core.classifiers.exported_program import Program
 
     if isinstance(backbone, Program):
 

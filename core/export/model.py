@@ -31,6 +31,7 @@ from core.classifiers.classifier import (
     write_like,
     write_with_head,
 )
+from core.classifiers.exported_program import Program
 from core.classifiers.head import Head
 from core.classifiers.layout import read_layout, write_layout
 from core.classifiers.network_precision import FP32
@@ -218,7 +219,7 @@ def write_model(
     program: torch.export.ExportedProgram | None = None
 
     def check_batch() -> None:
-        if isinstance(network, exported.Program) and network.takes.batch is not None:
+        if isinstance(network, Program) and network.takes.batch is not None:
             raise _CannotBe(
                 f"The program it came as takes {network.takes.batch} images at a time only; it comes back as such a "
                 "program."
@@ -366,7 +367,7 @@ def _write_weights(
         if read.keys() != state.keys() or not all(torch.equal(read[key], value) for key, value in state.items()):
             raise _does_not_fit(name, "its weights differ from those that were written")
     own = "all weights with what was repaired; names architecture, classes and preprocessing"
-    if isinstance(network, exported.Program):
+    if isinstance(network, Program):
         own = "all weights with what was repaired, by their names in the network; names classes and preprocessing"
         return [
             WrittenModel(WEIGHTS, FORMATS[WEIGHTS], own, None),

@@ -20,8 +20,8 @@ from core.classifiers import torchvision_compat
 from core.classifiers.architectures import build, last_linear
 from core.classifiers.checkpoint import kind_of_file
 from core.classifiers.classifier import Classifier, load_classifier, replace_head, with_preprocessing, write_with_head
-from core.classifiers.exported import Program
 from core.classifiers.exported_archive import read_archive
+from core.classifiers.exported_program import Program
 from core.classifiers.head import Head
 from core.classifiers.network_precision import _cast
 from core.classifiers.preprocessing import Preprocessing, squeezed
