@@ -17,8 +17,9 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from core.classifiers.architectures import SMALL, build, last_layer, names
+from core.classifiers.architectures import build, last_layer, names
 from core.classifiers.peek import TIMM
+from core.classifiers.telltales import TELLTALES
 from core.errors import ArchitectureMismatch, HeadNotFound
 
 # What wrapping a network (DataParallel, torch.compile, Lightning, a class of one's own) puts before each name.
@@ -40,23 +41,7 @@ SPLITS = (("0.", "1."), ("featurizer.", "classifier."))
 # Extra classifiers of GoogLeNet and Inception: used while training only.
 AUXILIARY = re.compile(r"^(aux1|aux2|AuxLogits)\.")
 
-# Part of a weight's name that gives a family away -> how its architectures begin. Outlining all of them takes seconds.
-FAMILIES = {
-    "layer1.0.conv1.": ("resnet", "resnext", "wide_resnet"),
-    "features.denseblock1.": ("densenet",),
-    "encoder.layers.encoder_layer_0.": ("vit",),
-    "features.1.0.attn.": ("swin",),
-    "stem.0.0.": ("maxvit",),
-    "stage2.0.branch1.": ("shufflenet",),
-    "layers.0.": ("mnasnet",),
-    "Mixed_5b.": ("inception",),
-    "inception3a.": ("googlenet",),
-    "features.0.0.": ("mobilenet", "efficientnet", "convnext", "swin", SMALL),
-    "features.0.": ("alexnet", "vgg"),
-    "trunk_output.": ("regnet",),
-}
-
-# The same for networks of other libraries, which cannot all be tried -> what to do.
+# Part of a weight's name that gives away a network of another library, which cannot all be tried.
 LIBRARIES = {
     ".embeddings.": "transformers",
     ".encoder.layer": "transformers",
@@ -321,17 +306,18 @@ def _unfilled(arch: str, classes: int) -> nn.Module:
 def suggest(state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """Architectures that these weights fit but for the number of classes; empty when none does.
 
-    Takes a second or so: for messages, not for loading.
+    Only those are outlined whose telltale is among the weights: one to three, of a hundred.
     """
-    count = sum(tensor.numel() for tensor in state.values())
-    beginnings = tuple(
-        beginning for part, family in FAMILIES.items() if any(part in name for name in state) for beginning in family
-    )
+    there = {
+        (".".join(parts[at:]), tuple(tensor.shape))
+        for name, tensor in state.items()
+        if tensor.ndim >= 2
+        for parts in [name.split(".")]
+        for at in range(len(parts))
+    }
     fitting = []
     for arch in names():
-        # the large RegNets cannot be outlined without allocating them
-        too_large = arch.startswith("regnet") and count < 5_000_000 * _gigaflops(arch)
-        if arch.startswith(beginnings) and not too_large:
+        if TELLTALES.get(arch) in there or arch not in TELLTALES:
             with contextlib.suppress(ArchitectureMismatch, HeadNotFound):
                 fitted(arch, state, file="")
                 fitting.append(arch)
@@ -341,12 +327,6 @@ def suggest(state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
 def library_of(state: Mapping[str, torch.Tensor]) -> str | None:
     """Whose network these names look like, "timm" or "transformers"; None where they do not."""
     return next((library for part, library in LIBRARIES.items() if any(part in name for name in state)), None)
-
-
-def _gigaflops(regnet: str) -> float:
-    """regnet_x_1_6gf -> 1.6, regnet_y_400mf -> 0.4: its size, by its name."""
-    size = regnet.split("_", 2)[2]
-    return float(size[:-2].replace("_", ".")) / (1000 if size.endswith("mf") else 1)
 
 
 def _without_prefixes(state: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[int, ...]], head: str) -> State:

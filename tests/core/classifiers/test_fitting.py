@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from core.classifiers import fitting
 from core.classifiers.architectures import names
-from core.classifiers.fitting import FAMILIES, build_fitted, fitted, head_name, outline, suggest
+from core.classifiers.fitting import build_fitted, fitted, head_name, outline, suggest
+from core.classifiers.telltales import TELLTALES
 from core.errors import ArchitectureMismatch
 
 NetworkMaker = Callable[..., nn.Module]
@@ -129,13 +131,49 @@ def test_weights_suggest_their_architecture(network: NetworkMaker, arch: str) ->
     assert suggest(prefixed(network(arch, 7).state_dict(), "module.")) == (arch,)
 
 
-def test_every_family_is_given_away_by_its_names() -> None:
-    for arch in names():
-        if arch.startswith(("regnet", "squeezenet")):
-            continue  # slow to outline; has no head
-        shapes = outline(arch).shapes
-        beginnings = [start for part, family in FAMILIES.items() if any(part in n for n in shapes) for start in family]
-        assert arch.startswith(tuple(beginnings)), arch
+@pytest.mark.parametrize(
+    "arch",
+    [
+        *("alexnet", "vgg11_bn", "resnet34", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "googlenet"),
+        *("inception_v3", "mnasnet0_5", "mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_1", "efficientnet_b0"),
+        *("convnext_tiny", "regnet_y_400mf", "swin_t", "vit_b_32", "small"),
+    ],
+)
+def test_telltales_are_those_of_the_library(arch: str) -> None:
+    """The last tensor in front of the head, and of the sequence that the head is in."""
+    outlined = outline(arch)
+    assert outlined.head is not None
+    place = outlined.head.rpartition(".")[0] or outlined.head
+    body = [(n, s) for n, s in outlined.shapes.items() if len(s) >= 2 and not n.startswith(f"{place}.")]
+    assert TELLTALES[arch] == body[-1]
+
+
+def test_every_architecture_has_a_telltale() -> None:
+    """One without is outlined for every suggestion: slow, and right all the same."""
+    assert set(names()) == set(TELLTALES)
+
+
+def test_only_what_may_fit_is_outlined(network: NetworkMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = prefixed(network("mobilenet_v3_small", 7).state_dict(), "module.")
+    outlined: list[str] = []
+
+    def noted(arch: str) -> fitting.Outline:
+        outlined.append(arch)
+        return outline(arch)
+
+    monkeypatch.setattr(fitting, "outline", noted)
+    assert suggest(state) == ("mobilenet_v3_small",)
+    assert set(outlined) == {"mobilenet_v3_small"}
+    outlined.clear()
+    assert suggest({"w": torch.ones(3)}) == ()
+    assert outlined == []
+
+
+def test_an_architecture_that_is_new_is_outlined(network: NetworkMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = network("mobilenet_v3_small", 7).state_dict()
+    monkeypatch.setattr(fitting, "names", lambda: ("mobilenet_v3_small",))
+    monkeypatch.setattr(fitting, "TELLTALES", {})
+    assert suggest(state) == ("mobilenet_v3_small",)
 
 
 def test_strange_weights_suggest_nothing() -> None:
