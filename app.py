@@ -5,6 +5,11 @@ A launcher, because a main script beside a `pages/` folder would let a fresh ser
 
 import streamlit as st
 
-from pages.parts import live_route, map_route, problem
+from pages.parts import live_route, map_route, problem, shell
 
-app = st.App("pages/main.py", on_script_error=problem.handle, routes=[*live_route.routes(), *map_route.routes()])
+app = st.App(
+    "pages/main.py",
+    on_script_error=problem.handle,
+    routes=[*live_route.routes(), *map_route.routes()],
+    middleware=shell.middleware(),
+)

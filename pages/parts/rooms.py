@@ -55,7 +55,7 @@ def keep_place(page: Any) -> None:
 
 def foot(analysis_id: str | None) -> None:
     """At the foot of the sidebar: what is shown to others and what is looked up. analysis_id: the one at hand."""
-    with st.sidebar, st.container(horizontal=True, gap="small", key="sidebar-foot"):
+    with st.sidebar, st.container(gap=None, key="sidebar-foot"):
         for name, query in (("present", {"analysis": analysis_id} if analysis_id else None), ("glossary", None)):
             title, icon, purpose = ROOMS[name]
             st.page_link(room(name), label=title, icon=icon, help=purpose, query_params=query)

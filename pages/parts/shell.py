@@ -1,0 +1,124 @@
+"""The HTML that a browser gets before anything of the app runs: with our styles, and the scripts that a room will need.
+
+Streamlit sends styles like everything else of a page, after the page's frame is drawn, and has a browser fetch the code
+of a widget when the first one of its kind is to be drawn, with something else in its place till then. With both there
+from the start nothing moves when they come.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import streamlit
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+# of the rooms, which draw with them
+ROOMS = ("home", "concepts", "tag_next", "retrain", "results")
+SCRIPTS = Path(streamlit.__file__).parent / "static" / "static" / "js"
+# scripts of Streamlit by the name they have before a hash; one that a later version names otherwise is fetched late
+EVERYWHERE = ("BidiComponent", "Html", "PageLink", "Button", "Selectbox", "ButtonGroup", "WidgetLabelHelpIconInline")
+WIDGETS = {
+    "bands": ("NumberInput", "Checkbox", "TextInput"),
+    "map": ("NumberInput", "Slider", "TextInput"),
+    "tag_next": ("Checkbox", "TextInput"),
+    "concepts": ("TextInput", "DownloadButton", "FileUploader"),
+    "load": ("TextInput", "FileUploader"),
+    "retrain": ("Radio", "NumberInput", "DownloadButton"),
+    "results": ("Metric", "DataFrame", "DownloadButton"),
+    "runs": ("DataFrame", "TextArea"),
+    "glossary": ("TextInput",),
+}
+CHARTS = ("PlotlyChart",)
+# rooms, and parts of an address, where a chart comes first
+CHARTED = ("results", "look=curve")
+_IMPORTED = re.compile(rb"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
+
+# what would have Streamlit answer with nothing new, or with a body that cannot be read
+_NOT_ASKED = {b"accept-encoding", b"if-none-match", b"if-modified-since"}
+_NOT_TOLD = {b"content-length", b"etag", b"last-modified"}
+
+
+class Shell:
+    """Middleware: every other answer than a page passes through as it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _asks_for_page(scope):
+            await self.app(scope, receive, send)
+            return
+        asked = [(name, value) for name, value in scope["headers"] if name not in _NOT_ASKED]
+        start: Message = {}
+        body = bytearray()
+
+        async def changed(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                if not _is_page(start):
+                    await send(message)
+            elif not _is_page(start):
+                await send(message)
+            else:
+                body.extend(message.get("body", b""))
+                if not message.get("more_body", False):
+                    whole = dressed(bytes(body), scope["path"], scope["query_string"].decode("latin-1"))
+                    kept = [(name, value) for name, value in start["headers"] if name.lower() not in _NOT_TOLD]
+                    length = (b"content-length", str(len(whole)).encode())
+                    await send({**start, "headers": [*kept, length]})
+                    await send({**message, "body": whole})
+
+        await self.app({**scope, "headers": asked}, receive, changed)
+
+
+def middleware() -> list[Middleware]:
+    """For `st.App`."""
+    return [Middleware(Shell)]
+
+
+def dressed(page: bytes, path: str, query: str = "") -> bytes:
+    """The page with our title and styles and its scripts asked for. query: of the address."""
+    room = path.rstrip("/").rpartition("/")[2]
+    styles = ["theme/midband.css", f"theme/{'stage' if room == 'present' else 'shell'}.css"]
+    styles += [f"{each}/{each}.css" for each in ROOMS]
+    text = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in styles)
+    charts = CHARTS if any(mark in f"{room}?{query}" for mark in CHARTED) else ()
+    links = "".join(
+        f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
+        for name in scripts((*EVERYWHERE, *WIDGETS.get(room, ()), *charts))
+        if name.encode() not in page
+    )
+    page = page.replace(b"</head>", f"{links}</head>".encode(), 1)
+    # behind the styles of the app, which then do not win where both are as specific
+    page = page.replace(b"</body>", f"<style>{text}</style></body>".encode(), 1)
+    return page.replace(b"<title>Streamlit</title>", b"<title>Midband</title>", 1)
+
+
+@lru_cache(maxsize=32)
+def scripts(names: tuple[str, ...]) -> tuple[str, ...]:
+    """File names of Streamlit's scripts and of all they import."""
+    files = {file.name.partition(".")[0]: file.name for file in SCRIPTS.glob("*.js")}
+    found: dict[str, None] = {}
+    ahead = [files[name] for name in names if name in files]
+    while ahead:
+        name = ahead.pop()
+        if name not in found and (SCRIPTS / name).is_file():
+            found[name] = None
+            ahead += [each.decode() for each in _IMPORTED.findall((SCRIPTS / name).read_bytes())]
+    return tuple(found)
+
+
+def _asks_for_page(scope: Scope) -> bool:
+    if scope["type"] != "http" or scope["method"] != "GET" or "." in scope["path"].rpartition("/")[2]:
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
+def _is_page(start: Message) -> bool:
+    headers = {name.lower(): value for name, value in start["headers"]}
+    return headers.get(b"content-type", b"").startswith(b"text/html") and b"content-encoding" not in headers

@@ -1,0 +1,86 @@
+"""The page that a browser gets before the app runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pages.parts import shell
+from pages.parts.shell import Shell
+
+PAGE = b"<html><head><title>Streamlit</title></head><body><div id='root'></div></body></html>"
+
+
+def answer(
+    path: str = "/bands", *, accept: bytes = b"text/html", kind: bytes = b"text/html; charset=utf-8", parts: int = 1
+) -> tuple[dict[bytes, bytes], bytes, dict[bytes, bytes]]:
+    """Headers and body that are sent for a page in `parts` parts, and the headers the app was asked with."""
+    sent: list[dict[str, Any]] = []
+    asked: dict[bytes, bytes] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.update(scope["headers"])
+        headers = [(b"content-type", kind), (b"content-length", str(len(PAGE)).encode()), (b"etag", b"old")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        size = -(-len(PAGE) // parts)
+        for at in range(0, len(PAGE), size):
+            more = at + size < len(PAGE)
+            await send({"type": "http.response.body", "body": PAGE[at : at + size], "more_body": more})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"accept", accept), (b"accept-encoding", b"gzip"), (b"if-none-match", b"old"), (b"range", b"bytes=0-")]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+    asyncio.run(Shell(app)(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent)
+    return dict(sent[0]["headers"]), body, asked
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_page_comes_with_our_title_and_styles(parts: int) -> None:
+    headers, body, asked = answer(parts=parts)
+    assert b"<title>Midband</title>" in body
+    assert b"</style></body>" in body
+    assert b"stMainBlockContainer" in body
+    assert headers[b"content-length"] == str(len(body)).encode()
+    # what a browser kept may have other styles
+    assert b"etag" not in headers
+    assert b"if-none-match" not in asked
+    assert b"accept-encoding" not in asked
+
+
+def test_a_download_passes_through_as_it_is() -> None:
+    headers, body, asked = answer(kind=b"application/zip")
+    assert body == PAGE
+    assert headers[b"etag"] == b"old"
+    assert asked[b"range"] == b"bytes=0-"
+
+
+@pytest.mark.parametrize(("path", "accept"), [("/bands", b"*/*"), ("/static/js/index.js", b"text/html")])
+def test_what_is_no_page_is_asked_for_as_it_was(path: str, accept: bytes) -> None:
+    _, body, asked = answer(path, accept=accept)
+    assert body == PAGE
+    assert asked[b"accept-encoding"] == b"gzip"
+
+
+def test_the_stage_keeps_no_place_for_a_sidebar() -> None:
+    assert b"padding-left: 248px" in shell.dressed(PAGE, "/bands")
+    assert b"padding-left: 248px" not in shell.dressed(PAGE, "/present")
+
+
+def test_the_scripts_named_are_streamlits() -> None:
+    named = {*shell.EVERYWHERE, *shell.CHARTS, *(name for names in shell.WIDGETS.values() for name in names)}
+    for name in named:
+        assert any(script.startswith(f"{name}.") for script in shell.scripts((name,))), name
+
+
+def test_the_large_script_of_charts_is_fetched_only_where_one_comes_first() -> None:
+    assert b"PlotlyChart." in shell.dressed(PAGE, "/results")
+    assert b"PlotlyChart." in shell.dressed(PAGE, "/bands", "look=curve&split=val")
+    assert b"PlotlyChart." not in shell.dressed(PAGE, "/bands")
