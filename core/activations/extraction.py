@@ -414,7 +414,7 @@ def _size(count: float) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 
 
-def _nothing_readable(dataset: Dataset, skipped: list[dict[str, str]]) -> EmptyDataset:
+def _nothing_readable(dataset: Dataset, skipped: list[dict[str, Any]]) -> EmptyDataset:
     reason = f" (the first, {skipped[0]['image']}: {skipped[0]['reason']})" if skipped else ""
     return EmptyDataset(
         f"None of the {len(dataset):,} images of {dataset.name} can be used{reason}.",

@@ -36,7 +36,7 @@ class Journal:
     batches: int = 0
     rows: int = 0
     bytes: int = 0
-    skipped: list[dict[str, str]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
 
 
 class GrowingArray:
