@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from core.activations.store import Analysis
+from core.commands.data import about
 from core.commands.output import Answer, ProgressLine, percent, table
+from core.datasets import open_dataset
+from core.errors import BadRequest
 from core.reproduction.page import finding, write_report
 from core.reproduction.reference import REFERENCE
-from core.reproduction.sweep import preset_named, run_sweep
+from core.reproduction.sweep import data_file, model_file, preset_named, run_sweep, write_data
+from core.workspace import open_workspace
 
 
 def reproduce(options: argparse.Namespace, progress: ProgressLine) -> Answer:
+    if options.look is not None:
+        _check_look(options)
     preset = preset_named(options.preset, levels=options.levels or None, seeds=options.seeds)
+    if options.dataset_only:
+        return _drawn(write_data(options.out, preset, progress=progress))
     sweep = run_sweep(options.out, preset, progress=progress)
     report = write_report(sweep)
     rows = []
@@ -25,4 +35,43 @@ def reproduce(options: argparse.Namespace, progress: ProgressLine) -> Answer:
         finding(sweep),
         f"Report: {report}",
     ]
-    return Answer({**sweep.to_dict(), "report": str(report)}, "\n".join(lines))
+    result = {**sweep.to_dict(), "report": str(report)}
+    if options.look is not None:
+        analysis = _analysed(options, progress)
+        result["analysis"] = analysis.id
+        lines += [
+            "",
+            *about(analysis),
+            f"Next: python -m core bands --workspace {options.workspace} --direction logit:{analysis.classes[0]}",
+        ]
+    return Answer(result, "\n".join(lines))
+
+
+def _check_look(options: argparse.Namespace) -> None:
+    """Raises `BadRequest` before anything is trained."""
+    levels = preset_named(options.preset, levels=options.levels or None).levels
+    if options.look not in levels:
+        raise BadRequest(
+            f"No network of a bias of {options.look:g} is trained here.",
+            next_step=f"Look at one of {', '.join(f'{level:g}' for level in levels)}.",
+        )
+
+
+def _analysed(options: argparse.Namespace, progress: ProgressLine) -> Analysis:
+    """The first network of a level on its pictures, in the workspace, the latest one there."""
+    from core.activations.extraction import analyse
+    from core.classifiers.classifier import load_classifier
+    from core.reproduction.network import INPUT
+
+    workspace = open_workspace(options.workspace)
+    dataset = open_dataset(data_file(options.out, options.look), store=workspace.datasets, progress=progress)
+    classifier = load_classifier(model_file(options.out, options.look), preprocessing=INPUT)
+    return analyse(workspace, dataset, classifier, progress=progress)
+
+
+def _drawn(files: tuple[Path, ...]) -> Answer:
+    lines = [
+        *(f"Written: {file}" for file in files),
+        f"Next: python -m core look --data {files[0]}",
+    ]
+    return Answer({"data": [str(file) for file in files]}, "\n".join(lines))

@@ -79,3 +79,8 @@ def add_run_verbs(verb: AddVerb) -> None:
     )
     reproduce.add_argument("--levels", type=numbers, metavar="A,B", help="of bias (0,0.1 ... 1)")
     reproduce.add_argument("--seeds", type=positive, metavar="N", help="how many: 0 to N - 1 (3; full: 5)")
+    further = reproduce.add_mutually_exclusive_group()
+    further.add_argument(
+        "--look", type=float, metavar="A", help="then analyse the network of this bias, to be explored in the app"
+    )
+    further.add_argument("--dataset-only", action="store_true", help="train nothing: only write the pictures")

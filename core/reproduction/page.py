@@ -16,7 +16,7 @@ from core.export.charts import share_chart
 from core.export.page import MARK, POLICY, STYLE
 from core.files import replacing
 from core.reproduction.reference import REFERENCE
-from core.reproduction.sweep import DATA, MODELS, Cell, Sweep, read_pictures
+from core.reproduction.sweep import Cell, Sweep, read_pictures
 from core.retraining.intervals import mean_interval, wilson
 from core.synthetic.sprites import SHAPES, ZONES, zone_at
 
@@ -262,14 +262,14 @@ def _differences(sweep: Sweep, levels: Sequence[float]) -> str:
 
 
 def _onwards(sweep: Sweep, levels: Sequence[float]) -> str:
-    there = [level for level in levels if (sweep.folder / DATA / f"{level:.2f}.npz").is_file()]
-    level = min(there, key=lambda value: abs(value - 0.9), default=levels[-1])
-    data, model = f"{DATA}/{level:.2f}.npz", f"{MODELS}/{level:.2f}-0.pt"
+    level = min(levels, key=lambda value: abs(value - 0.9))
     command = (
-        f"python -m core analyse --data {data} --model {model} --image-size 64 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5"
+        f"python -m core reproduce shapes --preset {sweep.preset.name} --levels {level:g} --seeds 1 --look {level:g}"
     )
     return (
-        f"<p>Every network and the data of its first seed lie beside this page. This one has a bias of {level:.0%}:</p>"
+        "<p>Every network and the data of its first seed lie beside this page, as TorchScript in <code>models/</code> "
+        "and as arrays that open as a dataset in <code>data/</code>. With the same <code>--out</code> as before, this "
+        f"opens the network of a bias of {level:.0%} in the app; nothing is trained again:</p>"
         f"<pre>{escape(command)}</pre>"
         "<p>Then look at the bands of <code>logit:square</code>, and tag what does not belong into the left zone.</p>"
     )

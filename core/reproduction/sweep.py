@@ -136,6 +136,33 @@ def run_sweep(out: Path, preset: Preset, *, progress: Progress = silent) -> Swee
     return Sweep(out, preset, tuple(done))
 
 
+def write_data(out: Path, preset: Preset, *, progress: Progress = silent) -> tuple[Path, ...]:
+    """What the first seed of each level is trained and tested on, as datasets to be opened; trains nothing.
+
+    Raises `StorageProblem`, `DiskFull`, and what `progress` raises.
+    """
+    written = []
+    with storage_problems(out):
+        (out / DATA).mkdir(parents=True, exist_ok=True)
+        for number, level in enumerate(preset.levels):
+            progress(number, len(preset.levels), f"Drawing shapes, bias {level:.0%}")
+            parts = drawn(preset, level, 0)
+            pictures = {name: render(sprites) for name, sprites in parts.items()}
+            written.append(write_sprites(data_file(out, level), parts, pictures))
+        progress(len(preset.levels), len(preset.levels), "Drawing shapes")
+    return tuple(written)
+
+
+def data_file(out: Path, level: float) -> Path:
+    """What the first seed of a level was trained on, as a dataset."""
+    return out / DATA / f"{level:.2f}.npz"
+
+
+def model_file(out: Path, level: float, seed: int = 0) -> Path:
+    """The network of a level and seed, as TorchScript."""
+    return out / MODELS / f"{_name(level, seed)}.pt"
+
+
 def read_pictures(out: Path, cell: Cell) -> dict[str, np.ndarray]:
     """The matrix of a cell (`matrix`), what its rows show (`shapes`, `xs`), and the pictures of its sheets
     (`square-top`, `square-middle` ...)."""
@@ -174,9 +201,9 @@ def _cell(out: Path, preset: Preset, level: float, seed: int, seen: Any) -> Cell
         strays_middle=strays["middle"],
     )
     name = _name(level, seed)
-    write(network, out / MODELS / f"{name}.pt")
+    write(network, model_file(out, level, seed))
     if seed == 0:
-        write_sprites(out / DATA / f"{level:.2f}.npz", parts, pictures)
+        write_sprites(data_file(out, level), parts, pictures)
     with replacing(out / CELLS / f"{name}.npz") as beside, open(beside, "wb") as target:
         order = np.lexsort((test.zones[rows], test.shapes[rows]))
         of_rows = {"shapes": test.shapes[rows][order], "xs": test.xs[rows][order]}

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from core.__main__ import main
+from core.activations.store import open_analysis
+from core.datasets import open_dataset
 from core.reproduction import sweep as module
 from core.reproduction.sweep import Preset
+from core.workspace import open_workspace
 
 
 def test_it_trains_what_is_asked_for_and_says_where_the_report_is(
@@ -26,3 +30,57 @@ def test_it_trains_what_is_asked_for_and_says_where_the_report_is(
     assert str(out / "report.html") in said
     assert main([*arguments, "--preset", "slow"]) == 2
     assert "quick, full" in capsys.readouterr().err
+
+
+def test_a_level_is_opened_in_the_app(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module.PRESETS, "quick", Preset("quick", images=128, held_out=90, epochs=1, seeds=1))
+    workspace = tmp_path / "w"
+    arguments = ["reproduce", "shapes", "--out", str(tmp_path / "again"), "--workspace", str(workspace), "--json"]
+    assert main([*arguments, "--levels", "0.9", "--look", "0.9"]) == 0
+    answer = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    analysis = open_analysis(open_workspace(workspace))
+    assert analysis.id == answer["analysis"]
+    assert (analysis.n, analysis.classes) == (128 + 2 * 90, ("square", "ellipse", "heart"))
+    assert {"zone", "scale"} <= {attribute.name for attribute in analysis.attributes}
+    assert analysis.accuracy == pytest.approx(answer["cells"][0]["test"])
+    # told before an hour of training
+    assert main([*arguments, "--levels", "0.9", "--look", "0.8"]) == 2
+    assert "Look at one of 0.9" in capsys.readouterr().err
+
+
+def test_the_pictures_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module.PRESETS, "quick", Preset("quick", images=120, held_out=60, epochs=1, seeds=1))
+    out = tmp_path / "again"
+    assert main(["reproduce", "shapes", "--out", str(out), "--levels", "0,1", "--dataset-only", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert [Path(file).name for file in answer["data"]] == ["0.00.npz", "1.00.npz"]
+    assert not (out / "models").exists()
+    dataset = open_dataset(answer["data"][1], store=tmp_path / "store")
+    assert {split: sum(counts.values()) for split, counts in dataset.counts().items()} == {
+        "train": 120,
+        "val": 60,
+        "test": 60,
+    }
+    zone = next(attribute for attribute in dataset.attributes if attribute.name == "zone")
+    own = [("left", "middle", "right").index(zone.values[code]) for code in zone.codes]
+    train = dataset.splits == 0
+    assert (dataset.labels[train] == [zone for zone, is_train in zip(own, train, strict=True) if is_train]).all()
+
+
+def test_what_the_guide_says_to_type_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("quick", "full"):
+        monkeypatch.setitem(module.PRESETS, name, Preset(name, 128, 90, epochs=1, seeds=1, levels=(0.0, 0.9)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(tmp_path / "workspace"))
+    guide = (Path(__file__).parents[3] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    commands = [line for line in guide.splitlines() if line.startswith("python -m core ")]
+    assert len(commands) >= 4
+    for command in commands:
+        assert main(shlex.split(command)[3:]) == 0, command
+    assert (tmp_path / "reproduction" / "report.html").is_file()
