@@ -105,7 +105,14 @@ def _tag(scene: Scene) -> Way:
         st.session_state[concept_tools.CHOSEN] = scene.concept.id
         # a batch that was asked before has as many as it has
         st.session_state.get("tag_batches", {}).pop((scene.analysis.id, scene.concept.id), None)
-    return "tag_next", {"look": "queue", "mode": "grid"}
+    # kept here rather than asked for by the address, which is no news right after another one was written
+    st.session_state.update({"tag_look-kept": "queue", "tag_mode-kept": "grid"})
+    return "tag_next", {}
+
+
+def _repair(scene: Scene) -> Way:
+    st.session_state["retrain_look-kept"] = "repair"
+    return "retrain", {}
 
 
 def _name_text(scene: Scene) -> str:
@@ -177,7 +184,7 @@ STEPS = (
         _repair_text,
         lambda scene: "" if scene.room == "retrain" else "Repair",
         lambda scene: state.last_run(scene.analysis.id) is not None,
-        lambda scene: ("retrain", {"look": "repair"}),
+        _repair,
     ),
     Step(
         "compare",

@@ -1,0 +1,69 @@
+"""The tour of the demo in a real browser: it is where one left it, never in the way, and small on a phone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.workspace import Workspace
+from scripts.local_app import end
+
+
+@pytest.fixture(scope="module")
+def server(serve: Any, demo: Workspace) -> Any:
+    return serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
+
+
+def test_it_outlives_a_reload_and_a_restart_of_the_server_and_can_be_skipped_restarted_and_ended(
+    page: Page, server: Any, serve: Any, demo: Workspace
+) -> None:
+    bar, steps = page.locator(".st-key-tour-bar"), page.locator(".st-key-tour-list")
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the demo").click()
+    expect(bar).to_contain_text("surest", timeout=30_000)
+    expect(steps).to_contain_text("1 of 6")
+    # something else can be done at any time, and is seen
+    page.get_by_test_id("stMain").get_by_role("radio", name="Mid band", exact=True).click()
+    expect(bar).to_contain_text("hesitates", timeout=30_000)
+    page.reload()
+    expect(bar).to_contain_text("hesitates", timeout=30_000)
+    bar.get_by_role("button", name="Skip").click()
+    expect(bar).to_contain_text("It needs a name first")
+    expect(steps.locator("li.skipped")).to_have_count(1)
+
+    end(server.process)
+    again = serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
+    page.goto(f"{again.url}/bands")
+    expect(bar).to_contain_text("It needs a name first", timeout=30_000)
+    expect(steps.locator("li.done")).to_have_count(2)
+    steps.get_by_role("button", name="Restart").click()
+    expect(steps).to_contain_text("1 of 6", timeout=30_000)
+    expect(bar).to_contain_text("What do they share?")
+    steps.get_by_role("button", name="End tour").click()
+    expect(bar).to_be_hidden()
+    expect(steps).to_be_hidden()
+    page.reload()
+    expect(page.locator(".frame.loaded").first).to_be_visible(timeout=30_000)
+    expect(bar).to_be_hidden()
+
+
+def test_on_a_phone_there_is_only_the_bar_and_nothing_sticks_out(page: Page, serve: Any, demo: Workspace) -> None:
+    server = serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the demo").click()
+    bar = page.locator(".st-key-tour-bar")
+    expect(bar).to_contain_text("What do they share?", timeout=30_000)
+    expect(page.locator(".st-key-tour-list")).not_to_be_in_viewport()
+    box = bar.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert box["height"] < 170
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for name in ("Show the middle", "Skip"):
+        button = bar.get_by_role("button", name=name).bounding_box()
+        assert button is not None
+        assert button["x"] + button["width"] <= 390
