@@ -116,7 +116,7 @@ const BUILDERS = {
     }
     const list = make("ul.grid.choice", { "data-count": slide.pictures.length, "data-columns": 4 })
     const tiles = slide.pictures.map((tile, place) => {
-      const node = make("button.frame.pick", { type: "button", "aria-label": `Picture ${place + 1}`, "aria-pressed": chosen.has(tile.id), "data-id": tile.id })
+      const node = make("button.frame.pick", { type: "button", "aria-label": `Picture ${place + 1}`, "aria-pressed": chosen.has(tile.id) ? "true" : "false", tabindex: place ? -1 : 0, "data-id": tile.id })
       node.append(tools.pictures.node(tile.id), make("span.mark", { "aria-hidden": "true" }, "✓"))
       node.onclick = () => {
         if (chosen.has(tile.id)) chosen.delete(tile.id)
@@ -131,9 +131,12 @@ const BUILDERS = {
       const at = tiles.indexOf(event.target)
       if (at < 0 || !event.key.startsWith("Arrow") || !event.target.matches(":focus-visible")) return
       event.preventDefault()
-      event.stopPropagation()
       tiles[neighbour(event.key, at, tiles.length, Number(list.dataset.fitted) || 1)].focus()
     }
+    // one stop of the tab key for all tiles, at the one that had the focus last
+    list.addEventListener("focusin", event => {
+      for (const tile of tiles) tile.tabIndex = tile === event.target ? 0 : -1
+    })
     tell()
     return [heading(slide), make("div.fill", {}, list), make("div.bar", {}, count, done)]
   },
@@ -142,7 +145,7 @@ const BUILDERS = {
     if (slide.missing) return [heading(slide), missing(slide, tools)]
     const learnt = make("div.learnt.alike", {})
     for (const row of slide.rows) {
-      learnt.append(make("div.half", {}, make("h2.side", {}, row.name), grid(row.pictures, tools, { name: row.name })))
+      learnt.append(make("div.half", {}, make("h2.side", {}, row.name), grid(row.pictures, tools, { columns: 4, name: row.name })))
     }
     const box = make("div.centre.repair", {}, make("p.large", { dir: "auto" }, slide.text))
     if (slide.running) {

@@ -234,7 +234,8 @@ function createStage(parentElement, store) {
     clearTimeout(settling)
     settling = setTimeout(() => {
       keepAddress()
-      setState("step", at)
+      // with the turn it was taken in: Python may have turned to another step meanwhile
+      setState("step", { at, turn: turned })
     }, SETTLED)
   }
 
@@ -254,7 +255,13 @@ function createStage(parentElement, store) {
     leave: () => (overlay.hidden ? store.outbox.push({ kind: "leave" }) : act.help()),
     black: () => (part("black").hidden = !part("black").hidden),
     blur: () => root.getRootNode().activeElement?.blur(),
-    act: () => slides.children[at].querySelector(".primary:not(:disabled)")?.click(),
+    act() {
+      const section = slides.children[at]
+      // nothing was typed or clicked yet: that comes first
+      const first = section.querySelector("input, .choice:not(:has([aria-pressed=true])) [tabindex='0']")
+      if (first && !first.value) first.focus()
+      else section.querySelector(".primary:not(:disabled)")?.click()
+    },
     help() {
       overlay.hidden = !overlay.hidden
       if (overlay.hidden) before?.focus?.()

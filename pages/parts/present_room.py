@@ -344,9 +344,14 @@ def working_told(job: Job) -> str:
 
 def _stepped(analysis: Analysis | None, key: str) -> None:
     told = st.session_state.get(key)
-    step = told.get("step") if isinstance(told, dict) else None
-    if analysis is not None and is_int(step):
-        kept_of(analysis).step = max(step, 0)
+    if analysis is not None and isinstance(told, dict):
+        keep_step(kept_of(analysis), told.get("step"))
+
+
+def keep_step(kept: Kept, told: object) -> None:
+    """Where the browser is, unless Python has turned to another step since."""
+    if isinstance(told, dict) and told.get("turn") == kept.turn and is_int(at := told.get("at")):
+        kept.step = max(at, 0)
 
 
 def _deliver(analysis: Analysis | None, key: str) -> None:

@@ -426,6 +426,17 @@ def test_naming_makes_a_concept_once_and_leads_to_the_pictures(
         do("name", text="   ")
 
 
+def test_a_step_taken_before_python_turned_to_another_is_no_news(kept: Kept, do: Do) -> None:
+    do("name", text="water")
+    present_room.keep_step(kept, {"at": 3, "turn": kept.turn - 1})
+    assert kept.step == ORDER.index(TAG)
+    for nonsense in (None, 3, {"at": "3", "turn": kept.turn}, {"turn": kept.turn}):
+        present_room.keep_step(kept, nonsense)
+        assert kept.step == ORDER.index(TAG)
+    present_room.keep_step(kept, {"at": 3, "turn": kept.turn})
+    assert kept.step == 3
+
+
 def test_done_tags_what_was_clicked_and_the_rest(planted: Analysis, workspace: Workspace, kept: Kept, do: Do) -> None:
     do("name", text="water")
     [concept] = list_concepts(workspace, planted.dataset_id)
