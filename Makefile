@@ -67,9 +67,11 @@ $(BIN)/pip:
 	sh scripts/make-venv.sh $(PYTHON) $(VENV)
 
 $(APP): requirements.txt | $(BIN)/pip
+	@echo "Installing what Midband needs: about two minutes, 2.2 GB ..."
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt
 	@touch $@
 
 $(DEV): requirements-dev.txt requirements-text.txt requirements-timm.txt $(APP)
+	@echo "Installing what its tests need ..."
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@
