@@ -1,17 +1,26 @@
 // How large square pictures can be where a number of them shares a place.
 
+/** What a layout is worth whose last row is not half full: a straggler looks like a mistake. */
+const RAGGED = 0.75
+
 /**
- * The columns and the side of `count` square tiles, as large as the place allows; the fewest columns among equals.
- * All lengths in pixels. extra: height below each tile, for words.
+ * The columns and the side of `count` square tiles, as large as the place allows; a little smaller where that fills
+ * the last row; the fewest columns among equals. All lengths in pixels. extra: height below each tile, for words.
  */
 export function fit(count, width, height, gap, extra = 0) {
   let best = { columns: 1, side: 0 }
+  let most = 0
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns)
     const wide = (width - gap * (columns - 1)) / columns
     const high = (height - gap * (rows - 1)) / rows - extra
     const side = Math.floor(Math.min(wide, high))
-    if (side > best.side) best = { columns, side }
+    const last = count - (rows - 1) * columns
+    const worth = rows > 1 && last * 2 < columns ? side * RAGGED : side
+    if (worth > most) {
+      most = worth
+      best = { columns, side }
+    }
   }
   return best
 }

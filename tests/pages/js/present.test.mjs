@@ -20,6 +20,11 @@ test("tiles are as large as the place allows and never overflow it", () => {
   }
 })
 
+test("no tile is left alone in the last row where nearly as large ones fill it", () => {
+  assert.equal(fit(16, 400, 700, 12).columns, 4)
+  assert.equal(fit(10, 400, 520, 12).columns, 2)
+})
+
 test("no place and no tiles are no error", () => {
   assert.equal(fit(20, 0, 0, 12).side, 0)
   assert.equal(fit(0, 500, 500, 12).columns, 1)
