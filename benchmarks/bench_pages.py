@@ -85,7 +85,7 @@ WATCH = """
   const roots = () => {
     const main = document.querySelector("[data-testid=stMain]")
     if (!main) return []
-    const own = [...main.querySelectorAll(".stBidiComponentIsolated")].map((host) => host.shadowRoot)
+    const own = [...main.querySelectorAll("[data-testid=stBidiComponentIsolated]")].map((host) => host.shadowRoot)
     return [main, ...own.filter(Boolean)]
   }
   const look = () => {

@@ -17,7 +17,7 @@ from core.errors import BadRequest
 from pages.parts import band_data, band_filters, band_state, concept_tools, notices, problem, state
 from pages.parts.band_state import IMAGES, View
 from pages.parts.direction_board import DirectionCard, direction_board
-from pages.parts.words import TERMS, count, plain
+from pages.parts.words import TERMS, count, helped, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -73,7 +73,7 @@ def show(analysis: Analysis, view: View) -> None:
     st.caption(
         f"{count(len(wanted), 'direction')}, judged by {_images(view.split)}: how much the weak end of a class differs "
         f"from its top. From {SUSPICIOUS} on, have a look.",
-        help=TERMS["suspicion"],
+        help=helped("suspicion"),
     )
     if not wanted:
         st.markdown("No direction fits. Search for something else, or clear the kinds.")
@@ -87,7 +87,7 @@ def show(analysis: Analysis, view: View) -> None:
         [_card(item) for item in wanted[number * PER_PAGE : (number + 1) * PER_PAGE]],
         on_open=problem.kept(partial(_open, analysis, {item.spec: item for item in wanted})),
         selected=view.direction,
-        score_help=TERMS["suspicion"],
+        score_help=helped("suspicion"),
     )
     if pages > 1:
         st.pagination(pages, key="board-page")

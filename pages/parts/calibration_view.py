@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.parts import chart_frame, theme
-from pages.parts.words import TERMS, count, interval, percent, plain
+from pages.parts.words import TERMS, count, helped, interval, percent, plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,7 +28,7 @@ def show(run: RunResult) -> bool:
     before, after = run.before.calibration, run.after.calibration
     if before is None or after is None:
         return False
-    st.header("Is it as sure as it is right?", anchor=False, help=TERMS["calibration"])
+    st.header("Is it as sure as it is right?", anchor=False, help=helped("calibration"))
     st.markdown(plain(sentence(before, after)))
     cells = st.grid(3, min_column_width=210, gap="small")
     for title, name, as_percent in FIGURES:

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.parts import gallery, run_list
-from pages.parts.words import TERMS, count, distinct, percent, plain, short
+from pages.parts.words import count, distinct, helped, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -35,7 +35,7 @@ class Mistake(NamedTuple):
 
 
 def show(analysis: Analysis, run: RunResult) -> None:
-    st.header("What is taken for what", anchor=False, help=TERMS["confusion"])
+    st.header("What is taken for what", anchor=False, help=helped("confusion"))
     before, after = matrices(analysis, run)
     found = mistakes(before, after)
     st.markdown(plain(sentence(found, analysis.classes)))

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from pages.parts import gallery, group_chart, problem, run_list
-from pages.parts.words import TERMS, count, distinct, percent, plain, short
+from pages.parts.words import count, distinct, helped, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -28,7 +28,7 @@ EVERY = "every"
 @st.fragment
 @problem.guarded
 def show(analysis: Analysis, run: RunResult) -> None:
-    st.header("Images that changed", anchor=False, help=TERMS["fixed"])
+    st.header("Images that changed", anchor=False, help=helped("fixed"))
     ids = {FIXED: run.comparison["fixed"], BROKEN: run.comparison["broken"]}
     with st.spinner("Sorting them by group …"):
         groups = run_list.flips(analysis, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.words import TERMS, anchor, count, plain, term_title
+from pages.parts.words import TERMS, anchor, count, plain, related, term_title
 
 SOUGHT = "glossary_sought"
 
@@ -30,6 +30,10 @@ def show() -> None:
         for term in found:
             st.subheader(term_title(term), anchor=anchor(term))
             st.markdown(TERMS[term])
+            if more := related(term):
+                links = ", ".join(f"[{term_title(other)}](#{anchor(other)})" for other in more if other in found)
+                if links:
+                    st.caption(f"See also {links}")
 
 
 def matching(sought: str) -> list[str]:

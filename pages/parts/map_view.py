@@ -32,7 +32,7 @@ from pages.parts import (
 )
 from pages.parts.feature_map import MapColours, MapLayout
 from pages.parts.image_grid import format_activation
-from pages.parts.words import TERMS, short
+from pages.parts.words import helped, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -55,10 +55,9 @@ def explore(analysis: Analysis) -> None:
     view = map_state.current(analysis, choices)
     notices.show()
     enough = analysis.n >= FEWEST
-    # without its sentence: the map needs the room, and says below what to do
     head.show(
         "map",
-        "" if enough else LEAD,
+        LEAD,
         looks=partial(_controls, analysis, view, choices) if enough else None,
         then="tag_next" if concept_tools.concepts(analysis) else None,
     )
@@ -110,7 +109,7 @@ def _controls(analysis: Analysis, view: MapView, choices: dict[str, str]) -> Non
                 required=True,
                 label_visibility="collapsed",
                 on_change=problem.kept(partial(_set_split, analysis)),
-                help=TERMS["split"],
+                help=helped("split"),
             )
         st.session_state["map-colour"] = view.colour
         st.selectbox(

@@ -19,7 +19,7 @@ from core.retraining.preview import Choice, Preview, choose, look_through, promi
 from core.retraining.runs import CURATING, RunResult, new_run_id, open_run
 from pages.parts import curation_view, jobs, method_knobs, rooms, state
 from pages.parts.method_knobs import Setup
-from pages.parts.words import TERMS, count, distinct, percent, plain
+from pages.parts.words import count, distinct, helped, percent, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -47,7 +47,7 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
     preview, missing = _looked_through(analysis, setup, concepts)
     feasible, kept = None, KeptEdits()
     with st.container(border=True, key="card-curation"):
-        st.header("What it will learn from", anchor=False, help=TERMS["curation"])
+        st.header("What it will learn from", anchor=False, help=helped("curation"))
         if missing is not None:
             st.markdown(f":material/info: {plain(missing.detail)} {plain(missing.next_step)}")
             if setup.needs == "tags":

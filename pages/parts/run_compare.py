@@ -13,7 +13,7 @@ from core.activations.store import open_analysis
 from core.retraining.methods import METHODS
 from core.retraining.runs import RunComparison, RunResult, compare_runs, predictions
 from pages.parts import gallery, group_chart, problem, rerun, run_list, state
-from pages.parts.words import TERMS, plain, short
+from pages.parts.words import TERMS, helped, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -44,7 +44,7 @@ def show(analysis: Analysis, first: RunResult, second: RunResult) -> None:
         with st.container(
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="run-links-compare"
         ):
-            st.header("Side by side", anchor=False, help=TERMS["paired test"])
+            st.header("Side by side", anchor=False, help=helped("paired test"))
             st.button(
                 "Swap",
                 icon=":material/swap_horiz:",

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.parts import chart_frame, theme
 from pages.parts.group_chart import group_name, guessed
-from pages.parts.words import TERMS, count, distinct, percent, plain, short
+from pages.parts.words import count, distinct, helped, percent, plain, short
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -29,7 +29,7 @@ def show(run: RunResult) -> bool:
     """False, and nothing drawn, where the run did not record it."""
     if not run.shifts:
         return False
-    st.header("Has the middle emptied?", anchor=False, help=TERMS["emptied"])
+    st.header("Has the middle emptied?", anchor=False, help=helped("emptied"))
     shift = _choose(run)
     st.markdown(plain(shift["sentence"]))
     # both with one height of the axis: bars are to be compared

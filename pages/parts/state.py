@@ -249,7 +249,10 @@ def chooser() -> None:
 
 
 def _choose_from_sidebar() -> None:
-    choose(st.session_state[CHOOSER])
+    chosen = st.session_state[CHOOSER]
+    # a title that changed under the same id arrives as text
+    if any(record.id == chosen for record in investigations()):
+        choose(chosen)
 
 
 def _titles(records: list[Investigation]) -> dict[str, str]:

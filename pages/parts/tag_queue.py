@@ -12,7 +12,7 @@ from core.concepts.suggestions import Suggestion, suggest_next
 from core.concepts.tags import UNTAGGED, answers, tagging_split
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, gallery, live_repair, problem, state, tag_card, tag_ring, tour
-from pages.parts.words import TERMS, count, plain, short
+from pages.parts.words import count, helped, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -111,7 +111,7 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
         )
     else:
         main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
-        st.header(TITLES[main], anchor=False, help=TERMS["confounder"])
+        st.header(TITLES[main], anchor=False, help=helped("confounder"))
         st.markdown(
             f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(short(concept.name))}** and "
             "press **Present**, then **Rest absent**."

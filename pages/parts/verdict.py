@@ -28,7 +28,7 @@ from pages.parts import (
 )
 from pages.parts.component_source import source
 from pages.parts.looks import Looks, asked_of
-from pages.parts.words import TERMS, count, interval, percent, plain, short
+from pages.parts.words import TERMS, count, helped, interval, percent, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -168,7 +168,7 @@ def _headline(run: RunResult, analysis: Analysis) -> None:
                 )
                 st.caption(under)
         icon = ":material/trending_up:" if run.comparison["significant"] else ":material/info:"
-        st.markdown(f"{icon} {plain(run.comparison['sentence'])}", help=TERMS["paired test"])
+        st.markdown(f"{icon} {plain(run.comparison['sentence'])}", help=helped("paired test"))
         if cost := losses(before, after):
             st.markdown(f":material/trending_down: {plain(cost)}")
         st.caption(
@@ -234,7 +234,7 @@ def _look(analysis: Analysis, run: RunResult, look: str) -> None:
     elif look == BESIDE:
         _beside(run)
     else:
-        st.header("Every group", anchor=False, help=TERMS["group"])
+        st.header("Every group", anchor=False, help=helped("group"))
         st.markdown(plain(group_chart.sentence(run.before, run.after)))
         group_chart.show(run.before, run.after, "group-chart")
 

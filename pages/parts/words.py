@@ -107,6 +107,55 @@ TERMS = {
     ),
     "tags hash": "Equal for two runs that learnt from the very same tags.",
     "data hash": "Equal for two runs on the same images, features, labels and splits.",
+    "activation": "The number a direction gives an image: for a class, how strongly the model speaks for it.",
+    "neuron": "One of the numbers the network computes just before its last layer, by its place in that list.",
+    "shortcut": (
+        "Something easy that usually comes with a class and is not part of it, such as water behind waterbirds. A "
+        "model that relies on it is right for the wrong reason, and wrong where the shortcut is missing."
+    ),
+    "probability": "What the softmax makes of all logits: numbers from 0 to 1 that add up to 1 over the classes.",
+    "tag": "One statement: this image shows, or does not show, this concept; with who said it, when and where.",
+    "probe": (
+        "A small model that learns from your tags to see a concept in the features of an image, and then guesses it "
+        "for all others. Its guesses are no tags until you accept them."
+    ),
+    "held-out": "Kept aside while something was learnt, so that it can be judged by what it has not seen.",
+    "investigation": "One model applied to one set of images, with all that was tagged and repaired.",
+    "principal components": (
+        "The directions in which the features differ most. Two of them make a map at once; what lies along them can "
+        "be measured."
+    ),
+    "umap": (
+        "A map that keeps alike images together. Its axes, and the distances between its groups, mean nothing. "
+        "(McInnes et al. 2018, arXiv:1802.03426)"
+    ),
+    "cluster": "Images whose features lie close together, found without labels or tags: they may share something.",
+    "lift": "The share of a concept here over its share in all images: 1 means no association.",
+    "odds ratio": (
+        "How much likelier a concept is here than elsewhere, as a ratio of odds: 1 means no association. Unlike the "
+        "share it does not depend on how many images were tagged where."
+    ),
+    "kappa": (
+        "Agreement of two people beyond chance: 1 is full agreement, 0 what two would reach who answer at random, each "
+        "as often present as they do. Above 0.8 is usually called strong."
+    ),
+    "erm": "Empirical risk minimisation: ordinary training, every image counting the same. The model as it is.",
+    "mid-range curation": (
+        "Our repair: tags of the middle of the range teach a probe to see the concept, and the last layer is fitted "
+        "anew with every class and concept combination weighing the same. (After O'Mahony et al. 2025, "
+        "arXiv:2411.10019; the rule for the middle is our own.)"
+    ),
+    "class-balanced": "The last layer fitted again with every class weighing the same. (LaBonte et al. 2023, "
+    "arXiv:2309.08534)",
+    "dfr": (
+        "Deep feature reweighting: the last layer fitted anew with known groups balanced. Where a dataset knows the "
+        "groups it is what tags can be compared with. (Kirichenko et al. 2022, arXiv:2204.02937)"
+    ),
+    "afr": "Automatic feature reweighting: images the model finds unlikely for their class weigh more; needs no tags.",
+    "self": "The last layer fitted again, classes balanced, on images the model gets wrong or nearly; needs no tags.",
+    "jtt": "Just train twice: images the model gets wrong weigh more the second time; needs no tags.",
+    "group dro": "Makes the loss of the worst group as small as it can be, instead of the mean over all images.",
+    "finetuning": "Trains the whole network again, not the last layer alone: slower, and the features change as well.",
     "replay": "One file holds all a run was made from; this command computes it again and compares every digit.",
 }
 
@@ -127,7 +176,32 @@ _TITLES = {
     "brier": "Brier score",
     "nll": "NLL",
     "interval": "Interval (95%)",
+    "umap": "UMAP",
+    "kappa": "Cohen's kappa",
+    "erm": "ERM",
+    "dfr": "DFR",
+    "afr": "AFR",
+    "self": "SELF",
+    "jtt": "JTT",
+    "group dro": "Group DRO",
+    "finetuning": "Finetuning",
+    "macro average": "Macro average",
 }
+# terms that explain each other
+_SEE = (
+    ("logit", "probability", "measure", "activation", "direction"),
+    ("band", "mid band", "top", "bottom", "mid rule"),
+    ("concept", "tag", "probe", "confounder", "shortcut"),
+    ("group", "worst group", "average", "weighted average", "macro average"),
+    ("interval", "paired test", "held-out", "split"),
+    ("direction", "neuron", "vector", "principal components", "suspicion"),
+    ("features", "last layer", "run", "curation", "mid-range curation"),
+    ("mid-range curation", "class-balanced", "dfr", "afr", "self", "jtt", "group dro", "finetuning", "erm"),
+    ("calibration", "ece", "brier", "nll"),
+    ("lift", "odds ratio"),
+    ("umap", "principal components", "cluster", "features"),
+    ("tags hash", "data hash", "replay", "seed"),
+)
 
 
 def term_title(term: str) -> str:
@@ -137,7 +211,12 @@ def term_title(term: str) -> str:
 
 def anchor(term: str) -> str:
     """Where the glossary holds a key of `TERMS`: the part of the address after #."""
-    return term.replace(" ", "-").replace("'", "")
+    return term.replace(" ", "-")
+
+
+def related(term: str) -> list[str]:
+    """Keys of `TERMS` that explain this one further."""
+    return list(dict.fromkeys(other for group in _SEE if term in group for other in group if other != term))
 
 
 def helped(term: str) -> str:

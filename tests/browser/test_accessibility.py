@@ -42,6 +42,8 @@ PLACES = {
     "activations": "/results?look=activations",
     "flips": "/results?look=flips",
     "runs": "/runs",
+    "glossary": "/glossary",
+    "present": "/present",
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.activations.store import Analysis
+from core.concepts.concept import create_concept
 from core.jobs.job import Job
 from core.jobs.queue import submit
 from core.workspace import Workspace
@@ -63,3 +64,36 @@ def test_no_page_file_beside_the_main_script_can_be_run_without_its_frame() -> N
     # Streamlit takes a `pages` folder beside the main script for pages of their own
     assert not (rooms.FOLDER / "pages").exists()
     assert (rooms.FOLDER / "main.py").is_file()
+
+
+def test_rooms_outside_the_navigation_are_reached_by_link(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    links = {link.proto.label: link.proto.query_string for link in app.sidebar.get("page_link")}
+    assert set(links) >= {"Present", "Glossary"}
+    assert planted.id in links["Present"]
+
+
+@pytest.mark.parametrize("room", [name for name in rooms.ROOMS if name not in ("home", "present", "tag_next")])
+def test_every_page_says_in_one_sentence_what_it_is_for(visit: Visit, planted: Analysis, room: str) -> None:
+    app = visit(room)
+    assert not app.exception
+    assert [title.value for title in app.title] == [rooms.ROOMS[room][0]]
+    # the controls of the map stand before it
+    lead = next(text.value for text in app.main.markdown if not text.value.startswith(("**", "<")))
+    assert lead.endswith(".")
+    assert len(lead) < 200
+
+
+@pytest.mark.parametrize(
+    ("room", "label"), [("bands", "Tag next"), ("map", "Tag next"), ("tag_next", "Retrain"), ("concepts", "Retrain")]
+)
+def test_the_next_step_is_in_the_head_once_something_is_named(
+    visit: Visit, planted: Analysis, workspace: Workspace, room: str, label: str
+) -> None:
+    def steps() -> list[str]:
+        app = visit(room)
+        return [link.proto.label for link in app.main.get("page_link")] + [button.label for button in app.main.button]
+
+    assert steps().count(label) == (room in ("tag_next",) and label in steps())
+    create_concept(workspace, planted.dataset_id, "water")
+    assert label in steps()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
 
 from pages.parts import words
+
+from .conftest import Visit, texts
 
 
 @pytest.mark.parametrize("name", ["**bold**", "<b>x</b>", "$x^2$", "[a](http://b)", ":red[x]", "# a", "a_b_c", "`c`"])
@@ -91,3 +94,43 @@ def test_long_names_that_begin_alike_keep_their_ends() -> None:
     assert [one[-4:] for one in shown] == [" sea", "lake", "pond"]
     assert all(len(one) <= 30 for one in shown)
     assert len(set(words.distinct([f"{beginning}{k}{beginning}" for k in range(9)], most=30))) == 9
+
+
+def test_every_term_has_a_title_and_a_place_of_its_own() -> None:
+    titles = [words.term_title(term) for term in words.TERMS]
+    anchors = [words.anchor(term) for term in words.TERMS]
+    assert len(set(titles)) == len(titles)
+    assert len(set(anchors)) == len(anchors)
+    assert all(re.fullmatch(r"[a-z-]+", anchor) for anchor in anchors)
+    assert all(text.rstrip("*)")[-1] in ".!?1234567890" for text in words.TERMS.values())
+
+
+def test_terms_lead_to_others_that_are_there() -> None:
+    for term in words.TERMS:
+        assert term not in words.related(term)
+        assert set(words.related(term)) <= set(words.TERMS)
+    assert "logit" in words.related("probability")
+
+
+def test_help_leads_to_the_glossary() -> None:
+    assert words.helped("mid band").startswith(words.TERMS["mid band"])
+    assert words.helped("mid band").endswith("(glossary#mid-band)")
+
+
+def test_the_glossary_holds_every_term_in_order(visit: Visit) -> None:
+    app = visit("glossary")
+    assert not app.exception
+    shown = [heading.value for heading in app.subheader]
+    assert shown == sorted(map(words.term_title, words.TERMS), key=str.casefold)
+    assert all(heading.anchor for heading in app.subheader)
+
+
+def test_the_glossary_is_searched_by_title_first(visit: Visit) -> None:
+    app = visit("glossary")
+    app.text_input[0].set_value("worst GROUP").run()
+    shown = [heading.value for heading in app.subheader]
+    assert shown[0] == "Worst group"
+    assert 1 < len(shown) < len(words.TERMS)
+    app.text_input[0].set_value("zebra <b>").run()
+    assert not app.subheader
+    assert "No term has" in texts(app)
