@@ -15,7 +15,7 @@ import streamlit as st
 
 from core.activations.store import open_analysis
 from core.demo import DEMOS
-from pages.parts import band_state, demos, jobs, problem, progress, reset, rooms, state, tour_record
+from pages.parts import band_state, demos, jobs, problem, progress, reset, rooms, state, theme, tour_record
 from pages.parts.component_source import source
 from pages.parts.tour_record import Taken
 from pages.parts.tour_steps import GOAL, STEPS, Scene, Step, look_at
@@ -148,7 +148,8 @@ def sidebar(room: str = "") -> None:
     with st.sidebar, st.container(key="tour-list", gap="xsmall"):
         items = "".join(_item(step, scene, taken, at_hand) for step in STEPS)
         title = f"<p><b>Tour</b> <span>{done} of {len(STEPS)}</span></p>"
-        st.html(f"<style>{source('tour', 'tour.css')}</style>{title}<ol>{items}</ol>")
+        on_chosen = f":root {{ --tour-on-chosen: {'#10202a' if theme.is_dark() else '#ffffff'}; }}"
+        st.html(f"<style>{on_chosen}\n{source('tour', 'tour.css')}</style>{title}<ol>{items}</ol>")
         with st.container(horizontal=True, gap="small"):
             _button("Restart", "restart", restart, icon=":material/replay:", type="tertiary", help=RESTART)
             _button("End tour", "end", end, icon=":material/close:", type="tertiary")
@@ -177,6 +178,7 @@ def follow() -> None:
 
     Never returns where it has to.
     """
+    progress.note_looks()
     if LISTED not in st.session_state:
         return
     scene = _scene()
