@@ -16,7 +16,7 @@ from core.export.charts import share_chart
 from core.export.page import MARK, POLICY, STYLE
 from core.files import replacing
 from core.reproduction.reference import REFERENCE
-from core.reproduction.sweep import Cell, Sweep, read_pictures
+from core.reproduction.sweep import SHOWN, Cell, Sweep, read_pictures
 from core.retraining.intervals import mean_interval, wilson
 from core.synthetic.sprites import SHAPES, ZONES, zone_at
 
@@ -39,7 +39,7 @@ _STYLE = """
 .two figure { margin: 0; }
 .two img { width: 100%; height: auto; display: block; image-rendering: pixelated; border: 1px solid var(--line); }
 .matrices p { font-size: .85rem; }
-.sheet { display: block; width: 100%; max-width: 680px; height: auto; }
+.sheet { display: block; height: auto; }
 .band figure { margin: .35rem 0 .6rem; }
 .stray { border: 2px solid #f0961e; padding: 0 .25rem; border-radius: .2rem; }
 """
@@ -82,14 +82,15 @@ def finding(sweep: Sweep) -> str:
     said = f"Without bias in the test pictures, accuracy is best ({tests[best]:.1%}) at a bias of {best:.0%}"
     if last != best:
         said += f" and {tests[last]:.1%} at {last:.0%}, while accuracy on train is {_mean(sweep.of(last), 'train'):.1%}"
-    biased = [cell for cell in sweep.cells if cell.level >= 0.5 and cell.strays_top is not None]
+    # at 1 no picture of val lies outside of its own zone
+    biased = [cell for cell in sweep.cells if 0.5 <= cell.level < 1 and cell.strays_top is not None]
     both = [(cell.strays_top, cell.strays_middle) for cell in biased if cell.strays_middle is not None]
     if not both:
         return f"{said}."
     top, middle = (float(np.mean(column)) for column in zip(*both, strict=True))
     return (
-        f"{said}. From a bias of 50% on, {middle:.0%} of a shape's pictures in the middle of its logit lie outside of "
-        f"its own zone, and {top:.0%} of those at the top."
+        f"{said}. From a bias of 50% on, 100% left out, {middle:.0%} of a shape's pictures in the middle of its logit "
+        f"lie outside of its own zone, and {top:.0%} of those at the top."
     )
 
 
@@ -218,7 +219,8 @@ def _sheet(pictures: np.ndarray, own: int, title: str) -> str:
     )
     said = f"{title}; {sum(strays)} of {len(strays)} elsewhere"
     return (
-        f'<figure><img src="{_png(Image.fromarray(strip))}" alt="{escape(said)}" class="sheet">'
+        f'<figure><img src="{_png(Image.fromarray(strip))}" alt="{escape(said)}" class="sheet" '
+        f'style="width: {min(100, 100 * len(pictures) // SHOWN)}%">'
         f'<figcaption class="soft">{escape(title)}</figcaption></figure>'
     )
 

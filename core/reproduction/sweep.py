@@ -30,7 +30,7 @@ from core.synthetic.sprites import SHAPES, Sprites, draw_latents, render, write_
 _FORMAT = 2
 SWEEP, CELLS, MODELS, DATA = "sweep.json", "cells", "models", "data"
 # pictures of the matrix for each shape in each zone, and of a sheet for each shape and band
-_EACH, _SHOWN = 12, 10
+_EACH, SHOWN = 12, 10
 # of the val and test pictures beside those trained on
 _HELD_OUT = {"quick": 1000, "full": 4000}
 
@@ -241,7 +241,7 @@ def _sheets(
         for band, rows in bands.items():
             outside[band][0] += int((sprites.zones[rows] != shape).sum())
             outside[band][1] += len(rows)
-            sheets[f"{name}-{band}"] = pictures[rows[:: max(1, len(rows) // _SHOWN)][:_SHOWN]]
+            sheets[f"{name}-{band}"] = pictures[rows[:: max(1, len(rows) // SHOWN)][:SHOWN]]
     return sheets, {band: strays / count if count else None for band, (strays, count) in outside.items()}
 
 
