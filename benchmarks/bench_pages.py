@@ -57,8 +57,8 @@ PLACES = {
     "wrong labels": ("/tag_next?look=wrong", TILE),
     "palette": ("/concepts", CARD),
     "associations": ("/concepts?look=associations", CARD),
-    "history": ("/concepts?look=history", "[data-testid=stMarkdownContainer] strong"),
-    "people": ("/concepts?look=people", "[data-testid=stMarkdownContainer] strong"),
+    "history": ("/concepts?look=history", "[data-testid=stCaptionContainer]"),
+    "people": ("/concepts?look=people", "[data-testid=stCaptionContainer]"),
     "files": ("/concepts?look=files", "[data-testid=stDownloadButton] button"),
     "retrain": ("/retrain", ".curation table"),
     "all ways": ("/retrain?look=ways", "[data-testid=stNumberInput] input"),
@@ -68,7 +68,7 @@ PLACES = {
     "activations": ("/results?look=activations", PLOT),
     "flips": ("/results?look=flips", TILE),
     "runs": ("/runs", "[data-testid=stDataFrame] canvas"),
-    "glossary": ("/glossary", "h3"),
+    "glossary": ("/glossary", "h2"),
 }
 # Runs before the page's own scripts. Looks into the shadow roots of our components as well.
 WATCH = """

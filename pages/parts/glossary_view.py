@@ -28,7 +28,7 @@ def show() -> None:
         st.caption(f"{count(len(found), 'term')} of {len(TERMS)}")
     with st.container(key="glossary"):
         for term in found:
-            st.subheader(term_title(term), anchor=anchor(term))
+            st.header(term_title(term), anchor=anchor(term))
             st.markdown(TERMS[term])
             if more := related(term):
                 links = ", ".join(f"[{term_title(other)}](#{anchor(other)})" for other in more if other in found)

@@ -120,17 +120,17 @@ def test_help_leads_to_the_glossary() -> None:
 def test_the_glossary_holds_every_term_in_order(visit: Visit) -> None:
     app = visit("glossary")
     assert not app.exception
-    shown = [heading.value for heading in app.subheader]
+    shown = [heading.value for heading in app.header]
     assert shown == sorted(map(words.term_title, words.TERMS), key=str.casefold)
-    assert all(heading.anchor for heading in app.subheader)
+    assert all(heading.anchor for heading in app.header)
 
 
 def test_the_glossary_is_searched_by_title_first(visit: Visit) -> None:
     app = visit("glossary")
     app.text_input[0].set_value("worst GROUP").run()
-    shown = [heading.value for heading in app.subheader]
+    shown = [heading.value for heading in app.header]
     assert shown[0] == "Worst group"
     assert 1 < len(shown) < len(words.TERMS)
     app.text_input[0].set_value("zebra <b>").run()
-    assert not app.subheader
+    assert not app.header
     assert "No term has" in texts(app)
