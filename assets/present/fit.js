@@ -15,14 +15,29 @@ export function fit(count, width, height, gap, extra = 0) {
     const wide = (width - gap * (columns - 1)) / columns
     const high = (height - gap * (rows - 1)) / rows - extra
     const side = Math.floor(Math.min(wide, high))
-    const last = count - (rows - 1) * columns
-    const worth = rows > 1 && last * 2 < columns ? side * RAGGED : side
+    const worth = isRagged(count, columns) ? side * RAGGED : side
     if (worth > most) {
       most = worth
       best = { columns, side }
     }
   }
   return best
+}
+
+/** Whether a last row is there and not more than half full. */
+function isRagged(count, columns) {
+  const rows = Math.ceil(count / columns)
+  return rows > 1 && (count - (rows - 1) * columns) * 2 <= columns
+}
+
+/** The most columns of tiles of a given side, fewer where that fills the last row and the place is high enough. */
+export function columnsOf(count, side, width, height, gap) {
+  const most = Math.max(1, Math.min(count, Math.floor((width + gap) / (side + gap))))
+  for (let columns = most; columns >= 1; columns -= 1) {
+    if (Math.ceil(count / columns) * (side + gap) - gap > height) break
+    if (!isRagged(count, columns)) return columns
+  }
+  return most
 }
 
 /** The same where the page may be scrolled: as many columns as are given, as wide as they go. */

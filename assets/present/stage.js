@@ -200,8 +200,8 @@ function createStage(parentElement, store) {
       const lists = [...box.querySelectorAll(".grid")]
       const side = Math.min(...lists.map(list => Number(list.dataset.side)))
       for (const list of lists) {
-        const { width, gap } = placeFor(list)
-        const columns = Math.min(Number(list.dataset.count), Math.floor((width + gap) / (side + gap)))
+        const { width, height, gap } = placeFor(list)
+        const columns = columnsOf(Number(list.dataset.count), side, width, height, gap)
         setSize(list, { columns, side }, gap)
       }
     }

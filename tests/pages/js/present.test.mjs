@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import test from "node:test"
 import { load } from "./load.mjs"
 
-const { fit, flow, actionOf, neighbour } = await load("present/fit.js", "present/keys.js")
+const { fit, flow, columnsOf, actionOf, neighbour } = await load("present/fit.js", "present/keys.js")
 
 test("tiles are as large as the place allows and never overflow it", () => {
   for (const [count, width, height, gap, extra] of [[20, 1167, 430, 12, 0], [10, 1167, 430, 12, 50], [1, 300, 900, 8, 0], [6, 900, 150, 10, 0], [16, 560, 560, 12, 0]]) {
@@ -23,6 +23,16 @@ test("tiles are as large as the place allows and never overflow it", () => {
 test("no tile is left alone in the last row where nearly as large ones fill it", () => {
   assert.equal(fit(16, 400, 700, 12).columns, 4)
   assert.equal(fit(10, 400, 520, 12).columns, 2)
+})
+
+test("tiles of a given size take the columns that fill the last row, as far as the place is high enough", () => {
+  assert.equal(columnsOf(4, 100, 330, 400, 10), 2)
+  assert.equal(columnsOf(4, 100, 330, 210, 10), 2)
+  assert.equal(columnsOf(4, 100, 440, 400, 10), 4)
+  assert.equal(columnsOf(17, 50, 290, 1000, 10), 3)
+  // no room for more rows than the widest layout has
+  assert.equal(columnsOf(17, 50, 240, 300, 10), 4)
+  assert.equal(columnsOf(3, 50, 20, 300, 10), 1)
 })
 
 test("no place and no tiles are no error", () => {
