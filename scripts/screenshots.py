@@ -116,7 +116,8 @@ TALLEST = 3200
 SHEET_WIDTHS = {1920: 900, 1024: 520, 390: 230}
 SHEET_HEIGHT = 1100
 PATIENCE = 30_000
-HEADING = "[data-testid=stMainBlockContainer] h1"
+# of several headings, as on the stage, the one that is seen
+HEADING = "[data-testid=stMainBlockContainer] h1:visible"
 
 Act = Callable[[Page], None]
 unfinished: list[str] = []

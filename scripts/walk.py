@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from core.datasets import open_dataset
 from core.workspace import Workspace
 
-WINDOW = {"width": 1120, "height": 760}
-SHOWN = (960, 651)
+WINDOW = {"width": 1280, "height": 860}
+SHOWN = (960, 645)
 CAPTION = 52
 CONCEPT = "water background"
 ENOUGH = 40
