@@ -58,7 +58,7 @@ PLACES = {
     "palette": ("/concepts", CARD),
     "associations": ("/concepts?look=associations", CARD),
     "history": ("/concepts?look=history", "[data-testid=stCaptionContainer]"),
-    "people": ("/concepts?look=people", "[data-testid=stCaptionContainer]"),
+    "people": ("/concepts?look=people", "[data-testid=stAlert]"),
     "files": ("/concepts?look=files", "[data-testid=stDownloadButton] button"),
     "retrain": ("/retrain", ".curation table"),
     "all ways": ("/retrain?look=ways", "[data-testid=stNumberInput] input"),

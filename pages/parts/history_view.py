@@ -43,6 +43,7 @@ PLACES = {
     "text": "among what fits a text",
     "wrong labels": "among suspected labels",
     "selection": "from a selection",
+    "present": "before an audience",
     "merge": "",
 }
 SOURCES = {
