@@ -5,7 +5,7 @@ import { load } from "./load.mjs"
 
 const {
   nothing, whole, holds, including, toggled, sizeOf, stillShown, carried, rangeBetween, movedFocus, boxBetween, touched,
-  nearest, edgeSpeed, selectionText, actsOn,
+  nearest, edgeSpeed, selectionText, actsOn, inFrame,
 } = await load("image_grid/selection.js")
 const { digitOf, letterOf, stepOf, zoomOf } = await load("image_grid/keys.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
@@ -102,6 +102,11 @@ test("what is told of a selection changes with it and with what it is a selectio
 test("pressing a button may act on the selection, a drag on a slider or a click beside does not", () => {
   const matching = wanted => ({ matches: text => text.split(", ").includes(wanted) })
   assert.deepEqual([matching("button"), matching("[role=option]"), matching("canvas"), {}].map(actsOn), [true, true, false, false])
+})
+
+test("a press in the sidebar or on the tour's bar is none that acts on the selection", () => {
+  const within = place => ({ closest: selector => (selector.split(", ").includes(place) ? {} : null) })
+  assert.deepEqual([within("[data-testid=stSidebar]"), within(".st-key-tour-bar"), within("main"), {}].map(inFrame), [true, true, false, false])
 })
 
 test("arrows move by one and by a row and stop at the edges", () => {
