@@ -262,8 +262,7 @@ def test_both_sides_of_a_comparison_follow_one_band(bands: Page) -> None:
     expect(bands.locator(".tiles")).to_have_count(2)
     # before and after the repair, over the same images
     expect(bands.get_by_text(re.compile("turned right"))).to_be_visible()
-    assert grid_ids(bands, 0) == grid_ids(bands, 1)
-    before = grid_ids(bands)
+    before, _ = until(bands, lambda: (grid_ids(bands, 0), grid_ids(bands, 1)), lambda both: both[0] == both[1] != [])
     drag(bands, bands.locator(".window").first, 60)
     until(bands, lambda: (grid_ids(bands, 0), grid_ids(bands, 1)), lambda both: both[0] == both[1] not in ([], before))
 
