@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.commands.data import about
 from core.commands.output import Answer
-from core.demo import DEMOS, last_reset, make_demo, reset_demo, undo_reset
+from core.demo import DEMOS, make_demo, reset_demo, resets, undo_reset
 from core.errors import NotFound
 from core.progress import Progress
 from core.workspace import open_workspace
@@ -38,15 +38,20 @@ def _again(workspace: Workspace, options: argparse.Namespace) -> Answer:
     list_jobs(workspace, active=True)
     if options.reset:
         done = reset_demo(workspace, options.which)
-        kept = last_reset(workspace, options.which)
         undo = f" Back: python -m core demo --workspace {workspace.root} --which {options.which} --undo-reset"
         return Answer(
-            {"workspace": str(workspace.root), "reset": done.to_dict()}, done.sentence + (undo if kept == done else "")
+            {"workspace": str(workspace.root), "reset": done.to_dict()},
+            done.sentence + (undo if done.anything else ""),
         )
-    last = last_reset(workspace, options.which)
-    if last is None:
+    kept = resets(workspace, options.which)
+    if not kept:
         raise NotFound("No reset of this demo can be undone.", next_step="It was not reset, or that is undone already.")
-    since = undo_reset(workspace, last)
+    if options.undo_reset > len(kept):
+        raise NotFound(
+            f"The resets of this demo that can be undone: {len(kept)}.",
+            next_step="The last one is 1, the one before it 2.",
+        )
+    since = undo_reset(workspace, kept[options.undo_reset - 1])
     said = "Everything is back as it was before the reset."
     if since is not None:
         said += " What was made since is put aside: undo again to have that back instead."

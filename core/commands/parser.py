@@ -83,7 +83,14 @@ def make_parser() -> Parser:
     )
     again = demo.add_mutually_exclusive_group()
     again.add_argument("--reset", action="store_true", help="put its concepts, tags and runs aside, and nothing else")
-    again.add_argument("--undo-reset", action="store_true", help="put back what the last --reset put aside")
+    again.add_argument(
+        "--undo-reset",
+        nargs="?",
+        type=positive,
+        const=1,
+        metavar="N",
+        help="put back what the last --reset put aside, or the Nth last",
+    )
 
     add_data_verbs(verb)
 

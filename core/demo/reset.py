@@ -1,14 +1,15 @@
 """A demo as it was when it was made, for the next visitor, and back again.
 
-Nothing that people said is destroyed by a reset: it is put aside as it is, and `undo_reset` puts it back as it was.
+What people said is put aside as it is, and `undo_reset` puts it back as it was. The resets of a demo are numbered, and
+the latest `KEPT` are kept: whoever resets again destroys nothing of those before.
 
 in the database    the concepts and everything said of images belong to another dataset meanwhile, whose id ends in
-                   "-aside"; runs and finished jobs lie in `Meta` "demo-reset-NAME"
-<workspace>/before-reset/NAME/
+                   "-aside-NUMBER"; runs and finished jobs lie in `Meta` "demo-reset-NAME-NUMBER"
+<workspace>/before-reset/NAME/NUMBER/
   runs/ deleted/ bakeoffs/ map/ vectors/ edits.json    folders of the runs, ... of the analysis
 
-Only what belongs to the demo's analysis and, where tags and labels are concerned, to its dataset. One reset is kept for
-each demo: the next one that has something to put aside takes its place.
+Only what belongs to the demo's analysis and, where tags and labels are concerned, to its dataset. Files follow the
+rows: whoever is stopped in between has them moved by the next reset or undo.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -50,13 +50,21 @@ from core.files import storage_problems
 from core.workspace import Workspace
 
 ASIDE = "before-reset"
+# resets of a demo that can be undone
+KEPT = 20
+# what is worked out again when somebody looks: no reason for a reset
+_DERIVED = frozenset({"map"})
+# what lies in files: once for the analysis, and folders by their id
+_WHOLE = ("map", "vectors", "edits.json")
+_EACH = ("runs", "deleted", "bakeoffs")
 _ACTIVE = ("queued", "running")
 
 
 @dataclass(frozen=True)
 class Reset:
     """What was put aside. tags: images with an answer, counted once for each concept. concepts: without those deleted
-    before. runs, deleted: retrainings, and those deleted before. labels: verdicts on labels. made: ISO 8601, UTC."""
+    before. runs, deleted: retrainings, and those deleted before. labels: verdicts on labels. directions: those brought.
+    anything: something was made at all, if only what is deleted or undone by now. made: ISO 8601, UTC."""
 
     demo: str
     analysis: str
@@ -68,6 +76,8 @@ class Reset:
     bake_offs: int = 0
     labels: int = 0
     maps: int = 0
+    directions: int = 0
+    anything: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,94 +90,103 @@ class Reset:
             (self.runs + self.deleted, "run"),
             (self.bake_offs, "comparison of methods"),
             (self.labels, "verdict on a label"),
+            (self.directions, "direction"),
         )
         said = [f"{count:,} {_plural(noun) if count != 1 else noun}" for count, noun in counts if count]
+        if not said and self.anything:
+            return "Removed what had been undone or deleted before."
         if not said:
             return "There was nothing to remove: the demo is as it was made."
         return f"Removed {', '.join(said[:-1])}{' and ' if said[:-1] else ''}{said[-1]}."
 
 
 def reset_demo(workspace: Workspace, name: str = "birds") -> Reset:
-    """Put aside what people made of a demo: concepts, tags, labels, runs, comparisons, maps, directions they brought.
+    """Put aside what people made of a demo: concepts, tags, labels, runs, comparisons, directions they brought, and the
+    maps with them.
 
-    Other datasets and analyses are left alone, and so are files that were exported. Where there is nothing, nothing
-    happens, and an earlier reset can still be undone. Raises `NotFound` for a demo that was not made, `BadRequest`
-    while a job of it waits or runs.
+    Other datasets and analyses are left alone, and so are files that were exported. Where people made nothing, nothing
+    happens. Of more than `KEPT` resets the oldest is given up. Raises `NotFound` for a demo that was not made,
+    `BadRequest` while a job of it waits or runs.
     """
     analysis = _analysis(workspace, name)
-    folders = _folders(workspace, analysis)
     with workspace.writing() as session:
+        _settle(workspace, session, name, analysis)
         dataset = session.get_one(AnalysisRecord, analysis).dataset_id
         _check_idle(session, name, analysis, _run_ids(session, analysis))
-        reset = _counted(session, name, analysis, dataset, folders)
-        if not _anything(session, dataset, analysis) and not folders:
-            return reset
-        _forget(session, _aside_id(dataset))
-        shutil.rmtree(_place(workspace, name), ignore_errors=True)
-        _hold(session, dataset)
-        _move_log(session, dataset, _aside_id(dataset))
-        rows = _take_rows(session, analysis)
-        session.merge(Meta(key=_key(name), value=json.dumps(_kept(reset, rows, folders))))
-    _move_folders(folders, _place(workspace, name))
+        reset = _put_aside(workspace, session, name, analysis)
+        numbers = sorted(_kept(session, name))
+        for number in numbers[:-KEPT]:
+            session.delete(session.get_one(Meta, _key(name, number)))
+            _forget(session, _aside_id(dataset, number))
+            shutil.rmtree(_place(workspace, name, number), ignore_errors=True)
+    _move_files(workspace, name, analysis)
     return reset
 
 
-def last_reset(workspace: Workspace, name: str = "birds") -> Reset | None:
-    """The reset that can be undone, None without one."""
+def resets(workspace: Workspace, name: str = "birds") -> tuple[Reset, ...]:
+    """Those that can be undone, the latest first."""
     with workspace.reading() as session:
-        record = session.get(Meta, _key(demo_named(name).name))
-    return Reset(**json.loads(record.value)["reset"]) if record is not None else None
+        kept = _kept(session, demo_named(name).name)
+    return tuple(Reset(**kept[number]["reset"]) for number in sorted(kept, reverse=True))
+
+
+def last_reset(workspace: Workspace, name: str = "birds") -> Reset | None:
+    """The latest that can be undone, None without one."""
+    return next(iter(resets(workspace, name)), None)
 
 
 def undo_reset(workspace: Workspace, reset: Reset) -> Reset | None:
-    """Put everything back as it was. What was made since is put aside in its turn: undoing what this returns brings it
-    back. None where nothing was made since.
+    """Put everything back as it was. What was made since is put aside in its turn, as the latest reset: undoing what
+    this returns brings it back. None where nothing was made since.
 
-    Raises `NotFound` when another reset has taken the place of this one, `BadRequest` while a job of the demo runs.
+    Raises `NotFound` when the reset is not kept any more, `BadRequest` while a job of the demo runs.
     """
     name = reset.demo
     analysis = _analysis(workspace, name)
-    folders = _folders(workspace, analysis)
-    place = _place(workspace, name)
     with workspace.writing() as session:
-        record = session.get(Meta, _key(name))
-        kept = json.loads(record.value) if record is not None else None
-        if record is None or kept is None or kept["reset"] != reset.to_dict() or reset.analysis != analysis:
+        _settle(workspace, session, name, analysis)
+        kept = _kept(session, name)
+        wanted = [number for number, one in kept.items() if one["reset"] == reset.to_dict()]
+        if not wanted or reset.analysis != analysis:
             raise NotFound(
                 "What this reset removed is not kept any more.",
-                next_step="Only the latest reset of a demo can be undone.",
+                next_step=f"It was undone already, or {KEPT} others came after it.",
             )
-        # whoever was stopped between the rows and the files left some where they belong
-        there = {kind for kind in kept["files"] if not (place / kind).exists()}
-        folders = {kind: path for kind, path in folders.items() if kind not in there}
+        number = wanted[0]
         dataset = session.get_one(AnalysisRecord, analysis).dataset_id
         _check_idle(session, name, analysis, _run_ids(session, analysis))
-        since = _counted(session, name, analysis, dataset, folders)
-        anything = _anything(session, dataset, analysis) or bool(folders)
-        rows = _take_rows(session, analysis)
-        # three moves, because two concepts of one dataset cannot have the same name
-        between = f"{_aside_id(dataset)}-2"
-        _hold(session, dataset, between)
-        _move_log(session, dataset, between)
-        _move_log(session, _aside_id(dataset), dataset)
-        _move_log(session, between, _aside_id(dataset))
-        session.execute(delete(DatasetRecord).where(DatasetRecord.id == between))
-        _put_rows(session, kept["rows"])
-        if anything:
-            session.merge(Meta(key=_key(name), value=json.dumps(_kept(since, rows, folders))))
-        else:
-            session.delete(record)
-            _forget(session, _aside_id(dataset))
-    beside = place.with_name(f"{place.name}.old")
-    with storage_problems(place):
-        shutil.rmtree(beside, ignore_errors=True)
-        with suppress(FileNotFoundError):
-            os.replace(place, beside)
-    _move_folders(folders, place)
-    for source, target in _places(workspace, analysis, beside):
-        _move(source, target)
-    shutil.rmtree(beside, ignore_errors=True)
-    return since if anything else None
+        since = _put_aside(workspace, session, name, analysis)
+        _move_log(session, _aside_id(dataset, number), dataset)
+        session.execute(delete(DatasetRecord).where(DatasetRecord.id == _aside_id(dataset, number)))
+        _put_rows(session, kept[number]["rows"])
+        session.delete(session.get_one(Meta, _key(name, number)))
+    _move_files(workspace, name, analysis)
+    return since if since.anything else None
+
+
+def _put_aside(workspace: Workspace, session: Session, name: str, analysis: str) -> Reset:
+    """The rows, under the next number; `_settle` moves the files after them. Nothing where people made nothing."""
+    dataset = session.get_one(AnalysisRecord, analysis).dataset_id
+    folders = _folders(workspace, analysis, _run_ids(session, analysis))
+    reset = _counted(session, name, analysis, dataset, folders)
+    if not reset.anything:
+        return reset
+    number = max(_kept(session, name), default=0) + 1
+    aside = _aside_id(dataset, number)
+    _hold(session, dataset, aside)
+    _move_log(session, dataset, aside)
+    rows = _take_rows(session, analysis)
+    kept = {"reset": reset.to_dict(), "rows": rows, "files": list(folders)}
+    session.add(Meta(key=_key(name, number), value=json.dumps(kept)))
+    session.flush()
+    return reset
+
+
+def _kept(session: Session, name: str) -> dict[int, dict[str, Any]]:
+    """What is known of each reset, by its number."""
+    start = _key(name, "")
+    records = session.scalars(select(Meta).where(Meta.key.startswith(start, autoescape=True)))
+    return {int(record.key[len(start) :]): json.loads(record.value) for record in records}
 
 
 def _analysis(workspace: Workspace, name: str) -> str:
@@ -203,6 +222,11 @@ def _counted(session: Session, name: str, analysis: str, dataset: str, folders: 
     tags = select(func.count()).where(StandingTag.concept_id.in_(living), StandingTag.state != "cleared")
     standing = select(TagAction.id).where(TagAction.dataset_id == dataset, TagAction.undone.is_(None))
     labels = select(func.count(func.distinct(LabelVerdict.image))).where(LabelVerdict.action_id.in_(standing))
+    said = (
+        select(ConceptRecord.id).where(ConceptRecord.dataset_id == dataset),
+        select(TagAction.id).where(TagAction.dataset_id == dataset),
+        select(RunRecord.id).where(RunRecord.analysis_id == analysis),
+    )
     kinds = [kind.partition("/")[0] for kind in folders]
     return Reset(
         demo=name,
@@ -215,27 +239,17 @@ def _counted(session: Session, name: str, analysis: str, dataset: str, folders: 
         bake_offs=kinds.count("bakeoffs"),
         labels=session.scalar(labels) or 0,
         maps=kinds.count("map"),
+        directions=len(list(folders["vectors"].glob("*.json"))) if "vectors" in folders else 0,
+        anything=not folders.keys() <= _DERIVED or any(session.scalar(query.limit(1)) is not None for query in said),
     )
 
 
-def _anything(session: Session, dataset: str, analysis: str) -> bool:
-    said = (
-        select(ConceptRecord.id).where(ConceptRecord.dataset_id == dataset),
-        select(TagAction.id).where(TagAction.dataset_id == dataset),
-        select(RunRecord.id).where(RunRecord.analysis_id == analysis),
-    )
-    return any(session.scalar(query.limit(1)) is not None for query in said)
-
-
-def _hold(session: Session, dataset: str, *others: str) -> None:
-    """Datasets that have no analysis, so that nothing lists them."""
+def _hold(session: Session, dataset: str, aside: str) -> None:
+    """A dataset that has no analysis, so that nothing lists it."""
     known = session.get_one(DatasetRecord, dataset)
-    for other in (_aside_id(dataset), *others):
-        session.merge(
-            DatasetRecord(
-                id=other, name=known.name, root=known.root, source=known.source, fingerprint=known.fingerprint
-            )
-        )
+    session.merge(
+        DatasetRecord(id=aside, name=known.name, root=known.root, source=known.source, fingerprint=known.fingerprint)
+    )
     session.flush()
 
 
@@ -246,7 +260,7 @@ def _move_log(session: Session, source: str, target: str) -> None:
 
 
 def _forget(session: Session, dataset: str) -> None:
-    """Remove for good what was put aside before."""
+    """Remove for good what was put aside."""
     concepts = select(ConceptRecord.id).where(ConceptRecord.dataset_id == dataset)
     actions = select(TagAction.id).where(TagAction.dataset_id == dataset)
     tags = select(TagRecord.id).where(TagRecord.action_id.in_(actions))
@@ -305,48 +319,55 @@ def _as_json(row: Base) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def _folders(workspace: Workspace, analysis: str) -> dict[str, Path]:
+def _folders(workspace: Workspace, analysis: str, runs: set[str]) -> dict[str, Path]:
     """What lies in files, by where it goes in the place aside."""
     from core.retraining.bakeoff import list_bake_offs
 
-    with workspace.reading() as session:
-        runs = sorted(_run_ids(session, analysis))
-    homes = _homes(workspace)
-    found = {f"{kind}/{run}": homes[kind] / run for kind in ("runs", "deleted") for run in runs}
-    for one in list_bake_offs(workspace, analysis):
-        found[f"bakeoffs/{one.id}"] = homes["bakeoffs"] / one.id
-    for kind in ("map", "vectors"):
-        found[kind] = workspace.analyses / analysis / kind
-    found["edits.json"] = workspace.runs / f"edits-{analysis}.json"
+    kinds = [f"{kind}/{run}" for kind in ("runs", "deleted") for run in sorted(runs)]
+    kinds += [f"bakeoffs/{one.id}" for one in list_bake_offs(workspace, analysis)]
+    found = {kind: _home(workspace, analysis, kind) for kind in (*kinds, *_WHOLE)}
     return {kind: path for kind, path in found.items() if path.exists()}
 
 
-def _homes(workspace: Workspace) -> dict[str, Path]:
+def _home(workspace: Workspace, analysis: str, kind: str) -> Path:
+    """Where something belongs that lies aside as `kind`."""
     # not at the top: pages that only ask whether there is a demo would wait for these
     from core.retraining.bakeoff import FOLDER
     from core.retraining.run_store import DELETED
 
-    return {"runs": workspace.runs, "deleted": workspace.runs / DELETED, "bakeoffs": workspace.root / FOLDER}
+    homes = {"runs": workspace.runs, "deleted": workspace.runs / DELETED, "bakeoffs": workspace.root / FOLDER}
+    of, inside, name = kind.partition("/")
+    if inside:
+        return homes[of] / name
+    return workspace.runs / f"edits-{analysis}.json" if of == "edits.json" else workspace.analyses / analysis / of
 
 
-def _places(workspace: Workspace, analysis: str, aside: Path) -> Iterator[tuple[Path, Path]]:
-    """From where each thing lies aside to where it belongs."""
-    for kind, home in _homes(workspace).items():
-        for folder in sorted((aside / kind).glob("*")):
-            yield folder, home / folder.name
-    for kind in ("map", "vectors"):
-        if (aside / kind).exists():
-            yield aside / kind, workspace.analyses / analysis / kind
-    if (aside / "edits.json").exists():
-        yield aside / "edits.json", workspace.runs / f"edits-{analysis}.json"
+def _move_files(workspace: Workspace, name: str, analysis: str) -> None:
+    # under the lock of who writes: two resets at once do not move the same
+    with workspace.writing() as session:
+        _settle(workspace, session, name, analysis)
 
 
-def _move_folders(folders: dict[str, Path], place: Path) -> None:
-    for kind, source in folders.items():
-        _move(source, place / kind)
+def _settle(workspace: Workspace, session: Session, name: str, analysis: str) -> None:
+    """Move the files to where the rows are: aside what a reset put aside, back what was undone."""
+    kept = _kept(session, name)
+    for number, one in kept.items():
+        place = _place(workspace, name, number)
+        for kind in one["files"]:
+            if not (place / kind).exists():
+                _move(_home(workspace, analysis, kind), place / kind)
+    for place in _place(workspace, name).glob("[0-9]*"):
+        if int(place.name) in kept:
+            continue
+        whole = [place / kind for kind in _WHOLE]
+        for path in (*whole, *(inner for of in _EACH for inner in (place / of).glob("*"))):
+            _move(path, _home(workspace, analysis, path.relative_to(place).as_posix()))
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _move(source: Path, target: Path) -> None:
+    if not source.exists():
+        return
     with storage_problems(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # derived meanwhile, such as a map
@@ -355,20 +376,16 @@ def _move(source: Path, target: Path) -> None:
             os.replace(source, target)
 
 
-def _kept(reset: Reset, rows: dict[str, list[dict[str, Any]]], folders: dict[str, Path]) -> dict[str, Any]:
-    return {"reset": reset.to_dict(), "rows": rows, "files": list(folders)}
+def _place(workspace: Workspace, name: str, number: int | str = "") -> Path:
+    return workspace.root / ASIDE / name / str(number)
 
 
-def _place(workspace: Workspace, name: str) -> Path:
-    return workspace.root / ASIDE / name
+def _aside_id(dataset: str, number: int) -> str:
+    return f"{dataset}-aside-{number}"
 
 
-def _aside_id(dataset: str) -> str:
-    return f"{dataset}-aside"
-
-
-def _key(name: str) -> str:
-    return f"demo-reset-{name}"
+def _key(name: str, number: int | str) -> str:
+    return f"demo-reset-{name}-{number}"
 
 
 def _plural(noun: str) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.activations.store import open_analysis
 from core.concepts.concept import list_concepts
-from core.demo import DEMOS, last_reset, reset_demo, undo_reset
+from core.demo import DEMOS, Reset, reset_demo, resets, undo_reset
 from pages.parts import demos, notices, problem, progress, state, tour_record
 from pages.parts.tour_record import Taken
 from pages.parts.words import ago, count, listed, plain
@@ -19,7 +19,7 @@ from pages.parts.words import ago, count, listed, plain
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-# in the session: name of the demo that was reset here, until that is undone or put away
+# in the session: the reset that was done here, until it is undone
 DONE = "demo_reset"
 # what the session keeps of an investigation, by its id
 _BY_ID = ("band_views", "band_held", "band_brought", "retrain_concepts_kept")
@@ -79,7 +79,7 @@ def offer(name: str, *, place: str) -> None:
 def ask(name: str, *, place: str) -> None:
     """The question itself."""
     found = told(holds(open_analysis(state.workspace(), demos.made()[name])))
-    before = last_reset(state.workspace(), name)
+    kept = resets(state.workspace(), name)
     if found:
         st.markdown(f"**Begin afresh?** This takes away {found}, whoever made them.")
         st.caption("Images and model stay, and so does all else in this workspace. It takes a moment; you can undo it.")
@@ -89,41 +89,52 @@ def ask(name: str, *, place: str) -> None:
             key=f"reset-now-{place}-{name}",
             on_click=problem.kept(partial(_reset, name)),
         )
-    elif before is None:
+    elif not kept:
         st.markdown("It is as new: nothing was named, tagged or repaired yet.")
-    if before is not None:
-        since = ago(datetime.fromisoformat(before.made))
-        st.caption(f"The last reset ({since}) took away {told(before) or 'other things'}.")
-        st.button(
-            "Bring that back",
-            icon=":material/undo:",
-            key=f"reset-back-{place}-{name}",
-            on_click=problem.kept(partial(_undo, name)),
+    if not kept:
+        return
+    if len(kept) == 1:
+        chosen = kept[0]
+        st.caption(f"The last reset ({_ago(chosen)}) took away {told(chosen) or 'other things'}.")
+    else:
+        times = {reset.made: reset for reset in kept}
+        made = st.selectbox(
+            "Taken away before",
+            list(times),
+            format_func=lambda each: f"{_ago(times[each])}: {told(times[each]) or 'other things'}",
+            key=f"reset-which-{place}-{name}",
         )
+        chosen = times.get(made, kept[0])
+    st.button(
+        "Bring that back",
+        icon=":material/undo:",
+        key=f"reset-back-{place}-{name}",
+        on_click=problem.kept(partial(_undo, chosen)),
+    )
 
 
 def undone() -> None:
     """Right after a reset: what it took away, and the way back."""
-    name = st.session_state.get(DONE)
-    reset = last_reset(state.workspace(), name) if name in DEMOS else None
-    if reset is None:
+    reset: Reset | None = st.session_state.get(DONE)
+    if reset is None or reset not in resets(state.workspace(), reset.demo):
         return
     with st.container(
         border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="card-reset"
     ):
         st.markdown(
-            f":material/check_circle: **{plain(DEMOS[name].title)}** is as new. Taken away: {told(reset)}.",
+            f":material/check_circle: **{plain(DEMOS[reset.demo].title)}** is as new. Taken away: "
+            f"{told(reset) or 'other things'}.",
             width="stretch",
         )
-        st.button("Undo", icon=":material/undo:", key="reset-undo", on_click=problem.kept(partial(_undo, name)))
+        st.button("Undo", icon=":material/undo:", key="reset-undo", on_click=problem.kept(partial(_undo, reset)))
 
 
 def _reset(name: str) -> None:
     made = demos.made()[name]
-    reset_demo(state.workspace(), name)
+    done = reset_demo(state.workspace(), name)
     _forget(made)
     progress.forget_look(made)
-    st.session_state[DONE] = name
+    st.session_state[DONE] = done
     record = tour_record.read()
     if name in record.taken:
         # what was seen was seen of what is gone
@@ -131,13 +142,15 @@ def _reset(name: str) -> None:
     notices.say("The demo is as new. Undo is on Home.", ":material/restart_alt:")
 
 
-def _undo(name: str) -> None:
-    reset = last_reset(state.workspace(), name)
-    if reset is not None:
-        undo_reset(state.workspace(), reset)
-        notices.say(f"Back again: {told(reset)}.", ":material/undo:")
-    _forget(demos.made()[name])
+def _undo(reset: Reset) -> None:
+    undo_reset(state.workspace(), reset)
+    notices.say(f"Back again: {told(reset) or 'all of it'}.", ":material/undo:")
+    _forget(demos.made()[reset.demo])
     st.session_state.pop(DONE, None)
+
+
+def _ago(reset: Reset) -> str:
+    return ago(datetime.fromisoformat(reset.made))
 
 
 def _forget(analysis_id: str) -> None:

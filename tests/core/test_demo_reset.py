@@ -19,7 +19,7 @@ from core.concepts.labels import judge
 from core.concepts.log import settle_tags
 from core.concepts.tags import suggest_members, tag, tag_states, tag_version, undo
 from core.database import Base, DatasetRecord, JobRecord, RunRecord
-from core.demo import find_demo, last_reset, reset_demo, undo_reset
+from core.demo import find_demo, last_reset, reset_demo, resets, undo_reset
 from core.demo.making import _key
 from core.errors import BadRequest, NotFound
 from core.files import write_json
@@ -29,7 +29,7 @@ from core.workspace import Workspace
 
 N = 600
 # rows of the demo that stand aside, and what says so, are no part of what anybody sees
-_HIDDEN = ("demo-reset-birds",)
+_HIDDEN = "demo-reset-birds-"
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def _seen(workspace: Workspace) -> dict[str, Any]:
         # otherwise whoever tags next does, whatever the dataset
         settle_tags(session)
     with workspace.reading() as session:
-        aside = [record.id for record in session.scalars(select(DatasetRecord)) if record.id.endswith(("-aside", "-2"))]
+        aside = [record.id for record in session.scalars(select(DatasetRecord)) if "-aside-" in record.id]
         rows = {
             name: sorted(tuple(map(repr, row)) for row in session.execute(select(table)))
             for name, table in Base.metadata.tables.items()
@@ -145,7 +145,7 @@ def _seen(workspace: Workspace) -> dict[str, Any]:
         return not (
             said.get("dataset_id", "").strip("'") in aside
             or (name == "datasets" and said["id"].strip("'") in aside)
-            or (name == "meta" and said["key"].strip("'") in _HIDDEN)
+            or (name == "meta" and said["key"].strip("'").startswith(_HIDDEN))
             or said.get("concept_id") in concepts
             or said.get("action_id") in actions
         )
@@ -175,7 +175,7 @@ def test_exactly_the_demo_s_go_and_all_come_back(workspace: Workspace, demo: Ana
     # verdicts on labels are no tags; a concept that was deleted is not counted, but put aside as well
     assert (reset.tags, reset.concepts, reset.runs, reset.deleted) == (500, 2, 4, 1)
     assert (reset.labels, reset.maps, reset.bake_offs) == (2, 1, 0)
-    assert reset.sentence == "Removed 500 tags, 2 concepts, 5 runs and 2 verdicts on a label."
+    assert reset.sentence == "Removed 500 tags, 2 concepts, 5 runs, 2 verdicts on a label and 1 direction."
     assert _seen(workspace) == clean
     assert list_concepts(workspace, demo.dataset_id) == ()
     assert list_vectors(demo) == ()
@@ -215,32 +215,70 @@ def test_undo_puts_later_work_aside_and_gives_it_back(workspace: Workspace, demo
     assert _seen(workspace) == second
 
 
-def test_only_the_latest_reset_is_kept(workspace: Workspace, demo: Analysis, other: Analysis) -> None:
+def test_a_second_reset_destroys_nothing_of_the_first(workspace: Workspace, demo: Analysis, other: Analysis) -> None:
     clean = _seen(workspace)
     _plant(workspace, demo)
-    reset = reset_demo(workspace)
+    full = _seen(workspace)
+    first = reset_demo(workspace)
     assert reset_demo(workspace).tags == 0, "pressed twice"
-    assert last_reset(workspace) == reset, "and the first one can still be undone"
+    (demo.folder / "map").mkdir()
+    (demo.folder / "map" / "umap.npy").write_bytes(b"drawn for whoever looks")
+    again = reset_demo(workspace)
+    assert (again.sentence, again.anything) == ("There was nothing to remove: the demo is as it was made.", False)
+    assert resets(workspace) == (first,), "a map alone is what nobody made"
 
     concept = create_concept(workspace, demo.dataset_id, "Water")
     tag(workspace, demo, concept, [1, 2, 3], True)
-    third = reset_demo(workspace)
-    assert (third.tags, third.runs) == (3, 0)
+    second = reset_demo(workspace)
+    assert (second.tags, second.runs) == (3, 0)
     assert _seen(workspace) == clean
+    assert resets(workspace) == (second, first)
+
+    assert undo_reset(workspace, first) is None
+    assert _seen(workspace) == full
+    assert resets(workspace) == (second,)
+    since = undo_reset(workspace, second)
+    assert since is not None
+    assert since.tags == 500
+    assert [concept.name for concept in list_concepts(workspace, demo.dataset_id)] == ["Water"]
+    assert undo_reset(workspace, since) is not None
+    assert _seen(workspace) == full
+
+
+def test_the_oldest_of_many_resets_is_given_up_whole(
+    workspace: Workspace, demo: Analysis, other: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.demo.reset.KEPT", 2)
+    clean = _seen(workspace)
+    _plant(workspace, demo)
+    done = [reset_demo(workspace)]
+    for number in range(2):
+        concept = create_concept(workspace, demo.dataset_id, "Water")
+        tag(workspace, demo, concept, [1, 2, 3 + number], True)
+        done.append(reset_demo(workspace))
+    assert resets(workspace) == (done[2], done[1])
     with pytest.raises(NotFound):
-        undo_reset(workspace, reset)
-    # nothing of the first is left behind, neither rows nor files
+        undo_reset(workspace, done[0])
+    # nothing of it is left behind, neither rows nor files
     with workspace.reading() as session:
-        counts = {
-            name: len(session.execute(select(table)).all()) for name, table in Base.metadata.tables.items() if name
-        }
-    assert counts["tags"] == len(clean["tags"]) + 3
-    assert counts["concepts"] == len(clean["concepts"]) + 1
-    assert counts["standing_tags"] == len(clean["standing_tags"]) + 3
-    assert counts["datasets"] == len(clean["datasets"]) + 1
+        counts = {name: len(session.execute(select(table)).all()) for name, table in Base.metadata.tables.items()}
+    assert counts["tags"] == len(clean["tags"]) + 6
+    assert counts["concepts"] == len(clean["concepts"]) + 2
+    assert counts["standing_tags"] == len(clean["standing_tags"]) + 6
+    assert counts["datasets"] == len(clean["datasets"]) + 2
     assert counts["label_verdicts"] == len(clean["label_verdicts"])
     assert counts["statement_origins"] == len(clean["statement_origins"])
+    assert counts["meta"] == len(clean["meta"]) + 2
     assert not list((workspace.root / "before-reset").rglob("result.json"))
+
+
+def test_what_was_undone_or_deleted_is_put_aside_and_said(workspace: Workspace, demo: Analysis) -> None:
+    delete_concept(workspace, create_concept(workspace, demo.dataset_id, "Gone"))
+    reset = reset_demo(workspace)
+    assert reset.sentence == "Removed what had been undone or deleted before."
+    save_vector(demo, "brought", np.ones(4))
+    assert reset_demo(workspace).sentence == "Removed 1 direction."
+    assert len(resets(workspace)) == 2
 
 
 def test_refused_while_a_job_of_it_runs(workspace: Workspace, demo: Analysis, other: Analysis) -> None:
@@ -266,9 +304,16 @@ def test_interrupted_before_the_files_were_moved(
     _plant(workspace, demo)
     full = _seen(workspace)
     with monkeypatch.context() as patched:
-        patched.setattr("core.demo.reset._move_folders", lambda *_: None)
+        patched.setattr("core.demo.reset._move_files", lambda *_: None)
         reset = reset_demo(workspace)
-    undo_reset(workspace, reset)
+    assert list(workspace.runs.glob("*-0"))
+    with monkeypatch.context() as patched:
+        patched.setattr("core.demo.reset._move_files", lambda *_: None)
+        undo_reset(workspace, reset)
+    assert not list(workspace.runs.glob("*-0"))
+    # whoever comes next moves what was left where it was
+    assert reset_demo(workspace).runs == 4
+    undo_reset(workspace, resets(workspace)[0])
     assert _seen(workspace) == full
 
 
@@ -302,3 +347,10 @@ def test_from_the_command_line(workspace: Workspace, demo: Analysis, tmp_path: P
     assert _seen(workspace) == full
     with pytest.raises(NotFound):
         said("--undo-reset")
+    said("--reset")
+    create_concept(workspace, demo.dataset_id, "Water")
+    said("--reset")
+    with pytest.raises(NotFound, match="can be undone: 2"):
+        said("--undo-reset", "3")
+    assert said("--undo-reset", "2")[0]["since"] is None
+    assert _seen(workspace) == full

@@ -168,3 +168,24 @@ def test_a_reset_says_what_goes_begins_afresh_and_is_undone(
     assert int((tag_states(workspace, demo, concept) != UNTAGGED).sum()) == 20
     assert latest_run(workspace, demo.id) is not None
     assert "Taken away" not in texts(app)
+
+
+def test_an_earlier_reset_can_be_had_back_after_another(
+    visit: Visit, started: AppTest, demo: Analysis, workspace: Workspace
+) -> None:
+    tag_by_truth(workspace, demo, 20)
+    app = visit("home", started)
+    press(app, "reset-now-card-birds")
+    tag_by_truth(workspace, demo, 12)
+    app = visit("home", app)
+    assert "took away 1 concept and 20 tags" in texts(app)
+    press(app, "reset-now-card-birds")
+    which = app.selectbox(key="reset-which-card-birds")
+    assert which.options == ["just now: 1 concept and 12 tags", "just now: 1 concept and 20 tags"]
+    which.select_index(1).run()
+    press(app, "reset-back-card-birds")
+    assert not app.exception
+    (concept,) = list_concepts(workspace, demo.dataset_id)
+    assert int((tag_states(workspace, demo, concept) != UNTAGGED).sum()) == 20
+    # what the second one took away is there still
+    assert "took away 1 concept and 12 tags" in texts(app)
