@@ -172,6 +172,21 @@ def held(lock_file: Path, waiting: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+class Share:
+    """A share of a lock, had until this is forgotten or the process ends: any number may have one, and nobody then has
+    the lock itself. Raises `OSError` where the lock cannot be written."""
+
+    def __init__(self, lock_file: Path) -> None:
+        self._descriptor = -1
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(lock_file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
 @contextmanager
 def held_if_free(lock_file: Path) -> Iterator[bool]:
     """Whether the lock could be had, for the length of the block; nobody is waited for."""

@@ -14,7 +14,7 @@ from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.formats import FORMATS, Format, format_named, opened, recognise, taken
 from core.datasets.tables import TableColumns, read_columns
-from core.datasets.unpacking import KEPT, is_copy
+from core.datasets.unpacking import KEPT, is_copy, reading
 from core.errors import PathNotFound
 from core.files import resolved
 from core.progress import Progress, silent
@@ -52,12 +52,15 @@ def open_dataset(
     `BadRequest` for choices that do not fit or where something has to be unpacked and there is no `store`.
     """
     root = opened(existing(path), choices)
+    # until the dataset has it
+    kept_here = reading(root)
     # of an archive, the format that is named is that of the dataset inside
     is_named = choices.format and not archives.FORMAT.recognises(root)
     form, others = (format_named(choices.format), ()) if choices.format and is_named else taken(root)
     dataset = form.read(root, seed=seed, choices=choices, store=store, progress=progress)
-    kept = (KEPT,) if is_copy(dataset.root) and not is_copy(root) else ()
-    dataset = replace(dataset, notes=(*others, *dataset.notes, *kept))
+    told = (KEPT,) if is_copy(dataset.root) and not is_copy(root) else ()
+    kept = kept_here if dataset.root.is_relative_to(root) else reading(dataset.root)
+    dataset = replace(dataset, notes=(*others, *dataset.notes, *told), kept=kept)
     if choices.classes is None:
         return dataset
     from core.datasets.alignment import aligned

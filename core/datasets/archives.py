@@ -18,7 +18,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -26,7 +26,17 @@ from typing import IO, Any
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset, Problem, limited
 from core.datasets.format import Format
-from core.datasets.known_archives import Known, Stamp, earlier_of, recall, remember, same_dataset
+from core.datasets.known_archives import (
+    CONTENTS,
+    Contents,
+    Known,
+    Stamp,
+    checksum_of,
+    earlier_of,
+    recall,
+    remember,
+    taken_for,
+)
 from core.datasets.listing import is_clutter
 from core.datasets.unpacking import BLOCK, check_space, inside, unpacked
 from core.errors import BadArchive, BadRequest
@@ -50,6 +60,8 @@ LEFT_OUT = "left_out.json"
 _LEAVES = "its path leaves the archive"
 _DAMAGE = "damaged in the archive"
 _DRIVE = re.compile("[A-Za-z]:")
+# how gzip, bzip2 and xz begin
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
@@ -59,7 +71,8 @@ _DAMAGED = (
 @dataclass
 class _Unpacking:
     """How much has come out so far. archive: the outermost, which fills the folder `top`. allowed: bytes. earlier: what
-    an earlier state of the archive was unpacked into. inner: archives that came out of it."""
+    an earlier state of the archive was unpacked into. inner: archives that came out of it. contents: of what came out
+    otherwise."""
 
     archive: Path
     top: Path
@@ -70,6 +83,7 @@ class _Unpacking:
     written: int = 0
     problems: list[Problem] = field(default_factory=list)
     inner: list[Path] = field(default_factory=list)
+    contents: Contents = field(default_factory=Contents)
 
     def expect(self, files: int, count: int) -> None:
         """Raise `BadArchive` before more comes out than may."""
@@ -95,10 +109,11 @@ class _Unpacking:
         """Write one entry; one that cannot have its name becomes a problem. total: of entries, 0 when unknown."""
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            checksum = 0
+            checksum = size = 0
             with open(target, "xb") as written:
                 while block := source.read(BLOCK):
                     self.written += len(block)
+                    size += len(block)
                     if self.written > self.allowed:
                         self.expect(0, 0)
                     written.write(block)
@@ -109,6 +124,8 @@ class _Unpacking:
             os.utime(target, (checksum, checksum))
             if archive_kind(target):
                 self.inner.append(target)
+            else:
+                self._take_down(target, size, checksum)
         except FileExistsError:
             self.leave_out(name, "another entry of the archive has the same name")
         except OSError as error:
@@ -119,20 +136,34 @@ class _Unpacking:
 
     def take_over(self, target: Path, size: int, checksum: int, total: int) -> bool:
         """Share the file of the earlier copy where it holds the same; False where it does not."""
-        if self.earlier is None or archive_kind(target):
+        known = self.likely(target, size)
+        if known is None:
             return False
-        known = self.earlier / target.relative_to(self.top)
         try:
-            status = os.lstat(known)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != size or _checksum(known) != checksum:
+            if checksum_of(known) != checksum:
                 return False
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(known, target)
         except (OSError, ValueError):
             # no such file, one of that name is there, or a disk without links: it is unpacked like any other
             return False
+        self._take_down(target, size, checksum)
         self._came_out(total)
         return True
+
+    def likely(self, target: Path, size: int) -> Path | None:
+        """The file of the earlier copy that has its name and size."""
+        if self.earlier is None or archive_kind(target):
+            return None
+        known = self.earlier / target.relative_to(self.top)
+        try:
+            status = os.lstat(known)
+        except (OSError, ValueError):
+            return None
+        return known if stat.S_ISREG(status.st_mode) and status.st_size == size else None
+
+    def _take_down(self, target: Path, size: int, checksum: int) -> None:
+        self.contents.add(target.relative_to(self.top).as_posix(), size, checksum)
 
     def _came_out(self, total: int) -> None:
         self.files += 1
@@ -170,12 +201,13 @@ def bare_name(path: Path) -> str:
 @dataclass(frozen=True)
 class Unpacked:
     """folder: with what is in the archive. key: of its copy in the store. known: what it was when it was opened before,
-    there or elsewhere, smaller or the same."""
+    there or elsewhere, smaller or the same. notes: sentences about that."""
 
     folder: Path
     key: str
     problems: tuple[Problem, ...]
     known: Known | None
+    notes: tuple[str, ...]
 
 
 def unpack(path: Path, store: Path | None, progress: Progress) -> Unpacked:
@@ -188,9 +220,11 @@ def unpack(path: Path, store: Path | None, progress: Progress) -> Unpacked:
     earlier = [] if store is None else earlier_of(store, path, key, name)
 
     def usable(copy: Path) -> bool:
-        is_damaged = any(problem["reason"].startswith(_DAMAGE) for problem in read_json(copy / LEFT_OUT))
+        problems = _left_out(copy)
+        if problems is None or not any(problem.reason.startswith(_DAMAGE) for problem in problems):
+            return problems is not None
         own = recall(copy.parent, path)
-        return not is_damaged or (own is not None and (own.copy, own.stamp) == (key, stamp))
+        return own is not None and (own.copy, own.stamp) == (key, stamp)
 
     def fill(folder: Path) -> None:
         # folder: store/.copy.partial/name
@@ -198,9 +232,18 @@ def unpack(path: Path, store: Path | None, progress: Progress) -> Unpacked:
         _fill(path, folder, before, progress)
 
     target = unpacked(path, store, key, name, fill, progress, usable=usable)
-    found = tuple(Problem(**problem) for problem in read_json(target.parent / LEFT_OUT))
-    known = next((one for one in earlier if same_dataset(one, path, target)), None)
-    return Unpacked(_entered(target), key, found, known)
+    known, notes = taken_for(earlier, path, target)
+    return Unpacked(_entered(target), key, tuple(_left_out(target.parent) or ()), known, notes)
+
+
+def _left_out(copy: Path) -> list[Problem] | None:
+    """What was left out of a copy; None where nobody knows."""
+    try:
+        return [
+            Problem(str(one["image"]), str(one["reason"]), one.get("count", 1)) for one in read_json(copy / LEFT_OUT)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _key(path: Path) -> str:
@@ -218,7 +261,7 @@ def _key(path: Path) -> str:
         source.seek(max(0, status.st_size - BLOCK))
         parts.append(source.read(BLOCK))
     # the end of a compressed one has a checksum of all of it; of another, only the time can tell of a change
-    compressed = parts[0][257:262] != b"ustar"
+    compressed = parts[0].startswith(_COMPRESSED)
     parts.append(str(status.st_size if compressed else (status.st_size, status.st_mtime_ns)).encode())
     return f"tar-{digest(*parts, length=16)}"
 
@@ -229,14 +272,7 @@ def _fill(path: Path, folder: Path, earlier: Path | None, progress: Progress) ->
     _unpack(path, folder, unpacking, depth=1)
     listed, _ = limited(unpacking.problems)
     write_json(folder.parent / LEFT_OUT, [problem.to_dict() for problem in listed])
-
-
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with open(path, "rb") as source:
-        while block := source.read(BLOCK):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
+    write_json(folder.parent / CONTENTS, unpacking.contents.files())
 
 
 def _unpack(path: Path, folder: Path, unpacking: _Unpacking, depth: int) -> None:
@@ -273,16 +309,10 @@ def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
                 next_step="Unpack it by hand and give the folder that comes out.",
             )
         unpacking.expect(len(entries), size)
-        check_space(folder, size, path.name)
-        for entry in entries:
-            target = _place(entry.filename, folder, unpacking)
-            if target is None:
-                continue
-            kind = (entry.external_attr >> 16) & 0o170000
-            # made on a system that has them: 0 elsewhere
-            if kind not in (0, 0o100000):
-                unpacking.leave_out(entry.filename, "a link" if kind == 0o120000 else "not a regular file")
-                continue
+        placed = list(_placed(entries, folder, unpacking))
+        new = (entry.file_size for entry, target in placed if not unpacking.likely(target, entry.file_size))
+        check_space(folder, sum(new), path.name)
+        for entry, target in placed:
             if unpacking.take_over(target, entry.file_size, entry.CRC, len(entries)):
                 continue
             try:
@@ -294,6 +324,22 @@ def _unpack_zip(path: Path, folder: Path, unpacking: _Unpacking) -> None:
                     raise
                 target.unlink(missing_ok=True)
                 unpacking.leave_out(entry.filename, f"{_DAMAGE}: {error}")
+
+
+def _placed(
+    entries: Iterable[zipfile.ZipInfo], folder: Path, unpacking: _Unpacking
+) -> Iterator[tuple[zipfile.ZipInfo, Path]]:
+    """Regular files and where they go; the others are left out."""
+    for entry in entries:
+        target = _place(entry.filename, folder, unpacking)
+        if target is None:
+            continue
+        kind = (entry.external_attr >> 16) & 0o170000
+        # made on a system that has them: 0 elsewhere
+        if kind not in (0, 0o100000):
+            unpacking.leave_out(entry.filename, "a link" if kind == 0o120000 else "not a regular file")
+            continue
+        yield entry, target
 
 
 def _opened_zip(path: Path) -> zipfile.ZipFile:
@@ -393,7 +439,8 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     remember(store, path, identity, archive.key)
     name = bare_name(path) if dataset.root.is_relative_to(folder) else dataset.name
     listed, more = limited([*archive.problems, *dataset.problems])
-    return replace(dataset, id=identity, name=name, problems=listed, notes=(*others, *dataset.notes, *more))
+    notes = (*archive.notes, *others, *dataset.notes, *more)
+    return replace(dataset, id=identity, name=name, problems=listed, notes=notes)
 
 
 FORMAT = Format(

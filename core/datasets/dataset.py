@@ -13,7 +13,7 @@ import numpy as np
 
 from core.datasets.choices import AUTOMATIC, Choices
 from core.errors import BadRequest
-from core.files import digest
+from core.files import Share, digest
 
 if TYPE_CHECKING:
     from core.datasets.pictures import Pictures
@@ -65,7 +65,8 @@ class Dataset:
     empty, because nobody has said what the images show. splits: (n,) int8, positions in `SPLITS`. attributes: the first
     one is what evaluation groups by. problems: what was left out. notes: sentences for a person about choices made
     while reading. fingerprint: of names, sizes and modification times, see `fingerprint`. choices: as they came out:
-    opening `root` with them gives the same dataset. marks: (n,) int64, see `marks_of`; None where nobody knows.
+    opening `root` with them gives the same dataset. marks: (n,) int64, see `marks_of`; None where nobody knows. kept:
+    of what was unpacked for it, which stays as long as this dataset or a part of it is in use.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Dataset:
     fingerprint: str
     choices: Choices = AUTOMATIC
     marks: np.ndarray | None = None
+    kept: Share | None = None
 
     def __repr__(self) -> str:
         # the generated one would print every name

@@ -1,29 +1,37 @@
 """Which dataset an archive is: one that gained images, was moved or downloaded again stays the one it was.
 
-Of each archive that was opened, a note lies in `store/.archives/`: what dataset it was taken for, and which copy of it
-was unpacked. An archive is what was opened at its path before, whatever is in it now, as a folder is; else what has the
-same content; else what was called nearly so in the same folder (photos.zip, photos-2.zip, photos (1).zip) and holds the
-same files, if perhaps fewer of them. Earlier versions wrote no notes: what was analysed then is found by its name, and
-has to hold the same files too.
+Of each archive that was opened, a note lies in `store/.archives/`: what dataset it was taken for, which copy of it was
+unpacked, and checksums of some of its files. An archive is what was opened at its path before if it shares some of its
+files with that: many are called archive.zip. Else it is what has the same content, or what was called nearly so in the
+same folder (photos.zip, photos-2.zip, photos (1).zip) and is in it as good as whole; of several that with the largest
+share. Earlier versions wrote no notes: what was analysed then is found by its name, and has to be in it too.
 """
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from core.datasets.listing import list_files
-from core.datasets.unpacking import COPY, inside
+from core.datasets.unpacking import BLOCK, COPY, inside
 from core.files import digest, read_json, write_json
 
 NOTES = ".archives"
-# share of the files of an archive that another one has to hold to be the same, grown
-_MOSTLY = 0.9
-# files that are looked at for that
-_A_FEW = 2_000
+CONTENTS = "contents.json"
+"""Lies in a copy, beside the folder that was filled: what `Contents` took down of it."""
+
+# share of the files of an archive that another one has to hold to be the same, grown; and that either has to have in
+# common with the other where both were opened at one path
+_MOSTLY, _SOME = 0.9, 0.2
+# files whose checksums are kept
+_A_FEW = 200
 # what browsers and this program put behind the name of a file that is there already
 _NUMBER = re.compile(r"(?: ?\(\d+\)|-\d+)(?=\.)")
 
@@ -41,23 +49,63 @@ class Stamp:
         return Stamp(status.st_size, status.st_mtime_ns)
 
 
+Files = Mapping[str, tuple[int, int]]
+"""Size in bytes and CRC-32 of some files, by their names in an archive."""
+
+
+class Contents:
+    """Takes down the checksums of some files: of any two archives, the same ones where both have them."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[int, str, int, int]] = []
+
+    def add(self, name: str, size: int, checksum: int) -> None:
+        if name.encode("utf-8", "ignore").decode() != name:
+            # no dataset has it either
+            return
+        # the smallest hashes are kept, so the largest of them is in front
+        one = (-_rank(name), name, size, checksum)
+        if len(self._taken) < _A_FEW:
+            heapq.heappush(self._taken, one)
+        else:
+            heapq.heappushpop(self._taken, one)
+
+    def files(self) -> Files:
+        return {name: (size, checksum) for _, name, size, checksum in sorted(self._taken)}
+
+
 @dataclass(frozen=True)
 class Known:
     """An archive as it was when it was opened last. dataset: id. copy: name of a folder of the store, which may be gone
-    by now."""
+    by now. files: some of it; empty where an earlier version wrote the note."""
 
     archive: str
     dataset: str
     copy: str
     stamp: Stamp
+    files: Files = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Of so many files that were looked at, how many are the same."""
+
+    same: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        return self.same / self.of if self.of else 0.0
 
 
 def remember(store: Path, path: Path, dataset: str, copy: str) -> None:
     """Raises `DiskFull`, `StorageProblem`."""
     stamp = Stamp.of(path)
-    value = {"archive": str(path), "dataset": dataset, "copy": copy, "size": stamp.size, "modified": stamp.modified}
-    if _known(_note(store, path)) != Known(str(path), dataset, copy, stamp):
-        write_json(_note(store, path), value)
+    before = recall(store, path)
+    files = before.files if before is not None and before.copy == copy and before.files else contents_of(store / copy)
+    if before != (now := Known(str(path), dataset, copy, stamp, files)):
+        value = {"archive": now.archive, "dataset": dataset, "copy": copy, "size": stamp.size}
+        write_json(_note(store, path), {**value, "modified": stamp.modified, "files": files})
 
 
 def recall(store: Path, path: Path) -> Known | None:
@@ -66,28 +114,76 @@ def recall(store: Path, path: Path) -> Known | None:
 
 
 def earlier_of(store: Path, path: Path, copy: str, name: str) -> list[Known]:
-    """What an archive may have been before, the likeliest first; `same_dataset` tells whether it was. copy, name: of
-    the folders that what is in it now has in the store."""
+    """What an archive may have been before: what was opened at its path, then what has the same content, then others;
+    `taken_for` tells whether it was. copy, name: of the folders that what is in it now has in the store."""
     own = recall(store, path)
-    if own is not None:
+    if own is not None and own.copy == copy:
         return [own]
     noted = [known for known in map(_known, sorted((store / NOTES).glob("*.json"))) if known is not None]
     copies = {known.copy for known in noted}
-    same = [known for known in noted if known.copy == copy]
-    alike = [known for known in noted if _bare(Path(known.archive)) == _bare(path)]
-    return [*same, *alike, *(known for known in _analysed(store, name) if known.copy not in copies)]
+    others = [known for known in noted if known.archive != str(path)]
+    same = [known for known in others if known.copy == copy]
+    alike = [known for known in others if known.copy != copy and _bare(Path(known.archive)) == _bare(path)]
+    analysed = [known for known in _analysed(store, name) if known.copy not in copies]
+    return [*([] if own is None else [own]), *same, *alike, *analysed]
 
 
-def same_dataset(earlier: Known, path: Path, folder: Path) -> bool:
-    """folder: what the archive was unpacked into, `store/copy/name`."""
-    if earlier.archive == str(path) or earlier.copy == folder.parent.name:
-        return True
+def taken_for(candidates: Iterable[Known], path: Path, folder: Path) -> tuple[Known | None, tuple[str, ...]]:
+    """Which of these an archive is, and sentences about what has changed. folder: what it was unpacked into,
+    `store/copy/name`."""
+    best: tuple[float, Known] | None = None
+    notes: list[str] = []
+    for known in candidates:
+        is_own = known.archive == str(path)
+        if known.copy == folder.parent.name:
+            return known, tuple(notes)
+        found = likeness(known, folder, both_ways=is_own)
+        seen = f"of {found.of:,} files that were compared, {found.same:,} are the same"
+        seen = seen if found.of else "nothing is left of it to compare"
+        if is_own and found.share >= _SOME:
+            return known, (f"{path.name} has changed since it was opened last ({seen}): it stays the same dataset.",)
+        if is_own:
+            notes.append(f"Another {path.name} was opened here before ({seen}): this is not the dataset that it was.")
+        elif found.share > max(_MOSTLY, best[0] if best else 0.0):
+            best = found.share, known
+    return (best[1] if best else None), tuple(notes)
+
+
+def likeness(earlier: Known, folder: Path, *, both_ways: bool) -> Likeness:
+    """How many files of an earlier archive are in a folder; or, if that is more, of those in the folder in it."""
     before = inside(folder.parents[1] / earlier.copy)
-    if before is None:
-        return False
-    listing = list_files(before.resolve())
-    files = list(zip(listing.names, listing.sizes, strict=True))[:_A_FEW]
-    return sum(_has(folder / name, size) for name, size in files) > _MOSTLY * len(files)
+    files = earlier.files or (contents_of(before.parent) if before is not None else {})
+    found = _in_common(files, folder)
+    if both_ways and before is not None:
+        found = max(found, _in_common(contents_of(folder.parent), before), key=lambda one: one.share)
+    return found
+
+
+def contents_of(copy: Path) -> Files:
+    """Some files of what was unpacked; empty where it is gone. Copies of earlier versions are read for it."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _files(read_json(copy / CONTENTS))
+    if (folder := inside(copy)) is None:
+        return {}
+    contents = Contents()
+    names = heapq.nsmallest(_A_FEW, list_files(folder.resolve()).names, key=_rank)
+    for name in names:
+        with suppress(OSError):
+            contents.add(name, (folder / name).stat().st_size, checksum_of(folder / name))
+    return contents.files()
+
+
+def checksum_of(path: Path) -> int:
+    """CRC-32 of what is in a file, as zip has it. Raises `OSError`."""
+    checksum = 0
+    with open(path, "rb") as source:
+        while block := source.read(BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _in_common(files: Files, folder: Path) -> Likeness:
+    return Likeness(sum(_has(folder / name, size, checksum) for name, (size, checksum) in files.items()), len(files))
 
 
 def _analysed(store: Path, name: str) -> Iterator[Known]:
@@ -101,11 +197,22 @@ def _analysed(store: Path, name: str) -> Iterator[Known]:
                 yield Known("", str(of["id"]), parts[place], Stamp(0, 0))
 
 
-def _has(file: Path, size: int) -> bool:
+def _has(file: Path, size: int, checksum: int) -> bool:
     try:
-        return file.stat().st_size == size
-    except OSError:
+        status = file.stat()
+        # the time is the checksum, unless an earlier version unpacked it or the disk has no such times
+        return status.st_size == size and (status.st_mtime_ns == checksum * 10**9 or checksum_of(file) == checksum)
+    except (OSError, ValueError):
         return False
+
+
+def _rank(name: str) -> int:
+    """Any order, but the same in all archives."""
+    return int.from_bytes(blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest())
+
+
+def _files(value: Any) -> Files:
+    return {str(name): (int(size), int(checksum)) for name, (size, checksum) in value.items()}
 
 
 def _bare(path: Path) -> Path:
@@ -117,9 +224,10 @@ def _note(store: Path, path: Path) -> Path:
 
 
 def _known(note: Path) -> Known | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         value = read_json(note)
         stamp = Stamp(int(value["size"]), int(value["modified"]))
-        known = Known(str(value["archive"]), str(value["dataset"]), str(value["copy"]), stamp)
+        files = _files(value.get("files") or {})
+        known = Known(str(value["archive"]), str(value["dataset"]), str(value["copy"]), stamp, files)
         return known if COPY.fullmatch(known.copy) else None
     return None

@@ -1,7 +1,7 @@
 """Unpacking into a folder that is whole or absent: done once, in a hidden folder that gets its name at the end.
 
-What no analysis uses is bounded: beyond `MOST_BYTES` the copies that were used longest ago go. They come back by
-themselves when what they were made of is opened again.
+What no analysis uses is bounded: beyond `MOST_BYTES` the copies that were used longest ago go, unless somebody reads
+them (see `reading`). They come back by themselves when what they were made of is opened again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import BadRequest, DiskFull
-from core.files import held, held_if_free, mark_used, storage_problems
+from core.files import Share, held, held_if_free, mark_used, storage_problems
 from core.progress import Progress
 
 # bytes left free beyond what is unpacked
@@ -26,7 +26,7 @@ BLOCK = 2**20
 ABANDONED_SECONDS = 7 * 24 * 3600
 # of copies that no analysis uses
 MOST_BYTES = 10 * 10**9
-# a copy used since may be looked at right now; nothing goes while a pass has noted its state since
+# a copy opened since may still be on its way to who reads it, or is looked at page by page
 IN_USE_SECONDS = 3600
 # how copies are called here, and nothing else in a workspace's datasets
 COPY = re.compile(r"(?:zip|tar|npz|idx)-[0-9a-f]{16}")
@@ -41,6 +41,18 @@ KEPT = (
 def is_copy(path: Path) -> bool:
     """Whether a path leads into what was unpacked here."""
     return any(COPY.fullmatch(part) for part in path.parts)
+
+
+def reading(path: Path) -> Share | None:
+    """Keep the copy that a path leads into, until what is returned is forgotten. None for any other path, and where the
+    workspace may not be written to: nobody removes anything there."""
+    place = next((place for place, part in enumerate(path.parts) if COPY.fullmatch(part)), None)
+    if place is None:
+        return None
+    copy = Path(*path.parts[: place + 1])
+    with suppress(OSError):
+        return Share(_readers(copy))
+    return None
 
 
 def unpacked(
@@ -70,21 +82,22 @@ def unpacked(
     def waiting() -> None:
         progress(0, 0, f"Waiting for another process that unpacks {source.name}")
 
-    with storage_problems(target), held(store / ".locks" / key, waiting):
+    with held(store / ".locks" / key, waiting):
         # looked up under the lock: another process may just have finished the very same work
         if (there := inside(target)) is None or not usable(target):
-            _remove_abandoned(store)
-            shutil.rmtree(partial, ignore_errors=True)
-            try:
-                (partial / name).mkdir(parents=True)
-                write(partial / name)
-                shutil.rmtree(target, ignore_errors=True)
-                os.replace(partial, target)
-            finally:
+            with storage_problems(target):
+                _remove_abandoned(store)
                 shutil.rmtree(partial, ignore_errors=True)
-            there = target / name
-            mark_used(target)
-            _make_room(store)
+                try:
+                    (partial / name).mkdir(parents=True)
+                    write(partial / name)
+                    shutil.rmtree(target, ignore_errors=True)
+                    os.replace(partial, target)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
+                there = target / name
+                mark_used(target)
+                _make_room(store)
         else:
             mark_used(target)
     return there
@@ -97,31 +110,38 @@ def inside(copy: Path) -> Path | None:
 
 def _make_room(store: Path) -> None:
     """Remove copies that no analysis uses, those used longest ago first, until the others fit."""
-    now = time.time()
-    notes = (journal for journal in store.parent.glob("analyses/.*.partial/*") if journal.is_file())
-    if any(now - _changed(note) < IN_USE_SECONDS for note in notes):
-        # a pass reads pictures of one of them, and which is written nowhere yet
-        return
     used = _of_analyses(store)
     copies = [folder for folder in store.iterdir() if COPY.fullmatch(folder.name) and folder.name not in used]
     copies.sort(key=_changed, reverse=True)
     kept = 0
+    counted: set[int] = set()
     for copy in copies:
-        kept += (size := _size_of(copy))
-        if kept > MOST_BYTES and now - _changed(copy) > IN_USE_SECONDS:
-            with held_if_free(store / ".locks" / copy.name) as is_free:
-                if is_free:
-                    _remove(store, copy)
-                    kept -= size
+        kept += (size := _size_of(copy, counted))
+        if kept > MOST_BYTES and _remove(store, copy):
+            kept -= size
 
 
-def _remove(store: Path, copy: Path) -> None:
-    """As a whole: what is half removed would be taken for a copy."""
-    going = store / f".{copy.name}.partial"
-    shutil.rmtree(going, ignore_errors=True)
-    with suppress(OSError):
-        os.replace(copy, going)
-    shutil.rmtree(going, ignore_errors=True)
+def _remove(store: Path, copy: Path) -> bool:
+    """Whether it went. As a whole: what is half removed would be taken for a copy."""
+    with held_if_free(store / ".locks" / copy.name) as is_free, held_if_free(_readers(copy)) as is_unread:
+        # looked at under the locks: somebody may have opened it, or finished an analysis of it, a moment ago
+        is_recent = time.time() - _changed(copy) < IN_USE_SECONDS
+        if not is_free or not is_unread or is_recent or copy.name in _of_analyses(store):
+            return False
+        going = store / f".{copy.name}.partial"
+        shutil.rmtree(going, ignore_errors=True)
+        try:
+            os.replace(copy, going)
+        except OSError:
+            return False
+        shutil.rmtree(going, ignore_errors=True)
+        return True
+
+
+def _readers(copy: Path) -> Path:
+    """The lock that whoever reads pictures of a copy has a share of. Another one than that of unpacking, which nobody
+    should have to wait for as long as a training lasts."""
+    return copy.parent / ".locks" / f"{copy.name}.readers"
 
 
 def _of_analyses(store: Path) -> set[str]:
@@ -140,13 +160,18 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _size_of(copy: Path) -> int:
-    """Bytes that would be free without it: a file that another copy shares counts for both."""
+def _size_of(copy: Path, counted: set[int]) -> int:
+    """Bytes of its files without those that it shares with a copy that was `counted`, to which its own are added."""
     size = 0
     for folder, _, names in os.walk(copy):
         for name in names:
             with suppress(OSError):
-                size += os.lstat(f"{folder}/{name}").st_size
+                status = os.lstat(f"{folder}/{name}")
+                if status.st_nlink > 1 and status.st_ino in counted:
+                    continue
+                if status.st_nlink > 1:
+                    counted.add(status.st_ino)
+                size += status.st_size
     return size
 
 

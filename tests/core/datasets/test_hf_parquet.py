@@ -192,6 +192,7 @@ def test_files_without_a_split_beside_some_with_one_are_left_out(hub: Path) -> N
         {
             "image": "data/extra-00000-of-00001.parquet",
             "reason": "all of its 3 images: its split is none of train, val, test",
+            "count": 3,
         }
     ]
 

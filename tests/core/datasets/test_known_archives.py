@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +31,11 @@ from core.classifiers.preprocessing import squeezed
 from core.concepts.concept import create_concept
 from core.concepts.tags import PRESENT, tag, tag_states
 from core.datasets import Dataset, open_dataset, unpacking
-from core.datasets.known_archives import NOTES
-from core.datasets.unpacking import KEPT
+from core.datasets.archives import LEFT_OUT
+from core.datasets.known_archives import CONTENTS, NOTES
+from core.datasets.unpacking import KEPT, SPARE_BYTES
+from core.errors import DiskFull
+from core.files import held_if_free
 from core.workspace import Workspace
 
 Pack = Callable[[Path, dict[str, bytes]], Path]
@@ -42,6 +51,19 @@ def png(seed: int) -> bytes:
 PHOTOS = {f"photos/{name}/{i:02d}.png": png(i + 50 * (name == "dog")) for name in ("cat", "dog") for i in range(6)}
 MORE = {**PHOTOS, "photos/cat/02b.png": png(200), "photos/dog/99.png": png(201), "photos/bird.txt": b"x"}
 TAGGED = ["cat/03.png", "dog/01.png"]
+
+
+def recoloured(content: bytes, seed: int) -> bytes:
+    """Another picture of the same size in bytes."""
+    target = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as picture:
+        pixels = np.random.default_rng(seed).integers(0, 256, (picture.height, picture.width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(target, format="PNG")
+    assert len(target.getvalue()) == len(content)
+    return target.getvalue()
+
+
+OTHERS = {name: recoloured(content, 300 + i) for i, (name, content) in enumerate(PHOTOS.items())}
 
 
 def zipped(path: Path, entries: dict[str, bytes], year: int = 2020) -> Path:
@@ -90,6 +112,7 @@ def opened(workspace: Workspace, path: Path) -> Dataset:
 
 def as_earlier_versions_left_it(workspace: Workspace, dataset: Dataset) -> None:
     shutil.rmtree(workspace.datasets / NOTES)
+    (dataset.root.parents[1] / CONTENTS).unlink()
     for place, file in enumerate(sorted(dataset.root.rglob("*.png"))):
         os.utime(file, (1_500_000_000 + place, 1_500_000_000 + place))
 
@@ -121,7 +144,6 @@ def test_what_an_earlier_version_unpacked_opens_and_grows(
 ) -> None:
     path = zipped(tmp_path / "pets.zip", PHOTOS)
     as_earlier_versions_left_it(workspace, opened(workspace, path))
-    shutil.rmtree(workspace.datasets / NOTES, ignore_errors=True)
     before = open_dataset(next(workspace.datasets.glob("zip-*/pets/photos")))
     first = analyse(workspace, before, classifier, precision="fp32")
     again = opened(workspace, path)
@@ -142,17 +164,73 @@ def test_another_download_of_it_is_the_same_if_it_holds_the_same(
     first = opened(workspace, zipped(tmp_path / "pets.zip", PHOTOS))
     assert opened(workspace, zipped(tmp_path / name, MORE)).id == first.id
     # and stays so, whatever becomes of the other
-    zipped(tmp_path / "pets.zip", {one: png(300 + i) for i, one in enumerate(PHOTOS)})
-    assert opened(workspace, tmp_path / name).id == opened(workspace, tmp_path / "pets.zip").id == first.id
+    zipped(tmp_path / "pets.zip", OTHERS)
+    assert opened(workspace, tmp_path / "pets.zip").id != first.id
+    assert opened(workspace, tmp_path / name).id == first.id
 
 
-@pytest.mark.parametrize("name", ["pets (1).zip", "pets-2.zip", "others.zip"])
-def test_other_files_under_nearly_the_same_name_are_another_dataset(
+@pytest.mark.parametrize("name", ["pets (1).zip", "pets-2.zip", "others.zip", "pets.zip"])
+def test_other_files_of_the_same_names_and_sizes_are_another_dataset(
     workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
     first = opened(workspace, zipped(tmp_path / "pets.zip", PHOTOS))
-    others = {one: png(300 + i) + b" " * i for i, one in enumerate(PHOTOS)}
-    assert opened(workspace, zipped(tmp_path / name, others)).id != first.id
+    assert opened(workspace, zipped(tmp_path / name, OTHERS)).id != first.id
+    # and the first one is what it was when it comes back
+    assert opened(workspace, zipped(tmp_path / "pets.zip", PHOTOS)).id == first.id
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["there", "removed meanwhile"])
+@pytest.mark.parametrize("shared", [2, 3])
+def test_another_archive_at_the_same_path_is_another_dataset_and_says_so(
+    workspace: Workspace, tmp_path: Path, shared: int, is_gone: bool
+) -> None:
+    path = zipped(tmp_path / "archive.zip", PHOTOS)
+    first = opened(workspace, path)
+    if is_gone:
+        shutil.rmtree(first.root.parents[1])
+    second = opened(workspace, zipped(path, {**OTHERS, **dict(list(PHOTOS.items())[:shared])}))
+    assert (second.id == first.id) == (shared == 3)
+    said = [note for note in second.notes if f"of 12 files that were compared, {shared} are the same" in note]
+    assert len(said) == 1
+    assert ("stays the same dataset" in said[0]) == (shared == 3)
+    again = opened(workspace, path)
+    assert again.id == second.id
+    assert not any("compared" in note for note in again.notes)
+
+
+def test_an_archive_that_lost_most_of_its_images_stays_the_same(workspace: Workspace, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "pets.zip", {**PHOTOS, **{f"photos/cat/{i}.png": png(500 + i) for i in range(100)}})
+    first = opened(workspace, path)
+    assert opened(workspace, zipped(path, PHOTOS)).id == first.id
+
+
+def test_notes_of_earlier_versions_are_compared_with_what_was_unpacked(workspace: Workspace, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "pets.zip", PHOTOS)
+    first = opened(workspace, path)
+    for entries, is_same in ((MORE, True), (OTHERS, False)):
+        for note in (workspace.datasets / NOTES).iterdir():
+            note.write_text(
+                json.dumps({name: one for name, one in json.loads(note.read_text()).items() if name != "files"})
+            )
+        for contents in workspace.datasets.glob(f"*/{CONTENTS}"):
+            contents.unlink()
+        assert (opened(workspace, zipped(path, entries)).id == first.id) == is_same
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_of_several_it_is_the_one_that_it_shares_most_with(workspace: Workspace, tmp_path: Path, turn: int) -> None:
+    cats = {f"photos/cat/{i:02d}.png": png(700 + i) for i in range(40)}
+    # three of forty are others, so neither is taken for the other's next state; notes lie in the order of a hash
+    few = {f"photos/cat/{i:02d}.png": png(800 + i) for i in range(5)}
+    names = ["pets.zip", "pets-7.zip"][:: 1 if turn % 2 else -1]
+    folder = tmp_path / str(turn)
+    folder.mkdir()
+    near = opened(workspace, zipped(folder / names[0], {**PHOTOS, **cats}))
+    far = opened(workspace, zipped(folder / names[1], {**PHOTOS, **cats, **few, "photos/dog/00.png": png(1)}))
+    assert far.id != near.id
+    # lacks two of the near one, so four of the far one
+    third = {**PHOTOS, **cats, "photos/cat/00.png": png(800), "photos/cat/01.png": png(801), "photos/new.png": png(2)}
+    assert opened(workspace, zipped(folder / "pets (3).zip", third)).id == near.id
 
 
 def test_an_archive_that_was_moved_and_then_grew(workspace: Workspace, tmp_path: Path) -> None:
@@ -207,6 +285,19 @@ def copies(workspace: Workspace) -> list[str]:
     return sorted(folder.name for folder in workspace.datasets.glob("zip-*"))
 
 
+def several(folder: Path, count: int) -> list[Path]:
+    return [
+        zipped(folder / f"{i}.zip", {one: png(1000 + 100 * i + j) for j, one in enumerate(PHOTOS)})
+        for i in range(count)
+    ]
+
+
+def forget(datasets: list[Dataset]) -> None:
+    """As the process that read them ends."""
+    datasets.clear()
+    gc.collect()
+
+
 def aged(dataset: Dataset, seconds: int) -> str:
     """Pretend that it was used so long ago; returns the name of its copy."""
     copy = dataset.root.parents[1]
@@ -215,15 +306,43 @@ def aged(dataset: Dataset, seconds: int) -> str:
     return copy.name
 
 
+def test_a_copy_whose_list_of_what_was_left_out_is_gone_or_damaged(workspace: Workspace, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "pets.zip", PHOTOS)
+    first = opened(workspace, path)
+    listed = first.root.parents[1] / LEFT_OUT
+    for content in (None, "", "{", "[1]", '[{"image": 1}]'):
+        listed.unlink() if content is None else listed.write_text(content)
+        again = opened(workspace, path)
+        assert (again.id, again.fingerprint, again.problems) == (first.id, first.fingerprint, ())
+        assert json.loads(listed.read_text()) == []
+
+
+def test_an_archive_that_grew_needs_room_for_what_is_new_only(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(tmp_path / "pets.zip", PHOTOS)
+    opened(workspace, path)
+    grown = zipped(path, MORE)
+    new = sum(map(len, MORE.values())) - sum(map(len, PHOTOS.values()))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=new - 1 + SPARE_BYTES))
+    with pytest.raises(DiskFull):
+        opened(workspace, grown)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=new + SPARE_BYTES))
+    assert len(opened(workspace, grown)) == len(PHOTOS) + 2
+
+
 def test_unpacked_copies_are_bounded_but_those_of_analyses_stay(
     workspace: Workspace, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sets = [zipped(tmp_path / f"{i}.zip", {one: png(100 * i + j) for j, one in enumerate(PHOTOS)}) for i in range(5)]
+    sets = several(tmp_path, 5)
     size = sum(map(len, PHOTOS.values()))
     monkeypatch.setattr(unpacking, "MOST_BYTES", int(2.5 * size))
     first = [opened(workspace, path) for path in sets[:4]]
     analyse(workspace, first[0], classifier, precision="fp32")
     names = [aged(dataset, 10_000 - 1000 * place) for place, dataset in enumerate(first)]
+    was = (first[1].id, first[1].fingerprint)
+    forget(first)
     (workspace.datasets / "mine").mkdir()
     last = opened(workspace, sets[4])
     # the analysed one is the oldest; of the others two fit, and the newest are kept
@@ -232,24 +351,99 @@ def test_unpacked_copies_are_bounded_but_those_of_analyses_stay(
     assert KEPT in last.notes
     # what is gone comes back as what it was
     again = opened(workspace, sets[1])
-    assert (again.id, again.fingerprint) == (first[1].id, first[1].fingerprint)
+    assert (again.id, again.fingerprint) == was
 
 
-def test_what_was_used_just_now_or_while_a_pass_runs_is_not_removed(
+def test_what_was_used_just_now_or_is_read_is_not_removed(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacking, "MOST_BYTES", 1)
-    sets = [zipped(tmp_path / f"{i}.zip", {one: png(100 * i + j) for j, one in enumerate(PHOTOS)}) for i in range(3)]
-    first = opened(workspace, sets[0])
+    sets = several(tmp_path, 4)
+    first = [opened(workspace, sets[0])]
     opened(workspace, sets[1])
     assert len(copies(workspace)) == 2
-    aged(first, 10_000)
-    journal = workspace.analyses / ".some.partial" / "journal.json"
-    journal.parent.mkdir(parents=True)
-    journal.write_text("{}")
+    name = aged(first[0], 10_000)
+    # a part of it, by its own path, is all that a training has
+    first = [open_dataset(first[0].root).sample(6)]
+    gc.collect()
     opened(workspace, sets[2])
+    assert name in copies(workspace)
+    assert first[0].pictures().missing(first[0].images.tolist()) is None
+    forget(first)
+    opened(workspace, sets[3])
+    assert name not in copies(workspace)
     assert len(copies(workspace)) == 3
-    os.utime(journal, (0, 0))
-    opened(workspace, zipped(tmp_path / "3.zip", MORE))
-    assert len(copies(workspace)) == 3
-    assert not first.root.exists()
+
+
+def test_reading_in_another_process_keeps_a_copy_and_opening_does_not_wait_for_it(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "MOST_BYTES", 1)
+    sets = several(tmp_path, 3)
+    first = [opened(workspace, sets[0])]
+    name, root = aged(first[0], 10_000), str(first[0].root)
+    forget(first)
+    code = "import sys; from core.datasets import open_dataset; d = open_dataset(sys.argv[1]); print(len(d)); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline().strip() == "12"
+        opened(workspace, sets[1])
+        assert name in copies(workspace)
+        said: list[str] = []
+        open_dataset(sets[0], store=workspace.datasets, progress=lambda *step: said.append(str(step[-1])))
+        assert not any("Waiting" in one for one in said)
+        gc.collect()
+        reader.kill()
+    then = time.time() - 10_000
+    os.utime(workspace.datasets / name, (then, then))
+    opened(workspace, sets[2])
+    assert name not in copies(workspace)
+
+
+@pytest.mark.parametrize("meanwhile", ["opened", "analysed"])
+def test_what_is_used_after_the_first_look_is_not_removed(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    monkeypatch.setattr(unpacking, "MOST_BYTES", 1)
+    sets = several(tmp_path, 2)
+    first = [opened(workspace, sets[0])]
+    name = aged(first[0], 10_000)
+    forget(first)
+    done: list[str] = []
+
+    @contextmanager
+    def slow(lock_file: Path) -> Iterator[bool]:
+        # between the look at its age and the lock
+        if lock_file.name == name and not done:
+            done.append(meanwhile)
+            if meanwhile == "opened":
+                opened(workspace, sets[0])
+            else:
+                (workspace.analyses / "a").mkdir(parents=True)
+                (workspace.analyses / "a" / "analysis.json").write_text(json.dumps({"dataset": {"root": f"/{name}/x"}}))
+        with held_if_free(lock_file) as is_free:
+            yield is_free
+
+    monkeypatch.setattr(unpacking, "held_if_free", slow)
+    opened(workspace, sets[1])
+    assert done
+    assert name in copies(workspace)
+
+
+def test_files_that_two_copies_share_count_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(map(len, PHOTOS.values()))
+    monkeypatch.setattr(unpacking, "MOST_BYTES", int(1.7 * size))
+    path = zipped(tmp_path / "pets.zip", PHOTOS)
+    first = [opened(workspace, path)]
+    aged(first[0], 10_000)
+    forget(first)
+    opened(workspace, zipped(path, MORE))
+    assert len(copies(workspace)) == 2
