@@ -20,6 +20,7 @@ from pages.parts import (
     map_circle,
     map_colours,
     map_drawing,
+    map_finding,
     map_layouts,
     map_pictures,
     map_selection,
@@ -190,6 +191,8 @@ def _drawn(analysis: Analysis, layout: MapLayout, colours: MapColours) -> None:
     band = map_state.band(analysis)
     with st.container():
         _map(analysis, layout, colours, band)
+        if found := map_finding.sentence(layout, colours):
+            st.caption(found)
         map_selection.show(analysis, band)
     state.write_link(map_state.query(analysis, map_state.kept(analysis)))
 

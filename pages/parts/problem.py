@@ -34,12 +34,17 @@ def show(error: MidbandError | dict[str, Any]) -> None:
 
 
 @contextmanager
-def shown() -> Iterator[None]:
-    """Show a `MidbandError` where it happens and end the block. Anything else is a bug and passes."""
+def shown(then: Callable[[], None] | None = None) -> Iterator[None]:
+    """Show a `MidbandError` where it happens and end the block. Anything else is a bug and passes.
+
+    then: draws what stands below the error.
+    """
     try:
         yield
     except MidbandError as error:
         show(error)
+        if then is not None:
+            then()
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:

@@ -66,6 +66,11 @@ def go(name: str, **query: str) -> None:
     st.switch_page(room(name), query_params=query or None)
 
 
+def way_out() -> None:
+    """Where a room without a sidebar cannot be shown: the way back."""
+    link("home", "Home")
+
+
 def unlabelled(why: str) -> None:
     """In place of what needs labels: why it stays away, and what is there all the same. why: a sentence."""
     with st.container(border=True, key="card-unlabelled"):

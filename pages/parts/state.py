@@ -167,7 +167,7 @@ def chosen_id() -> str | None:
         del st.session_state[CHOSEN]
         raise NotFound(
             f"This workspace holds no investigation {chosen}.",
-            next_step="The link was made in another workspace: choose an investigation on the left.",
+            next_step="The link was made in another workspace: choose one of this workspace's investigations.",
         )
     if not known:
         return None
