@@ -6,12 +6,12 @@ from pages.parts import jobs, live, notices, problem, rooms, state, theme, tour,
 
 theme.apply()
 room = st.navigation(rooms.all_rooms())
+is_stage = room.url_path == "present"
+theme.follow(is_stage)
 
-with problem.shown():
+with problem.shown(rooms.way_out if is_stage else None):
     state.start()
-    if room.url_path == "present":
-        theme.stage()
-    else:
+    if not is_stage:
         state.chooser()
         tour.sidebar(room.url_path)
         who.sidebar()

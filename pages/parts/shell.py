@@ -8,12 +8,15 @@ from the start nothing moves when they come.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from functools import lru_cache
 from pathlib import Path
 
 import streamlit
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pages.parts import theme
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 # of the rooms, which draw with them
@@ -36,6 +39,9 @@ CHARTS = ("PlotlyChart",)
 # rooms, and parts of an address, where a chart comes first
 CHARTED = ("results", "look=curve")
 _IMPORTED = re.compile(rb"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
+
+# the page until another room than the stage is drawn
+NO_ROOM = f"html:not(:has(.st-key-{theme.ROOM}))"
 
 # what would have Streamlit answer with nothing new, or with a body that cannot be read
 _NOT_ASKED = {b"accept-encoding", b"if-none-match", b"if-modified-since"}
@@ -82,11 +88,11 @@ def middleware() -> list[Middleware]:
 
 
 def dressed(page: bytes, path: str, query: str = "") -> bytes:
-    """The page with our title and styles and its scripts asked for. query: of the address."""
+    """The page with our title, mark and styles, and its scripts asked for. query: of the address."""
     room = path.rstrip("/").rpartition("/")[2]
-    styles = ["theme/midband.css", f"theme/{'stage' if room == 'present' else 'shell'}.css"]
-    styles += [f"{each}/{each}.css" for each in ROOMS]
-    text = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in styles)
+    text = "\n".join(map(_style, ["theme/midband.css", *(f"{each}/{each}.css" for each in ROOMS)]))
+    # they stay in the page for good, and who leaves the stage needs what stands around the other rooms
+    text += f"{NO_ROOM} {{ {_style('theme/stage.css')} }}" if room == "present" else _style("theme/shell.css")
     charts = CHARTS if any(mark in f"{room}?{query}" for mark in CHARTED) else ()
     links = "".join(
         f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
@@ -96,7 +102,12 @@ def dressed(page: bytes, path: str, query: str = "") -> bytes:
     page = page.replace(b"</head>", f"{links}</head>".encode(), 1)
     # behind the styles of the app, which then do not win where both are as specific
     page = page.replace(b"</body>", f"<style>{text}</style></body>".encode(), 1)
-    return page.replace(b"<title>Streamlit</title>", b"<title>Midband</title>", 1)
+    page = page.replace(b"<title>Streamlit</title>", b"<title>Midband</title>", 1)
+    return page.replace(b'href="./favicon.png"', f'href="{_mark()}"'.encode(), 1)
+
+
+def _style(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=32)
@@ -111,6 +122,13 @@ def scripts(names: tuple[str, ...]) -> tuple[str, ...]:
             found[name] = None
             ahead += [each.decode() for each in _IMPORTED.findall((SCRIPTS / name).read_bytes())]
     return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def _mark() -> str:
+    """The mark as an address that needs no request."""
+    drawn = (ASSETS / "brand" / "mark.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{b64encode(drawn).decode()}"
 
 
 def _asks_for_page(scope: Scope) -> bool:

@@ -11,6 +11,8 @@ from pages.parts.component_source import source
 
 # pixels; it holds six short words and one chooser
 SIDEBAR = 248
+# keys of what is drawn first, see `follow`
+ROOM, STAGE = "theme", "theme-stage"
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 # For charts and components that need a colour per class: at least 3:1 against the page, neighbours told apart by people
@@ -40,7 +42,17 @@ def apply() -> None:
     )
     colors = f":root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; }}"
     st.html(f"<style>{colors}\n{_css('midband.css')}</style>")
-    with st.container(key="theme"):
+
+
+def follow(is_stage: bool) -> None:
+    """What the page is like in this room, and that it may turn dark or light. To be called before anything is drawn.
+
+    is_stage: larger type, the whole width, nothing around it. Whether it is one shows in what is drawn here, by which
+    the styles that come before the app hold or not, see pages/parts/shell.py.
+    """
+    if is_stage:
+        st.html(f"<style>{_css('stage.css')}</style>")
+    with st.container(key=STAGE if is_stage else ROOM):
         _turn(key="theme-turn", on_turned_change=lambda: None)
 
 
@@ -87,11 +99,6 @@ def heading(title: str, lead: str) -> None:
     st.title(title, anchor=False)
     with st.container(key="lead"):
         st.markdown(lead)
-
-
-def stage() -> None:
-    """The page as a stage: larger type, the whole width, nothing around it. To be called before anything is drawn."""
-    st.html(f"<style>{_css('stage.css')}</style>")
 
 
 @lru_cache(maxsize=2)

@@ -133,6 +133,11 @@ def test_the_whole_show_by_keyboard_repairs_the_model(
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("stMain").get_by_role("heading", level=1).first).to_be_visible()
     expect(page).not_to_have_url(re.compile("/present"))
+    # who opened the stage itself finds the way around the other rooms, in their type
+    expect(page.get_by_test_id("stHeader")).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "16px"
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Map").click()
+    expect(page.get_by_test_id("stMain").get_by_role("heading", name="Map")).to_be_visible()
 
 
 @pytest.mark.usefixtures("repaired")

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from pages.parts import shell
+from core.activations.store import Analysis
+from pages.parts import shell, theme
 from pages.parts.shell import Shell
 
-PAGE = b"<html><head><title>Streamlit</title></head><body><div id='root'></div></body></html>"
+from .conftest import Visit
+
+PAGE = (
+    b'<html><head><link rel="shortcut icon" href="./favicon.png" /><title>Streamlit</title></head>'
+    b"<body><div id='root'></div></body></html>"
+)
 
 
 def answer(
@@ -43,9 +49,10 @@ def answer(
 
 
 @pytest.mark.parametrize("parts", [1, 3])
-def test_a_page_comes_with_our_title_and_styles(parts: int) -> None:
+def test_a_page_comes_with_our_title_mark_and_styles(parts: int) -> None:
     headers, body, asked = answer(parts=parts)
     assert b"<title>Midband</title>" in body
+    assert b'<link rel="shortcut icon" href="data:image/svg+xml;base64,' in body
     assert b"</style></body>" in body
     assert b"stMainBlockContainer" in body
     assert headers[b"content-length"] == str(len(body)).encode()
@@ -72,6 +79,25 @@ def test_what_is_no_page_is_asked_for_as_it_was(path: str, accept: bytes) -> Non
 def test_the_stage_keeps_no_place_for_a_sidebar() -> None:
     assert b"padding-left: 248px" in shell.dressed(PAGE, "/bands")
     assert b"padding-left: 248px" not in shell.dressed(PAGE, "/present")
+
+
+def test_the_stage_hides_nothing_once_another_room_is_drawn(visit: Visit, planted: Analysis) -> None:
+    stage = (shell.ASSETS / "theme" / "stage.css").read_text(encoding="utf-8")
+    dressed = shell.dressed(PAGE, "/present").decode()
+    assert dressed.count(stage) == 1
+    assert f"{shell.NO_ROOM} {{ {stage} }}" in dressed
+    assert shell.NO_ROOM == f"html:not(:has(.st-key-{theme.ROOM}))"
+    for room, key in (("home", theme.ROOM), ("bands", theme.ROOM), ("present", theme.STAGE)):
+        first = visit(room).main.children[0]
+        # AppTest knows no keys of containers: their ids end with them
+        assert first.proto.id.endswith(f"-{key}"), room
+
+
+def test_streamlits_page_has_what_is_replaced() -> None:
+    page = (shell.SCRIPTS.parents[1] / "index.html").read_bytes()
+    dressed = shell.dressed(page, "/")
+    assert b"<title>Midband</title>" in dressed
+    assert b"favicon.png" not in dressed
 
 
 def test_the_scripts_named_are_streamlits() -> None:
