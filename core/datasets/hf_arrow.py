@@ -14,6 +14,7 @@ import numpy as np
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.format import Format
+from core.datasets.hf_arrow_messages import outline
 from core.datasets.hf_pictures import Part, ShardPictures
 from core.datasets.hf_reading import Kind, looks_like, read_shards
 from core.datasets.images import UnreadableImage
@@ -27,12 +28,13 @@ STATE, SPLITS = "state.json", "dataset_dict.json"
 _PASSING = ("cache-", "tmp")
 # rows of pictures that are handed on at once
 PART_ROWS = 128
-# the beginning of a file that has its directory at its end; the others are read from front to back
-_WITH_DIRECTORY = b"ARROW1"
+# the beginning of a file that has its directory at its end: behind it lies a stream, as the others are from the start
+_WITH_DIRECTORY = b"ARROW1\0\0"
 
 
 class ArrowShard:
-    """One open file; see `core.datasets.hf_pictures.Shard`. It is mapped, and a cursor walks from batch to batch."""
+    """One open file; see `core.datasets.hf_pictures.Shard`. It is mapped, and a cursor walks from batch to batch. Of
+    batches that are packed, the columns that are asked for are unpacked, one batch at a time."""
 
     def __init__(self, path: Path, numbered: Sequence[str] = ()) -> None:
         """numbered: words come as they are written."""
@@ -40,20 +42,22 @@ class ArrowShard:
 
         with open(path, "rb") as source:
             self._map = mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)
-        self._content = pa.py_buffer(self._map)
+        content = pa.py_buffer(self._map)
+        is_stream = self._map[: len(_WITH_DIRECTORY)] != _WITH_DIRECTORY
+        self._content = content if is_stream else content.slice(len(_WITH_DIRECTORY))
         # the batch that comes next; the batch whose pictures were asked for last, and these
         self._cursor: tuple[int, Iterator[Any]] | None = None
         self._held: tuple[int, Any] | None = None
-        self.schema, batches = self._opened()
-        counts = [batch.num_rows for batch in batches]
-        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        said = outline(self._content)
+        self.schema = said.schema
+        self._starts = np.concatenate([[0], np.cumsum(said.counts, dtype=np.int64)])
         self.rows = int(self._starts[-1])
 
     def is_blank(self, column: str) -> bool:
-        return all(_blank(batch.column(column)) for batch in self._opened()[1])
+        return all(_blank(batch.column(column)) for batch in self._opened([column]))
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
-        for batch in self._opened()[1]:
+        for batch in self._opened(columns):
             some = batch.select(columns)
             some.validate(full=True)
             yield some
@@ -64,7 +68,7 @@ class ArrowShard:
         wanted = int(np.searchsorted(self._starts, row, side="right")) - 1
         start = int(self._starts[wanted])
         if self._held is None or self._held[0] != wanted:
-            pictures = self._batch(wanted).column(column)
+            pictures = self._batch(column, wanted).column(column)
             # whoever wrote it may have lied about lengths, and what is read there would be any memory
             pictures.validate(full=True)
             self._held = wanted, pictures
@@ -72,11 +76,11 @@ class ArrowShard:
         first = (row - start) // PART_ROWS * PART_ROWS
         yield Part(start + first, self._held[1].slice(first, PART_ROWS))
 
-    def _batch(self, wanted: int) -> Any:
+    def _batch(self, column: str, wanted: int) -> Any:
         """Fastest one after another."""
-        at, batches = self._cursor if self._cursor is not None else (0, self._opened()[1])
+        at, batches = self._cursor if self._cursor is not None else (0, self._opened([column]))
         if at > wanted:
-            at, batches = 0, self._opened()[1]
+            at, batches = 0, self._opened([column])
         # what fails leaves no cursor in the middle
         self._cursor = self._held = None
         batch = next(islice(batches, wanted - at, None))
@@ -87,16 +91,13 @@ class ArrowShard:
         """The map goes with the last picture that is held of it."""
         self._cursor = self._held = None
 
-    def _opened(self) -> tuple[Any, Iterator[Any]]:
-        """The schema, and the batches from the first one on."""
+    def _opened(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The batches from the first one on, with these columns."""
         import pyarrow as pa
 
-        source = pa.BufferReader(self._content)
-        if self._map[: len(_WITH_DIRECTORY)] == _WITH_DIRECTORY:
-            file = pa.ipc.open_file(source)
-            return file.schema, (_sound(file.get_batch(place)) for place in range(file.num_record_batches))
-        stream = pa.ipc.open_stream(source)
-        return stream.schema, map(_sound, stream)
+        wanted = [place for place, name in enumerate(self.schema.names) if name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
+        return map(_sound, pa.ipc.open_stream(pa.BufferReader(self._content), options=options))
 
 
 class ArrowPictures(ShardPictures):
@@ -119,7 +120,9 @@ def _blank(column: Any) -> bool:
 
 
 def _recognises(path: Path) -> bool:
-    return any((path / name).is_file() for name in (SPLITS, STATE)) or looks_like(path, _KIND)
+    """By what the library wrote beside, whose names other programs use too, or by a file."""
+    described = (_texts(path, SPLITS, ("splits",), []), _texts(path, STATE, ("_data_files", "filename"), []))
+    return any(found is not None for found in described) or looks_like(path, _KIND)
 
 
 def _of_dataset(root: Path, names: list[str], problems: list[Problem]) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from functools import cache
 from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 
 from core.datasets.splits import split_code
+from core.datasets.tables import LABEL_NAMES, SPLIT_NAMES
 
 # how 0 and 1 are written; pandas' get_dummies writes truths
 _CODES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
@@ -36,15 +36,24 @@ def merged(cells: pd.DataFrame, asked: Collection[str] = ()) -> tuple[pd.DataFra
 
 
 def _runs(cells: pd.DataFrame) -> Iterator[list[str]]:
-    """Neighbouring columns, two at least and as many as possible, of which one has the 1 in every row."""
+    """Neighbouring columns, two at least and as many as possible, of which one has the 1 in every row.
+
+    None has a usual name of the label or the split: in a set where one attribute goes with the class in every image,
+    they would be taken for two classes. Nor are two columns whose names have nothing in common where another is the
+    label.
+    """
     names = list(cells)[:_MOST] if len(cells) else []
-    # each is asked for again and again
-    codes_of = cache(lambda name: _codes(cells[name]))
+    has_label = any(name.lower() in LABEL_NAMES for name in names)
+    # of the columns from `first` on: each is asked for again and again
+    known: dict[int, np.ndarray | None] = {}
     first = 0
     while first < len(names):
-        total, end = np.zeros(len(cells), dtype=np.int64), first
+        total, end = np.zeros(len(cells), dtype=np.int8), first
         for place in range(first, len(names)):
-            codes = codes_of(names[place])
+            if place not in known:
+                usual = names[place].lower() in (*LABEL_NAMES, *SPLIT_NAMES)
+                known[place] = None if usual else _codes(cells[names[place]])
+            codes = known[place]
             if codes is None:
                 break
             total = total + codes
@@ -52,18 +61,22 @@ def _runs(cells: pd.DataFrame) -> Iterator[list[str]]:
                 break
             if place > first and (total == 1).all():
                 end = place
-        if end > first and not all(split_code(value) is not None for value in _values(names[first : end + 1])):
-            yield names[first : end + 1]
+        run = names[first : end + 1]
+        values = _values(run)
+        is_chance = has_label and len(run) == 2 and values == run
+        if end > first and not is_chance and not all(split_code(value) is not None for value in values):
+            yield run
         first = end + 1
+        known = {place: codes for place, codes in known.items() if place >= first}
 
 
 def _codes(cells: pd.Series) -> np.ndarray | None:
-    """(n,) int64, None unless every cell is a 0 or a 1. Most columns are told by their first cells."""
+    """(n,) int8, None unless every cell is a 0 or a 1. Most columns are told by their first cells."""
     for some in (cells.iloc[:20], cells):
         codes = some.str.strip().str.lower().map(_CODES)
         if codes.isna().any():
             return None
-    return codes.to_numpy(dtype=np.int64)
+    return codes.to_numpy(dtype=np.int8)
 
 
 def _called(names: Sequence[str], cells: pd.DataFrame) -> tuple[str, list[str]]:

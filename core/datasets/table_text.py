@@ -20,6 +20,10 @@ SUFFIXES = (".csv", ".tsv", ".parquet", JSON_LINES)
 _HEAD_BYTES = 1 << 16
 # rows of a first look
 _ROWS = 20
+# names of columns that JSON lines may have, and blank cells that may come of rows that lack most of them
+MOST_KEYS, MOST_BLANK = 2_000, 10_000_000
+# blank cells to each that is filled, beyond that number
+_MOSTLY_BLANK = 20
 # columns named in a sentence, and the length of a name there
 _LISTED, _LONG = 12, 60
 # spreadsheets save "Unicode text" as UTF-16 with a mark in front
@@ -115,7 +119,10 @@ def short(text: str) -> str:
 
 def rows_of(text: str, path: Path) -> list[dict[str, str]]:
     """JSON lines: an object each, of which everything that fits in a cell is kept as text. Raises `BadMetadata`."""
-    rows = []
+    rows: list[dict[str, str]] = []
+    # each object has a string of its own for the same name
+    names: dict[str, str] = {}
+    filled = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -128,9 +135,16 @@ def rows_of(text: str, path: Path) -> list[dict[str, str]]:
                 f"Line {number:,} of {path} is no JSON object: {short(line.strip())}",
                 next_step='Write a line per image, such as {"file_name": "1.jpg", "label": "cat"}.',
             )
-        rows.append(
-            {_cell(key).strip(): _cell(value) for key, value in row.items() if not isinstance(value, (dict, list))}
-        )
+        said = ((_cell(key).strip(), value) for key, value in row.items() if not isinstance(value, (dict, list)))
+        rows.append({names.setdefault(name, name): _cell(value) for name, value in said})
+        filled += len(rows[-1])
+        if len(names) > MOST_KEYS or len(rows) * len(names) - filled > max(MOST_BLANK, _MOSTLY_BLANK * filled):
+            raise BadMetadata(
+                f"The objects of {path} have too many different names, {len(names):,} in the first {number:,} lines: "
+                "each name is a column.",
+                next_step="Give what is known of few images an object or a list of its own, which is passed over: "
+                '{"file_name": "1.jpg", "label": "cat", "boxes": {"17": 1}}.',
+            )
     return rows
 
 

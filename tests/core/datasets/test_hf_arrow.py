@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from core.datasets import Choices, Dataset, hf_arrow, open_dataset
+from core.datasets import Choices, Dataset, hf_arrow, hf_arrow_messages, open_dataset
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadMetadata, EmptyDataset, MidbandError
 
@@ -98,6 +98,59 @@ def test_pictures_in_any_order(
     assert [shade(dataset, row) for row in [*range(40), *order]] == [*range(40), *order]
 
 
+@pytest.mark.parametrize("kind", ["stream", "file"])
+@pytest.mark.parametrize("packing", ["zstd", "lz4"])
+def test_what_a_packed_file_grows_to_is_told_before_it_is_unpacked(
+    tmp_path: Path, kind: str, packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = arrow(tmp_path / "x.arrow", range(40), batch=20, kind=kind, compression=packing)
+    shard = hf_arrow.ArrowShard(path)
+    columns = [batch.columns for batch in shard.batches(["image", "label"])]
+    sizes = [sum(one.size for column in batch for one in column.buffers() if one) for batch in columns]
+    del columns
+    assert shard.rows == 40
+    monkeypatch.setattr(hf_arrow_messages, "MOST_GROWTH", 0)
+    # buffers are padded to 64 bytes where they are written, not where they are unpacked
+    monkeypatch.setattr(hf_arrow_messages, "ALWAYS_ALLOWED", max(sizes))
+    assert len(open_dataset(path)) == 40
+    monkeypatch.setattr(hf_arrow_messages, "ALWAYS_ALLOWED", min(sizes) - 500)
+    before = pa.total_allocated_bytes()
+    with pytest.raises(BadMetadata, match="would be unpacked to"):
+        open_dataset(path, choices=Choices(format="hf-arrow"))
+    assert pa.total_allocated_bytes() == before
+
+
+def test_labels_of_a_packed_file_are_read_without_its_pictures(tmp_path: Path) -> None:
+    behind = bytes(100_000)
+    kept = pa.table(
+        {"image": pa.array([{"bytes": png(i) + behind, "path": None} for i in range(20)], STRUCT), "label": [0, 1] * 10}
+    )
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    path = str(tmp_path / "x.arrow")
+    with pa.OSFile(path, "wb") as target, pa.ipc.new_stream(target, kept.schema, options=options) as writer:
+        writer.write_table(kept)
+    before = pa.total_allocated_bytes()
+    shard = hf_arrow.ArrowShard(tmp_path / "x.arrow")
+    (batch,) = shard.batches(["label"])
+    assert batch.column("label").to_pylist() == [0, 1] * 10
+    assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_words_that_are_numbered_in_the_file(tmp_path: Path) -> None:
+    """Dictionaries are messages of their own."""
+    pictures = pa.array([{"bytes": png(i), "path": None} for i in range(8)], STRUCT)
+    words = pa.array(["no", "yes"] * 4).dictionary_encode()
+    table = pa.table({"other": pa.array(["x", "y"] * 4).dictionary_encode(), "image": pictures, "label": words})
+    for compression in (None, "zstd"):
+        path = tmp_path / f"{compression}.arrow"
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.OSFile(str(path), "wb") as target, pa.ipc.new_stream(target, table.schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=3)
+        dataset = open_dataset(path)
+        assert (dataset.classes, dataset.labels.tolist()) == (("no", "yes"), [0, 1] * 4)
+        assert shade(dataset, 7) == 7
+
+
 def test_threads_share_it(pets: Path) -> None:
     dataset = open_dataset(pets)
     found: dict[int, int] = {}
@@ -140,6 +193,17 @@ def test_a_description_that_is_damaged(pets: Path, content: str) -> None:
     assert {problem.image for problem in dataset.problems} == {"test/state.json", "pets/dataset_dict.json"}
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"_data_files": "x"}', "{"])
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])
+def test_a_file_of_that_name_makes_no_dataset_of_hugging_face(tmp_path: Path, name: str, content: str) -> None:
+    for index in range(6):
+        (tmp_path / f"{index}.png").write_bytes(png(index))
+    (tmp_path / name).write_text(content)
+    assert open_dataset(tmp_path).source == "images"
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(f"{i}.png,{i % 2}\n" for i in range(6)))
+    assert open_dataset(tmp_path).source == "table"
+
+
 def test_files_that_are_cut_off_or_empty(pets: Path) -> None:
     path = pets / "train" / "data-00000-of-00002.arrow"
     whole = path.read_bytes()
@@ -163,8 +227,9 @@ def test_a_folder_without_its_files(pets: Path) -> None:
         open_dataset(pets)
 
 
-def test_noise_is_told_and_never_ends_the_program(pets: Path) -> None:
-    path = pets / "train" / "data-00000-of-00002.arrow"
+@pytest.mark.parametrize("options", [{}, {"compression": "zstd"}], ids=["plain", "packed"])
+def test_noise_is_told_and_never_ends_the_program(pets: Path, options: dict[str, str]) -> None:
+    path = arrow(pets / "train" / "data-00000-of-00002.arrow", range(6), **options)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(60):

@@ -55,6 +55,37 @@ def test_a_label_that_is_called_so_stays_the_label(images: Images) -> None:
     assert [(one.name, one.values) for one in dataset.attributes] == [("site", ("arm", "back", "leg"))]
 
 
+@pytest.mark.parametrize(
+    ("header", "classes", "attributes"),
+    [
+        # each image of one class has the one value: nothing new in it, but the class stays what it is
+        ("image,label,male", ("0", "1"), []),
+        ("image,y,place", ("0", "1"), []),
+        ("image,background,target", ("0", "1"), []),
+        ("image,male,label", ("0", "1"), []),
+    ],
+)
+def test_an_attribute_that_goes_with_the_label_in_every_image(
+    images: Images, header: str, classes: tuple[str, ...], attributes: list[str]
+) -> None:
+    root = images(*NAMES)
+    (root / "t.csv").write_text("\n".join([header, *(f"{i}.png,{i % 2},{1 - i % 2}" for i in range(12))]) + "\n")
+    dataset = open_dataset(root)
+    assert dataset.classes == classes
+    assert [one.name for one in dataset.attributes] == attributes
+
+
+def test_two_attributes_that_exclude_each_other_are_no_classes_beside_a_label(images: Images) -> None:
+    root = images(*NAMES)
+    rows = [f"{i}.png,{i % 2},{int(i % 3 == 0)},{int(i % 3 != 0)}" for i in range(12)]
+    (root / "t.csv").write_text("\n".join(["image,label,male,blond", *rows]) + "\n")
+    assert [one.name for one in open_dataset(root).attributes] == ["male"]
+    # where nothing else is the label they are
+    rows = [f"{i}.png,{'uv'[i % 2]},{int(i % 3 == 0)},{int(i % 3 != 0)}" for i in range(12)]
+    (root / "t.csv").write_text("\n".join(["image,x,benign,malignant", *rows]) + "\n")
+    assert open_dataset(root).classes == ("benign", "malignant")
+
+
 def test_two_such_runs_are_not_guessed_between(images: Images) -> None:
     root = images(*NAMES)
     rows = [f"{i},{i % 2},{1 - i % 2},x,{int(i % 3 == 0)},{int(i % 3 != 0)}" for i in range(12)]

@@ -424,17 +424,30 @@ def _(place: Place) -> Path:
     return table(place, "\n".join(rows), "metadata.jsonl")
 
 
+@refused("JSON lines of which each has a key of its own", BadMetadata, "too many different names", "passed over")
+def _(place: Place) -> Path:
+    rows = (json.dumps({"file_name": f"{i % 3}.png", "label": i % 2, f"k{i}": 1}) for i in range(20_000))
+    return table(place, "\n".join(rows), "metadata.jsonl") / "metadata.jsonl"
+
+
+@refused("JSON lines of few keys each, out of many", BadMetadata, "too many different names", "passed over")
+def _(place: Place) -> Path:
+    rows = (json.dumps({"file_name": f"{i % 3}.png", "label": i % 2, f"k{i % 1500}": 1}) for i in range(20_000))
+    return table(place, "\n".join(rows), "metadata.jsonl") / "metadata.jsonl"
+
+
 # Arrow
 
 
-def arrow(place: Place, name: str, count: int = 4) -> Path:
-    """A folder as save_to_disk leaves it, with one file."""
+def arrow(place: Place, name: str, count: int = 4, behind: int = 0, packing: str | None = None) -> Path:
+    """A folder as save_to_disk leaves it, with one file. behind: zeros that each picture ends in."""
     path = place.given / name
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    pictures = pa.array([{"bytes": png(), "path": "../../secret/secret.png"}] * count, kind)
+    pictures = pa.array([{"bytes": png() + bytes(behind), "path": "../../secret/secret.png"}] * count, kind)
     rows = pa.table({"image": pictures, "label": ["cat", "dog"] * (count // 2)})
-    with pa.OSFile(str(path), "wb") as target, pa.ipc.new_stream(target, rows.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=packing)
+    with pa.OSFile(str(path), "wb") as target, pa.ipc.new_stream(target, rows.schema, options=options) as writer:
         writer.write_table(rows)
     (path.parent / "state.json").write_text(json.dumps({"_data_files": [{"filename": path.name}]}))
     return path
@@ -444,6 +457,12 @@ def arrow(place: Place, name: str, count: int = 4) -> Path:
 def _(place: Place) -> Path:
     path = arrow(place, "data-00000-of-00001.arrow")
     path.write_bytes(path.read_bytes()[:-300])
+    return place.given
+
+
+@refused("a packed Arrow file that would fill the memory", BadMetadata, "would be unpacked to", "Copy it again")
+def _(place: Place) -> Path:
+    arrow(place, "data-00000-of-00001.arrow", behind=20_000_000, packing="zstd")
     return place.given
 
 
