@@ -27,7 +27,7 @@ from core.classifiers.head import Head
 from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT
 from core.classifiers.preprocessing import Preprocessing
 from core.classifiers.tracing import head_of, layer_of
-from core.errors import BadRequest, ClassMismatch
+from core.errors import BadRequest, ClassCountMismatch, ClassMismatch
 from core.files import digest, file_digest, replacing
 
 # Largest difference between head(backbone(images)) and the network's own logits, relative to their size.
@@ -92,11 +92,12 @@ class Classifier:
         return self.backbone if isinstance(self.backbone, nn.Module) and len(self.runs_on) > 1 else None
 
     def check_classes(self, dataset_classes: tuple[str, ...]) -> None:
-        """Raise `ClassMismatch` unless logit c is the dataset's class c, as far as the file says."""
+        """Raise `ClassMismatch` unless logit c is the dataset's class c, as far as the file says: `ClassCountMismatch`
+        where there are more or fewer logits."""
         if self.k != len(dataset_classes):
             ours = f" ({_listed(self.classes)})" if self.classes else ""
             one = " with its one output" if self.single else ""
-            raise ClassMismatch(
+            raise ClassCountMismatch(
                 f"{self.name} tells {self.k} {_plural('class', self.k)} apart{ours}{one}, the dataset has "
                 f"{len(dataset_classes)} ({_listed(dataset_classes)}).",
                 next_step="Choose the dataset that the model was trained on, or train a model on this one.",

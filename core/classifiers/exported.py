@@ -19,13 +19,15 @@ from core.classifiers.exported_head import Parted, part
 from core.classifiers.exported_opened import Opened, open_program
 from core.classifiers.exported_program import Program, backbone_of, opened_for_any_rows, program_of
 from core.classifiers.head import Head
-from core.classifiers.limits import TooLarge, TooSlow
+from core.classifiers.limits import one_trial
 from core.classifiers.origins import EXPORTED
 from core.classifiers.preprocessing import Preprocessing
 from core.classifiers.programs import Takes, probe, stripped, stripped_still
+from core.errors import MidbandError
 from core.files import replacing
 
 
+@one_trial()
 def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     """Load a program of torch.export. preprocessing: None for what images of its size usually go through.
 
@@ -35,7 +37,7 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     check_finite({fqn: tensor for fqn, tensor, _ in opened.weights.values()}, file)
     try:
         parted = part(opened, file)
-    except (TooLarge, TooSlow):
+    except MidbandError:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         # weights that are computed, from numbers that do not fit

@@ -87,10 +87,19 @@ class Graph:
 
 
 def parse_graph(serialized: Mapping[str, Any], file: Path) -> Graph:
-    if len(serialized["nodes"]) > MOST_STEPS:
-        raise BadCheckpoint(
-            f"{file.name} has {len(serialized['nodes']):,} operators, more than any classifier known.", next_step=AGAIN
-        )
+    if (count := _operators(serialized)) > MOST_STEPS:
+        raise BadCheckpoint(f"{file.name} has {count:,} operators, more than any classifier known.", next_step=AGAIN)
+    return _graph(serialized, file)
+
+
+def _operators(serialized: Mapping[str, Any]) -> int:
+    """How many there are, with those of the graphs inside."""
+    nodes = serialized["nodes"]
+    given = (argument["arg"] for node in nodes for argument in node["inputs"])
+    return len(nodes) + sum(_operators(one["as_graph"]["graph"]) for one in given if "as_graph" in one)
+
+
+def _graph(serialized: Mapping[str, Any], file: Path) -> Graph:
     inputs = tuple(_name(_names_of(argument)) for argument in serialized["inputs"])
     known = set(inputs)
     steps = []
@@ -123,7 +132,7 @@ def _step(node: Mapping[str, Any], file: Path) -> Step | None:
         graphs = [argument["as_graph"]["graph"] for _, argument in given if "as_graph" in argument]
         arguments = tuple(parse_argument(argument, file) for _, argument in given[2:])
         single = bool(node.get("is_hop_single_tensor_return", True)) and single
-        return Step(name, "", None, arguments, {}, results, single, inner=parse_graph(graphs[0], file))
+        return Step(name, "", None, arguments, {}, results, single, inner=_graph(graphs[0], file))
     if target in NUMBERS:
         return Step(name, "", NUMBERS[target], tuple(parse_argument(one, file) for _, one in given), {}, results, True)
     found = _ATEN.fullmatch(target)

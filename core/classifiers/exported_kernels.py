@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.classifiers.exported_operators import MULTIPLYING, POOLS
+from core.classifiers.exported_operators import ATTENDING, MULTIPLYING, POOLS
 from core.classifiers.limits import Budget, tensors_in
 
 # entries of any value on the way per image, or this many times those of the images where these are large: beyond it a
@@ -24,6 +24,9 @@ LARGEST_VALUE = 2**26
 TIMES_THE_IMAGES = 256
 # factors by which maps grow or shrink; places are computed from them in whole numbers, which run over
 SCALES = (1e-3, 1e3)
+
+# multiplications in the time that pooling takes to look at a number
+LOOKING = 30
 
 # give more than they are given, as large as arguments say
 GROWING = frozenset(
@@ -58,21 +61,15 @@ def check_growth(
     foreseen = {name: _without_numbers(one) for name, one in named.items()}
     if kind in _OUT_OF_NOTHING:
         foreseen["device"] = torch.device("meta")
-    operations = 0.0
     try:
         given = _without_numbers(arguments)
-        if budget.trying and kind in MULTIPLYING:
-            with FlopCounterMode(display=False) as counter:
-                found = call(*given, **foreseen)
-            operations = float(counter.get_total_flops())
-        else:
-            found = call(*given, **foreseen)
+        found, operations = (
+            operations_of(kind, call, given, foreseen) if budget.trying else (call(*given, **foreseen), 0.0)
+        )
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError):
         # where it is wrong, running it says so
         return
-    if operations == 0 and kind in POOLS:
-        operations = _compared(kind, given, found)
-    coming = 0
+    coming = _scores(given, foreseen, found) if kind in ATTENDING else 0
     shared = {one.untyped_storage()._cdata for one in tensors_in(given)}
     for tensor in tensors_in(found):
         if tensor.numel() > largest:
@@ -82,12 +79,48 @@ def check_growth(
     budget.check(coming, operations)
 
 
-def _compared(kind: str, given: list[Any], found: Any) -> float:
+def operations_of(kind: str, call: Callable[..., Any], given: list[Any], named: Mapping[str, Any]) -> tuple[Any, float]:
+    """What an operator gives, and how many multiplications and additions it takes; 0 where that is of no account.
+
+    given, named: its arguments, tensors without numbers among them. Raises what the operator raises.
+    """
+    if kind in MULTIPLYING:
+        with FlopCounterMode(display=False) as counter:
+            found = call(*given, **named)
+        return found, float(counter.get_total_flops())
+    found = call(*given, **named)
+    if kind in ATTENDING:
+        # in two products: of queries and keys, then with the values
+        return found, 2.0 * _pairs(given, found) * (given[0].shape[-1] + given[2].shape[-1])
+    return found, LOOKING * _looked_at(kind, given, found) if kind in POOLS else 0.0
+
+
+def _looked_at(kind: str, given: list[Any], found: Any) -> float:
     """How many numbers a pooling operator looks at."""
-    results = sum(tensor.numel() for tensor in tensors_in(found))
-    if "adaptive" in kind or len(given) < 2 or not isinstance(given[1], list):
-        return float(results)
-    return float(results) * math.prod(given[1] * 2 if len(given[1]) == 1 else given[1])
+    results = next(tensors_in(found)).numel()
+    if "adaptive" in kind:
+        # windows that follow from the sizes hardly overlap
+        return float(results + given[0].numel())
+    axes = int(kind[kind.index("_pool") + len("_pool")])
+    window = given[1] if isinstance(given[1], list) else [given[1]]
+    return float(results) * math.prod(window * axes if len(window) == 1 else window)
+
+
+def _pairs(given: list[Any], found: Any) -> int:
+    """Of queries and keys that attention compares."""
+    return math.prod(next(tensors_in(found)).shape[:-1]) * int(given[1].shape[-2])
+
+
+def _scores(given: list[Any], named: Mapping[str, Any], found: Any) -> int:
+    """Bytes that attention takes on the way: for all pairs at once, twice, where its fast kernel is not for these."""
+    query, key, value = given[:3]
+    masks = [one for one in (*given[3:], *named.values()) if isinstance(one, Tensor)]
+    fast = (
+        all(one.ndim == 4 and one.shape[:2] == query.shape[:2] and one.stride(-1) == 1 for one in (query, key, value))
+        and query.shape[-1] == value.shape[-1]
+        and all(mask.ndim in (2, 4) for mask in masks)
+    )
+    return 0 if fast else 2 * _pairs(given, found) * int(query.element_size())
 
 
 def _without_numbers(argument: Any) -> Any:

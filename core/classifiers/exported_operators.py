@@ -90,9 +90,7 @@ PASSING = _named(
     "lift_fresh"
 )
 POOLING = _named("mean adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d")
-POOLS = _named(
-    "adaptive_avg_pool2d _adaptive_avg_pool2d avg_pool2d max_pool2d max_pool2d_with_indices adaptive_max_pool2d"
-)
+POOLS = frozenset(name for name in OPERATORS if "_pool" in name)
 # give numbers, which sizes may be computed from
 NUMBERS_OUT = _named("item _local_scalar_dense")
 SIZED = _named("view _unsafe_view reshape expand")
@@ -100,7 +98,9 @@ TRANSPOSING = _named("t numpy_T transpose permute mT")
 CONVOLVING = _named("conv2d convolution _convolution")
 # take far longer than their results are large
 MULTIPLYING = _named(
-    "conv1d conv2d conv3d conv_transpose2d convolution _convolution linear addmm mm bmm matmul baddbmm einsum "
+    "conv1d conv2d conv3d conv_transpose2d convolution _convolution linear addmm mm bmm matmul baddbmm einsum"
+)
+ATTENDING = _named(
     "scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math"
 )
 DROPPING = _named("dropout native_dropout alpha_dropout feature_dropout")

@@ -107,7 +107,7 @@ class Program(nn.Module):
         if self.trying:
             return trial_run(self._name, images)
         largest = largest_value(images)
-        budget = Budget(self._name, bytes_for(None)) if largest else None
+        budget = Budget(self._name, bytes_for(None, images.device)) if largest else None
         return Run(images.device, largest, budget, foreseeing=self._sizes_from_numbers, after=self._after)
 
     def finished(self, features: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # psutil brings no types
@@ -19,10 +21,13 @@ from core.errors import BadCheckpoint
 SHARE = 0.5
 # bytes that they may take while a few images are tried, and this many times those of the images besides
 TRIED_BYTES, TIMES_THE_IMAGES = 2 * 2**30, 256
-# seconds that trying may take: the largest networks there are take two minutes for it on one core
-SECONDS = 300.0
-# multiplications and additions of one operator on a few images: the largest networks need a hundredth
-OPERATIONS = 1e13
+# seconds of one core that trying a model may take in all: the largest networks there are take two minutes for three
+# images, and are run on them a few times
+SECONDS = 900.0
+# multiplications and additions of one operator on a few images: the largest networks need a tenth
+OPERATIONS = 3e12
+
+_deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
 
 _AGAIN = "Export it again for one size of images. If it really is that large, load it on a larger machine."
 
@@ -44,22 +49,48 @@ def too_large(name: str, most: int) -> TooLarge:
 
 def too_slow(name: str) -> TooSlow:
     return TooSlow(
-        f"{name} was stopped: it would take more than {SECONDS / 60:.0f} minutes for three images.",
+        f"{name} was stopped: trying it on three images would take one core more than {SECONDS / 60:.0f} minutes.",
         next_step=_AGAIN,
     )
 
 
-def bytes_for(images: torch.Tensor | None) -> int:
-    """Bytes that values on the way may take. images: those that are tried, of any type; None in the pass."""
-    free = int(SHARE * psutil.virtual_memory().available)
+@contextmanager
+def one_trial() -> Iterator[None]:
+    """Inside, all that is tried has `SECONDS` together."""
+    token = _deadline.set(deadline())
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def deadline() -> float:
+    """When what is tried now has to have ended, as `time.process_time` counts: by what this program has computed.
+    Waiting, for others on a busy machine too, takes nothing off it."""
+    given = _deadline.get()
+    return time.process_time() + SECONDS if given is None else given
+
+
+def bytes_for(images: torch.Tensor | None, where: torch.device | None = None) -> int:
+    """Bytes that values on the way may take. images: those that are tried, of any type; None in the pass. where: the
+    device that computes, the processor if absent."""
+    free = int(SHARE * _free(where))
     return free if images is None else min(free, TRIED_BYTES + TIMES_THE_IMAGES * images.nbytes)
+
+
+def _free(where: torch.device | None) -> int:
+    if where is not None and where.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(where)
+        # torch keeps what it has been given, to use it again
+        return free + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+    return int(psutil.virtual_memory().available)
 
 
 class Budget:
     """What one run of a graph may still take. Tensors that share their memory count once."""
 
     def __init__(self, name: str, most: int, *, until: float | None = None) -> None:
-        """name: of the file, for messages. most: bytes. until: as `time.monotonic` counts; None for any time."""
+        """name: of the file, for messages. most: bytes. until: as `deadline` gives it; None for any time."""
         self._name, self._most, self._until = name, most, until
         self._taken = 0
         # address -> how many values share that memory
@@ -74,7 +105,7 @@ class Budget:
         """Raise `TooLarge` or `TooSlow` where there is no room for so many bytes more, or no time."""
         if self._taken + coming > self._most:
             raise too_large(self._name, self._most)
-        if self._until is not None and (operations > OPERATIONS or time.monotonic() > self._until):
+        if self._until is not None and (operations > OPERATIONS or time.process_time() > self._until):
             raise too_slow(self._name)
 
     def hold(self, values: Any) -> None:
@@ -100,8 +131,8 @@ class Budget:
 
 
 def trial(name: str, images: torch.Tensor) -> Budget:
-    """For a few images, within `SECONDS` from now."""
-    return Budget(name, bytes_for(images), until=time.monotonic() + SECONDS)
+    """For a few images."""
+    return Budget(name, bytes_for(images, images.device), until=deadline())
 
 
 def tensors_in(found: Any) -> Iterator[torch.Tensor]:

@@ -21,7 +21,7 @@ import torch
 from core.classifiers.checkpoint import check_finite
 from core.classifiers.classifier import Classifier, of_program, one_output
 from core.classifiers.head import Head
-from core.classifiers.limits import bytes_for
+from core.classifiers.limits import bytes_for, one_trial
 from core.classifiers.onnx_backbone import OnnxBackbone, backbone_of, cut, free_name
 from core.classifiers.onnx_file import damaged, read_model, taken_by
 from core.classifiers.onnx_head import averaged, part
@@ -29,7 +29,7 @@ from core.classifiers.onnx_session import open_session
 from core.classifiers.origins import ONNX
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
 from core.classifiers.programs import Takes, stripped, stripped_still, takes_of
-from core.errors import BadRequest
+from core.errors import BadRequest, MidbandError
 from core.files import digest, replacing
 
 # onnx's numbers for types of inputs
@@ -42,6 +42,7 @@ LONGEST_NAMES = 1_000_000
 _LITERAL = re.compile(r"""(?:[\s\d,:\[\]{}()]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")*+""")
 
 
+@one_trial()
 def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     """Load an ONNX graph. preprocessing: None for what its metadata says, else what images of its size usually go
     through.
@@ -50,6 +51,9 @@ def load(file: Path, preprocessing: Preprocessing | None) -> Classifier:
     """
     try:
         return _load(file, preprocessing)
+    except MidbandError:
+        # one that does not fit into memory is a RuntimeError as well
+        raise
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
         # a field that is missing, of another type or not text: protobuf takes all of them
         raise damaged(file, error) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.classifiers.limits import SECONDS, TooLarge, too_large, too_slow
+from core.classifiers.limits import TooLarge, deadline, too_large, too_slow
 from core.classifiers.onnx_file import first_line, foreseen, taken_by
 from core.errors import BadCheckpoint
 
@@ -27,6 +28,9 @@ COPIES = 3
 AHEAD, TIMES_THE_WEIGHTS = 2**25, 2
 # what onnxruntime says when an arena is full, and when the machine is
 _FULL = ("Available memory of", "Failed to allocate memory", "bad allocation", "bad_alloc")
+
+# seconds between looks at how much was computed
+TICK = 0.2
 
 _arenas = threading.Lock()
 
@@ -75,7 +79,7 @@ def open_session(model: Any, beside: Mapping[str, np.ndarray], file: Path, most:
     weights = len(serialized) + sum(beside[name].nbytes for name in wanted)
     left_out = [] if _known_ahead(model) else ["ConstantFolding"]
     try:
-        with _limited(file, most, lambda: options.set_load_cancellation_flag(True)), _arenas:
+        with _arenas, _limited(file, most, lambda: options.set_load_cancellation_flag(True)):
             _register_arena(COPIES * weights + most)
             # without a second try, which it would announce on stdout
             session = onnxruntime.InferenceSession(
@@ -110,18 +114,19 @@ def _register_arena(most: int) -> None:
 
 @contextmanager
 def _limited(file: Path, most: int, stop: Callable[[], None] | None) -> Iterator[None]:
-    """stop: called after `SECONDS`, makes what runs inside raise. None for any time."""
-    stopped = threading.Event()
+    """stop: called once the time for trying is up, makes what runs inside raise. None for any time."""
+    stopped, ended = threading.Event(), threading.Event()
+    until = deadline()
 
-    def ring() -> None:
-        stopped.set()
-        assert stop is not None
-        stop()
+    def watch(stop: Callable[[], None]) -> None:
+        while not ended.wait(TICK):
+            if time.process_time() > until:
+                stopped.set()
+                stop()
+                return
 
-    alarm = threading.Timer(SECONDS, ring) if stop is not None else None
-    if alarm is not None:
-        alarm.daemon = True
-        alarm.start()
+    if stop is not None:
+        threading.Thread(target=watch, args=(stop,), daemon=True).start()
     try:
         yield
     except MemoryError as error:
@@ -134,8 +139,7 @@ def _limited(file: Path, most: int, stop: Callable[[], None] | None) -> Iterator
             raise too_large(file.name, most) from error
         raise
     finally:
-        if alarm is not None:
-            alarm.cancel()
+        ended.set()
 
 
 def _known_ahead(model: Any) -> bool:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.classifiers.peek import is_hub_name
-from core.errors import BadRequest, ClassCountMismatch, ClassMismatch
+from core.errors import BadRequest
 from core.files import resolved
 from core.progress import Progress
 from core.workspace import Workspace
@@ -183,12 +183,7 @@ def _matched(workspace: Workspace, request: dict[str, Any], progress: Progress) 
         arch=request.get("arch"),
         preprocessing=preprocessing_from_dict(chosen) if chosen else None,
     )
-    try:
-        return matched(dataset, classifier, request.get("class_order"))
-    except ClassMismatch as error:
-        if classifier.k == len(dataset.classes):
-            raise
-        raise ClassCountMismatch(error.detail, next_step=error.next_step) from error
+    return matched(dataset, classifier, request.get("class_order"))
 
 
 def _train_analyse(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:

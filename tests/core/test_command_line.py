@@ -460,7 +460,7 @@ def test_models_that_cannot_be_used_are_refused(loop: Loop, tmp_path: Path) -> N
     assert whole["error"] == "UnsafeCheckpoint"
     assert "state_dict" in whole["next_step"]
     torch.save(build("resnet18", 5).state_dict(), tmp_path / "five.pt")
-    assert refused(tmp_path / "five.pt", "--arch", "resnet18")["error"] == "ClassMismatch"
+    assert refused(tmp_path / "five.pt", "--arch", "resnet18")["error"] == "ClassCountMismatch"
     assert refused(tmp_path / "five.pt", "--arch", "resnet50")["error"] == "ArchitectureMismatch"
     assert "resnet18" in refused(tmp_path / "five.pt")["next_step"]
     assert refused(tmp_path / "none.pt")["error"] == "PathNotFound"

@@ -13,10 +13,11 @@ from PIL import Image
 from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
-from core.activations.store import Analysis
+from core.activations.store import DESCRIPTION, Analysis
 from core.database import AnalysisRecord
 from core.datasets import open_dataset
 from core.datasets.preview import write_preview
+from core.files import read_json, write_json
 from core.jobs.job import Job
 from core.jobs.queue import get_job
 from core.workspace import Workspace
@@ -699,9 +700,18 @@ def test_a_big_dataset_begins_with_a_sample_and_the_rest_follows(
     assert "2 · Model" not in texts(app)
 
 
+def _rewrite(workspace: Workspace, analysis: str, **changes: Any) -> None:
+    """Change what an investigation says of itself. changes: keys of its description; those of its model are merged."""
+    path = workspace.analyses / analysis / DESCRIPTION
+    facts = read_json(path)
+    model = facts["model"] | changes.pop("model", {})
+    write_json(path, facts | changes | {"model": model})
+
+
 def test_whoever_still_looks_at_the_sample_is_led_to_all_images(
-    visit: Visit, planted: Analysis, workspace: Workspace
+    visit: Visit, planted: Analysis, workspace: Workspace, folder: Path
 ) -> None:
+    _rewrite(workspace, planted.id, notes=list(open_dataset(folder).sample(8).notes))
     app = visit("bands", analysis=planted.id)
     assert "load-rest" not in [button.key for button in app.button]
     with workspace.writing() as session:
@@ -722,6 +732,35 @@ def test_whoever_still_looks_at_the_sample_is_led_to_all_images(
     button.click().run()
     assert not app.exception
     assert app.session_state[state.CHOSEN] == whole.id
+    assert "load-rest" not in [button.key for button in app.button]
+
+
+@pytest.mark.parametrize(
+    ("sampled", "changes"),
+    [
+        # more images have come since, and nobody was at a first look
+        (False, {}),
+        # the file of weights was written anew
+        (True, {"model": {"digest": "1"}}),
+        (True, {"model": {"preprocessing": {"crop": 32}}}),
+        (True, {"classes": ["waterbird", "landbird"]}),
+        # a larger sample is not all there is
+        (True, {"notes": ["A sample of 900 of the 9,000 images (seed 0)."]}),
+    ],
+)
+def test_what_is_not_the_rest_of_the_sample_is_not_called_so(
+    visit: Visit, planted: Analysis, workspace: Workspace, folder: Path, sampled: bool, changes: dict[str, Any]
+) -> None:
+    if sampled:
+        _rewrite(workspace, planted.id, notes=list(open_dataset(folder).sample(8).notes))
+    whole = plant(workspace, 900, name="more")
+    with workspace.writing() as session:
+        sample, record = (session.get_one(AnalysisRecord, one) for one in (planted.id, whole.id))
+        for name in ("dataset_id", "model_name", "model_file", "arch"):
+            setattr(record, name, getattr(sample, name))
+    _rewrite(workspace, whole.id, **changes)
+    app = visit("bands", analysis=planted.id)
+    assert not app.exception
     assert "load-rest" not in [button.key for button in app.button]
 
 

@@ -16,7 +16,7 @@ from core.classifiers.classifier import Classifier, load_classifier
 from core.classifiers.preprocessing import squeezed
 from core.classifiers.sanity import sanity_check
 from core.datasets import Choices, Dataset, open_dataset
-from core.errors import ClassMismatch
+from core.errors import ClassCountMismatch, ClassMismatch
 
 Named = Callable[[tuple[str, ...] | None, int], Classifier]
 
@@ -74,12 +74,16 @@ def test_numbers_that_are_the_folders_names_are_names(tmp_path: Path, named: Nam
 def test_other_classes_and_other_counts_are_refused(dark_and_light: Dataset, named: Named) -> None:
     with pytest.raises(ClassMismatch, match="was trained on other classes: cat, dog"):
         matched(dark_and_light, named(("cat", "dog"), 2))
-    with pytest.raises(ClassMismatch, match="tells 3 classes apart"):
+    with pytest.raises(ClassCountMismatch, match="tells 3 classes apart"):
         matched(dark_and_light, named(None, 3))
-    with pytest.raises(ClassMismatch, match="tells 3 classes apart"):
+    with pytest.raises(ClassCountMismatch, match="tells 3 classes apart"):
         matched(dark_and_light, named(("a", "b", "c"), 3), ["dark", "light"])
     with pytest.raises(ClassMismatch, match="do not include light"):
         matched(dark_and_light, named(None, 2), ["dark", "lite"])
+    # names that another choice of them mends, whatever the count
+    with pytest.raises(ClassMismatch, match="do not include light") as caught:
+        matched(dark_and_light, named(None, 3), ["dark", "lite", "grey"])
+    assert caught.type is ClassMismatch
 
 
 def test_images_without_labels_take_the_models_names(tmp_path: Path, named: Named) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import psutil  # type: ignore[import-untyped]  # psutil brings no types
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -16,7 +19,9 @@ from torch import nn
 
 from core.classifiers import exported_graph, limits, onnx_session
 from core.classifiers.classifier import Classifier, load_classifier
-from core.errors import BadCheckpoint, MidbandError
+from core.classifiers.exported_kernels import LARGEST_VALUE, check_growth, checked, operations_of
+from core.classifiers.exported_operators import ATTENDING, MULTIPLYING, OPERATORS, POOLS, WITHIN
+from core.errors import BadCheckpoint, HeadNotFound, MidbandError
 
 Place = Any
 Refused = Callable[..., MidbandError]
@@ -65,13 +70,29 @@ def made_up(source: str, side: str) -> list[onnx.NodeProto]:
 @pytest.mark.parametrize("source", ["images", "w"], ids=["of the images", "of weights, ahead"])
 @pytest.mark.parametrize("side", [15_000, 200_000])
 def test_onnx_cannot_take_memory_by_sizes_that_it_computes(
-    source: str, side: int, place: Place, refused: Refused
+    source: str, side: int, place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * 2**30))
     numbers = {"nothing": np.float32(0), "side": np.array([side * 2, side * 2])}
     path = onnx_graph(place, made_up(source, "side"), numbers)
-    problem = refused(BadCheckpoint, lambda: load_classifier(path))
-    assert "needs more than" in problem.detail
-    assert "2 GB" in problem.detail
+    problem = refused(limits.TooLarge, lambda: load_classifier(path))
+    assert problem.detail.startswith("What model.onnx computes on the way needs more than 2 GB of memory")
+    assert "load it on a larger machine" in problem.next_step
+
+
+def test_a_problem_of_a_graph_is_told_in_its_own_words(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is another kind of exception besides is not taken for a damaged file."""
+
+    class Both(HeadNotFound, ValueError):
+        pass
+
+    def fails(*_: object) -> None:
+        raise Both("It ends in nothing.", next_step="Export it again.")
+
+    path = onnx_graph(place, made_up("images", "side"), {"nothing": np.float32(0), "side": np.array([40, 40])})
+    monkeypatch.setattr("core.classifiers.onnx_model.part", fails)
+    with pytest.raises(Both, match="It ends in nothing"):
+        load_classifier(path)
 
 
 def test_onnx_with_computed_sizes_within_the_limits_is_run(place: Place) -> None:
@@ -119,7 +140,7 @@ def test_what_a_file_says_of_its_sizes_is_not_believed(place: Place, refused: Re
 
 
 def test_onnx_that_takes_for_ever_is_stopped(place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_session, "SECONDS", 0.5)
+    monkeypatch.setattr(limits, "SECONDS", 0.5)
     count = 4000
     nodes = [
         helper.make_node("ReduceMean", ["images"], ["start"], axes=[0, 1, 2, 3], keepdims=0),
@@ -132,6 +153,72 @@ def test_onnx_that_takes_for_ever_is_stopped(place: Place, refused: Refused, mon
     problem = refused(BadCheckpoint, lambda: load_classifier(path))
     assert "was stopped" in problem.detail
     assert time.monotonic() - begun < 15
+
+
+def test_all_that_is_tried_of_a_model_has_one_time_together(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[float] = []
+    ending = limits.deadline
+
+    def noted() -> float:
+        ends.append(ending())
+        return ends[-1]
+
+    monkeypatch.setattr(limits, "deadline", noted)
+    monkeypatch.setattr(onnx_session, "deadline", noted)
+    path = onnx_graph(place, made_up("images", "side"), {"nothing": np.float32(0), "side": np.array([40, 40])})
+    for model in (path, program(place, one_after_the_other)):
+        ends.clear()
+        load_classifier(model)
+        assert len(ends) > 2
+        # the first begins the time of the whole
+        assert len(set(ends)) == 1
+    assert ending() > ends[0]
+
+
+def test_waiting_takes_nothing_off_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For others on a busy machine, who compute meanwhile in programs of their own."""
+    monkeypatch.setattr(limits, "SECONDS", 0.1)
+    stopped: list[bool] = []
+    budget = limits.trial("model.pt2", torch.zeros(1))
+    with onnx_session._limited(Path("model.onnx"), 1, lambda: stopped.append(True)):
+        time.sleep(1)
+        budget.check(0)
+        assert not stopped
+        begun = time.process_time()
+        while time.process_time() - begun < 0.6:
+            pass
+        assert stopped
+        with pytest.raises(limits.TooSlow, match="was stopped"):
+            budget.check(0)
+
+
+def test_whoever_waits_for_another_graph_to_be_opened_is_not_stopped(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    limited = onnx_session._limited
+
+    def noted(*given: Any) -> Any:
+        begun.set()
+        return limited(*given)
+
+    path = onnx_graph(place, made_up("images", "side"), {"nothing": np.float32(0), "side": np.array([40, 40])})
+    monkeypatch.setattr(onnx_session, "_limited", noted)
+    other = threading.Thread(target=load_classifier, args=(path,))
+    with onnx_session._arenas:
+        other.start()
+        assert not begun.wait(1)
+    other.join()
+    assert begun.is_set()
+
+
+def test_what_runs_on_a_graphics_card_is_held_to_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: (3 * 2**30, 8 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda where: 4 * 2**30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda where: 2**30)
+    assert limits.bytes_for(None, torch.device("cuda")) == int(limits.SHARE * 6 * 2**30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    assert limits.bytes_for(None, torch.device("cpu")) == limits.bytes_for(None) == int(limits.SHARE * 1000)
 
 
 class Odd(nn.Module):
@@ -219,6 +306,92 @@ def test_pooling_over_windows_of_millions_is_not_run(place: Place, refused: Refu
     assert "was stopped" in refused(BadCheckpoint, lambda: load_classifier(path)).detail
 
 
+def shapes(*sizes: int) -> torch.Tensor:
+    return torch.empty(sizes, device="meta")
+
+
+ROW, MAP, CUBE = shapes(1, 3, 8), shapes(1, 3, 8, 8), shapes(1, 3, 8, 8, 8)
+SQUARE, BATCHED, HEADS = shapes(10, 10), shapes(2, 10, 10), shapes(1, 2, 10, 8)
+# by operator: its overload, its arguments, the multiplications and additions (of pooling: the numbers looked at)
+COUNTED: dict[str, tuple[str, list[Any], float]] = {
+    "linear": ("default", [SQUARE, SQUARE], 2e3),
+    "addmm": ("default", [SQUARE, SQUARE, SQUARE], 2e3),
+    "mm": ("default", [SQUARE, SQUARE], 2e3),
+    "matmul": ("default", [BATCHED, SQUARE], 4e3),
+    "bmm": ("default", [BATCHED, BATCHED], 4e3),
+    "baddbmm": ("default", [BATCHED, BATCHED, BATCHED], 4e3),
+    "einsum": ("default", ["ij,jk->ik", [SQUARE, SQUARE]], 2e3),
+    "conv1d": ("default", [ROW, shapes(4, 3, 3)], 2 * 6 * 4 * 9),
+    "conv2d": ("default", [MAP, shapes(4, 3, 3, 3)], 2 * 36 * 4 * 27),
+    "conv3d": ("default", [CUBE, shapes(4, 3, 3, 3, 3)], 2 * 216 * 4 * 81),
+    "conv_transpose2d": ("input", [MAP, shapes(3, 4, 3, 3)], 2 * 64 * 4 * 27),
+    **dict.fromkeys(
+        ("convolution", "_convolution"),
+        (
+            "default",
+            [MAP, shapes(4, 3, 3, 3), None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, *[False] * 4],
+            2 * 36 * 4 * 27,
+        ),
+    ),
+    **dict.fromkeys(ATTENDING, ("default", [HEADS, HEADS, HEADS], 2 * 2 * 10 * 10 * 16)),
+    "avg_pool1d": ("default", [ROW, [4], [1]], 3 * 5 * 4),
+    "max_pool1d": ("default", [ROW, [4], [1]], 3 * 5 * 4),
+    "avg_pool2d": ("default", [MAP, [4], [1]], 3 * 25 * 16),
+    "max_pool2d": ("default", [MAP, [4, 2], [1]], 3 * 35 * 8),
+    "max_pool2d_with_indices": ("default", [MAP, [4], [1]], 3 * 25 * 16),
+    "avg_pool3d": ("default", [CUBE, [4], [1]], 3 * 125 * 64),
+    "adaptive_avg_pool1d": ("default", [ROW, [2]], 3 * (8 + 2)),
+    **dict.fromkeys(
+        ("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d"), ("default", [MAP, [2, 2]], 3 * (64 + 4))
+    ),
+}
+
+
+def test_every_operator_that_takes_long_is_counted() -> None:
+    assert {name for name in OPERATORS if "pool" in name} == set(POOLS)
+    assert {name for name in OPERATORS if "attention" in name} == set(ATTENDING)
+    assert set(COUNTED) == POOLS | ATTENDING | MULTIPLYING
+    for name, (overload, given, expected) in COUNTED.items():
+        call = checked(name, getattr(getattr(torch.ops.aten, name), overload))
+        if name == "convolution":
+            given = given[:9]
+        _, operations = operations_of(name, call, given, {})
+        assert operations == (30 * expected if name in POOLS else expected), name
+
+
+QUERIES = shapes(1, 1, 2**22, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("avg_pool1d", [shapes(1, 1, 2**25), [2**24], [1]]),
+        ("max_pool1d", [shapes(1, 1, 2**25), [2**24], [1]]),
+        ("avg_pool3d", [shapes(1, 1, 320, 320, 320), [160, 160, 160], [1, 1, 1]]),
+        ("avg_pool2d", [shapes(1, 1, 6000, 6000), [3000], [1]]),
+        *((name, [QUERIES] * 3) for name in sorted(ATTENDING)),
+    ],
+)
+def test_no_operator_is_begun_that_would_take_days(name: str, given: list[Any]) -> None:
+    call = checked(name, getattr(torch.ops.aten, name).default)
+    budget = limits.Budget("model.pt2", 2**40, until=time.process_time() + 300)
+    with pytest.raises(limits.TooSlow):
+        check_growth(name, call, given, {}, LARGEST_VALUE, budget)
+
+
+def test_attention_that_compares_all_at_once_needs_memory_for_it() -> None:
+    """What torch has no fast kernel for is computed pair by pair, in memory."""
+    name = "scaled_dot_product_attention"
+    call = checked(name, getattr(torch.ops.aten, name).default)
+    budget = limits.Budget("model.pt2", 2**30, until=time.process_time() + 300)
+    fast, slow = shapes(1, 1, 2**15, 16), shapes(1, 2**15, 16)
+    check_growth(name, call, [fast] * 3, {}, LARGEST_VALUE, budget)
+    with pytest.raises(limits.TooLarge):
+        check_growth(name, call, [slow] * 3, {}, LARGEST_VALUE, budget)
+    with pytest.raises(limits.TooLarge):
+        check_growth(name, call, [fast, fast, fast[..., :8]], {}, LARGEST_VALUE, budget)
+
+
 def test_a_program_that_takes_for_ever_is_stopped(
     place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +413,37 @@ def test_a_program_of_too_many_operators_is_not_read(
     path = program(place, one_after_the_other)
     monkeypatch.setattr(exported_graph, "MOST_STEPS", 20)
     assert "more than any classifier known" in refused(BadCheckpoint, lambda: load_classifier(path)).detail
+
+
+def test_operators_of_graphs_within_a_graph_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def relu(name: str, of: str) -> dict[str, Any]:
+        return {
+            "target": "torch.ops.aten.relu.default",
+            "inputs": [{"name": "self", "arg": {"as_tensor": {"name": of}}}],
+            "outputs": [{"as_tensor": {"name": name}}],
+        }
+
+    def within(name: str, *inner: dict[str, Any]) -> dict[str, Any]:
+        graph = {
+            "nodes": list(inner),
+            "inputs": [{"as_tensor": {"name": "x"}}],
+            "outputs": [{"as_tensor": {"name": "b"}}],
+        }
+        given = [{"as_bool": False}, {"as_graph": {"name": "g", "graph": graph}}, {"as_tensor": {"name": "x"}}]
+        return {
+            "target": WITHIN,
+            "inputs": [{"name": "", "arg": one} for one in given],
+            "outputs": [{"as_tensor": {"name": name}}],
+        }
+
+    steps = [within(name, relu("a", "x"), relu("b", "a")) for name in ("c", "d", "e")]
+    tensor = [{"as_tensor": {"name": "x"}}]
+    whole = {"nodes": steps, "inputs": tensor, "outputs": [{"as_tensor": {"name": "e"}}]}
+    monkeypatch.setattr(exported_graph, "MOST_STEPS", 9)
+    assert len(exported_graph.parse_graph(whole, Path("model.pt2")).steps) == 3
+    monkeypatch.setattr(exported_graph, "MOST_STEPS", 8)
+    with pytest.raises(BadCheckpoint, match="has 9 operators"):
+        exported_graph.parse_graph(whole, Path("model.pt2"))
 
 
 def sound(classifier: Classifier) -> None:
