@@ -107,7 +107,7 @@ def _show_all() -> None:
 
 
 def _card(item: Investigation, demo: Demo | None) -> None:
-    with st.container(border=True, key=f"card-{item.id}", height="stretch"):
+    with st.container(border=True, key=f"card-investigation-{item.id}", height="stretch"):
         title = f"**{plain(item.dataset_name)}** · {plain(item.model_name)}"
         try:
             analysis = open_analysis(state.workspace(), item.id)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import streamlit as st
 
 from core.demo import DEMOS, Demo
-from pages.parts import demos, jobs, problem, reset, rooms, state, theme, tour
+from pages.parts import demos, jobs, problem, reset, rooms, theme, tour
 from pages.parts.component_source import source
 from pages.parts.words import duration, plain
 
@@ -43,7 +43,7 @@ def _begin() -> None:
         if running is None:
             for place, demo in enumerate(DEMOS.values()):
                 st.button(
-                    "Try the demo" if not place else plain(demo.title),
+                    "Try the demo" if not place else f"Second demo: {plain(demo.name)}",
                     type="secondary" if place else "primary",
                     icon=":material/play_arrow:" if not place else None,
                     help=_about(demo, demo.name in made),
@@ -53,14 +53,6 @@ def _begin() -> None:
                 )
         if st.button("Open my data", icon=":material/folder_open:", help=OWN, key="open-own"):
             rooms.go("load")
-        if (at_hand := state.chosen_id()) is not None:
-            st.page_link(
-                rooms.room("present"),
-                label="Present",
-                icon=":material/co_present:",
-                query_params={"analysis": at_hand},
-                help="Tell the investigation at hand to an audience, step by step.",
-            )
     ended = jobs.latest("demo")
     if running is None and ended is not None and ended.error:
         problem.show(ended.error)

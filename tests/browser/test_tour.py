@@ -67,3 +67,28 @@ def test_on_a_phone_there_is_only_the_bar_and_nothing_sticks_out(page: Page, ser
         button = bar.get_by_role("button", name=name).bounding_box()
         assert button is not None
         assert button["x"] + button["width"] <= 390
+
+
+def test_home_s_picture_fits_at_every_width_and_what_was_done_stands_out(
+    page: Page, serve: Any, demo: Workspace
+) -> None:
+    server = serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
+    page.goto(f"{server.url}/bands")
+    expect(page.locator(".frame.loaded").first).to_be_visible(timeout=30_000)
+    page.goto(server.url)
+    steps = page.locator(".home-loop li")
+    expect(steps.first).to_have_class("done", timeout=30_000)
+    line, words = (
+        steps.evaluate_all(f"lines => lines.map(line => getComputedStyle(line).{name})")
+        for name in ("borderTopColor", "color")
+    )
+    assert line[0] != line[-1]
+    assert words[0] != words[-1]
+    for width in (320, 390, 660, 768, 1024, 1100, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        # words of neighbours would run together
+        over = page.locator(".hero-row span").evaluate_all(
+            "words => words.filter(word => word.scrollWidth > word.clientWidth).map(word => word.textContent)"
+        )
+        assert not over, width

@@ -40,7 +40,7 @@ def test_an_empty_workspace_shows_the_way(visit: Visit) -> None:
     assert "Try the demo" in _labels(app)
     assert "Open my data" in _labels(app)
     # the first demo is what a visitor is led to; each further one is a button by its name
-    assert {demo.title for demo in list(DEMOS.values())[1:]} <= set(_labels(app))
+    assert {f"Second demo: {demo.name}" for demo in list(DEMOS.values())[1:]} <= set(_labels(app))
 
 
 def test_making_the_demo_starts_one_job_however_often_it_is_pressed(visit: Visit, queued: list[Job]) -> None:
