@@ -392,6 +392,17 @@ def test_attention_that_compares_all_at_once_needs_memory_for_it() -> None:
         check_growth(name, call, [fast, fast, fast[..., :8]], {}, LARGEST_VALUE, budget)
 
 
+def test_sums_of_many_products_need_memory_on_the_way() -> None:
+    """The first two of these give 16 GB, the three together one number."""
+    call = torch.ops.aten.einsum.default
+    budget = limits.Budget("model.pt2", 2**30, until=time.process_time() + 300)
+    row, square = shapes(2**16), shapes(2**16, 2**16)
+    with pytest.raises(limits.TooLarge):
+        check_growth("einsum", call, ["i,j,ij->", [row, row, square]], {}, LARGEST_VALUE, budget)
+    small = shapes(3, 4, 50, 16)
+    check_growth("einsum", call, ["bhid,bhjd,bhjv->bhiv", [small] * 3], {}, LARGEST_VALUE, budget)
+
+
 def test_a_program_that_takes_for_ever_is_stopped(
     place: Place, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
