@@ -19,6 +19,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -125,6 +126,7 @@ class _Unpacking:
             if archive_kind(target):
                 self.inner.append(target)
             else:
+                self._share(target, size, checksum)
                 self._take_down(target, size, checksum)
         except FileExistsError:
             self.leave_out(name, "another entry of the archive has the same name")
@@ -150,6 +152,17 @@ class _Unpacking:
         self._take_down(target, size, checksum)
         self._came_out(total)
         return True
+
+    def _share(self, target: Path, size: int, checksum: int) -> None:
+        """Have a file that came out on the disk once, where the earlier copy holds the same: of a tar, nothing tells
+        before."""
+        known = self.likely(target, size)
+        with suppress(OSError):
+            # a disk without links keeps both
+            if known is not None and checksum_of(known) == checksum:
+                beside = self.top.parent / ".shared"
+                os.link(known, beside)
+                os.replace(beside, target)
 
     def likely(self, target: Path, size: int) -> Path | None:
         """The file of the earlier copy that has its name and size."""

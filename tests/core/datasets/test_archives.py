@@ -101,6 +101,26 @@ def test_the_same_content_is_unpacked_once_and_other_content_apart(tmp_path: Pat
     assert len(more) == len(first) + 1
 
 
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_change_in_the_middle_of_a_tar_that_is_not_compressed(tmp_path: Path, is_old: bool) -> None:
+    """Headers of old ones have no mark. The pictures lie between the places that are looked at."""
+    prints = []
+    for shade in (0, 1):
+        pictures = {name: png(60 + shade + place) for place, name in enumerate(PHOTOS)}
+        assert len({len(content) for content in pictures.values()}) == 1
+        entries = {"photos/a.txt": bytes(1_200_000), **pictures, "photos/b.txt": bytes(6_800_000)}
+        content = bytearray(tarred(tmp_path / "x.tar", entries).read_bytes())
+        while is_old and (at := content.find(b"ustar")) >= 0:
+            start = at - 257
+            content[at : at + 8] = bytes(8)
+            content[start + 148 : start + 156] = b" " * 8
+            content[start + 148 : start + 156] = f"{sum(content[start : start + 512]):06o}\0 ".encode()
+        (tmp_path / "x.tar").write_bytes(content)
+        os.utime(tmp_path / "x.tar", (1000 + shade, 1000 + shade))
+        prints.append(read(tmp_path / "x.tar").fingerprint)
+    assert prints[0] != prints[1]
+
+
 def test_unpacked_again_it_is_the_same_dataset(tmp_path: Path) -> None:
     for path in (zipped(tmp_path / "a.zip", PHOTOS), tarred(tmp_path / "b.tar", PHOTOS)):
         first = read(path)

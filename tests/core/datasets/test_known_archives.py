@@ -240,10 +240,11 @@ def test_an_archive_that_was_moved_and_then_grew(workspace: Workspace, tmp_path:
     assert opened(workspace, zipped(moved, MORE)).id == first.id
 
 
-def test_what_two_states_share_is_on_the_disk_once(workspace: Workspace, tmp_path: Path) -> None:
-    path = zipped(tmp_path / "pets.zip", PHOTOS)
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_what_two_states_share_is_on_the_disk_once(pack: Pack, workspace: Workspace, tmp_path: Path) -> None:
+    path = pack(tmp_path / ("pets.zip" if pack is zipped else "pets.tar.gz"), PHOTOS)
     first = opened(workspace, path)
-    second = opened(workspace, zipped(path, {**MORE, "photos/cat/00.png": png(77)}))
+    second = opened(workspace, pack(path, {**MORE, "photos/cat/00.png": png(77)}))
     shared = {name: os.path.samefile(first.root / name, second.root / name) for name in first.images.tolist()}
     assert [name for name, is_shared in shared.items() if not is_shared] == ["cat/00.png"]
     assert (second.root / "cat/00.png").read_bytes() == png(77)
