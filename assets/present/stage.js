@@ -263,12 +263,13 @@ function createStage(parentElement, store) {
       else section.querySelector(".primary:not(:disabled)")?.click()
     },
     help() {
-      overlay.hidden = !overlay.hidden
-      if (overlay.hidden) before?.focus?.()
-      else {
-        before = root.getRootNode().activeElement
-        part("keys").focus()
-      }
+      const shows = overlay.hidden
+      if (shows) before = root.getRootNode().activeElement
+      overlay.hidden = !shows
+      // as long as they are shown, the tab key leads to nothing else
+      for (const name of ["head", "problem", "slides", "foot"]) part(name).inert = shows
+      if (shows) part("keys").focus()
+      else before?.focus?.()
     },
     full() {
       if (document.fullscreenElement) document.exitFullscreen()

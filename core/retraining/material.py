@@ -120,17 +120,25 @@ def assemble(analysis: Analysis, statements: Statements) -> Gathered:
         corrected = _by_first_attribute(analysis, labels)
         known = Grouping(corrected.codes[rows], corrected.classes, corrected.patterns, corrected.source)
     tags = tuple(ConceptTags(name, states[rows, i]) for i, name in enumerate(statements.names))
+    used = tags_digest(analysis, statements)
+    return Gathered(Material(pool, tags, known), statements.names, states, groups, tuple(notes), used, statements)
+
+
+def tags_digest(analysis: Analysis, statements: Statements) -> str:
+    """Of all tags, and of the verdicts on labels of images that a retraining may use: as long as it is the same, a
+    retraining learns from the same answers."""
+    wrong, labels = statements.wrong, statements.labels
     used = []
     for i, concept in enumerate(statements.names):
-        known_ones = np.flatnonzero(states[:, i] != UNTAGGED)
-        images = analysis.image_names(known_ones)
-        used += [f"{concept}\0{image}\0{states[row, i]}" for row, image in zip(known_ones, images, strict=True)]
-    for row in np.flatnonzero((wrong | relabelled) & (is_held_out | is_train)).tolist():
+        states = statements.states[:, i]
+        known = np.flatnonzero(states != UNTAGGED)
+        images = analysis.image_names(known)
+        used += [f"{concept}\0{image}\0{states[row]}" for row, image in zip(known, images, strict=True)]
+    usable = np.union1d(analysis.split_rows(tagging_split(analysis)), analysis.split_rows("train"))
+    for row in usable[(wrong | (labels != analysis.labels))[usable]].tolist():
         label = "" if wrong[row] else analysis.classes[labels[row]]
         used.append(f"label\0{analysis.image_names([row])[0]}\0{label}")
-    return Gathered(
-        Material(pool, tags, known), statements.names, states, groups, tuple(notes), digest(*used), statements
-    )
+    return digest(*used)
 
 
 def known_groups(analysis: Analysis) -> Grouping | None:

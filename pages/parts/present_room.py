@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from core.concepts.concept import Concept, create_concept
+from core.concepts.concept import Concept, create_concept, get_concept
 from core.concepts.suggestions import suggest, suggest_next
 from core.concepts.tags import answers, newest_standing, tag, tag_version, tagging_split, undo
-from core.errors import BadRequest, MidbandError
+from core.errors import BadRequest, MidbandError, NotFound
 from core.jobs.job import DONE, FAILED
 from core.jobs.queue import request_cancel
+from core.retraining.material import tags_digest
 from core.retraining.runs import new_run_id
+from core.retraining.statements import read_statements
 from pages.parts import (
     concept_tools,
     jobs,
@@ -211,10 +213,19 @@ def _is_news(analysis: Analysis, run: RunResult, concept: Concept | None) -> boo
         return False
     if concept.name not in run.concepts:
         return True
-    told = st.session_state.setdefault("present_versions", {})
     version = tag_version(state.workspace(), analysis.dataset_id)
-    # of runs from before this session nobody knows what they were told; they count as up to date
-    return told.setdefault(run.run, version) != version
+    return _answers_now(analysis, run.concepts, version) != run.tags
+
+
+@lru_cache(maxsize=8)
+def _answers_now(analysis: Analysis, names: tuple[str, ...], version: int) -> str:
+    """What a run with these concepts would note as its tags; "" where one of them is gone. version: of the log."""
+    workspace = state.workspace()
+    try:
+        concepts = [get_concept(workspace, analysis.dataset_id, name) for name in names]
+    except NotFound:
+        return ""
+    return tags_digest(analysis, read_statements(workspace, analysis, concepts))
 
 
 def _batch(analysis: Analysis, kept: Kept, concept: Concept, class_index: int) -> tuple[int, ...]:
@@ -429,10 +440,12 @@ def _tag(analysis: Analysis, kept: Kept, event: Event) -> None:
             next_step="Name it again.",
             title="It was deleted meanwhile",
         )
+    # asked first: Streamlit interrupts where it is asked something, and between the halves it must not
+    workspace, author = state.workspace(), who.author()
     said = []
     for images, shows in ((event.shown, True), (event.rest, False)):
         rows = analysis.rows_of(images)
-        action = tag(state.workspace(), analysis, concept, rows, shows, author=who.author(), how=HOW)
+        action = tag(workspace, analysis, concept, rows, shows, author=author, how=HOW)
         said += [] if action is None else [action]
     kept.concept, kept.said, kept.batch, kept.more = concept.id, tuple(said), (0, ()), None
     kept.go(_place(REPAIR))
@@ -466,8 +479,6 @@ def _repair(analysis: Analysis, kept: Kept) -> None:
         "seed": 0,
         "run": new_run_id(),
     }
-    told: dict[str, int] = st.session_state.setdefault("present_versions", {})
-    told[request["run"]] = tag_version(state.workspace(), analysis.dataset_id)
     st.session_state[JOB] = jobs.begin("retrain", f"Retrain on {short(analysis.dataset_name, 60)}", request).id
 
 

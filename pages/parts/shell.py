@@ -7,6 +7,8 @@ from the start nothing moves when they come.
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import re
 from base64 import b64encode
 from functools import lru_cache
@@ -45,7 +47,7 @@ NO_ROOM = f"html:not(:has(.st-key-{theme.ROOM}))"
 
 # what would have Streamlit answer with nothing new, or with a body that cannot be read
 _NOT_ASKED = {b"accept-encoding", b"if-none-match", b"if-modified-since"}
-_NOT_TOLD = {b"content-length", b"etag", b"last-modified"}
+_NOT_TOLD = {b"content-length", b"content-encoding", b"etag", b"last-modified", b"vary", b"accept-ranges"}
 
 
 class Shell:
@@ -58,6 +60,7 @@ class Shell:
         if not _asks_for_page(scope):
             await self.app(scope, receive, send)
             return
+        given = dict(scope["headers"])
         asked = [(name, value) for name, value in scope["headers"] if name not in _NOT_ASKED]
         start: Message = {}
         body = bytearray()
@@ -73,10 +76,18 @@ class Shell:
             else:
                 body.extend(message.get("body", b""))
                 if not message.get("more_body", False):
-                    whole = dressed(bytes(body), scope["path"], scope["query_string"].decode("latin-1"))
+                    room, charts = _wanted(scope["path"], scope["query_string"].decode("latin-1"))
+                    packs = b"gzip" in given.get(b"accept-encoding", b"")
+                    whole, tag = _ready(bytes(body), room, charts, packs)
                     kept = [(name, value) for name, value in start["headers"] if name.lower() not in _NOT_TOLD]
-                    length = (b"content-length", str(len(whole)).encode())
-                    await send({**start, "headers": [*kept, length]})
+                    kept += [(b"etag", tag), (b"vary", b"Accept-Encoding")]
+                    if tag in given.get(b"if-none-match", b""):
+                        await send({**start, "status": 304, "headers": kept})
+                        await send({**message, "body": b""})
+                        return
+                    kept += [(b"content-encoding", b"gzip")] if packs else []
+                    kept.append((b"content-length", str(len(whole)).encode()))
+                    await send({**start, "headers": kept})
                     await send({**message, "body": whole})
 
         await self.app({**scope, "headers": asked}, receive, changed)
@@ -89,14 +100,31 @@ def middleware() -> list[Middleware]:
 
 def dressed(page: bytes, path: str, query: str = "") -> bytes:
     """The page with our title, mark and styles, and its scripts asked for. query: of the address."""
+    return _dressed(page, *_wanted(path, query))
+
+
+@lru_cache(maxsize=64)
+def _ready(page: bytes, room: str, charts: bool, packs: bool) -> tuple[bytes, bytes]:
+    """The dressed page as it travels, and the tag by which a browser knows that it has it. packs: with gzip."""
+    whole = _dressed(page, room, charts)
+    tag = f'"{hashlib.blake2b(whole, digest_size=16).hexdigest()}{"-gzip" * packs}"'.encode()
+    return gzip.compress(whole, mtime=0) if packs else whole, tag
+
+
+def _wanted(path: str, query: str) -> tuple[str, bool]:
+    """The room of an address that is known here, else "", and whether a chart comes first in it."""
     room = path.rstrip("/").rpartition("/")[2]
+    charts = any(mark in f"{room}?{query}" for mark in CHARTED)
+    return room if room in WIDGETS or room == "present" else "", charts
+
+
+def _dressed(page: bytes, room: str, charts: bool) -> bytes:
     text = "\n".join(map(_style, ["theme/midband.css", *(f"{each}/{each}.css" for each in ROOMS)]))
     # they stay in the page for good, and who leaves the stage needs what stands around the other rooms
     text += f"{NO_ROOM} {{ {_style('theme/stage.css')} }}" if room == "present" else _style("theme/shell.css")
-    charts = CHARTS if any(mark in f"{room}?{query}" for mark in CHARTED) else ()
     links = "".join(
         f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
-        for name in scripts((*EVERYWHERE, *WIDGETS.get(room, ()), *charts))
+        for name in scripts((*EVERYWHERE, *WIDGETS.get(room, ()), *(CHARTS if charts else ())))
         if name.encode() not in page
     )
     page = page.replace(b"</head>", f"{links}</head>".encode(), 1)
@@ -139,4 +167,5 @@ def _asks_for_page(scope: Scope) -> bool:
 
 def _is_page(start: Message) -> bool:
     headers = {name.lower(): value for name, value in start["headers"]}
-    return headers.get(b"content-type", b"").startswith(b"text/html") and b"content-encoding" not in headers
+    whole = start["status"] == 200 and b"content-encoding" not in headers
+    return whole and headers.get(b"content-type", b"").startswith(b"text/html")

@@ -177,6 +177,15 @@ def test_axe_finds_nothing_on_any_step(page: Page, server: Any) -> None:
             at(page, step)
             settle(page)
             assert problems(page) == [], (step, dark)
+    page.get_by_role("button", name="Keys").focus()
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_be_visible()
     assert problems(page) == []
+    # nothing behind it is reached, and closing it gives back what had the focus
+    expect(page.get_by_role("button", name=re.compile("^Step 1 of 8"))).to_have_count(0)
+    page.keyboard.press("Tab")
+    expect(keys.get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(keys).to_be_hidden()
+    expect(page.get_by_role("button", name="Keys")).to_be_focused()

@@ -566,6 +566,46 @@ def test_answers_after_a_repair_ask_for_another(planted: Analysis, workspace: Wo
     scene = present_room.scene_of(planted, kept, None)
     assert scene.news
     assert present_story.repair(scene).rest["label"] == "Repair it"
+    # that they came is known after a reload too
+    st.session_state.clear()
+    assert present_room.scene_of(planted, present_room.kept_of(planted), None).news
+
+
+def test_answers_about_something_else_ask_for_no_other_repair(
+    planted: Analysis, workspace: Workspace, kept: Kept
+) -> None:
+    tag_by_truth(workspace, planted, 24)
+    retrain(workspace, planted, method="mid", concepts=["water"])
+    kept.concept = list_concepts(workspace, planted.dataset_id)[0].id
+    assert not present_room.scene_of(planted, kept, None).news
+    tag(workspace, planted, create_concept(workspace, planted.dataset_id, "bamboo"), [0, 1], True)
+    assert not present_room.scene_of(planted, kept, None).news
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_answers_that_streamlit_interrupts_are_taken_back_whole(
+    planted: Analysis, workspace: Workspace, kept: Kept, do: Do, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    do("name", text="water")
+    [concept] = list_concepts(workspace, planted.dataset_id)
+    images = batch_of(planted, kept)
+    name, calls = who.author(), iter(range(1, 100))
+
+    def author() -> str:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return name
+
+    monkeypatch.setattr(who, "author", author)
+    try:
+        do("tags", number=concept.id, shown=images[:5], rest=images[5:])
+    except KeyboardInterrupt:
+        # as the inbox does
+        do("tags", number=concept.id, shown=images[:5], rest=images[5:])
+    monkeypatch.setattr(who, "author", lambda: name)
+    assert len(said(workspace, planted, concept)) == len(images)
+    do("undo")
+    assert said(workspace, planted, concept) == {}
 
 
 def test_leaving_goes_back_to_where_one_came_from(
