@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from core.datasets.bundles import (
     bundle_folder,
     check_count,
     chosen,
-    coded,
     in_order,
     split_column,
     split_in,
@@ -29,6 +27,7 @@ from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.hf_columns import Layout, image_column, layout_of
 from core.datasets.hf_pictures import Shard, reason_of
+from core.datasets.hf_words import words_of
 from core.datasets.listing import list_files
 from core.datasets.table_text import short
 from core.errors import BadMetadata, EmptyDataset, MidbandError
@@ -49,15 +48,6 @@ class Kind:
     suffix: str
     opened: Callable[[Path, Sequence[str]], Shard]
     files: Callable[[Path, list[str], list[Problem]], list[str]] = lambda _, names, __: names
-
-
-@dataclass
-class _Gathered:
-    """Values of one column over all files, as codes of those met so far."""
-
-    places: dict[Any, int] = field(default_factory=dict)
-    codes: list[np.ndarray] = field(default_factory=list)
-    too_many: bool = False
 
 
 def looks_like(path: Path, kind: Kind) -> bool:
@@ -120,7 +110,7 @@ def read_shards(path: Path, kind: Kind, *, seed: int, choices: Choices, progress
     layout = _agreed(path, opened)
     bundles = in_order([bundle for bundle, _ in opened])
     check_count(path, bundles)
-    columns = _gather(folder, bundles, kind, layout, choices, problems, progress)
+    columns = words_of(folder, bundles, kind, layout, choices, problems, progress)
     label = _label(layout, columns)
     splits, split_name = _splits(bundles, columns, choices)
     others = [one for name, one in columns.items() if name not in (layout.label, split_name)]
@@ -172,80 +162,6 @@ def _agreed(path: Path, opened: list[tuple[Bundle, Layout]]) -> Layout:
             )
     shared = [name for name in layout.kinds if all(name in other.kinds for _, other in opened)]
     return Layout(layout.image, layout.label, layout.names, tuple(shared))
-
-
-def _gather(
-    folder: Path,
-    bundles: list[Bundle],
-    kind: Kind,
-    layout: Layout,
-    choices: Choices,
-    problems: list[Problem],
-    progress: Progress,
-) -> dict[str, Coded]:
-    """The columns that say something in few words, and those that were asked for. Pictures are not touched."""
-    import pyarrow as pa
-
-    asked = {layout.label, choices.target, choices.group, choices.columns.get("split"), *(choices.attributes or ())}
-    wanted = [name for name in (layout.label, *layout.kinds) if name]
-    gathered = {name: _Gathered() for name in wanted}
-    done, total = 0, sum(bundle.count for bundle in bundles)
-    for bundle in bundles:
-        end = done + bundle.count
-        try:
-            there = [name for name in wanted if not gathered[name].too_many]
-            # words stay numbered as they are in the file: one long word in every row would fill the memory
-            with closing(kind.opened(folder / bundle.name, there)) as shard:
-                for batch in shard.batches(there) if there else ():
-                    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                        _add(gathered[name], column, limit=None if name in asked else MOST_VALUES)
-                    done += batch.num_rows
-                    progress(done, total, "Reading the labels")
-        except Exception as error:
-            if isinstance(error, (OSError, ValueError, pa.ArrowException)):
-                problems.append(Problem(bundle.name, f"its labels are damaged: {reason_of(error)}"))
-            else:
-                raise
-        for one in gathered.values():
-            missing = end - sum(map(len, one.codes))
-            if missing > 0:
-                one.codes.append(np.full(missing, -1, dtype=np.int32))
-        done = end
-    return {name: _ordered(name, one) for name, one in gathered.items() if not one.too_many}
-
-
-def _add(gathered: _Gathered, column: Any, limit: int | None) -> None:
-    import pyarrow as pa
-
-    if gathered.too_many:
-        return
-    is_truth = pa.types.is_boolean(column.type)
-    if is_truth:
-        column = column.cast(pa.string())
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    # a dictionary can hold words that no row has
-    used = np.unique(indices[indices >= 0])
-    values = encoded.dictionary.take(pa.array(used)).to_pylist()
-    if is_truth:
-        values = [value.capitalize() for value in values]
-    for value in values:
-        gathered.places.setdefault(value, len(gathered.places))
-    if limit is not None and len(gathered.places) > limit:
-        gathered.too_many, gathered.places, gathered.codes = True, {}, []
-        return
-    lookup = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int32)
-    lookup[used] = [gathered.places[value] for value in values]
-    gathered.codes.append(lookup[indices])
-
-
-def _ordered(name: str, gathered: _Gathered) -> Coded:
-    values = list(gathered.places)
-    codes = np.concatenate([*gathered.codes, np.empty(0, dtype=np.int32)])
-    if not values:
-        return Coded(name, (), codes.astype(np.int64))
-    known = coded(name, np.array(values))
-    return Coded(name, known.values, np.append(known.codes, -1)[codes])
 
 
 def _label(layout: Layout, columns: dict[str, Coded]) -> Coded | None:
