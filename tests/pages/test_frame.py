@@ -73,6 +73,14 @@ def test_rooms_outside_the_navigation_are_reached_by_link(visit: Visit, planted:
     assert planted.id in links["Present"]
 
 
+def test_the_stage_leads_back_where_there_is_nothing_to_present(visit: Visit, planted: Analysis) -> None:
+    app = visit("present", visit(), analysis="nonesuch")
+    assert not app.exception
+    assert "holds no investigation nonesuch" in texts(app)
+    links = app.main.get("page_link")
+    assert [link.proto.label for link in links] == ["Home"]
+
+
 @pytest.mark.parametrize("room", [name for name in rooms.ROOMS if name not in ("home", "present", "tag_next")])
 def test_every_page_says_in_one_sentence_what_it_is_for(visit: Visit, planted: Analysis, room: str) -> None:
     app = visit(room)
