@@ -25,8 +25,10 @@ def reproduce(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     sweep = run_sweep(options.out, preset, progress=progress)
     report = write_report(sweep)
     rows = []
-    for level in preset.levels:
+    for level in sweep.preset.levels:
         cells = sweep.of(level)
+        if not cells:
+            continue
         train, test = (sum(getattr(cell, part) for cell in cells) / len(cells) for part in ("train", "test"))
         rows.append([f"{level:.0%}", percent(train), percent(test), percent(REFERENCE.get(level))])
     lines = [

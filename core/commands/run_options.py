@@ -72,7 +72,7 @@ def add_run_verbs(verb: AddVerb) -> None:
     reproduce = verb("reproduce", "Train the paper's synthetic experiment again, where it is not done", analysis=False)
     reproduce.add_argument("what", choices=("shapes",), help="shapes: their place tells their kind, more and more")
     reproduce.add_argument(
-        "--preset", default="quick", metavar="P", help="quick: minutes; full: as large as the paper's"
+        "--preset", default="quick", metavar="P", help="quick: about an hour; full: as large as the paper's"
     )
     reproduce.add_argument(
         "--out", type=Path, default=Path("reproduction"), metavar="DIR", help="where (./reproduction)"

@@ -88,8 +88,10 @@ def finding(sweep: Sweep) -> str:
     if not both:
         return f"{said}."
     top, middle = (float(np.mean(column)) for column in zip(*both, strict=True))
+    of = sorted({cell.level for cell in biased})
+    where = f"At a bias of {of[0]:.0%}" if len(of) == 1 else f"At biases from {of[0]:.0%} to {of[-1]:.0%}"
     return (
-        f"{said}. From a bias of 50% on, 100% left out, {middle:.0%} of a shape's pictures in the middle of its logit "
+        f"{said}. {where}, {middle:.0%} of a shape's pictures in the middle of its logit "
         f"lie outside of its own zone, and {top:.0%} of those at the top."
     )
 
@@ -185,7 +187,12 @@ def _overtaken(sweep: Sweep, levels: Sequence[float]) -> str:
         return "Here the shape counts for more at every bias."
     if len(by_place) == len(levels):
         return "Here the place counts for more at every bias."
-    return f"Here the place counts for more from a bias of {by_place[0]:.0%} on."
+    after = [level for level in levels if level > max(set(levels) - set(by_place))]
+    if not after:
+        return (
+            f"Here the place counts for more at some biases only ({', '.join(f'{level:.0%}' for level in by_place)})."
+        )
+    return f"Here the place counts for more from a bias of {after[0]:.0%} on."
 
 
 def _sheets(sweep: Sweep, levels: Sequence[float]) -> str:

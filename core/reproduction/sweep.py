@@ -1,6 +1,6 @@
 """Networks trained at every level of bias, several seeds each; what is done already is not done again.
 
-OUT/sweep.json            the preset, and every cell that is done
+OUT/sweep.json            the preset, and every cell that is done, whenever it was trained
 OUT/cells/0.80-1.json     one network: accuracies, similarities, which pictures its sheets show
 OUT/cells/0.80-1.npz      its similarity matrix and those pictures
 OUT/models/0.80-1.pt      the network as TorchScript
@@ -102,6 +102,8 @@ def preset_named(name: str, *, levels: Sequence[float] | None = None, seeds: int
     if levels is not None:
         if not levels or any(not 0 <= level <= 1 for level in levels):
             raise BadRequest("Levels of bias lie from 0 to 1.", next_step="Give some, such as 0,0.5,1.")
+        if any(round(level, 2) != level for level in levels):
+            raise BadRequest("Levels of bias have two decimals at most.", next_step="Give such as 0.05,0.5.")
         chosen = replace(chosen, levels=tuple(sorted(set(levels))))
     if seeds is not None:
         if seeds < 1:
@@ -111,36 +113,39 @@ def preset_named(name: str, *, levels: Sequence[float] | None = None, seeds: int
 
 
 def run_sweep(out: Path, preset: Preset, *, progress: Progress = silent) -> Sweep:
-    """Train what is not there yet. Progress counts images seen.
+    """Train what is not there yet. Progress counts images seen. What is returned has all networks of this size that
+    `out` holds, those of levels and seeds that were not asked for among them.
 
-    Stopped anywhere, the next call goes on after the last whole network; cells of another preset's size are made anew.
-    Raises `StorageProblem`, `DiskFull`, and what `progress` raises.
+    Stopped anywhere, the next call goes on after the last whole network. Raises `BadRequest` where `out` holds a sweep
+    of another size, `StorageProblem`, `DiskFull`, and what `progress` raises.
     """
+    _check_size(out, preset)
     each = preset.images * preset.epochs
-    done: list[Cell] = []
     with storage_problems(out):
         for folder in (CELLS, MODELS, DATA):
             (out / folder).mkdir(parents=True, exist_ok=True)
-        for level, seed in preset.cells:
-            cell = _known(out, preset, level, seed)
-            if cell is None:
-                before, total = each * len(done), each * len(preset.cells)
+        for number, (level, seed) in enumerate(preset.cells):
+            if _known(out, preset, level, seed) is None:
+                before, total = each * number, each * len(preset.cells)
                 said = f"Bias {level:.0%}, seed {seed + 1} of {preset.seeds}"
 
                 def seen(images: int, before: int = before, total: int = total, said: str = said) -> None:
                     progress(before + images, total, said)
 
-                cell = _cell(out, preset, level, seed, seen)
-            done.append(cell)
-            write_json(out / SWEEP, Sweep(out, preset, tuple(done)).to_dict())
-    return Sweep(out, preset, tuple(done))
+                _cell(out, preset, level, seed, seen)
+                write_json(out / SWEEP, _whole(out, preset).to_dict())
+        sweep = _whole(out, preset)
+        write_json(out / SWEEP, sweep.to_dict())
+    return sweep
 
 
 def write_data(out: Path, preset: Preset, *, progress: Progress = silent) -> tuple[Path, ...]:
     """What the first seed of each level is trained and tested on, as datasets to be opened; trains nothing.
 
-    Raises `StorageProblem`, `DiskFull`, and what `progress` raises.
+    Raises `BadRequest` where `out` holds a sweep of another size, `StorageProblem`, `DiskFull`, and what `progress`
+    raises.
     """
+    _check_size(out, preset)
     written = []
     with storage_problems(out):
         (out / DATA).mkdir(parents=True, exist_ok=True)
@@ -249,12 +254,48 @@ def _known(out: Path, preset: Preset, level: float, seed: int) -> Cell | None:
     path = out / CELLS / f"{_name(level, seed)}.json"
     try:
         stored = read_json(path)
-        if stored.pop("key") != _key(preset) or not path.with_suffix(".npz").is_file():
+        files = [path.with_suffix(".npz"), model_file(out, level, seed), *([data_file(out, level)] if not seed else [])]
+        if stored.pop("key") != _key(preset) or not all(file.is_file() for file in files):
             return None
-        return Cell(**stored)
+        cell = Cell(**stored)
+        return cell if (cell.level, cell.seed) == (level, seed) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         # not there, or not whole: made anew
         return None
+
+
+def _whole(out: Path, preset: Preset) -> Sweep:
+    """Every network of this size that is there, and the levels and seeds of all of them."""
+    cells = set()
+    for path in (out / CELLS).glob("*.json"):
+        level, _, seed = path.stem.rpartition("-")
+        try:
+            cell = _known(out, preset, float(level), int(seed))
+        except ValueError:
+            # a file of somebody else's
+            continue
+        if cell is not None:
+            cells.add(cell)
+    levels = sorted({*preset.levels, *(cell.level for cell in cells)})
+    seeds = max([preset.seeds, *(cell.seed + 1 for cell in cells)])
+    ordered = sorted(cells, key=lambda cell: (cell.seed, cell.level))
+    return Sweep(out, replace(preset, levels=tuple(levels), seeds=seeds), tuple(ordered))
+
+
+def _check_size(out: Path, preset: Preset) -> None:
+    """Raises `BadRequest` where another preset's networks would be overwritten."""
+    try:
+        stored = read_json(out / SWEEP)
+        there = stored["preset"]
+        size = (there["images"], there["held_out"], there["epochs"])
+        name = str(there["name"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    if stored["cells"] and size != (preset.images, preset.held_out, preset.epochs):
+        raise BadRequest(
+            f"{out} holds networks of another size: {size[0]:,} pictures, {size[2]} epochs.",
+            next_step=f"Give another folder with --out, or --preset {name} to go on with these.",
+        )
 
 
 def _key(preset: Preset) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,54 @@ def test_what_is_done_is_not_done_again(done: Sweep, monkeypatch: pytest.MonkeyP
             run_sweep(done.folder, TINY)
     cell.write_text(kept)
     assert run_sweep(done.folder, TINY) == done
+
+
+def test_a_part_of_a_sweep_keeps_all_that_is_there(done: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(network_module, "trained", never)
+    part = run_sweep(done.folder, replace(TINY, levels=(1.0,)))
+    assert part == done
+    assert len(json.loads((done.folder / "sweep.json").read_text())["cells"]) == 2
+    assert "Bias 0%" in write_report(part).read_text(encoding="utf-8")
+
+
+def test_networks_of_another_size_are_not_overwritten(done: Sweep) -> None:
+    before = (done.folder / "data" / "1.00.npz").read_bytes()
+    larger = replace(TINY, name="larger", images=300)
+    for call in (run_sweep, module.write_data):
+        with pytest.raises(BadRequest, match="256 pictures, 4 epochs") as problem:
+            call(done.folder, larger)
+        assert "--preset tiny" in problem.value.next_step
+    assert (done.folder / "data" / "1.00.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", ["models/1.00-0.pt", "data/1.00.npz", "cells/1.00-0.npz"])
+def test_a_network_whose_files_are_gone_is_not_done(done: Sweep, lost: str) -> None:
+    file = done.folder / lost
+    kept = file.read_bytes()
+    file.unlink()
+    assert module._known(done.folder, TINY, 1.0, 0) is None
+    file.write_bytes(kept)
+    assert module._known(done.folder, TINY, 1.0, 0) == done.of(1.0)[0]
+    # a level that would have the same file is another
+    assert module._known(done.folder, TINY, 1.001, 0) is None
+
+
+def test_from_where_the_place_counts_for_more_is_said_only_where_it_stays_so() -> None:
+    from core.reproduction import page
+
+    def said(*by_zone: float) -> str:
+        cells = tuple(Cell(i / 10, 0, 1, 0.5, 0.1, 0.5, zone, 0.0, 0.4) for i, zone in enumerate(by_zone))
+        levels = tuple(cell.level for cell in cells)
+        return page._overtaken(Sweep(Path(), Preset("quick", 300, 100, 2, 1, levels), cells), levels)
+
+    assert "from a bias of 20% on" in said(0.1, 0.2, 0.6, 0.7)
+    assert "from a bias of 30% on" in said(0.1, 0.6, 0.2, 0.7)
+    assert "at some biases only (10%)" in said(0.1, 0.6, 0.2)
+    one = Cell(0.9, 0, 1, 0.5, 0.1, 0.5, 0.1, 0.0, 0.4)
+    assert "At a bias of 90%, 40%" in finding(Sweep(Path(), Preset("quick", 300, 100, 2, 1, (0.9,)), (one,)))
 
 
 def test_stopped_in_the_middle_it_goes_on_to_the_same_end(done: Sweep, tmp_path: Path) -> None:
@@ -179,7 +228,12 @@ def test_presets_are_checked() -> None:
     assert len(preset_named("quick", levels=[1, 0, 1], seeds=2).cells) == 4
     # a seed of every level before any second one
     assert [level for level, _ in preset_named("quick", seeds=2).cells[:11]] == list(LEVELS)
-    for wrong in ({"name": "slow"}, {"name": "quick", "levels": [2.0]}, {"name": "quick", "seeds": 0}):
+    for wrong in (
+        {"name": "slow"},
+        {"name": "quick", "levels": [2.0]},
+        {"name": "quick", "seeds": 0},
+        {"name": "quick", "levels": [0.125]},
+    ):
         with pytest.raises(BadRequest):
             preset_named(**wrong)  # type: ignore[arg-type]
 
