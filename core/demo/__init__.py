@@ -1,7 +1,7 @@
 """The demos: pictures with a planted shortcut and a classifier that goes by it, reset in a moment."""
 
 from core.demo.making import CONCEPT, DEMOS, MODEL, SEED, Demo, draw, find_demo, make_demo, shipped_model
-from core.demo.reset import Reset, last_reset, reset_demo, resets, undo_reset
+from core.demo.reset import Reset, last_reset, reset_demo, resets, undo_reset, would_reset
 
 __all__ = [
     "CONCEPT",
@@ -18,4 +18,5 @@ __all__ = [
     "resets",
     "shipped_model",
     "undo_reset",
+    "would_reset",
 ]

@@ -64,7 +64,8 @@ _ACTIVE = ("queued", "running")
 class Reset:
     """What was put aside. tags: images with an answer, counted once for each concept. concepts: without those deleted
     before. runs, deleted: retrainings, and those deleted before. labels: verdicts on labels. directions: those brought.
-    anything: something was made at all, if only what is deleted or undone by now. made: ISO 8601, UTC."""
+    anything: something was made at all, if only what is deleted or undone by now. sharing: other analyses of these
+    images, which lose the concepts and tags too. made: ISO 8601, UTC."""
 
     demo: str
     analysis: str
@@ -78,6 +79,7 @@ class Reset:
     maps: int = 0
     directions: int = 0
     anything: bool = False
+    sharing: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,9 +120,23 @@ def reset_demo(workspace: Workspace, name: str = "birds") -> Reset:
         for number in numbers[:-KEPT]:
             session.delete(session.get_one(Meta, _key(name, number)))
             _forget(session, _aside_id(dataset, number))
-            shutil.rmtree(_place(workspace, name, number), ignore_errors=True)
+    for number in numbers[:-KEPT]:
+        # away from what `_settle` knows first: it would put back what a failure leaves
+        place = _place(workspace, name, number)
+        with suppress(FileNotFoundError):
+            os.replace(place, gone := place.with_name(f"gone-{number}"))
+            shutil.rmtree(gone, ignore_errors=True)
     _move_files(workspace, name, analysis)
     return reset
+
+
+def would_reset(workspace: Workspace, name: str = "birds") -> Reset:
+    """What a reset would put aside now. Raises `NotFound` for a demo that was not made."""
+    analysis = _analysis(workspace, name)
+    with workspace.reading() as session:
+        dataset = session.get_one(AnalysisRecord, analysis).dataset_id
+        folders = _folders(workspace, analysis, _run_ids(session, analysis))
+        return _counted(session, name, analysis, dataset, folders)
 
 
 def resets(workspace: Workspace, name: str = "birds") -> tuple[Reset, ...]:
@@ -238,6 +254,7 @@ def _counted(session: Session, name: str, analysis: str, dataset: str, folders: 
         deleted=kinds.count("deleted"),
         bake_offs=kinds.count("bakeoffs"),
         labels=session.scalar(labels) or 0,
+        sharing=(session.scalar(select(func.count()).where(AnalysisRecord.dataset_id == dataset)) or 1) - 1,
         maps=kinds.count("map"),
         directions=len(list(folders["vectors"].glob("*.json"))) if "vectors" in folders else 0,
         anything=not folders.keys() <= _DERIVED or any(session.scalar(query.limit(1)) is not None for query in said),

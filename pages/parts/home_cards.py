@@ -15,11 +15,13 @@ from core.database import Meta
 from core.demo import DEMOS
 from core.errors import MidbandError
 from core.settings import DEFAULTS
-from pages.parts import demos, jobs, notices, problem, progress, reset, rooms, state, tour
+from pages.parts import demos, jobs, notices, problem, progress, reset, rooms, state, tour, who
 from pages.parts.strips import strip
 from pages.parts.words import ago, count, listed, percent, plain
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from core.activations.store import Analysis
     from core.demo import Demo
     from pages.parts.progress import Progress
@@ -29,8 +31,8 @@ STRIP = 6
 # cards that are drawn unasked, and at most
 FEW, MOST = 6, 48
 SEARCH, ALL = "home_search", "home_all"
-# in the workspace: ids of what is not to be shown here
-_PUT_AWAY = "home-put-away"
+# in the workspace, with the browser's id: ids of what is not to be shown there
+_PUT_AWAY = "home-put-away-"
 
 
 def investigations() -> None:
@@ -157,7 +159,7 @@ def _more(item: Investigation, demo: Demo | None) -> None:
             type="tertiary",
             key=f"away-{item.id}",
             on_click=problem.kept(partial(_put_one_away, item.id)),
-            help="Takes the card off this page. Nothing is deleted; the list on the left has it still.",
+            help="Takes the card off your Home. Nothing is deleted; the list on the left has it still.",
         )
         if demo is not None:
             st.divider()
@@ -189,7 +191,11 @@ def _next(analysis: Analysis, done: Progress) -> tuple[str, str, str]:
 
 def _put_away() -> set[str]:
     with state.workspace().reading() as session:
-        record = session.get(Meta, _PUT_AWAY)
+        return _away(session)
+
+
+def _away(session: Session) -> set[str]:
+    record = session.get(Meta, f"{_PUT_AWAY}{who.browser().id}")
     try:
         return set(json.loads(record.value)) if record is not None else set()
     except (ValueError, TypeError):
@@ -197,17 +203,19 @@ def _put_away() -> set[str]:
 
 
 def _put_one_away(analysis_id: str) -> None:
-    _keep_away(_put_away() | {analysis_id})
+    with state.workspace().writing() as session:
+        # two tabs at once: read where it is written
+        _keep_away(session, _away(session) | {analysis_id})
     notices.say("Put away. It can be brought back below the cards.", ":material/visibility_off:")
 
 
 def _bring_back() -> None:
-    _keep_away(set())
-
-
-def _keep_away(ids: set[str]) -> None:
     with state.workspace().writing() as session:
-        session.merge(Meta(key=_PUT_AWAY, value=json.dumps(sorted(ids))))
+        _keep_away(session, set())
+
+
+def _keep_away(session: Session, ids: set[str]) -> None:
+    session.merge(Meta(key=f"{_PUT_AWAY}{who.browser().id}", value=json.dumps(sorted(ids))))
 
 
 @lru_cache(maxsize=64)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
 
 import streamlit as st
 
-from core.activations.store import open_analysis
-from core.concepts.concept import list_concepts
-from core.demo import DEMOS, Reset, reset_demo, resets, undo_reset
+from core.demo import DEMOS, Reset, reset_demo, resets, undo_reset, would_reset
 from pages.parts import demos, notices, problem, progress, state, tour_record
 from pages.parts.tour_record import Taken
 from pages.parts.words import ago, count, listed, plain
-
-if TYPE_CHECKING:
-    from core.activations.store import Analysis
 
 # in the session: the reset that was done here, until it is undone
 DONE = "demo_reset"
@@ -37,36 +31,21 @@ _WHOLE = (
 )
 
 
-class Counts(Protocol):
-    """What people made."""
-
-    @property
-    def concepts(self) -> int: ...
-    @property
-    def tags(self) -> int: ...
-    @property
-    def runs(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Holds:
-    """What people made in a demo."""
-
-    concepts: int
-    tags: int
-    runs: int
-
-
-def holds(analysis: Analysis) -> Holds:
-    concepts = list_concepts(state.workspace(), analysis.dataset_id)
-    tags = sum(progress.answers(analysis, concept) for concept in concepts)
-    return Holds(len(concepts), tags, len(state.runs(analysis.id)))
-
-
-def told(found: Counts) -> str:
-    """1 concept, 20 tags and 1 repair; "" for nothing."""
-    counts = ((found.concepts, "concept"), (found.tags, "tag"), (found.runs, "repair"))
-    parts = [count(number, noun) for number, noun in counts if number]
+def told(found: Reset) -> str:
+    """1 concept, 20 tags and 1 repair; "" for nothing that can be counted."""
+    parts = [
+        count(number, noun, nouns)
+        for number, noun, nouns in (
+            (found.concepts, "concept", "concepts"),
+            (found.tags, "tag", "tags"),
+            (found.runs, "repair", "repairs"),
+            (found.deleted, "deleted repair", "deleted repairs"),
+            (found.bake_offs, "comparison of methods", "comparisons of methods"),
+            (found.labels, "verdict on a label", "verdicts on labels"),
+            (found.directions, "direction of your own", "directions of your own"),
+        )
+        if number
+    ]
     return listed(parts) if parts else ""
 
 
@@ -78,10 +57,13 @@ def offer(name: str, *, place: str) -> None:
 
 def ask(name: str, *, place: str) -> None:
     """The question itself."""
-    found = told(holds(open_analysis(state.workspace(), demos.made()[name])))
+    found = would_reset(state.workspace(), name)
     kept = resets(state.workspace(), name)
-    if found:
-        st.markdown(f"**Begin afresh?** This takes away {found}, whoever made them.")
+    if found.anything:
+        what = told(found) or "what was undone or deleted before"
+        st.markdown(f"**Begin afresh?** This takes away {what}, whoever made them.")
+        if found.sharing:
+            st.markdown(f"So do the concepts and tags of {count(found.sharing, 'other investigation')} of its images.")
         st.caption("Images and model stay, and so does all else in this workspace. It takes a moment; you can undo it.")
         st.button(
             "Reset the demo",
@@ -105,6 +87,8 @@ def ask(name: str, *, place: str) -> None:
             key=f"reset-which-{place}-{name}",
         )
         chosen = times.get(made, kept[0])
+    if found.anything:
+        st.caption("What is there now is put aside in its place, and can be had back in the same way.")
     st.button(
         "Bring that back",
         icon=":material/undo:",

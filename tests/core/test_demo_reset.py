@@ -19,7 +19,7 @@ from core.concepts.labels import judge
 from core.concepts.log import settle_tags
 from core.concepts.tags import suggest_members, tag, tag_states, tag_version, undo
 from core.database import Base, DatasetRecord, JobRecord, RunRecord
-from core.demo import find_demo, last_reset, reset_demo, resets, undo_reset
+from core.demo import find_demo, last_reset, reset_demo, resets, undo_reset, would_reset
 from core.demo.making import _key
 from core.errors import BadRequest, NotFound
 from core.files import write_json
@@ -227,6 +227,11 @@ def test_a_second_reset_destroys_nothing_of_the_first(workspace: Workspace, demo
     assert (again.sentence, again.anything) == ("There was nothing to remove: the demo is as it was made.", False)
     assert resets(workspace) == (first,), "a map alone is what nobody made"
 
+    # nor is it kept when a reset is undone, as what was made since
+    assert undo_reset(workspace, first) is None
+    assert resets(workspace) == ()
+    first = reset_demo(workspace)
+
     concept = create_concept(workspace, demo.dataset_id, "Water")
     tag(workspace, demo, concept, [1, 2, 3], True)
     second = reset_demo(workspace)
@@ -277,7 +282,9 @@ def test_what_was_undone_or_deleted_is_put_aside_and_said(workspace: Workspace, 
     reset = reset_demo(workspace)
     assert reset.sentence == "Removed what had been undone or deleted before."
     save_vector(demo, "brought", np.ones(4))
+    assert (would_reset(workspace).directions, would_reset(workspace).anything) == (1, True)
     assert reset_demo(workspace).sentence == "Removed 1 direction."
+    assert not would_reset(workspace).anything
     assert len(resets(workspace)) == 2
 
 

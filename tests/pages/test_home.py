@@ -13,6 +13,7 @@ from core.demo import DEMOS
 from core.jobs.job import Job
 from core.retraining.runs import retrain
 from core.workspace import Workspace
+from pages.parts import who
 
 from .conftest import Visit, plant, set_job, tag_by_truth, texts
 
@@ -122,15 +123,19 @@ def test_more_than_six_are_searched_and_all_shown_when_asked(visit: Visit, works
     assert "Nothing is called that" in texts(app)
 
 
-def test_a_card_is_put_away_and_brought_back(visit: Visit, workspace: Workspace) -> None:
+def test_a_card_is_put_away_and_brought_back(visit: Visit, workspace: Workspace, cookies: dict[str, str]) -> None:
+    cookies[who.COOKIE] = "0123456789abcdef.Ann"
     first, second = plant(workspace, name="first"), plant(workspace, 450, name="second")
     app = visit()
     app.button(key=f"away-{first.id}").click().run()
     assert _cards(app) == [f"next-{second.id}"]
-    # for everybody, and nothing is deleted
+    # in another tab of this browser, and nothing is deleted
     app = visit()
     assert _cards(app) == [f"next-{second.id}"]
     assert len(app.selectbox(key="investigation_chooser").options) == 2
+    # somebody else has a Home of his own
+    cookies[who.COOKIE] = "fedcba9876543210.Bob"
+    assert len(_cards(visit())) == 2
     app.button(key="home-bring-back").click().run()
     assert len(_cards(app)) == 2
 
