@@ -72,20 +72,20 @@ const BUILDERS = {
       autocomplete: "off",
       dir: "auto",
     })
-    field.value = tools.kept.typed ?? ""
+    field.value = tools.kept.typed
     const form = make("form.naming", { autocomplete: "off" }, field)
     const go = make("button.primary", { type: "submit" }, "Name it")
     form.append(go)
     const ready = () => (go.disabled = !field.value.trim())
     field.oninput = () => {
-      tools.kept.typed = field.value
+      tools.kept.type(field.value)
       ready()
     }
     form.onsubmit = event => {
       event.preventDefault()
       if (!field.value.trim()) return
       tools.send({ kind: "name", text: field.value })
-      tools.kept.typed = ""
+      tools.kept.type("")
       tools.wait(go, "One moment …")
     }
     ready()
@@ -119,9 +119,7 @@ const BUILDERS = {
       const node = make("button.frame.pick", { type: "button", "aria-label": `Picture ${place + 1}`, "aria-pressed": chosen.has(tile.id) ? "true" : "false", tabindex: place ? -1 : 0, "data-id": tile.id })
       node.append(tools.pictures.node(tile.id), make("span.mark", { "aria-hidden": "true" }, "✓"))
       node.onclick = () => {
-        if (chosen.has(tile.id)) chosen.delete(tile.id)
-        else chosen.add(tile.id)
-        node.setAttribute("aria-pressed", String(chosen.has(tile.id)))
+        node.setAttribute("aria-pressed", String(tools.kept.toggle(tile.id)))
         tell()
       }
       list.append(make("li.tile", {}, node))

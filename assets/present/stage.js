@@ -18,7 +18,8 @@ const stages = new WeakMap()
 
 function storeOf(key) {
   if (!stores.has(key)) {
-    const store = { pictures: createPictures(), mounted: null, transmit: null, work: null }
+    const kept = createKept(sessionStore(), key)
+    const store = { pictures: createPictures(), kept, mounted: null, transmit: null, work: null }
     const client = Math.random().toString(36).slice(2) + Date.now().toString(36)
     store.outbox = createOutbox({ client, transmit: message => store.transmit?.(message) })
     stores.set(key, store)
@@ -51,7 +52,7 @@ function createStage(parentElement, store) {
   const part = name => root.querySelector(`.${name}`)
   const [slides, dots, classes, overlay] = ["slides", "dots", "classes", "overlay"].map(part)
   const phone = matchMedia(PHONE)
-  const kept = { typed: "", batch: "", chosen: new Set() }
+  const kept = store.kept
   let data = null
   let setState = () => {}
   let at = 0
@@ -89,7 +90,7 @@ function createStage(parentElement, store) {
     for (const [place, slide] of data.slides.entries()) {
       const section = slides.children[place] ?? slides.appendChild(element("section", "slide", {}))
       if (drawn[place] === pieces[place] && section.childNodes.length) continue
-      if (slide.kind === "tag") startBatch(slide)
+      if (slide.kind === "tag" && slide.concept) kept.ask(slide.concept, (slide.pictures ?? []).map(tile => tile.id))
       const within = section.contains(parentElement.activeElement ?? root.getRootNode().activeElement)
       section.dataset.kind = slide.kind
       section.setAttribute("aria-label", `${place + 1}. ${slide.name}`)
@@ -110,14 +111,6 @@ function createStage(parentElement, store) {
       button.disabled = false
       delete button.dataset.was
     }
-  }
-
-  /** Other pictures are other answers. */
-  function startBatch(slide) {
-    const batch = `${slide.concept}:${(slide.pictures ?? []).map(tile => tile.id).join()}`
-    if (kept.batch === batch) return
-    kept.batch = batch
-    kept.chosen.clear()
   }
 
   function drawClasses() {
@@ -296,7 +289,8 @@ function createStage(parentElement, store) {
     if (on === "button" && event.key.startsWith("Arrow") && node.matches(".pick:focus-visible")) return
     const action = actionOf(event, on)
     if (!overlay.hidden && action !== "leave" && action !== "help") {
-      if (action) event.preventDefault()
+      if (action || event.key === "Tab") event.preventDefault()
+      if (event.key === "Tab") overlay.querySelector(".primary").focus()
       return
     }
     if (action === null) return

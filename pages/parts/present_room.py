@@ -18,6 +18,7 @@ import streamlit as st
 from core.concepts.concept import Concept, create_concept, get_concept
 from core.concepts.suggestions import suggest, suggest_next
 from core.concepts.tags import answers, newest_standing, tag, tag_version, tagging_split, undo
+from core.concepts.telling import telling
 from core.errors import BadRequest, MidbandError, NotFound
 from core.jobs.job import DONE, FAILED
 from core.jobs.queue import request_cancel
@@ -29,7 +30,6 @@ from pages.parts import (
     jobs,
     live,
     method_knobs,
-    present_class,
     present_pictures,
     present_story,
     rooms,
@@ -65,7 +65,7 @@ _component = st.components.v2.component(
     js="\n".join(
         [
             source("image_grid", "dom.js", "outbox.js"),
-            source("present", "fit.js", "keys.js", "pictures.js", "slides.js", "stage.js"),
+            source("present", "fit.js", "keys.js", "kept.js", "pictures.js", "slides.js", "stage.js"),
         ]
     ),
 )
@@ -183,7 +183,7 @@ def _address(analysis: Analysis, kept: Kept) -> dict[str, str]:
 def scene_of(analysis: Analysis, kept: Kept, job: Job | None) -> Scene:
     """What is to be told now."""
     concept = _concept(analysis, kept)
-    class_index = present_class.telling(analysis)[0] if kept.class_index is None else kept.class_index
+    class_index = telling(analysis)[0] if kept.class_index is None else kept.class_index
     run = next(iter(run_list.finished_runs(analysis.id).values()), None)
     return Scene(
         analysis,
@@ -271,7 +271,7 @@ def _mount(key: str, slides: tuple[Slide, ...], kept: Kept, analysis: Analysis |
     about = "Midband"
     chosen = 0
     if analysis is not None:
-        order = present_class.telling(analysis)
+        order = telling(analysis)
         chosen = order[0] if kept.class_index is None else kept.class_index
         choices = [{"index": place, "name": who.isolated(analysis.classes[place], 40)} for place in order]
         about = f"Midband · {who.isolated(analysis.dataset_name, 40)}"

@@ -97,6 +97,11 @@ def test_the_whole_show_by_keyboard_repairs_the_model(
         page.keyboard.press("ArrowRight")
     expect(page.locator(".pick[aria-pressed=true]")).to_have_count(int(water.sum()))
     page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Done")).to_be_focused()
+    # what was clicked is there after a reload; the button is what is left to do
+    page.reload()
+    at(page, 5)
+    expect(page.locator(".pick[aria-pressed=true]")).to_have_count(int(water.sum()))
     page.keyboard.press("Enter")
     at(page, 6)
     assert beyond(page) == (0, 0)
@@ -183,7 +188,8 @@ def test_axe_finds_nothing_on_any_step(page: Page, server: Any) -> None:
     expect(keys).to_be_visible()
     assert problems(page) == []
     # nothing behind it is reached, and closing it gives back what had the focus
-    expect(page.get_by_role("button", name=re.compile("^Step 1 of 8"))).to_have_count(0)
+    expect(page.locator(".stage .foot")).to_have_attribute("inert", "")
+    page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(keys.get_by_role("button", name="Close")).to_be_focused()
     page.keyboard.press("Enter")

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from core.activations.store import Analysis, ModelFacts, refresh
 from core.concepts.concept import Concept, create_concept, delete_concept, list_concepts
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tag, tagging_split
+from core.concepts.telling import gained_errors, telling
 from core.database import RunRecord, TagAction
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
@@ -22,7 +23,7 @@ from core.errors import BadRequest
 from core.jobs.job import Job
 from core.retraining.runs import retrain
 from core.workspace import Workspace
-from pages.parts import present_class, present_pictures, present_room, present_story, rooms, who
+from pages.parts import present_pictures, present_room, present_story, rooms, who
 from pages.parts.present_room import Event, Kept, read_event
 from pages.parts.present_story import AFTER, BETWEEN, END, ORDER, REPAIR, SCORE, SEE, SUREST, TAG
 
@@ -351,7 +352,7 @@ def test_small_files_are_enlarged_and_missing_ones_leave_the_thumbnail(planted: 
 
 def test_the_class_whose_weak_half_errs_most_comes_first(workspace: Workspace) -> None:
     analysis = plant(workspace, 6000)
-    gains = present_class.gained_errors(analysis)
+    gains = gained_errors(analysis)
     rows = analysis.split_rows("val")
     for place in range(2):
         own = rows[analysis.labels[rows] == place]
@@ -361,14 +362,14 @@ def test_the_class_whose_weak_half_errs_most_comes_first(workspace: Workspace) -
         # a lower bound of the difference, and not a trivial one
         assert 0 <= gains[place] <= more
     assert gains.max() > 0
-    assert sorted(present_class.telling(analysis)) == [0, 1]
+    assert sorted(telling(analysis)) == [0, 1]
 
 
 def test_many_classes_are_ordered_by_their_errors_alone(workspace: Workspace) -> None:
     names = tuple(f"class {i}" for i in range(30))
     analysis = plant(workspace, 6000, name="thirty", classes=names)
-    order = present_class.telling(analysis)
-    gains = present_class.gained_errors(analysis)
+    order = telling(analysis)
+    gains = gained_errors(analysis)
     assert sorted(order) == list(range(30))
     assert list(gains[list(order)]) == sorted(gains, reverse=True)
     assert not (analysis.folder / "scoreboard").exists()

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import test from "node:test"
 import { load } from "./load.mjs"
 
-const { fit, flow, columnsOf, actionOf, neighbour } = await load("present/fit.js", "present/keys.js")
+const { fit, flow, columnsOf, actionOf, neighbour, createKept } = await load("present/fit.js", "present/keys.js", "present/kept.js")
 
 test("tiles are as large as the place allows and never overflow it", () => {
   for (const [count, width, height, gap, extra] of [[20, 1167, 430, 12, 0], [10, 1167, 430, 12, 50], [1, 300, 900, 8, 0], [6, 900, 150, 10, 0], [16, 560, 560, 12, 0]]) {
@@ -77,4 +77,51 @@ test("arrows go from tile to tile and stop at the edge", () => {
   assert.equal(neighbour("ArrowUp", 3, 20, 7), 3)
   assert.equal(neighbour("ArrowDown", 14, 20, 7), 14)
   assert.equal(neighbour("ArrowLeft", 0, 20, 7), 0)
+})
+
+const storage = () => {
+  const held = new Map()
+  return { getItem: key => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) }
+}
+
+test("what was typed and clicked outlives a reload", () => {
+  const tab = storage()
+  const before = createKept(tab, "one")
+  before.type("lake sh")
+  before.ask(7, [1, 2, 3])
+  assert.equal(before.toggle(2), true)
+  assert.equal(before.toggle(3), true)
+  assert.equal(before.toggle(3), false)
+  const after = createKept(tab, "one")
+  after.ask(7, [2, 3, 4])
+  assert.equal(after.typed, "lake sh")
+  assert.deepEqual([...after.chosen], [2])
+  assert.deepEqual([...createKept(tab, "another").chosen], [])
+})
+
+test("answers about one thing are none about another, or about other pictures", () => {
+  const kept = createKept(storage(), "one")
+  kept.ask(7, [1, 2])
+  kept.toggle(1)
+  kept.ask(7, [2, 3])
+  assert.deepEqual([...kept.chosen], [])
+  kept.toggle(2)
+  kept.ask(8, [2, 3])
+  assert.deepEqual([...kept.chosen], [])
+})
+
+test("without storage, and with what cannot be read in it, everything but a reload works", () => {
+  const damaged = storage()
+  damaged.setItem("midband-one", "{")
+  const strange = storage()
+  strange.setItem("midband-one", JSON.stringify({ typed: 3, chosen: "1", about: {} }))
+  const full = { getItem: () => null, setItem: () => { throw new Error("QuotaExceededError") } }
+  for (const given of [null, damaged, strange, full]) {
+    const kept = createKept(given, "one")
+    assert.equal(kept.typed, "")
+    kept.ask(7, [1])
+    assert.equal(kept.toggle(1), true)
+    kept.type("a")
+    assert.deepEqual([...kept.chosen], [1])
+  }
 })

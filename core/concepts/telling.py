@@ -1,4 +1,4 @@
-"""Which class a presentation is about: the one whose middle tells most."""
+"""Which class a story of a classifier is about: the one whose middle tells most."""
 
 from __future__ import annotations
 
