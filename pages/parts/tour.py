@@ -191,7 +191,9 @@ def follow() -> None:
 
 def _step(scene: Scene, step: Step) -> None:
     place = STEPS.index(step) + 1
-    dots = "".join(f"<i class='{'on' if n < place else 'at' if n == place else ''}'></i>" for n in range(1, 7))
+    dots = "".join(
+        f"<i class='{'on' if n < place else 'at' if n == place else ''}'></i>" for n in range(1, len(STEPS) + 1)
+    )
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-says", width="stretch"):
         st.html(
             f"<div class='tour-dots' role='img' aria-label='Step {place} of {len(STEPS)}'>{dots}</div>", width="content"

@@ -146,7 +146,7 @@ STEPS = (
     Step(
         "top",
         "Look at the top band",
-        lambda scene: f"Begin at the **top**: the images the model is surest are {_class(scene)}.",
+        lambda scene: f"Begin at the **top**: the images that the model is surest show {_class(scene)}.",
         lambda scene: "Show me",
         _looks_at(band_state.TOP),
         _look_at(band_state.TOP),
@@ -155,7 +155,9 @@ STEPS = (
     Step(
         "mid",
         "Now the middle",
-        lambda scene: f"These it is surest are {_class(scene)}. What do they share? Then look at the **middle**.",
+        lambda scene: (
+            f"Of these it is surest that they show {_class(scene)}. What do they share? Then look at the **middle**."
+        ),
         lambda scene: "Show the middle",
         _looks_at(band_state.MID),
         _look_at(band_state.MID),

@@ -151,6 +151,10 @@ def test_what_cannot_be_read_of_a_tour_counts_as_none(
     assert not listed(app)
 
 
+def test_the_bar_speaks_in_sentences(started: AppTest) -> None:
+    assert "Of these it is surest that they show **waterbird**. What do they share?" in texts(started)
+
+
 def test_a_reset_says_what_goes_begins_afresh_and_is_undone(
     visit: Visit, started: AppTest, demo: Analysis, workspace: Workspace
 ) -> None:
