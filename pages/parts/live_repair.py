@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from core.retraining.curation import FEWEST_TAGS
 from pages.parts import live, live_route, problem, who
 from pages.parts.component_source import source
 from pages.parts.words import TERMS, count
@@ -29,6 +30,10 @@ WIDE = 0.2
 # images whose prediction is asked about at once; a page of a grid has fewer
 MOST_IDS = 1_000
 BUSY = "Other investigations are being previewed at the moment. This one follows when one of them is closed."
+NOTHING_TAGGED = (
+    f"From {FEWEST_TAGS} images on that are tagged, this says about how much a repair would bring for the group where "
+    "the model does worst."
+)
 
 _component = st.components.v2.component(
     "midband_live_repair",
@@ -120,7 +125,9 @@ _EMPTY: dict[str, Any] = {
 
 
 def _figures(preview: LivePreview) -> dict[str, Any]:
-    told: dict[str, Any] = {"tags": preview.tags, "concepts": list(preview.concepts), "problem": preview.problem}
+    # before the first tag nothing went wrong, whatever a retraining would say
+    problem = preview.problem if preview.concepts else NOTHING_TAGGED
+    told: dict[str, Any] = {"tags": preview.tags, "concepts": list(preview.concepts), "problem": problem}
     if preview.estimate is not None:
         after = preview.estimate.after
         told |= {

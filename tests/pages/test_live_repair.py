@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
-from core.concepts.concept import create_concept
+from core.concepts.concept import create_concept, get_concept
+from core.concepts.tags import tag
 from core.retraining import live as background
 from core.retraining.evaluation import GroupAccuracy
 from core.workspace import Workspace
@@ -92,8 +93,13 @@ def test_before_there_are_enough_tags_it_says_what_is_missing(workspace: Workspa
     create_concept(workspace, planted.dataset_id, "water")
     answer = told(begin(planted))
     assert answer["after"] is None
-    assert "tag" in answer["problem"].casefold()
+    # a concept that was just made is not asked for again
+    assert answer["problem"] == live_repair.NOTHING_TAGGED
     assert answer["changes"] == {}
+    concept = get_concept(workspace, planted.dataset_id, "water")
+    tag(workspace, planted, concept, [0, 1], True)
+    assert "tag" in told(begin(planted))["problem"].casefold()
+    assert told(begin(planted))["problem"] != live_repair.NOTHING_TAGGED
 
 
 def test_no_more_images_are_asked_about_than_a_screen_can_show(
