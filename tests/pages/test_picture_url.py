@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import replace
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from core.activations.store import Analysis
-from pages.parts import contact_sheet_view, inspector, tag_card
+from pages.parts import inspector, tag_card
 from pages.parts.image_grid import GridImage, thumbnail_data
 from pages.parts.picture_url import picture_url
 
