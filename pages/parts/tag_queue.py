@@ -44,6 +44,11 @@ EVERYTHING = "Every image that can be asked about is answered."
 def work_through(analysis: Analysis, concept: Concept, mode: str) -> None:
     """A fragment of its own: an answer runs this and nothing around it. What takes computing comes last."""
     concept = concept_tools.at_hand(analysis, concept)
+    if mode == GRID and tour.wanted(analysis, concept) is not None:
+        # the tour counts the answers, and the images need the room
+        _batches(analysis, concept)
+        tour.follow()
+        return
     live_repair.show(analysis, "queue")
     if mode == CARDS:
         asking, aside = st.columns([3, 1], gap="large")

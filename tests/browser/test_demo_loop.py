@@ -88,7 +88,7 @@ def test_the_demo_loop_takes_fifteen_interactions_and_raises_the_worst_group(
         if last > first:
             hands.click(tiles.nth(last), modifiers=["Shift"])
     hands.click(page.get_by_role("button", name="Present", exact=True))
-    expect(page.get_by_text(f"{shows_water[ids].sum()} of about 60 tags")).to_be_visible()
+    expect(page.get_by_text(f"{shows_water[ids].sum()} of {TAGS} images in this batch answered")).to_be_visible()
     hands.click(page.get_by_role("button", name="Rest absent"))
 
     # repair
