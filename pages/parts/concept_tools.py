@@ -75,7 +75,7 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
         st.text_input(
             "What do you see?",
             key=f"concept-name-{suffix}",
-            placeholder="water background",
+            placeholder="for example: grass, a ruler, blue ink",
             max_chars=LONGEST_NAME,
             help="Name what can be seen in the image, not the class.",
         )
@@ -86,25 +86,27 @@ def create(analysis: Analysis, place: str, *, prominent: bool = False) -> None:
             key=f"concept-role-{suffix}",
             help=HELP["role"],
         )
-        color, key = st.columns(2)
-        taken = [concept.color for concept in existing]
-        color.color_picker("Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}")
-        key.selectbox(
-            "Number key",
-            keys := free_keys(existing),
-            index=0,
-            format_func=key_title,
-            key=f"concept-key-{suffix}-{keys[0]}",
-            help=HELP["key"],
-        )
-        st.text_area(
-            "Note",
-            key=f"concept-note-{suffix}",
-            max_chars=LONGEST_NOTE,
-            height=68,
-            placeholder="Counts when more than half of the background is water",
-            help=HELP["note"],
-        )
+        # what has a sensible default is a click away, so that the button is in sight on a low screen
+        with st.expander("Colour, key and note"):
+            color, key = st.columns(2)
+            taken = [concept.color for concept in existing]
+            color.color_picker("Colour", value=min(PALETTE, key=taken.count), key=f"concept-color-{suffix}")
+            key.selectbox(
+                "Number key",
+                keys := free_keys(existing),
+                index=0,
+                format_func=key_title,
+                key=f"concept-key-{suffix}-{keys[0]}",
+                help=HELP["key"],
+            )
+            st.text_area(
+                "Note",
+                key=f"concept-note-{suffix}",
+                max_chars=LONGEST_NOTE,
+                height=68,
+                placeholder="When it counts as shown, and when not",
+                help=HELP["note"],
+            )
         st.form_submit_button(
             "Create", type="primary", on_click=problem.kept(partial(_create, analysis, suffix, keys[0]))
         )

@@ -56,7 +56,7 @@ def show(analysis: Analysis, run: RunResult) -> None:
         rows,
         key=f"flips-grid-{run.run}",
         predicted=now[at],
-        notes=[f"was {analysis.classes[analysis.predicted[row]]}" for row in rows],
+        notes=[f"before: {analysis.classes[analysis.predicted[row]]}" for row in rows],
         toolbar=False,
         empty="None: no test image went this way.",
     )

@@ -62,15 +62,15 @@ def _sentence(seen: Seen) -> str:
 def _of_values(title: str, alike: float, by_chance: float) -> str:
     told = f"of an image's nearest neighbours here {percent(alike)} share its {title}, by chance {percent(by_chance)}"
     if alike - by_chance < NOTABLE * (1 - by_chance):
-        return f"**{title}** is spread over the whole map: {told}."
-    return f"**{title}** orders the map: {told}."
+        return f"The map is not ordered by **{title}**: {told}."
+    return f"The map is ordered by **{title}**: {told}."
 
 
 def _of_ramp(title: str, apart: float, any_two: float) -> str:
     told = f"nearest neighbours here differ by {percent(apart)} of its range on average, any two by {percent(any_two)}"
     if any_two - apart < NOTABLE * any_two:
-        return f"**{title}** is spread over the whole map: {told}."
-    return f"**{title}** orders the map: {told}."
+        return f"The map is not ordered by **{title}**: {told}."
+    return f"The map is ordered by **{title}**: {told}."
 
 
 def _looked_at(n: int) -> np.ndarray:

@@ -149,7 +149,7 @@ def surest(scene: Scene) -> Slide:
         right = float((analysis.labels[found] == scene.class_index).mean())
         finding = f"Of the {count(len(found), 'picture')} it is surest of, {percent(right)} really are."
         finding += " Impressive?" if right >= IMPRESSIVE else ""
-    title = f"It is surest that these are {scene.class_name}"
+    title = f"What it is surest is {scene.class_name}"
     return Slide(
         SUREST, "pictures", "Surest", title, finding, {"pictures": tiles(analysis, found[::-1][:SHOWN]), "words": False}
     )
@@ -164,6 +164,7 @@ def between(scene: Scene) -> Slide:
         finding = "Hardly any picture lies in between. These come closest."
     elif analysis.labelled:
         finding = _mixed_up(scene, middle, top) or finding
+        finding += " Here its mistakes come first."
     title = f"In between: is it {scene.class_name} or not?"
     rest = {"pictures": tiles(analysis, rows, opinions=analysis.labelled), "words": analysis.labelled}
     return Slide(BETWEEN, "pictures", "In between", title, finding, rest)
@@ -265,7 +266,7 @@ def after(scene: Scene) -> Slide:
             "name": "All pictures",
             "before": percent(was.average),
             "after": percent(now.average),
-            "text": f"of {count(now.count, 'picture')} it had never seen",
+            "text": _of_which(scene.analysis, now.count),
         },
     ]
     fixed, broken = run.comparison["fixed"], run.comparison["broken"]
@@ -321,6 +322,15 @@ def exam(analysis: Analysis) -> tuple[str, float, int]:
 def accuracy_on(analysis: Analysis, split: str) -> float:
     rows = analysis.split_rows(split)
     return float((analysis.predicted[rows] == analysis.labels[rows]).mean())
+
+
+def _of_which(analysis: Analysis, images: int) -> str:
+    """Of which pictures the figures before and after are, where the first step told of two kinds."""
+    split, accuracy, _ = exam(analysis)
+    pictures = count(images, "picture")
+    if _other_exam(analysis, split, accuracy) is not None:
+        return f"of {pictures} of the other exam, which it had never seen"
+    return f"of {pictures} it had never seen"
 
 
 def _other_exam(analysis: Analysis, split: str, accuracy: float) -> float | None:
@@ -480,7 +490,8 @@ def _members(subject: Subject, which: str) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def mixed(subject: Subject, class_index: int) -> np.ndarray:
-    """Rows from the middle, drawn at random: half of them of the class, half of others, as far as there are any."""
+    """Rows from the middle, drawn at random: half of them of the class, half of others, as far as there are any. Of
+    each half up to three mistakes come first, which an even draw of ten may lack."""
     analysis, middle = subject.analysis, _members(subject, "mid-gap")
     if len(middle) < FEW:
         return _nearest(subject)
@@ -490,7 +501,13 @@ def mixed(subject: Subject, class_index: int) -> np.ndarray:
     own = analysis.labels[middle] == class_index
     ours, others = middle[own], middle[~own]
     some = min(len(ours), max(SHOWN // 2, SHOWN - len(others)))
-    return np.concatenate([ours[:some], others[: SHOWN - some]])
+    return np.concatenate([_mistakes_first(analysis, ours, some), _mistakes_first(analysis, others, SHOWN - some)])
+
+
+def _mistakes_first(analysis: Analysis, rows: np.ndarray, some: int) -> np.ndarray:
+    wrong = analysis.predicted[rows] != analysis.labels[rows]
+    mistakes = rows[wrong][: (some + 1) // 2]
+    return np.concatenate([mistakes, rows[~np.isin(rows, mistakes)]])[:some]
 
 
 def _nearest(subject: Subject) -> np.ndarray:

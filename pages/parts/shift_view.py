@@ -40,7 +40,7 @@ def show(run: RunResult) -> bool:
             part = shift[f"middle_{title}"]
             st.markdown(f"**{title.capitalize()}** · {percent(part / shift['count'])} in the middle")
             told = f"{title.capitalize()}: {part:,} of {shift['count']:,} images lie in the middle."
-            chart_frame.draw(chart(shift, title, most), f"shift-{title}", told)
+            chart_frame.draw(chart(shift, title, most, _color(shift, run)), f"shift-{title}", told)
     beyond = " Images beyond 3 are in the outermost bars." if _beyond(shift) else ""
     st.caption(
         f"{count(shift['count'], 'test image')} along {plain(short(shift['class']))}: −1 is where the other classes' "
@@ -89,13 +89,21 @@ def layers(shift: Mapping[str, Any], title: str) -> dict[str, list[int]]:
     return {OWN: own, OTHERS: others, UNKNOWN: rest}
 
 
-def chart(shift: Mapping[str, Any], title: str, most: int) -> go.Figure:
-    """most: of the tallest bar of both charts."""
+def _color(shift: Mapping[str, Any], run: RunResult) -> str:
+    """The class's own, as on every other page; of a run that did not note its classes, the accent."""
+    classes = list(run.classes)
+    if shift["class"] not in classes:
+        return theme.accent_color()
+    return theme.class_colors(len(classes))[classes.index(shift["class"])]
+
+
+def chart(shift: Mapping[str, Any], title: str, most: int, own: str) -> go.Figure:
+    """most: of the tallest bar of both charts. own: colour of the class's own images."""
     import plotly.graph_objects as go
 
     edges = shift["edges"]
     centers = [(low + high) / 2 for low, high in pairwise(edges)]
-    colors = {OWN: theme.accent_color(), OTHERS: theme.right_color(), UNKNOWN: theme.line_color()}
+    colors = {OWN: own, OTHERS: theme.muted_color(), UNKNOWN: theme.line_color()}
     figure = go.Figure()
     figure.add_vrect(
         x0=shift["middle"][0],

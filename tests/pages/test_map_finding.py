@@ -27,18 +27,18 @@ def places() -> np.ndarray:
 def test_values_that_lie_apart_order_the_map(places: np.ndarray) -> None:
     codes = np.arange(N) % 2
     assert told(places + 100 * codes[:, None], codes) == (
-        "**place** orders the map: of an image's nearest neighbours here 100% share its place, by chance 50%."
+        "The map is ordered by **place**: of an image's nearest neighbours here 100% share its place, by chance 50%."
     )
 
 
 def test_values_drawn_by_lot_are_spread(places: np.ndarray) -> None:
     codes = np.random.default_rng(1).permutation(np.arange(N) % 2)
-    assert told(places, codes).startswith("**place** is spread over the whole map")
+    assert told(places, codes).startswith("The map is not ordered by **place**")
 
 
 def test_a_rare_value_is_no_pattern_by_being_rare(places: np.ndarray) -> None:
     codes = np.random.default_rng(1).permutation(np.arange(N) < 8)
-    assert "is spread" in told(places, codes)
+    assert "is not ordered" in told(places, codes)
 
 
 def test_a_ramp_that_rises_along_the_map(places: np.ndarray) -> None:
@@ -46,9 +46,9 @@ def test_a_ramp_that_rises_along_the_map(places: np.ndarray) -> None:
     along = places * (1, 0)
     text = told(along, order / (N - 1) * (STEPS - 1), ())
     # of numbers spread evenly two are a third of their range apart
-    assert text.startswith("**place** orders the map")
+    assert text.startswith("The map is ordered by **place**")
     assert text.endswith("any two by 33%.")
-    assert "is spread" in told(places, np.random.default_rng(1).permutation(order) / (N - 1) * (STEPS - 1), ())
+    assert "is not ordered" in told(places, np.random.default_rng(1).permutation(order) / (N - 1) * (STEPS - 1), ())
 
 
 def test_what_is_hidden_or_not_known_or_nowhere_does_not_count(places: np.ndarray) -> None:
@@ -72,4 +72,4 @@ def test_images_in_one_place_are_no_neighbours_of_themselves() -> None:
     text = told(np.zeros((N, 2)), codes)
     # with itself counted, all would be a little more alike than by chance
     assert "by chance 50%" in text
-    assert "is spread" in text
+    assert "is not ordered" in text
