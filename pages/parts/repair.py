@@ -44,6 +44,8 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
     curation_view.adopt(asked)
     concepts = choose_concepts(analysis)
     setup = method_knobs.choose()
+    # above what it learns from, which is long: in sight on every screen, and it stays where it is
+    start = st.container(key="retrain-start")
     preview, missing = _looked_through(analysis, setup, concepts)
     feasible, kept = None, KeptEdits()
     with st.container(border=True, key="card-curation"):
@@ -70,9 +72,9 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
             )
     if missing is None and preview is not None and preview.problem is not None:
         missing = preview.problem
-    _start(analysis, setup, concepts, preview, feasible, missing)
+    with start:
+        _start(analysis, setup, concepts, preview, feasible, missing)
     if preview is not None:
-        # below the button: it stays where it is, however many images there are
         curation_view.images(analysis, _asked_concepts(analysis, concepts), setup, preview, kept)
     return {"method": setup.method, "seed": str(setup.seed), **curation_view.address()}
 
@@ -225,7 +227,7 @@ def _start(
             on_click=lambda: st.session_state.update({DOUBTED: asked} if doubtful else {}),
         )
         if missing is not None:
-            # what to do about it stands above
+            # what to do about it stands below
             st.caption(f"{plain(missing.title)}.", width="stretch")
     if pressed:
         begin()
@@ -235,7 +237,7 @@ def _ask_again(begin: partial[None]) -> None:
     """Said once more before hopes are raised."""
     with st.container(border=True, key="card-doubt"):
         st.markdown(
-            ":material/warning: **The features hold little to repair with**, as said above: expect no gain. The run "
+            ":material/warning: **The features hold little to repair with**, as said below: expect no gain. The run "
             "will say so too, and nothing else is changed by it."
         )
         with st.container(horizontal=True):
