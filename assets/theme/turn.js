@@ -2,20 +2,38 @@
 // chose follow then.
 
 const LOOK_MS = 1000
+// looks after which a run that brought no other colours is asked for once more, and how often: a request that comes
+// while the page runs can be lost
+const PATIENCE = 4
+const TRIES = 3
 
 /**
- * Calls `turned` once for every change of what `colour()` says, and not before `busy()` has ended: a run of the page
- * would close what is open.
+ * Calls `turned` for every change of what `colour()` says, and not before `busy()` has ended: a run of the page would
+ * close what is open. Once more where what `followed()` says, which that run sets, has not changed a while later.
  */
-export function createWatch({ colour, busy, turned }) {
+export function createWatch({ colour, busy, turned, followed = () => null }) {
   let known = colour()
+  let waiting = null
+  const ask = (tries) => {
+    waiting = { before: followed(), looks: 0, tries }
+    turned()
+  }
   return function look() {
     const now = colour()
     // what the page looks like may not be known before its styles are there
     known ||= now
-    if (!now || now === known || busy()) return
-    known = now
-    turned()
+    if (!now || busy()) return
+    if (now !== known) {
+      known = now
+      ask(1)
+    } else if (waiting) {
+      waiting.looks += 1
+      if (followed() !== waiting.before) waiting = null
+      else if (waiting.looks >= PATIENCE) {
+        if (waiting.tries < TRIES && waiting.before !== null) ask(waiting.tries + 1)
+        else waiting = null
+      }
+    }
   }
 }
 
@@ -31,6 +49,7 @@ export default function theme({ parentElement, setTriggerValue }) {
       colour: () => getComputedStyle(host).getPropertyValue("--st-background-color"),
       busy: () => document.querySelector("[data-testid=stDialog]") !== null,
       turned: () => held.turned(),
+      followed: () => getComputedStyle(document.documentElement).getPropertyValue("--midband-chosen"),
     })
     held.timer = setInterval(look, LOOK_MS)
   }

@@ -146,8 +146,8 @@ def _palette(analysis: Analysis) -> None:
 
 
 def leave(room: str, **query: str) -> None:
-    """Go to another room now, and have it read where: also right after this page wrote its own address."""
-    st.session_state.pop(state.WRITTEN, None)
+    """Go to another room now, and have it read where: also to an address that this page just replaced."""
+    st.session_state.pop(state.REPLACED, None)
     rooms.go(room, **query)
 
 

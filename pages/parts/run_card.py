@@ -57,8 +57,6 @@ def show(run: RunResult, analysis: Analysis) -> None:
         if run.analysis != analysis.id:
             state.choose(run.analysis)
         st.session_state[verdict.RUN] = run.run
-        # the address was written a moment ago: the next page is to read its own
-        st.session_state.pop(state.WRITTEN, None)
         rooms.go("results", analysis=run.analysis, run=run.run)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CHOSEN = "investigation"
 CHOOSER = "investigation_chooser"
 LINKED = "linked"
-WRITTEN = "linked_at"
+REPLACED = "links_replaced"
 VIEW = "view"
 # seconds in which the browser surely has taken over an address
 SETTLING = 1.5
@@ -180,11 +180,11 @@ def is_news(name: str, value: str) -> bool:
     """Whether the address bar holds something this session has neither written there nor read yet.
 
     So a link, or the browser's back button, decides once; afterwards what is chosen on the page does. Right after a
-    write the browser may still send the address of before: that is no news.
+    write the browser may still send the address of before: that is no news. Any other address is, however soon.
     """
     seen: dict[str, str] = st.session_state.setdefault(LINKED, {})
-    settled = time.monotonic() - st.session_state.get(WRITTEN, -math.inf) > SETTLING
-    if seen.get(name) == value or not settled:
+    replaced = st.session_state.get(REPLACED, {}).get((name, value), -math.inf)
+    if seen.get(name) == value or time.monotonic() - replaced <= SETTLING:
         return False
     seen[name] = value
     return True
@@ -192,9 +192,13 @@ def is_news(name: str, value: str) -> bool:
 
 def write_link(query: dict[str, str]) -> None:
     """Put what is shown into the address bar, so that it can be copied, reloaded and gone back to."""
-    if st.query_params.to_dict() != query:
+    before = st.query_params.to_dict()
+    if before != query:
         st.query_params.from_dict(query)
-        st.session_state[WRITTEN] = time.monotonic()
+        now = time.monotonic()
+        recent = {key: at for key, at in st.session_state.get(REPLACED, {}).items() if now - at <= SETTLING}
+        gone = {(name, value): now for name, value in {**before, VIEW: repr(before)}.items()}
+        st.session_state[REPLACED] = {**recent, **gone}
     st.session_state.setdefault(LINKED, {}).update({**query, VIEW: repr(query)})
 
 

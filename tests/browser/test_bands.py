@@ -204,8 +204,9 @@ def test_a_double_click_looks_closer_and_escape_comes_back(bands: Page) -> None:
 
 
 def test_a_copied_link_opens_the_same_view_in_another_session(bands: Page, server: Any, browser: Browser) -> None:
+    before = grid_ids(bands)
     drag(bands, bands.locator(".handle[data-end=low]"), -120)
-    wait_for_other_images(bands, grid_ids(bands))
+    wait_for_other_images(bands, before)
     bands.locator("[data-action=next]").click()
     expect(bands).to_have_url(re.compile("page=1"))
     bands.wait_for_timeout(500)

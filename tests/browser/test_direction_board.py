@@ -136,7 +136,12 @@ def test_figures_stand_in_line_under_titles_of_one_line_or_two(board: Page) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_their_ground(board: Page, scheme: str) -> None:
     board.emulate_media(color_scheme=scheme)
-    board.wait_for_timeout(300)
+    # the page's colours follow the system's, then those of the cards fade over
+    board.wait_for_function(
+        "isDark => getComputedStyle(document.querySelector('.stApp')).colorScheme.includes(isDark ? 'dark' : 'light')",
+        arg=scheme == "dark",
+    )
+    board.wait_for_timeout(600)
     found = contrasts(board, ".title, .badge, .end, .score-name, .score-value, .why, .open", ".card")
     assert len(found) > 20
     assert min(found) >= 4.5

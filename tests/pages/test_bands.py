@@ -208,3 +208,13 @@ def test_the_back_button_is_followed_but_not_an_address_just_overwritten(
     app.run()
     assert app.session_state["band_preset"] == ("Mid band" if followed else "Top")
     assert (dict(app.query_params) == before) is followed
+
+
+def test_a_link_pressed_right_after_the_address_was_written_is_followed(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands")
+    app.segmented_control(key="band_preset").set_value("Top").run()
+    other = next(f"logit:{name}" for name in planted.classes if f"logit:{name}" != app.query_params["direction"])
+    app.query_params.clear()
+    app.query_params.update({"analysis": planted.id, "direction": other})
+    app.run()
+    assert app.query_params["direction"] == other

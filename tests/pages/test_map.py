@@ -381,8 +381,6 @@ def test_going_back_to_an_address_without_a_circle_circles_nothing(visit: Visit,
     val = np.flatnonzero(planted.splits == 1)[:2].tolist()
     app = visit("map", circled=f"ri{val[0]}~ai{val[1]}", colour="class")
     assert chosen(app, planted) == val
-    # not right after a write: then the browser may still send the address of before
-    app.session_state[state.WRITTEN] = -10.0
     app.query_params.clear()
     app.query_params.update({"analysis": planted.id, "colour": "class"})
     app.run()

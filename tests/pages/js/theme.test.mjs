@@ -29,3 +29,21 @@ test("a page is run once for each turn, and not while something is open", () => 
   assert.equal(runsAfter({ colour: "" }), 2) // for a moment no style is there
   assert.equal(runsAfter({ colour: "#fff" }), 2)
 })
+
+test("a run that brought no other colours is asked for again, a few times", () => {
+  const page = { colour: "#fff", chosen: "teal", runs: 0 }
+  const look = createWatch({
+    colour: () => page.colour,
+    busy: () => false,
+    turned: () => (page.runs += 1),
+    followed: () => page.chosen,
+  })
+  const looks = many => Array.from({ length: many }, look) && page.runs
+  page.colour = "#111"
+  assert.equal(looks(4), 1)
+  assert.equal(looks(1), 2) // the first was lost
+  page.chosen = "light teal"
+  assert.equal(looks(20), 2)
+  page.colour = "#fff"
+  assert.equal(looks(60), 5) // whoever never follows is left alone
+})
