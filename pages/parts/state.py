@@ -197,7 +197,7 @@ def write_link(query: dict[str, str]) -> None:
         st.query_params.from_dict(query)
         now = time.monotonic()
         recent = {key: at for key, at in st.session_state.get(REPLACED, {}).items() if now - at <= SETTLING}
-        gone = {(name, value): now for name, value in {**before, VIEW: repr(before)}.items()}
+        gone = dict.fromkeys({**before, VIEW: repr(before)}.items(), now)
         st.session_state[REPLACED] = {**recent, **gone}
     st.session_state.setdefault(LINKED, {}).update({**query, VIEW: repr(query)})
 

@@ -73,7 +73,7 @@ def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
         import streamlit as st
 
         from core.activations.store import open_analysis
-        from pages.parts import map_drawing, state
+        from pages.parts import map_drawing
 
         what, found = st.session_state["event"], st.session_state["for"]
         map_drawing.on_event(open_analysis(state.workspace(), found), what)
