@@ -9,29 +9,30 @@ const TRIES = 3
 
 /**
  * Calls `turned` for every change of what `colour()` says, and not before `busy()` has ended: a run of the page would
- * close what is open. Once more where what `followed()` says, which that run sets, has not changed a while later.
+ * close what is open. Once more where what `followed()` says, which that run sets, has not changed a while later. memory:
+ * what outlives the watch, since a run of the page may end one and begin the next just when it turns.
  */
-export function createWatch({ colour, busy, turned, followed = () => null }) {
-  let known = colour()
-  let waiting = null
+export function createWatch({ colour, busy, turned, followed = () => null, memory = {} }) {
+  memory.known ||= colour()
   const ask = (tries) => {
-    waiting = { before: followed(), looks: 0, tries }
+    memory.waiting = { before: followed(), looks: 0, tries }
     turned()
   }
   return function look() {
     const now = colour()
     // what the page looks like may not be known before its styles are there
-    known ||= now
+    memory.known ||= now
     if (!now || busy()) return
-    if (now !== known) {
-      known = now
+    const waiting = memory.waiting
+    if (now !== memory.known) {
+      memory.known = now
       ask(1)
     } else if (waiting) {
       waiting.looks += 1
-      if (followed() !== waiting.before) waiting = null
+      if (followed() !== waiting.before) memory.waiting = null
       else if (waiting.looks >= PATIENCE) {
         if (waiting.tries < TRIES && waiting.before !== null) ask(waiting.tries + 1)
-        else waiting = null
+        else memory.waiting = null
       }
     }
   }
@@ -49,6 +50,7 @@ export default function theme({ parentElement, setTriggerValue }) {
       colour: () => getComputedStyle(host).getPropertyValue("--st-background-color"),
       busy: () => document.querySelector("[data-testid=stDialog]") !== null,
       turned: () => held.turned(),
+      memory: (window.midbandTheme ??= {}),
       followed: () => getComputedStyle(document.documentElement).getPropertyValue("--midband-chosen"),
     })
     held.timer = setInterval(look, LOOK_MS)

@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from core.jobs.queue import list_jobs, request_cancel
 from core.workspace import open_workspace
 
+from .patience import until
 from .test_accessibility import problems, settle
 
 N = 24
@@ -143,8 +144,17 @@ def test_columns_that_cannot_be_guessed_are_asked_for(page: Page, server: Any, t
     # what is drawn last is there: nothing moves under the pointer any more
     expect(page.get_by_role("heading", name="2 · Model")).to_be_visible()
     page.get_by_text(re.compile("^Columns")).click()
-    page.get_by_role("combobox", name=re.compile("Class")).fill("what it shows")
-    page.get_by_role("option", name="what it shows").click()
+    option = page.get_by_role("option", name="what it shows")
+    field = page.get_by_role("combobox", name=re.compile("Class"))
+
+    def offered() -> bool:
+        field.fill("what it shows")
+        page.wait_for_timeout(500)
+        return option.is_visible()
+
+    # a list that is drawn anew meanwhile forgets what was typed
+    until(page, offered, bool)
+    option.click()
     page.get_by_role("button", name="Read it this way").click()
     understood(page)
     # the address alone brings the dataset back

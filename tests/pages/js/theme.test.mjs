@@ -47,3 +47,14 @@ test("a run that brought no other colours is asked for again, a few times", () =
   page.colour = "#fff"
   assert.equal(looks(60), 5) // whoever never follows is left alone
 })
+
+test("a turn between two watches is not missed", () => {
+  const page = { colour: "#fff", runs: 0 }
+  const memory = {}
+  const begin = () =>
+    createWatch({ colour: () => page.colour, busy: () => false, turned: () => (page.runs += 1), memory })
+  begin()()
+  page.colour = "#111"
+  begin()()
+  assert.equal(page.runs, 1)
+})
