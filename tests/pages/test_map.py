@@ -35,7 +35,6 @@ from pages.parts import (
     map_strokes,
     map_umap,
     map_view,
-    state,
 )
 from pages.parts.feature_map import UNKNOWN, read_event
 from pages.parts.map_strokes import Stroke
@@ -73,7 +72,7 @@ def do(app: AppTest, analysis: Analysis, **event: Any) -> AppTest:
         import streamlit as st
 
         from core.activations.store import open_analysis
-        from pages.parts import map_drawing
+        from pages.parts import map_drawing, state
 
         what, found = st.session_state["event"], st.session_state["for"]
         map_drawing.on_event(open_analysis(state.workspace(), found), what)
