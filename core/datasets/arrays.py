@@ -17,10 +17,10 @@ from core.datasets.array_members import DAMAGED, MOST_BYTES, Member, Pixels, mem
 from core.datasets.bundles import (
     Bundle,
     Coded,
+    Said,
     assemble,
     bundle_of,
     check_count,
-    chosen,
     coded,
     in_order,
     place_in,
@@ -167,7 +167,6 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     bundles = in_order([bundle_of(one.name, one.shape[0], one.file) for one in pictures])
     pictures = [members[bundle.name] for bundle in bundles]
     found = _beside(members, pictures)
-    notes = [_stretched(one) for one in pictures]
     problems += _not_beside(members, pictures, found)
 
     label_name = choices.columns.get("label")
@@ -181,19 +180,9 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     label = _class_names(_classes(label_name, found.pop(label_name)), members) if label_name else None
     splits = _splits(bundles, found, choices)
     others = [_coded_few(name, values) for name, values in found.items() if values.ndim == 1]
-    target, attributes = chosen(others, label, choices)
-    return assemble(
-        root,
-        FORMAT.name,
-        bundles,
-        label=target,
-        attributes=attributes,
-        splits=splits,
-        seed=seed,
-        choices=choices,
-        problems=problems,
-        notes=[note for note in notes if note],
-    )
+    said = Said(bundles, label, others, splits)
+    notes = [note for note in map(_stretched, pictures) if note]
+    return assemble(root, FORMAT.name, said, problems, seed=seed, choices=choices, notes=notes)
 
 
 def _beside(members: Mapping[str, Member], pictures: Sequence[Member]) -> dict[str, np.ndarray]:

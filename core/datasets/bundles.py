@@ -52,6 +52,20 @@ class Coded:
     codes: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What files say of the images in them: a row for each, in the order of the bundles, which is that of `in_order`.
+
+    label: None where nobody says what the images show. others: whatever else may be the class or an attribute. splits:
+    (n,) int8, -1 for images that belong to none; None where nothing is said of splits.
+    """
+
+    bundles: Sequence[Bundle]
+    label: Coded | None
+    others: Sequence[Coded]
+    splits: np.ndarray | None
+
+
 def bundle_of(name: str, count: int, file: Path) -> Bundle:
     status = file.stat()
     return Bundle(name, count, status.st_size, status.st_mtime_ns)
@@ -130,7 +144,7 @@ def split_column(name: str, values: np.ndarray) -> np.ndarray:
     return np.array([*codes, -1], dtype=np.int8)[column.codes]
 
 
-def chosen(columns: Sequence[Coded], label: Coded | None, choices: Choices) -> tuple[Coded | None, list[Coded]]:
+def _chosen(columns: Sequence[Coded], label: Coded | None, choices: Choices) -> tuple[Coded | None, list[Coded]]:
     """What is the class and what are attributes, the one that evaluation groups by first.
 
     label: the class unless `choices` makes another column the target. Raises `BadRequest` for a column that is absent.
@@ -171,25 +185,23 @@ def _settled(codes: np.ndarray, by: np.ndarray) -> bool:
 def assemble(
     root: Path,
     source: str,
-    bundles: Sequence[Bundle],
+    said: Said,
+    problems: Sequence[Problem] = (),
     *,
-    label: Coded | None,
-    attributes: Sequence[Coded] = (),
-    splits: np.ndarray | None,
     seed: int,
     choices: Choices,
-    problems: Sequence[Problem] = (),
     notes: Sequence[str] = (),
     name: str | None = None,
     column: str | None = None,
 ) -> Dataset:
-    """bundles: as `in_order` has them; everything else has one row for each of their images, in that order.
+    """The dataset that its files and `choices` make; images without a label or of no split are left out.
 
-    label: None where nobody says what the images show. splits: (n,) int8, -1 for images that belong to none, which are
-    left out, as are those without a label. column: which pictures of several in the same files, so that others have
-    other marks. Raises `EmptyDataset`, `OneClass`, `BadArchive`.
+    column: which pictures of several in the same files, so that others have other marks. Raises `EmptyDataset`,
+    `OneClass`, `BadArchive`, and `BadRequest` for choices that do not fit.
     """
+    bundles, splits = said.bundles, said.splits
     check_count(root, bundles)
+    label, attributes = _chosen(said.others, said.label, choices)
     names = [image for bundle in bundles for image in names_of(bundle)]
     faults: list[tuple[np.ndarray, str]] = []
     if label is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.datasets.bundles import Coded, assemble, bundle_of, chosen, in_order, place_in
+from core.datasets.bundles import Coded, Said, assemble, bundle_of, in_order, place_in
 from core.datasets.choices import Choices, dataset_folder
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.format import Format
@@ -180,19 +180,9 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     others = []
     if "100" in kind:
         others.append(_coded("superclass", "coarse_labels", ordered, _names(folder, kind, coarse=True)))
-    target, attributes = chosen(others, label, choices)
-    return assemble(
-        path,
-        FORMAT.name,
-        bundles,
-        label=target,
-        attributes=attributes,
-        splits=splits,
-        seed=seed,
-        choices=choices,
-        problems=problems,
-        name="CIFAR-100" if "100" in kind else "CIFAR-10",
-    )
+    said = Said(bundles, label, others, splits)
+    name = "CIFAR-100" if "100" in kind else "CIFAR-10"
+    return assemble(path, FORMAT.name, said, problems, seed=seed, choices=choices, name=name)
 
 
 def _coded(name: str, key: str, batches: list[_Batch], names: tuple[str, ...]) -> Coded:

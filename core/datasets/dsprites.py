@@ -14,7 +14,7 @@ import numpy as np
 
 from core.datasets.array_members import Member, values_of
 from core.datasets.arrays import arrays_at, opened_arrays
-from core.datasets.bundles import Coded, assemble, bundle_of, chosen
+from core.datasets.bundles import Coded, Said, assemble, bundle_of
 from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
 from core.datasets.format import Format
@@ -42,20 +42,9 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     values = values_of(members[VALUES])
     found = [_latent(name, classes[:, place], values[:, place]) for place, name in enumerate(LATENTS)]
     shape = found.pop(LATENTS.index("shape"))
-    target, attributes = chosen(found, shape, replace(choices, columns={}))
-    bundle = bundle_of(IMAGES, len(classes), members[IMAGES].file)
-    return assemble(
-        root,
-        FORMAT.name,
-        [bundle],
-        label=target,
-        attributes=attributes,
-        splits=None,
-        seed=seed,
-        choices=choices,
-        problems=problems,
-        notes=["The turn is told in quarters and the place in thirds, so that groups are large enough to be measured."],
-    )
+    said = Said([bundle_of(IMAGES, len(classes), members[IMAGES].file)], shape, found, None)
+    notes = ["The turn is told in quarters and the place in thirds, so that groups are large enough to be measured."]
+    return assemble(root, FORMAT.name, said, problems, seed=seed, choices=choices, notes=notes)
 
 
 def _is_dsprites(members: Mapping[str, Member]) -> bool:

@@ -15,10 +15,10 @@ from core.datasets.bundles import (
     MOST_VALUES,
     Bundle,
     Coded,
+    Said,
     assemble,
     bundle_folder,
     check_count,
-    chosen,
     in_order,
     split_column,
     split_in,
@@ -114,19 +114,8 @@ def read_shards(path: Path, kind: Kind, *, seed: int, choices: Choices, progress
     label = _label(layout, columns)
     splits, split_name = _splits(bundles, columns, choices)
     others = [one for name, one in columns.items() if name not in (layout.label, split_name)]
-    target, attributes = chosen(others, label, choices)
-    return assemble(
-        path,
-        kind.name,
-        bundles,
-        label=target,
-        attributes=attributes,
-        splits=splits,
-        seed=seed,
-        choices=choices,
-        problems=problems,
-        column=layout.image,
-    )
+    said = Said(bundles, label, others, splits)
+    return assemble(path, kind.name, said, problems, seed=seed, choices=choices, column=layout.image)
 
 
 def _looked_at(

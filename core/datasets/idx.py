@@ -10,13 +10,13 @@ import os
 import re
 import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from core.datasets.bundles import Bundle, Coded, assemble, bundle_of, chosen, coded, in_order, place_in
+from core.datasets.bundles import Bundle, Coded, Said, assemble, bundle_of, coded, in_order, place_in
 from core.datasets.choices import Choices, dataset_folder
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.format import Format
@@ -228,21 +228,13 @@ def _dataset(root: Path, folder: Path, title: str, seed: int, choices: Choices) 
     bundles = in_order(bundles)
     codes = np.concatenate([labels[bundle.name] for bundle in bundles])
     label = None if (codes < 0).all() else _named(codes, folder, prefix, title)
-    # the number is no attribute of its own
-    target, attributes = chosen([], label, Choices(attributes=choices.attributes, group=choices.group))
-    return assemble(
-        root,
-        FORMAT.name,
-        bundles,
-        label=target,
-        attributes=attributes,
-        splits=np.repeat(np.array([splits[b.name] for b in bundles], dtype=np.int8), [b.count for b in bundles]),
-        seed=seed,
-        choices=choices,
-        problems=problems,
-        notes=notes,
-        name=f"{title} {prefix.strip('-').removeprefix('emnist-')}".strip(),
-    )
+    parts = np.repeat(np.array([splits[b.name] for b in bundles], dtype=np.int8), [b.count for b in bundles])
+    said = Said(bundles, label, (), parts)
+    # the target is one of several datasets, not what is said of images
+    plain = replace(choices, target=None)
+    name = f"{title} {prefix.strip('-').removeprefix('emnist-')}".strip()
+    dataset = assemble(root, FORMAT.name, said, problems, seed=seed, choices=plain, notes=notes, name=name)
+    return replace(dataset, choices=replace(dataset.choices, target=choices.target))
 
 
 def _variant(folder: Path, choices: Choices) -> tuple[str, list[str]]:

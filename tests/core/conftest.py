@@ -1,9 +1,10 @@
-"""An analysis made of arrays: planted truth without images or networks."""
+"""An analysis made of arrays: planted truth without images or networks; and a small network with random weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,7 +15,29 @@ from core.database import AnalysisRecord, DatasetRecord
 from core.datasets.dataset import Attribute
 from core.workspace import Workspace
 
+if TYPE_CHECKING:
+    from core.classifiers.classifier import Classifier
+
 AnalysisMaker = Callable[..., Analysis]
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Classifier:
+    """Two classes without names, images of 24 x 24."""
+    # takes seconds, and most tests need no network
+    import torch
+
+    from core.classifiers.architectures import build
+    from core.classifiers.checkpoint import ModelDescription, write_checkpoint
+    from core.classifiers.classifier import load_classifier
+    from core.classifiers.preprocessing import squeezed
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = build("small", 2).state_dict()
+    path = tmp_path / "model.safetensors"
+    write_checkpoint(path, state, ModelDescription(arch="small", preprocessing=squeezed(24)))
+    return load_classifier(path)
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.activations.store import Analysis, ModelFacts, write_analysis
+from core.activations.store import Analysis, ModelFacts, refresh, write_analysis
 from core.classifiers.head import Head
 from core.concepts.concept import create_concept
 from core.concepts.suggestions import suggest_next
 from core.concepts.tags import tag
 from core.database import JobRecord
+from core.datasets.choices import Choices
 from core.datasets.dataset import Attribute, Dataset
 from core.jobs.job import Job
 from core.jobs.queue import submit
@@ -62,6 +63,30 @@ def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def planted(workspace: Workspace) -> Analysis:
     """600 images, two classes; `place` agrees with the class on 95% of train and val, and the head leans on it."""
     return plant(workspace)
+
+
+@pytest.fixture
+def unlabelled(planted: Analysis, workspace: Workspace) -> Analysis:
+    """The same images, of which nobody has said what they show."""
+    dataset = Dataset(
+        id=planted.dataset_id,
+        name="holiday",
+        root=planted.dataset_root,
+        source="images",
+        images=planted.images,
+        labels=np.zeros(planted.n, dtype=np.int64),
+        splits=np.asarray(planted.splits),
+        classes=(),
+        attributes=(),
+        problems=(),
+        notes=(),
+        fingerprint="0",
+        choices=Choices(format="images"),
+    )
+    model = ModelFacts(
+        name="erm", file=Path("/erm"), arch="small", digest="0", preprocessing={}, classes=planted.classes
+    )
+    return refresh(workspace, planted.id, dataset, model)
 
 
 def plant(

@@ -17,7 +17,6 @@ from core.concepts.concept import Concept, create_concept, delete_concept, list_
 from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tag, tagging_split
 from core.concepts.telling import gained_errors, telling
 from core.database import RunRecord, TagAction
-from core.datasets.choices import Choices
 from core.datasets.dataset import Dataset
 from core.errors import BadRequest
 from core.jobs.job import Job
@@ -245,29 +244,10 @@ def test_guessed_groups_are_called_about(planted: Analysis, workspace: Workspace
 
 
 def test_without_labels_it_goes_on_without_what_needs_them(
-    planted: Analysis, workspace: Workspace, visit: Visit
+    unlabelled: Analysis, workspace: Workspace, visit: Visit
 ) -> None:
-    dataset = Dataset(
-        id=planted.dataset_id,
-        name="holiday",
-        root=planted.dataset_root,
-        source="images",
-        images=planted.images,
-        labels=np.zeros(planted.n, dtype=np.int64),
-        splits=np.asarray(planted.splits),
-        classes=(),
-        attributes=(),
-        problems=(),
-        notes=(),
-        fingerprint="0",
-        choices=Choices(format="images"),
-    )
-    facts = ModelFacts(
-        name="erm", file=Path("/erm"), arch="small", digest="0", preprocessing={}, classes=planted.classes
-    )
-    refresh(workspace, planted.id, dataset, facts)
-    concept = create_concept(workspace, planted.dataset_id, "water")
-    tag(workspace, planted, concept, np.arange(20), True)
+    concept = create_concept(workspace, unlabelled.dataset_id, "water")
+    tag(workspace, unlabelled, concept, np.arange(20), True)
     slides = slides_of(visit("present"))
     assert slides[SCORE]["figure"] == ""
     assert "no score" in words_of(slides[SCORE]["lines"])

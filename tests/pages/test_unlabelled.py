@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from core.activations.store import Analysis, ModelFacts, refresh
+from core.activations.store import Analysis
 from core.concepts.concept import create_concept
 from core.concepts.tags import tag
-from core.datasets.choices import Choices
-from core.datasets.dataset import Dataset
 from core.workspace import Workspace
 from pages.parts import band_state, gallery
 from tests.pages.conftest import Visit, texts
-
-MODEL = ModelFacts(
-    name="erm", file=Path("/erm"), arch="small", digest="0", preprocessing={}, classes=("landbird", "waterbird")
-)
-
-
-@pytest.fixture
-def unlabelled(planted: Analysis, workspace: Workspace) -> Analysis:
-    dataset = Dataset(
-        id=planted.dataset_id,
-        name="holiday",
-        root=planted.dataset_root,
-        source="images",
-        images=planted.images,
-        labels=np.zeros(planted.n, dtype=np.int64),
-        splits=np.asarray(planted.splits),
-        classes=(),
-        attributes=(),
-        problems=(),
-        notes=(),
-        fingerprint="0",
-        choices=Choices(format="images"),
-    )
-    return refresh(workspace, planted.id, dataset, MODEL)
 
 
 @pytest.mark.parametrize("room", ["home", "bands", "map", "concepts", "tag_next", "runs", "results"])

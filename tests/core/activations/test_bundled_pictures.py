@@ -12,14 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from core.activations.extraction import analyse
 from core.activations.store import Analysis, open_analysis
-from core.classifiers.architectures import build
-from core.classifiers.checkpoint import ModelDescription, write_checkpoint
-from core.classifiers.classifier import Classifier, load_classifier
+from core.classifiers.classifier import Classifier
 from core.classifiers.image_cache import decode_images, decode_named
 from core.classifiers.preprocessing import squeezed
 from core.datasets import Dataset, open_dataset
@@ -38,16 +35,6 @@ def pixels() -> np.ndarray:
     made = np.random.default_rng(0).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
     made[SECOND] = made[FIRST]
     return made
-
-
-@pytest.fixture
-def classifier(tmp_path: Path) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = build("small", 2).state_dict()
-    path = tmp_path / "model.safetensors"
-    write_checkpoint(path, state, ModelDescription(arch="small", classes=("0", "1"), preprocessing=squeezed(SIDE)))
-    return load_classifier(path)
 
 
 def png(pixels: np.ndarray) -> bytes:

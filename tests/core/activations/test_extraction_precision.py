@@ -11,18 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from core.activations import extraction
 from core.activations.extraction import analyse, analysis_id
 from core.activations.store import Analysis
 from core.classifiers import network_precision
-from core.classifiers.architectures import build
-from core.classifiers.checkpoint import ModelDescription, write_checkpoint
-from core.classifiers.classifier import Classifier, load_classifier
+from core.classifiers.classifier import Classifier
 from core.classifiers.network_precision import Parity
-from core.classifiers.preprocessing import squeezed
 from core.datasets import open_dataset
 from core.datasets.dataset import Dataset
 from core.errors import BadRequest, Cancelled
@@ -44,16 +40,6 @@ def dataset(tmp_path: Path) -> Dataset:
         Image.fromarray(rng.integers(0, 256, size=(30, 40, 3), dtype=np.uint8)).save(folder / f"{index:02d}.png")
     (tmp_path / "pictures/left/03.png").write_bytes(b"no image")
     return open_dataset(tmp_path / "pictures")
-
-
-@pytest.fixture
-def classifier(tmp_path: Path) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = build("small", 2).state_dict()
-    path = tmp_path / "model.safetensors"
-    write_checkpoint(path, state, ModelDescription(arch="small", classes=("left", "right"), preprocessing=squeezed(24)))
-    return load_classifier(path)
 
 
 @pytest.fixture

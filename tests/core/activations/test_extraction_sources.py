@@ -16,10 +16,7 @@ from PIL import Image
 from core.activations import extraction
 from core.activations.extraction import analyse
 from core.activations.store import Analysis
-from core.classifiers.architectures import build
-from core.classifiers.checkpoint import ModelDescription, write_checkpoint
-from core.classifiers.classifier import Classifier, load_classifier
-from core.classifiers.preprocessing import squeezed
+from core.classifiers.classifier import Classifier
 from core.datasets import open_dataset
 from core.datasets.images import decode
 from core.errors import Cancelled
@@ -52,16 +49,6 @@ def parquet(folder: Path) -> Path:
 def arrays(folder: Path) -> Path:
     np.savez(folder / "pictures.npz", images=PIXELS, labels=np.arange(len(PIXELS)) % 2)
     return folder / "pictures.npz"
-
-
-@pytest.fixture
-def classifier(tmp_path: Path) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = build("small", 2).state_dict()
-    path = tmp_path / "model.safetensors"
-    write_checkpoint(path, state, ModelDescription(arch="small", classes=None, preprocessing=squeezed(24)))
-    return load_classifier(path)
 
 
 class StopAt:

@@ -9,14 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from core.activations import extraction, reuse
 from core.activations.extraction import analyse, analysis_id
 from core.activations.store import Analysis
-from core.classifiers.architectures import build
-from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import Classifier, load_classifier
 from core.classifiers.preprocessing import squeezed
 from core.datasets import open_dataset
@@ -42,16 +39,6 @@ def root(tmp_path: Path) -> Path:
     for index in range(0, 80, 2):
         draw(tmp_path / "pictures" / ("left" if index < 40 else "right") / f"{index:02d}.png", index)
     return tmp_path / "pictures"
-
-
-@pytest.fixture
-def classifier(tmp_path: Path) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = build("small", 2).state_dict()
-    path = tmp_path / "model.safetensors"
-    write_checkpoint(path, state, ModelDescription(arch="small", classes=("left", "right"), preprocessing=squeezed(24)))
-    return load_classifier(path)
 
 
 class Decoded:

@@ -18,16 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from core.activations import extraction
 from core.activations.extraction import analyse
 from core.activations.store import open_analysis
-from core.classifiers.architectures import build
-from core.classifiers.checkpoint import ModelDescription, write_checkpoint
-from core.classifiers.classifier import Classifier, load_classifier
-from core.classifiers.preprocessing import squeezed
+from core.classifiers.classifier import Classifier
 from core.concepts.concept import create_concept
 from core.concepts.tags import PRESENT, tag, tag_states
 from core.datasets import Dataset, open_dataset, unpacking
@@ -80,16 +76,6 @@ def tarred(path: Path, entries: dict[str, bytes], year: int = 2020) -> Path:
             info.size, info.mtime = len(content), (year - 1970) * 31_556_952
             archive.addfile(info, io.BytesIO(content))
     return path
-
-
-@pytest.fixture
-def classifier(tmp_path: Path) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = build("small", 2).state_dict()
-    path = tmp_path / "model.safetensors"
-    write_checkpoint(path, state, ModelDescription(arch="small", classes=("cat", "dog"), preprocessing=squeezed(24)))
-    return load_classifier(path)
 
 
 @pytest.fixture
