@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import mmap
@@ -11,7 +10,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,6 @@ from core.errors import DiskFull, PathNotFound, StorageProblem
 # Reading it means setting it, which other threads would notice: once, at import.
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
-
-# seconds between two looks at a lock that another process has
-_LOOK_AGAIN = 0.2
 
 # of a file on this machine, up to the slash its path begins with
 _ADDRESS = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
@@ -154,53 +150,6 @@ def marks_of(path: Path) -> tuple[tuple[str, int, int], ...]:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [(file.name, file.stat()) for file in files]
     return tuple((name, status.st_mtime_ns, status.st_size) for name, status in stats)
-
-
-@contextmanager
-def held(lock_file: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock, which a killed process loses by itself. Raises `DiskFull`, `StorageProblem`.
-
-    waiting: called again and again while another process has it; what it raises ends the wait.
-    """
-    with storage_problems(lock_file):
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(lock_file, "ab")  # noqa: SIM115  # closed by the next line, outside of this translation of errors
-    with lock:
-        while not _locked(lock.fileno()):
-            waiting()
-            time.sleep(_LOOK_AGAIN)
-        yield
-
-
-class Share:
-    """A share of a lock, had until this is forgotten or the process ends: any number may have one, and nobody then has
-    the lock itself. Raises `OSError` where the lock cannot be written."""
-
-    def __init__(self, lock_file: Path) -> None:
-        self._descriptor = -1
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(lock_file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
-
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
-
-@contextmanager
-def held_if_free(lock_file: Path) -> Iterator[bool]:
-    """Whether the lock could be had, for the length of the block; nobody is waited for."""
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock_file, "ab") as lock:
-        yield _locked(lock.fileno())
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def mark_used(path: Path) -> None:

@@ -41,7 +41,8 @@ from core.classifiers.network_precision import (
 from core.datasets.dataset import Dataset, Problem
 from core.datasets.images import UnreadableImage, decode
 from core.errors import BadRequest, DiskFull, EmptyDataset, PathNotFound
-from core.files import digest, held, held_if_free, read_array, storage_problems
+from core.files import digest, read_array, storage_problems
+from core.locks import held, held_if_free
 from core.progress import Progress, silent
 from core.settings import DEFAULTS, Settings
 from core.workspace import Workspace

@@ -13,7 +13,8 @@ import numpy as np
 
 from core.datasets.choices import AUTOMATIC, Choices
 from core.errors import BadRequest
-from core.files import Share, digest
+from core.files import digest
+from core.locks import Share
 
 if TYPE_CHECKING:
     from core.datasets.pictures import Pictures

@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import BadRequest, DiskFull
-from core.files import Share, held, held_if_free, mark_used, storage_problems
+from core.files import mark_used, storage_problems
+from core.locks import Share, held, held_if_free
 from core.progress import Progress
 
 # bytes left free beyond what is unpacked

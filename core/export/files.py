@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadRequest
 from core.files import resolved, storage_problems, write_json
+from core.locks import alone_in
 from core.progress import Progress, silent
 from core.workspace import Workspace
 
@@ -152,7 +151,7 @@ def write_export(
 
 def _put(files: Sequence[Path], out: Path, *, original: Path) -> None:
     """Move files into `out`, in place of an earlier export. Raises `BadRequest`."""
-    with _alone(out):
+    with alone_in(out):
         _check(out, [path.name for path in files], original)
         earlier = [name for name in _earlier(out) if not _same(out / name, original)]
         # the report goes first and comes last: it lists what is there
@@ -186,17 +185,6 @@ def _earlier(out: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [name for name in names if OWN.fullmatch(name) and not (out / name).is_dir()]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait for another export that is just putting its files there."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _part(progress: Progress) -> Callable[..., None]:

@@ -16,6 +16,7 @@ ROOMS = [
     "settings",
     "progress",
     "files",
+    "locks",
     "database",
     "migration",
     "workspace",

@@ -31,7 +31,7 @@ from core.datasets.archives import LEFT_OUT
 from core.datasets.known_archives import CONTENTS, NOTES
 from core.datasets.unpacking import KEPT, SPARE_BYTES
 from core.errors import DiskFull
-from core.files import held_if_free
+from core.locks import held_if_free
 from core.workspace import Workspace
 
 Pack = Callable[[Path, dict[str, bytes]], Path]
