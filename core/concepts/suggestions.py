@@ -115,16 +115,24 @@ def suggest(
 
 
 def suggest_next(
-    workspace: Workspace, analysis: Analysis, concept: Concept | None = None, *, budget: int
+    workspace: Workspace,
+    analysis: Analysis,
+    concept: Concept | None = None,
+    *,
+    budget: int,
+    about: int | None = None,
 ) -> tuple[Suggestion, ...]:
     """`suggest` for the images of an analysis that may be tagged for curation; rows are rows of the analysis.
 
     concept: skips what is answered for it, images that somebody was unsure about included; None skips nothing. Images
-    whose label was judged wrong are never proposed; with a corrected label they count in that class.
+    whose label was judged wrong are never proposed; with a corrected label they count in that class. about: a class:
+    only images of it and those taken for it.
     """
     verdicts = label_verdicts(workspace, analysis)
     pool = analysis.split_rows(tagging_split(analysis))
     usable = ~verdicts.excluded[pool]
+    if about is not None:
+        usable &= (verdicts.labels[pool] == about) | (analysis.predicted[pool] == about)
     rows = pool[usable]
     states = None if concept is None else answers(workspace, analysis, concept)[rows]
     sureness = None

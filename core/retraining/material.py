@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -53,16 +53,37 @@ def chosen_concepts(workspace: Workspace, analysis: Analysis, names: Sequence[st
     if names:
         chosen = (get_concept(workspace, analysis.dataset_id, name) for name in names)
         return tuple({concept.id: concept for concept in chosen}.values())
-    counting = np.union1d(analysis.split_rows(tagging_split(analysis)), analysis.split_rows("train"))
     begun, enough = [], []
     for concept in list_concepts(workspace, analysis.dataset_id):
         if concept.role == "confounder":
             states = tag_states(workspace, analysis, concept)
-            of = [int((states[counting] == value).sum()) for value in (PRESENT, ABSENT)]
             begun += [concept] if (states != UNTAGGED).any() else []
-            enough += [concept] if sum(of) >= FEWEST_TAGS and min(of) >= FEWEST_PER_VALUE else []
+            enough += [concept] if counted(analysis, states).enough else []
     # one that was only begun must not stop the repair of another
     return tuple(enough or begun)
+
+
+class Counted(NamedTuple):
+    """Answers about one concept that a retraining can use."""
+
+    present: int
+    absent: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether a retraining may begin."""
+        return sum(self) >= FEWEST_TAGS and min(self) >= FEWEST_PER_VALUE
+
+
+def counted(analysis: Analysis, states: np.ndarray) -> Counted:
+    """states: (n,) int8 of one concept, as `tag_states` and `answers` give them."""
+    usable = states[_usable(analysis)]
+    return Counted(int((usable == PRESENT).sum()), int((usable == ABSENT).sum()))
+
+
+def _usable(analysis: Analysis) -> np.ndarray:
+    """Rows whose answers a retraining can use."""
+    return np.union1d(analysis.split_rows(tagging_split(analysis)), analysis.split_rows("train"))
 
 
 def gather(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept]) -> Gathered:
@@ -134,7 +155,7 @@ def tags_digest(analysis: Analysis, statements: Statements) -> str:
         known = np.flatnonzero(states != UNTAGGED)
         images = analysis.image_names(known)
         used += [f"{concept}\0{image}\0{states[row]}" for row, image in zip(known, images, strict=True)]
-    usable = np.union1d(analysis.split_rows(tagging_split(analysis)), analysis.split_rows("train"))
+    usable = _usable(analysis)
     for row in usable[(wrong | (labels != analysis.labels))[usable]].tolist():
         label = "" if wrong[row] else analysis.classes[labels[row]]
         used.append(f"label\0{analysis.image_names([row])[0]}\0{label}")

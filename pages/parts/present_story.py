@@ -13,20 +13,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.activations.directions import scores
+from core.concepts import exhibits
 from core.concepts.concept import Concept, list_concepts
+from core.concepts.exams import exam
+from core.concepts.exhibits import FEW, exhibit
 from core.concepts.names import LONGEST_NAME
-from core.concepts.tags import ABSENT, PRESENT, answers, tagging_split
+from core.concepts.questions import answered
+from core.concepts.tags import answers
 from core.retraining.curation import FEWEST_PER_VALUE, FEWEST_TAGS
-from pages.parts import band_data, band_state, state, who
-from pages.parts.band_data import EVERY_IMAGE
+from core.retraining.material import counted
+from core.retraining.price import group_changes, of_class_first
+from pages.parts import state, who
+from pages.parts.present_words import (
+    NAME,
+    about_so,
+    cost,
+    effort,
+    group_name,
+    harder,
+    mixed_up,
+    named,
+    sorts,
+    what_happens,
+    which_exam,
+    worst_told,
+)
 from pages.parts.words import count, distinct, duration, listed, percent
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
-    from core.retraining.evaluation import Evaluation, GroupAccuracy
+    from core.concepts.exhibits import Exhibit
+    from core.retraining.evaluation import Evaluation
     from core.retraining.runs import RunResult
-    from pages.parts.band_data import Subject
 
 SCORE, SUREST, BETWEEN, SEE, TAG, REPAIR, AFTER, END = ORDER = (
     *("score", "surest", "between", "see"),
@@ -38,12 +56,6 @@ COLLAGE, SHOWN, ROW, ASKED, FIXED = 16, 10, 6, 20, 9
 LEARNT = 4
 # answers shown of each kind
 ANSWERED = 24
-# letters of a name on a slide
-NAME = 32
-# pictures from which a share says something
-FEW = 5
-# of accuracy, between two sets of images: this much is not chance, and worth a word
-APART = 0.05
 # of what it is surest of, this share is right and nobody would doubt it
 IMPRESSIVE = 0.9
 # groups drawn, the weakest first
@@ -86,14 +98,8 @@ class Scene:
         return named(self.analysis.classes[self.class_index])
 
     @property
-    def subject(self) -> Subject:
-        spec = f"logit:{self.analysis.classes[self.class_index]}"
-        return band_data.subject(self.analysis, spec, band_state.splits(self.analysis)[0], EVERY_IMAGE)
-
-
-def named(name: str, most: int = NAME) -> str:
-    """A name within a sentence."""
-    return f"“{who.isolated(name, most)}”"
+    def exhibit(self) -> Exhibit:
+        return exhibit(self.analysis, self.class_index)
 
 
 def story(scene: Scene) -> tuple[Slide, ...]:
@@ -124,55 +130,49 @@ def nothing() -> Slide:
 
 def score(scene: Scene) -> Slide:
     analysis = scene.analysis
-    rest: dict[str, Any] = {"pictures": tiles(analysis, _collage(analysis)), "lines": [_sorts(analysis)]}
+    rest: dict[str, Any] = {"pictures": tiles(analysis, _collage(analysis)), "lines": [sorts(analysis)]}
     if not analysis.labelled:
         title = f"This model sorts {count(analysis.n, 'picture')}."
         lines = [*rest["lines"], "Nobody has said what they really show, so there is no score."]
         return Slide(
             SCORE, "score", "The score", title, "What is it looking at?", {**rest, "lines": lines, "figure": ""}
         )
-    split, accuracy, images = exam(analysis)
-    learnt = split in ("train", "")
-    told = f"of {count(images, 'picture' if learnt else 'new picture')} named rightly."
-    rest["figure"] = percent(accuracy)
-    other = _other_exam(analysis, split, accuracy)
-    if other is not None:
-        rest["lines"].append(f"In another exam it gets only {percent(other)}. Something is not as it seems.")
+    taken = exam(analysis)
+    told = f"of {count(taken.count, 'picture' if taken.learnt else 'new picture')} named rightly."
+    rest["figure"] = percent(taken.accuracy)
+    if other := harder(analysis):
+        rest["lines"].append(other)
     return Slide(SCORE, "score", "The score", told, "But what is it looking at?", rest)
 
 
 def surest(scene: Scene) -> Slide:
-    analysis, subject = scene.analysis, scene.subject
-    found = _members(subject, "top")
-    finding = f"It is surest of {count(len(found), 'picture')}."
-    if analysis.labelled and len(found):
-        right = float((analysis.labels[found] == scene.class_index).mean())
-        finding = f"Of the {count(len(found), 'picture')} it is surest of, {percent(right)} really are."
-        finding += " Impressive?" if right >= IMPRESSIVE else ""
-    title = f"What it is surest is {scene.class_name}"
-    return Slide(
-        SUREST, "pictures", "Surest", title, finding, {"pictures": tiles(analysis, found[::-1][:SHOWN]), "words": False}
-    )
+    found = scene.exhibit
+    finding = f"It is surest of {count(len(found.top), 'picture')}."
+    if found.right is not None:
+        finding = f"Of the {count(len(found.top), 'picture')} it is surest of, {percent(found.right)} really are."
+        finding += " Impressive?" if found.right >= IMPRESSIVE else ""
+    rest = {"pictures": tiles(scene.analysis, exhibits.surest(found, SHOWN)), "words": False}
+    return Slide(SUREST, "pictures", "Surest", f"Here it is surest: {scene.class_name}", finding, rest)
 
 
 def between(scene: Scene) -> Slide:
-    analysis, subject = scene.analysis, scene.subject
-    middle, top = _members(subject, "mid-gap"), _members(subject, "top")
-    rows = mixed(subject, scene.class_index)
-    finding = f"{count(len(middle), 'picture')} {'lies' if len(middle) == 1 else 'lie'} in between: neither yes nor no."
-    if len(middle) < FEW:
+    analysis, found = scene.analysis, scene.exhibit
+    images = len(found.middle)
+    finding = f"{count(images, 'picture')} lie in between: neither yes nor no."
+    if images < FEW:
         finding = "Hardly any picture lies in between. These come closest."
-    elif analysis.labelled:
-        finding = _mixed_up(scene, middle, top) or finding
-        finding += " Here its mistakes come first."
-    title = f"In between: is it {scene.class_name} or not?"
-    rest = {"pictures": tiles(analysis, rows, opinions=analysis.labelled), "words": analysis.labelled}
-    return Slide(BETWEEN, "pictures", "In between", title, finding, rest)
+    elif wrong := mixed_up(found, scene.class_name):
+        finding = f"{wrong} Mistakes come first here."
+    rest = {
+        "pictures": tiles(analysis, exhibits.mixed(found, SHOWN), opinions=analysis.labelled),
+        "words": analysis.labelled,
+    }
+    return Slide(BETWEEN, "pictures", "In between", f"In between: {scene.class_name} or not?", finding, rest)
 
 
 def see(scene: Scene) -> Slide:
-    analysis, subject = scene.analysis, scene.subject
-    above, below = compared(subject, scene.class_index)
+    analysis = scene.analysis
+    above, below = exhibits.compared(scene.exhibit, ROW)
     known = [one for one in concepts_of(analysis) if one.role != "wrong-label"]
     rest = {
         "rows": [
@@ -187,7 +187,7 @@ def see(scene: Scene) -> Slide:
         "placeholder": "for example: water in the background",
         "longest": LONGEST_NAME,
     }
-    title = f"These are all {scene.class_name}. What else do you see?"
+    title = f"{scene.class_name}, every one. What else do you see?"
     if not analysis.labelled:
         title = f"It finds {scene.class_name} in these, more or less. What else do you see?"
     return Slide(SEE, "see", "What do you see?", title, "", rest)
@@ -202,18 +202,18 @@ def tag(scene: Scene) -> Slide:
     if scene.batch:
         rest = {"concept": concept.id, "pictures": tiles(analysis, analysis.rows_of(scene.batch))}
         return Slide(TAG, "tag", name, f"Which of these show {named(concept.name)}?", "", rest)
-    present, absent = answered(analysis, concept)
+    said = answered(state.workspace(), analysis, concept)
     rest = {
         "concept": concept.id,
         "answered": True,
-        "present": tiles(analysis, present[:ANSWERED]),
-        "absent": tiles(analysis, absent[:ANSWERED]),
-        "present_title": f"{len(present):,} show it",
-        "absent_title": f"{len(absent):,} do not",
-        "more": f"{ASKED} more" if left(analysis, concept) else "",
+        "present": tiles(analysis, said.present[:ANSWERED]),
+        "absent": tiles(analysis, said.absent[:ANSWERED]),
+        "present_title": f"{len(said.present):,} show it",
+        "absent_title": f"{len(said.absent):,} do not",
+        "more": f"{ASKED} more" if said.more else "",
         "undo": scene.can_undo,
     }
-    finding = f"{count(len(present) + len(absent), 'answer')} so far."
+    finding = f"{count(said.count, 'answer')} so far."
     return Slide(TAG, "tag", name, f"You showed it {named(concept.name)}", finding, rest)
 
 
@@ -226,16 +226,20 @@ def repair(scene: Scene) -> Slide:
         )
         return Slide(REPAIR, "repair", name, title, "", {"missing": {"text": text}})
     if scene.running:
-        rest = {"text": _what_happens(scene), "running": True, "rows": _learnt_from(scene)}
+        rest = {
+            "text": what_happens(scene.concept.name if scene.concept else ""),
+            "running": True,
+            "rows": _learnt_from(scene),
+        }
         return Slide(REPAIR, "repair", name, title, "", rest)
     if (missing := _too_few(scene)) and scene.run is None:
         return Slide(REPAIR, "repair", name, title, "", {"missing": missing})
     rest = {
-        "text": _what_happens(scene),
+        "text": what_happens(scene.concept.name if scene.concept else ""),
         "running": False,
         "rows": _learnt_from(scene),
         "label": "Repair it" if scene.run is None or scene.news else "Repair it again",
-        "told": _told(scene),
+        "told": f"Done, in {duration(scene.run.seconds)}." if scene.run is not None and not scene.news else "",
         "result": scene.run is not None and not scene.news,
         "undo": scene.can_undo,
     }
@@ -258,15 +262,15 @@ def after(scene: Scene) -> Slide:
     figures = [
         {
             "name": "Where it does worst",
-            "before": _about(was) + percent(was.worst_group),
-            "after": _about(now) + percent(now.worst_group),
-            "text": _worst_told(was, now),
+            "before": about_so(was) + percent(was.worst_group),
+            "after": about_so(now) + percent(now.worst_group),
+            "text": worst_told(was, now),
         },
         {
             "name": "All pictures",
             "before": percent(was.average),
             "after": percent(now.average),
-            "text": _of_which(scene.analysis, now.count),
+            "text": which_exam(scene.analysis, run),
         },
     ]
     fixed, broken = run.comparison["fixed"], run.comparison["broken"]
@@ -274,13 +278,13 @@ def after(scene: Scene) -> Slide:
         "figures": figures,
         "groups": group_bars(was, now),
         "groups_title": "Named rightly, by what the pictures show",
-        "pictures": tiles(scene.analysis, _of_worst(scene.analysis, fixed, was.worst)),
+        "pictures": tiles(scene.analysis, of_class_first(scene.analysis, fixed, was.worst.class_name, FIXED)),
         "pictures_title": f"{count(len(fixed), 'picture')} now right",
-        "pictures_note": f"and {len(broken):,} now wrong" if broken else "",
+        "pictures_note": f"{len(broken):,} now wrong" if broken else "",
     }
     title = "It does better where it did worst" if better else "It did not get clearly better"
-    note = "" if not now.estimated else "“About”: which picture shows it was partly guessed from your answers."
-    return Slide(AFTER, "after", name, title, note, rest)
+    guessed = "“About”: which picture shows it was partly guessed from your answers." if now.estimated else ""
+    return Slide(AFTER, "after", name, title, " ".join(filter(None, (cost(run), guessed))), rest)
 
 
 def end(scene: Scene) -> Slide:
@@ -288,12 +292,12 @@ def end(scene: Scene) -> Slide:
     title = "What a model is surest of looks right. Look in between."
     if run is not None and scene.analysis.labelled:
         was, now = percent(run.before.worst_group), percent(run.after.worst_group)
-        about = _about(run.after)
+        about = about_so(run.after)
         seen = listed([named(concept) for concept in run.concepts], most=2) if run.concepts else ""
         if run.comparison["significant"]:
             lines.append(f"It had leant on {seen}." if seen else "It had leant on something beside the point.")
             lines.append(f"Where it did worst it was right {about}{was} of the time. Now it is {about}{now}.")
-            lines.append(_effort(scene, run))
+            lines.append(effort(_given(scene, run), run))
         else:
             lines.append(f"This repair changed little: {about}{was} where it does worst, {about}{now} now.")
             lines.append("More answers may help. And to know what does not help is worth something too.")
@@ -306,89 +310,22 @@ def end(scene: Scene) -> Slide:
     return Slide(END, "end", name, title, "", {"lines": lines, "buttons": buttons})
 
 
-# --- numbers and sentences ------------------------------------------------------------------------------------------
-
-
-def exam(analysis: Analysis) -> tuple[str, float, int]:
-    """The split whose score is told, its accuracy and its images: the first of val and test, else all images ("")."""
-    for split in ("val", "test", "train"):
-        rows = analysis.split_rows(split)
-        if len(rows):
-            return split, accuracy_on(analysis, split), len(rows)
-    return "", float("nan"), 0
-
-
-@lru_cache(maxsize=32)
-def accuracy_on(analysis: Analysis, split: str) -> float:
-    rows = analysis.split_rows(split)
-    return float((analysis.predicted[rows] == analysis.labels[rows]).mean())
-
-
-def _of_which(analysis: Analysis, images: int) -> str:
-    """Of which pictures the figures before and after are, where the first step told of two kinds."""
-    split, accuracy, _ = exam(analysis)
-    pictures = count(images, "picture")
-    if _other_exam(analysis, split, accuracy) is not None:
-        return f"of {pictures} of the other exam, which it had never seen"
-    return f"of {pictures} it had never seen"
-
-
-def _other_exam(analysis: Analysis, split: str, accuracy: float) -> float | None:
-    """The accuracy on test where it is clearly below the one that is told."""
-    if split != "val" or not len(analysis.split_rows("test")):
-        return None
-    other = accuracy_on(analysis, "test")
-    return other if accuracy - other >= APART else None
-
-
-def _sorts(analysis: Analysis) -> str:
-    names = [named(name, 24) for name in analysis.classes]
-    if analysis.k <= 4:
-        return f"It tells {listed(names, most=4)} apart." if analysis.k > 1 else f"It knows {names[0]} only."
-    return f"It tells {count(analysis.k, 'kind')} of things apart: {listed(names, most=3)}."
-
-
-def _mixed_up(scene: Scene, middle: np.ndarray, top: np.ndarray) -> str:
-    """How often it errs in between, and where it is surest; of the class's own pictures where there are enough."""
-    analysis = scene.analysis
-    own_mid, own_top = (rows[analysis.labels[rows] == scene.class_index] for rows in (middle, top))
-
-    def wrong(rows: np.ndarray) -> str:
-        return percent(float((analysis.predicted[rows] != analysis.labels[rows]).mean()))
-
-    if len(own_mid) >= FEW and len(own_top) >= FEW:
-        return (
-            f"Of the {len(own_mid):,} {scene.class_name} pictures in between it gets {wrong(own_mid)} wrong. "
-            f"Of those it is surest of: {wrong(own_top)}."
-        )
-    if len(middle) >= FEW:
-        return f"Of the {count(len(middle), 'picture')} in between it gets {wrong(middle)} wrong."
-    return ""
-
-
-def _what_happens(scene: Scene) -> str:
-    seen = named(scene.concept.name) if scene.concept is not None else "what you saw"
-    return (
-        f"Its eyes stay as they are. Only how it judges is learnt anew, from pictures in which {seen} "
-        "gives nothing away."
-    )
+# --- pieces of a step -------------------------------------------------------------------------------------------------
 
 
 def _learnt_from(scene: Scene) -> list[dict[str, Any]]:
     """Some of the answers: what shows it, and what does not."""
     if scene.concept is None:
         return []
-    both = answered(scene.analysis, scene.concept)
-    names = (f"{len(both[0]):,} show it", f"{len(both[1]):,} do not")
-    return [
-        {"name": name, "pictures": tiles(scene.analysis, rows[:LEARNT])}
-        for name, rows in zip(names, both, strict=True)
-        if len(rows)
-    ]
+    said = answered(state.workspace(), scene.analysis, scene.concept)
+    both = ((f"{len(said.present):,} show it", said.present), (f"{len(said.absent):,} do not", said.absent))
+    return [{"name": name, "pictures": tiles(scene.analysis, rows[:LEARNT])} for name, rows in both if len(rows)]
 
 
-def _told(scene: Scene) -> str:
-    return f"Done, in {duration(scene.run.seconds)}." if scene.run is not None and not scene.news else ""
+def _given(scene: Scene, run: RunResult) -> int:
+    """Answers there are about what a run learnt from."""
+    known = {one.name: one for one in concepts_of(scene.analysis)}
+    return sum(answered(state.workspace(), scene.analysis, known[name]).count for name in run.concepts if name in known)
 
 
 def _too_few(scene: Scene) -> dict[str, Any]:
@@ -399,67 +336,29 @@ def _too_few(scene: Scene) -> dict[str, Any]:
             "label": "To that step",
             "to": ORDER.index(SEE),
         }
-    counting = usable(scene.analysis)
-    present, absent = (np.isin(rows, counting).sum() for rows in answered(scene.analysis, scene.concept))
-    if present + absent < FEWEST_TAGS or min(present, absent) < FEWEST_PER_VALUE:
-        text = (
-            f"It needs {FEWEST_TAGS} answers, and {FEWEST_PER_VALUE} of each kind. So far {present:,} "
-            f"{'shows' if present == 1 else 'show'} it and {absent:,} {'does' if absent == 1 else 'do'} not."
-        )
-        return {"text": text, "label": "Show it more pictures", "kind": "more"}
-    return {}
-
-
-def _effort(scene: Scene, run: RunResult) -> str:
-    known = {one.name: one for one in concepts_of(scene.analysis)}
-    given = sum(sum(map(len, answered(scene.analysis, known[name]))) for name in run.concepts if name in known)
-    answers_told = f"{count(given, 'answer')}, " if given else ""
-    return f"{answers_told}{duration(run.seconds)} of learning, no code.".capitalize()
-
-
-def _about(evaluation: Evaluation) -> str:
-    return "about " if evaluation.estimated else ""
-
-
-def _worst_told(was: Evaluation, now: Evaluation) -> str:
-    first, then = group_name(was.worst, was.groups_from), group_name(now.worst, now.groups_from)
-    return first if first == then else f"{first}; now {then}"
-
-
-def group_name(group: GroupAccuracy, groups_from: str) -> str:
-    """waterbird (land), or waterbird without “water”."""
-    class_name = who.isolated(group.class_name, 24)
-    if group.concept is None:
-        return class_name
-    if groups_from.startswith("attribute "):
-        return f"{class_name} ({who.isolated(group.concept, 24)})"
-    parts = (
-        f"without {named(part[3:], 24)}" if part.startswith("no ") else f"with {named(part, 24)}"
-        for part in group.concept.split(", ")
+    given = counted(scene.analysis, answers(state.workspace(), scene.analysis, scene.concept))
+    if given.enough:
+        return {}
+    text = (
+        f"It needs {FEWEST_TAGS} answers, and {FEWEST_PER_VALUE} of each kind. So far {given.present:,} "
+        f"{'shows' if given.present == 1 else 'show'} it and {given.absent:,} "
+        f"{'does' if given.absent == 1 else 'do'} not."
     )
-    return f"{class_name} {', '.join(parts)}"
+    return {"text": text, "label": "Show it more pictures", "kind": "more"}
 
 
 def group_bars(was: Evaluation, now: Evaluation) -> list[dict[str, Any]]:
     """The groups that were weakest, weakest first, with both accuracies."""
-    then = {(group.class_name, group.concept): group for group in now.groups}
-    both = [group for group in was.groups if (group.class_name, group.concept) in then]
-    bars = []
-    for group in sorted(both, key=lambda group: group.accuracy)[:GROUPS]:
-        other = then[group.class_name, group.concept]
-        bars.append(
-            {
-                "name": group_name(group, was.groups_from),
-                "before": group.accuracy,
-                "after": other.accuracy,
-                "before_text": percent(group.accuracy),
-                "after_text": percent(other.accuracy),
-            }
-        )
-    return bars
-
-
-# --- pictures -------------------------------------------------------------------------------------------------------
+    return [
+        {
+            "name": group_name(one.before, was.groups_from),
+            "before": one.before.accuracy,
+            "after": one.after.accuracy,
+            "before_text": percent(one.before.accuracy),
+            "after_text": percent(one.after.accuracy),
+        }
+        for one in group_changes(was, now)[:GROUPS]
+    ]
 
 
 def tiles(analysis: Analysis, rows: Sequence[int] | np.ndarray, *, opinions: bool = False) -> list[dict[str, Any]]:
@@ -482,90 +381,5 @@ def _collage(analysis: Analysis) -> tuple[int, ...]:
     return tuple(np.unique(np.linspace(0, analysis.n - 1, min(COLLAGE, analysis.n)).astype(int)).tolist())
 
 
-def _members(subject: Subject, which: str) -> np.ndarray:
-    """Rows of a proposed band, weakest first."""
-    band = band_data.proposed(subject, which)
-    return band_data.members(subject, band.low, band.high)
-
-
-@lru_cache(maxsize=32)
-def mixed(subject: Subject, class_index: int) -> np.ndarray:
-    """Rows from the middle, drawn at random: half of them of the class, half of others, as far as there are any. Of
-    each half up to three mistakes come first, which an even draw of ten may lack."""
-    analysis, middle = subject.analysis, _members(subject, "mid-gap")
-    if len(middle) < FEW:
-        return _nearest(subject)
-    middle = np.random.default_rng(0).permutation(middle)
-    if not analysis.labelled:
-        return middle[:SHOWN]
-    own = analysis.labels[middle] == class_index
-    ours, others = middle[own], middle[~own]
-    some = min(len(ours), max(SHOWN // 2, SHOWN - len(others)))
-    return np.concatenate([_mistakes_first(analysis, ours, some), _mistakes_first(analysis, others, SHOWN - some)])
-
-
-def _mistakes_first(analysis: Analysis, rows: np.ndarray, some: int) -> np.ndarray:
-    wrong = analysis.predicted[rows] != analysis.labels[rows]
-    mistakes = rows[wrong][: (some + 1) // 2]
-    return np.concatenate([mistakes, rows[~np.isin(rows, mistakes)]])[:some]
-
-
-def _nearest(subject: Subject) -> np.ndarray:
-    """Rows that lie nearest to the middle, where next to nothing lies in it."""
-    band, rows = band_data.proposed(subject, "mid-gap"), _members_of_all(subject)
-    away = np.abs(scores(subject.analysis, band_data.direction(subject), rows) - (band.low + band.high) / 2)
-    return rows[np.argsort(away, kind="stable")[:SHOWN]]
-
-
-@lru_cache(maxsize=32)
-def compared(subject: Subject, class_index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of what it is surest of and of what lies in between, of the class itself where there are labels; what lies
-    lowest in between comes first, for there the usual look is missing."""
-    analysis = subject.analysis
-    top, middle = _members(subject, "top")[::-1], _members(subject, "mid-gap")
-    if analysis.labelled:
-        every = _members_of_all(subject)
-        own, own_top, own_middle = (rows[analysis.labels[rows] == class_index] for rows in (every, top, middle))
-        top = own_top if len(own_top) else top
-        # a class that is hardly ever in between has its weakest end
-        middle = own_middle if len(own_middle) >= ROW or not len(own) else own
-    return top[:ROW].copy(), middle[:ROW].copy()
-
-
-def _members_of_all(subject: Subject) -> np.ndarray:
-    """All rows with a finite activation, weakest first."""
-    index = band_data.index(subject)
-    return band_data.members(subject, index.low, index.high)
-
-
-def _of_worst(analysis: Analysis, ids: Sequence[int], worst: GroupAccuracy) -> np.ndarray:
-    """Some of these images, those of the class that did worst first."""
-    rows = analysis.rows_of(list(ids))
-    if not len(rows):
-        return rows
-    of_class = np.array([analysis.label_name(int(row)) == worst.class_name for row in rows])
-    return np.concatenate([rows[of_class], rows[~of_class]])[:FIXED]
-
-
-# --- what was said --------------------------------------------------------------------------------------------------
-
-
 def concepts_of(analysis: Analysis) -> tuple[Concept, ...]:
     return list_concepts(state.workspace(), analysis.dataset_id)
-
-
-def usable(analysis: Analysis) -> np.ndarray:
-    """Rows whose answers a repair can use."""
-    return np.union1d(analysis.split_rows(tagging_split(analysis)), analysis.split_rows("train"))
-
-
-def answered(analysis: Analysis, concept: Concept) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that show it and rows that do not."""
-    said = answers(state.workspace(), analysis, concept)
-    return np.flatnonzero(said == PRESENT), np.flatnonzero(said == ABSENT)
-
-
-def left(analysis: Analysis, concept: Concept) -> bool:
-    """Whether images are left that can be asked about."""
-    said = answers(state.workspace(), analysis, concept)
-    return bool((said[analysis.split_rows(tagging_split(analysis))] == -1).any())

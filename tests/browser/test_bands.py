@@ -72,9 +72,10 @@ def wait_for_other_images(page: Page, before: list[int]) -> list[int]:
 
 
 def band(page: Page) -> tuple[float, float]:
-    """The band as the address has it."""
-    found = dict(re.findall(r"(low|high)=([-\d.e]+)", page.url))
-    return float(found["low"]), float(found["high"])
+    """The band as the address has it: the page writes it there a moment after the images."""
+    low, high = (rf"[?&]{end}=([-\d.e]+)" for end in ("low", "high"))
+    ends = until(page, lambda: [re.search(end, page.url) for end in (low, high)], all)
+    return tuple(float(end[1]) for end in ends if end)  # type: ignore[return-value]
 
 
 def wait_for_band(page: Page, before: tuple[float, float]) -> tuple[float, float]:
@@ -206,11 +207,11 @@ def test_a_double_click_looks_closer_and_escape_comes_back(bands: Page) -> None:
 def test_a_copied_link_opens_the_same_view_in_another_session(bands: Page, server: Any, browser: Browser) -> None:
     before = grid_ids(bands)
     drag(bands, bands.locator(".handle[data-end=low]"), -120)
-    wait_for_other_images(bands, before)
+    first = wait_for_other_images(bands, before)
     bands.locator("[data-action=next]").click()
+    shown = wait_for_other_images(bands, first)
     expect(bands).to_have_url(re.compile("page=1"))
-    bands.wait_for_timeout(500)
-    shown, address = grid_ids(bands), bands.url
+    address = bands.url
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     other = context.new_page()
     other.goto(address)
