@@ -375,7 +375,7 @@ def test_a_value_of_the_legend_is_brought_to_the_front(strip: Page) -> None:
     entry.click()
     expect(entry).to_have_attribute("aria-pressed", "true")
     expect(first).to_have_attribute("data-row", "1")
-    assert strip.locator(".bars:not(.dim) .bar.faded").count() == 1
+    expect(strip.locator(".bars:not(.dim) .bar.faded")).to_have_count(1)
     entry.press("Enter")
     expect(first).to_have_attribute("data-row", "0")
     assert in_python(strip)["heard"] == []

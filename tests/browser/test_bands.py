@@ -201,7 +201,7 @@ def test_a_double_click_looks_closer_and_escape_comes_back(bands: Page) -> None:
     expect(dialog.get_by_text("4 of 60")).to_be_visible()
     bands.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert grid_ids(bands) == images
+    until(bands, lambda: grid_ids(bands), lambda now: now == images)
 
 
 def test_a_copied_link_opens_the_same_view_in_another_session(bands: Page, server: Any, browser: Browser) -> None:
@@ -216,7 +216,7 @@ def test_a_copied_link_opens_the_same_view_in_another_session(bands: Page, serve
     other = context.new_page()
     other.goto(address)
     expect(other.locator(".frame.loaded").first).to_be_visible()
-    assert grid_ids(other) == shown
+    until(other, lambda: grid_ids(other), lambda now: now == shown)
     assert band(other) == band(bands)
     context.close()
 

@@ -69,7 +69,7 @@ def test_keys_move_over_the_sheet_from_a_single_tab_stop(sheet: Page) -> None:
     expect(headings.first).to_be_focused()
     sheet.keyboard.press("End")
     expect(images.nth(9)).to_be_focused()
-    assert sheet.locator(".sheet [tabindex='0']").count() == 1
+    expect(sheet.locator(".sheet [tabindex='0']")).to_have_count(1)
     sheet.keyboard.press("Tab")
     assert sheet.locator(".sheet :focus").count() == 0
 

@@ -50,7 +50,7 @@ def test_a_click_opens_a_card_which_is_then_marked(board: Page) -> None:
 
 
 def test_one_tab_stop_arrows_between_the_cards_enter_opens(board: Page) -> None:
-    assert board.locator(".card[tabindex='0']").count() == 1
+    expect(board.locator(".card[tabindex='0']")).to_have_count(1)
     board.locator(".card").first.focus()
     board.keyboard.press("ArrowRight")
     assert focused(board) == "neuron:1"
@@ -67,7 +67,7 @@ def test_one_tab_stop_arrows_between_the_cards_enter_opens(board: Page) -> None:
     board.keyboard.press("Enter")
     expect_heard(board, "neuron:2")
     assert focused(board) == "neuron:2"  # the rerun takes nobody away from their card
-    assert board.locator(".card[tabindex='0']").count() == 1
+    expect(board.locator(".card[tabindex='0']")).to_have_count(1)
     board.keyboard.press("ArrowRight")
     board.keyboard.press("Space")
     expect_heard(board, "neuron:2", "neuron:3")
@@ -170,7 +170,7 @@ def test_sixty_cards_are_drawn_at_once_and_a_page_on_replaces_them(board: Page) 
     assert milliseconds < 50
     board.get_by_role("radiogroup", name="Page").get_by_text("1", exact=True).click()
     expect(board.locator(".card").first).to_have_attribute("data-spec", "neuron:60")
-    assert board.locator(".card[tabindex='0']").count() == 1
+    expect(board.locator(".card[tabindex='0']")).to_have_count(1)
 
 
 def test_no_card_is_said_in_words(board: Page) -> None:

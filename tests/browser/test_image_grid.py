@@ -326,7 +326,7 @@ def test_tiles_say_what_they_show_to_a_screen_reader(grid: Page) -> None:
         "val/00000.jpg, labelled landbird, predicted waterbird (wrong), activation 4.00, water background: present",
     )
     expect(grid.locator(".tiles")).to_have_attribute("role", "listbox")
-    assert grid.locator(".tile[tabindex='0']").count() == 1
+    expect(grid.locator(".tile[tabindex='0']")).to_have_count(1)
 
 
 def test_a_phone_gets_three_columns_and_no_sideways_scrolling(page: Page, server: Any) -> None:
