@@ -146,12 +146,13 @@ const BUILDERS = {
       learnt.append(make("div.half", {}, make("h2.side", {}, row.name), grid(row.pictures, tools, { columns: 4, name: row.name })))
     }
     const box = make("div.centre.repair", {}, make("p.large", { dir: "auto" }, slide.text))
+    const row = make("div.buttons", {})
+    // what tells of the work has its place before and after it as well: nothing below it moves
     if (slide.running) {
-      const bar = make("div.bar-line", { role: "progressbar", "aria-label": "Learning", "aria-valuemin": 0, "aria-valuemax": 100 }, make("span.filled"))
-      box.append(bar, make("p.work", { "aria-live": "polite" }), button("Stop", () => tools.send({ kind: "stop" })))
+      box.append(make("div.bar-line", { role: "progressbar", "aria-label": "Learning", "aria-valuemin": 0, "aria-valuemax": 100 }, make("span.filled")))
+      row.append(button("Stop", () => tools.send({ kind: "stop" })))
     } else {
-      if (slide.told) box.append(make("p.work", { dir: "auto" }, slide.told))
-      const row = make("div.buttons", {})
+      box.append(make("div.bar-line.idle", {}))
       if (slide.result) row.append(button("See what changed", () => tools.turn(1), { primary: true }))
       const start = button(slide.label, () => {
         tools.send({ kind: "repair" })
@@ -159,8 +160,8 @@ const BUILDERS = {
       }, { primary: !slide.result })
       if (slide.label) row.append(start)
       if (slide.undo) row.append(button("Undo the answers", () => tools.send({ kind: "undo" })))
-      box.append(row)
     }
+    box.append(make("p.work", slide.running ? { "aria-live": "polite" } : { dir: "auto" }, slide.running ? "" : slide.told), row)
     return [heading(slide), slide.rows.length ? learnt : null, box]
   },
 
@@ -182,7 +183,7 @@ const BUILDERS = {
     }
     const right = make("div.fixed", {}, make("h2.side", {}, slide.pictures_title))
     if (slide.pictures.length) right.append(grid(slide.pictures, tools, { columns: 3 }))
-    if (slide.pictures_note) right.append(make("p.small", {}, slide.pictures_note))
+    if (slide.pictures_note) right.append(make("h2.side", {}, slide.pictures_note))
     return [heading(slide), make("div.halves.results", {}, make("div.told", {}, figures, bars), right), finding(slide)]
   },
 

@@ -174,7 +174,7 @@ function createStage(parentElement, store) {
     bar.classList.toggle("unknown", share === null)
     if (share === null) bar.removeAttribute("aria-valuenow")
     else bar.setAttribute("aria-valuenow", String(Math.round(100 * share)))
-    bar.firstChild.style.width = share === null ? "100%" : `${100 * share}%`
+    bar.firstChild.style.width = share === null ? "" : `${100 * share}%`
     setText(slides.children[slide].querySelector(".work"), store.work.text)
   }
 

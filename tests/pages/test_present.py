@@ -22,8 +22,18 @@ from core.errors import BadRequest
 from core.jobs.job import Job
 from core.retraining.runs import retrain
 from core.workspace import Workspace
-from pages.parts import present_pictures, present_room, present_story, rooms, who
-from pages.parts.present_room import Event, Kept, read_event
+from pages.parts import (
+    present_acts,
+    present_kept,
+    present_pictures,
+    present_room,
+    present_story,
+    present_words,
+    rooms,
+    who,
+)
+from pages.parts.present_acts import Event, read_event
+from pages.parts.present_kept import Kept
 from pages.parts.present_story import AFTER, BETWEEN, END, ORDER, REPAIR, SCORE, SEE, SUREST, TAG
 
 from .conftest import Visit, plant, set_job, tag_by_truth
@@ -124,11 +134,10 @@ def test_surest_and_in_between_show_what_lies_there(workspace: Workspace, visit:
 def test_in_between_tells_the_errors_of_the_class_itself(workspace: Workspace, visit: Visit) -> None:
     planted = plant(workspace, 6000)
     finding = slides_of(visit("present", **{"class": "waterbird"}))[BETWEEN]["finding"]
-    scene = present_story.Scene(planted, 1)
-    middle = present_story._members(scene.subject, "mid-gap")
+    middle = present_story.Scene(planted, 1).exhibit.middle
     own = middle[planted.labels[middle] == 1]
     wrong = (planted.predicted[own] != 1).mean()
-    assert finding.startswith(f"Of the {len(own)} “waterbird” pictures in between it gets {100 * wrong:.0f}% wrong.")
+    assert finding.startswith(f"It gets {100 * wrong:.0f}% of the {len(own)} “waterbird” pictures in between wrong")
 
 
 def test_where_hardly_anything_lies_in_between_the_nearest_is_shown(workspace: Workspace, visit: Visit) -> None:
@@ -377,12 +386,12 @@ def kept(planted: Analysis, workspace: Workspace, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
     monkeypatch.setattr(st, "session_state", {})
     who._browsers.clear()
-    return present_room.kept_of(planted)
+    return present_kept.kept_of(planted)
 
 
 @pytest.fixture
 def do(planted: Analysis, kept: Kept) -> Do:
-    return lambda kind, **rest: present_room._act(planted, Event(kind, **rest))
+    return lambda kind, **rest: present_acts._act(planted, Event(kind, **rest))
 
 
 def said(workspace: Workspace, analysis: Analysis, concept: Concept) -> dict[int, int]:
@@ -409,12 +418,12 @@ def test_naming_makes_a_concept_once_and_leads_to_the_pictures(
 
 def test_a_step_taken_before_python_turned_to_another_is_no_news(kept: Kept, do: Do) -> None:
     do("name", text="water")
-    present_room.keep_step(kept, {"at": 3, "turn": kept.turn - 1})
+    present_acts.keep_step(kept, {"at": 3, "turn": kept.turn - 1})
     assert kept.step == ORDER.index(TAG)
     for nonsense in (None, 3, {"at": "3", "turn": kept.turn}, {"turn": kept.turn}):
-        present_room.keep_step(kept, nonsense)
+        present_acts.keep_step(kept, nonsense)
         assert kept.step == ORDER.index(TAG)
-    present_room.keep_step(kept, {"at": 3, "turn": kept.turn})
+    present_acts.keep_step(kept, {"at": 3, "turn": kept.turn})
     assert kept.step == 3
 
 
@@ -484,11 +493,11 @@ def test_answers_to_what_was_deleted_are_refused_with_a_word(
     [concept] = list_concepts(workspace, planted.dataset_id)
     images = batch_of(planted, kept)
     delete_concept(workspace, concept)
-    present_room._kept_problem(
-        lambda event: present_room._act(planted, event),
+    present_acts._kept_problem(
+        lambda event: present_acts._act(planted, event),
         Event("tags", concept.id, shown=images[:5], rest=images[5:]),
     )
-    assert "not saved" in st.session_state[present_room.PROBLEM]["text"]
+    assert "not saved" in st.session_state[present_acts.PROBLEM]["text"]
 
 
 def test_the_repair_is_the_job_that_the_retrain_page_starts(
@@ -502,7 +511,7 @@ def test_the_repair_is_the_job_that_the_retrain_page_starts(
     kept.step = ORDER.index(REPAIR)
     present_room._told_of(job, kept)
     assert kept.step == ORDER.index(REPAIR)
-    assert present_room.working_told(job) == "Waiting for its turn …"
+    assert present_words.working(job) == "Waiting for its turn …"
 
 
 def test_the_end_of_a_repair_turns_to_what_it_brought_once(
@@ -511,7 +520,7 @@ def test_the_end_of_a_repair_turns_to_what_it_brought_once(
     tag_by_truth(workspace, planted, 24)
     do("repair")
     set_job(workspace, queued[0].id, state="done")
-    job = present_room.jobs.at_hand("retrain", present_room.JOB, analysis=planted.id)
+    job = present_room.jobs.at_hand("retrain", present_acts.JOB, analysis=planted.id)
     assert job is not None
     kept.step = ORDER.index(REPAIR)
     present_room._told_of(job, kept)
@@ -528,9 +537,9 @@ def test_a_repair_that_failed_says_why(
     do("repair")
     error = {"title": "Not enough tags", "detail": "There are 3.", "next_step": "Tag more."}
     set_job(workspace, queued[0].id, state="failed", error=error)
-    job = present_room.jobs.at_hand("retrain", present_room.JOB, analysis=planted.id)
+    job = present_room.jobs.at_hand("retrain", present_acts.JOB, analysis=planted.id)
     present_room._told_of(job, kept)
-    told = st.session_state[present_room.PROBLEM]
+    told = st.session_state[present_acts.PROBLEM]
     assert (told["title"], told["text"]) == ("Not enough tags.", "There are 3. Tag more.")
 
 
@@ -549,7 +558,7 @@ def test_answers_after_a_repair_ask_for_another(planted: Analysis, workspace: Wo
     assert present_story.repair(scene).rest["label"] == "Repair it"
     # that they came is known after a reload too
     st.session_state.clear()
-    assert present_room.scene_of(planted, present_room.kept_of(planted), None).news
+    assert present_room.scene_of(planted, present_kept.kept_of(planted), None).news
 
 
 def test_answers_about_something_else_ask_for_no_other_repair(
@@ -597,7 +606,7 @@ def test_leaving_goes_back_to_where_one_came_from(
     st.session_state[rooms.CAME_FROM] = "map"
     for to in ("leave", "home", "results"):
         do(to)
-        assert st.session_state[present_room.LEAVING] == to
+        assert st.session_state[present_acts.LEAVING] == to
         present_room._leave(planted, to)
     # without a repair there are no results
     assert [name for name, _ in gone] == ["map", "home", "home"]

@@ -1,0 +1,68 @@
+"""What a session keeps of each presentation: where it is, and what it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.concepts.concept import Concept
+from core.concepts.tags import newest_standing
+from pages.parts import concept_tools, present_story, state, who
+
+if TYPE_CHECKING:
+    from core.activations.store import Analysis
+
+KEPT = "present_kept"
+
+
+@dataclass
+class Kept:
+    """What a session keeps of one investigation's presentation.
+
+    step: at hand, from 0. turn: counts the times that Python turned to a step. class_index: chosen, None for the most
+    telling. concept: id of the one at hand. batch: images asked about, for which concept. more: the concept of which
+    more is asked although there are answers. said: actions of the last answers. ran: the repair that was told of.
+    """
+
+    step: int = 0
+    turn: int = 0
+    class_index: int | None = None
+    concept: int | None = None
+    batch: tuple[int, tuple[int, ...]] = (0, ())
+    more: int | None = None
+    said: tuple[int, ...] = ()
+    ran: str = ""
+
+    def go(self, step: int) -> None:
+        self.step, self.turn = step, self.turn + 1
+
+
+def kept_of(analysis: Analysis) -> Kept:
+    all_kept: dict[str, Kept] = st.session_state.setdefault(KEPT, {})
+    return all_kept.setdefault(analysis.id, Kept())
+
+
+def concept_of(analysis: Analysis, kept: Kept) -> Concept | None:
+    """The one chosen here, or in another room; else the newest confounder."""
+    known = {one.id: one for one in present_story.concepts_of(analysis) if one.role != "wrong-label"}
+    for chosen in (kept.concept, st.session_state.get(concept_tools.CHOSEN)):
+        if chosen in known:
+            return known[chosen]
+    confounders = [one for one in known.values() if one.role == "confounder"] or list(known.values())
+    return confounders[-1] if confounders else None
+
+
+def place(about: str) -> int:
+    """Of a step, from 0."""
+    return present_story.ORDER.index(about)
+
+
+def undoable(analysis: Analysis, kept: Kept) -> bool:
+    """Whether the last answers given here are what this person did last."""
+    if not kept.said:
+        return False
+    with state.workspace().reading() as session:
+        newest = newest_standing(session, analysis.dataset_id, who.author())
+        return newest is not None and newest.id == kept.said[-1]
