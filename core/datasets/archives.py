@@ -38,6 +38,7 @@ from core.datasets.known_archives import (
     remember,
     taken_for,
 )
+from core.datasets.known_images import shown_before
 from core.datasets.listing import is_clutter
 from core.datasets.unpacking import BLOCK, check_space, inside, unpacked
 from core.errors import BadArchive, BadRequest
@@ -63,6 +64,8 @@ _DAMAGE = "damaged in the archive"
 _DRIVE = re.compile("[A-Za-z]:")
 # how gzip, bzip2 and xz begin
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+# files that are a dataset by themselves
+_DATASETS = (".npz", ".parquet", ".arrow")
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
@@ -214,13 +217,15 @@ def bare_name(path: Path) -> str:
 @dataclass(frozen=True)
 class Unpacked:
     """folder: with what is in the archive. key: of its copy in the store. known: what it was when it was opened before,
-    there or elsewhere, smaller or the same. notes: sentences about that."""
+    there or elsewhere, smaller or the same, by its files. notes: sentences about that. earlier: what it may have
+    been."""
 
     folder: Path
     key: str
     problems: tuple[Problem, ...]
     known: Known | None
     notes: tuple[str, ...]
+    earlier: tuple[Known, ...] = ()
 
 
 def unpack(path: Path, store: Path | None, progress: Progress) -> Unpacked:
@@ -246,7 +251,7 @@ def unpack(path: Path, store: Path | None, progress: Progress) -> Unpacked:
 
     target = unpacked(path, store, key, name, fill, progress, usable=usable)
     known, notes = taken_for(earlier, path, target)
-    return Unpacked(_entered(target), key, tuple(_left_out(target.parent) or ()), known, notes)
+    return Unpacked(_entered(target), key, tuple(_left_out(target.parent) or ()), known, notes, tuple(earlier))
 
 
 def _left_out(copy: Path) -> list[Problem] | None:
@@ -426,7 +431,7 @@ def _entered(folder: Path) -> Path:
     """The folder that everything is in: archives are often made of one folder, not of what it holds."""
     while len(inside := [one for one in folder.iterdir() if not is_clutter(one.name)]) == 1 and inside[0].is_dir():
         folder = inside[0]
-    if len(inside) == 1 and inside[0].suffix.lower() in (".npz", ".parquet"):
+    if len(inside) == 1 and inside[0].suffix.lower() in _DATASETS:
         return inside[0]
     return folder
 
@@ -447,12 +452,20 @@ def _read(path: Path, *, seed: int, choices: Choices, store: Path | None, progre
     named = None if choices.format == FORMAT.name else choices.format
     inner, others = (format_named(named), ()) if named else taken(folder)
     dataset = inner.read(folder, seed=seed, choices=replace(choices, format=named), store=store, progress=progress)
-    identity = archive.known.dataset if archive.known else dataset.id
     assert store is not None
+    known, told = archive.known, archive.notes
+    if known is None and archive.earlier:
+
+        def read(before: Path) -> Dataset:
+            given = replace(choices, format=inner.name)
+            return inner.read(_entered(before), seed=seed, choices=given, store=store, progress=progress)
+
+        known, told = shown_before(archive.earlier, path, dataset, store, read) or (known, told)
+    identity = known.dataset if known else dataset.id
     remember(store, path, identity, archive.key)
     name = bare_name(path) if dataset.root.is_relative_to(folder) else dataset.name
     listed, more = limited([*archive.problems, *dataset.problems])
-    notes = (*archive.notes, *others, *dataset.notes, *more)
+    notes = (*told, *others, *dataset.notes, *more)
     return replace(dataset, id=identity, name=name, problems=listed, notes=notes)
 
 

@@ -20,18 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from core.datasets.listing import list_files
-from core.datasets.unpacking import BLOCK, COPY, inside
+from core.datasets.unpacking import BLOCK, COPY, changed_at, inside
 from core.files import digest, read_json, write_json
 
 NOTES = ".archives"
 CONTENTS = "contents.json"
 """Lies in a copy, beside the folder that was filled: what `Contents` took down of it."""
 
-# share of the files of an archive that another one has to hold to be the same, grown; and that either has to have in
-# common with the other where both were opened at one path
-_MOSTLY, _SOME = 0.9, 0.2
+MOSTLY = 0.9
+"""Share of the files of an archive that another one has to hold to be the same, grown."""
+
+# share that either has to have in common with the other where both were opened at one path
+_SOME = 0.2
 # files whose checksums are kept
 _A_FEW = 200
+# notes that are kept, beside those of datasets that were analysed
+MOST_NOTES = 1_000
 # what browsers and this program put behind the name of a file that is there already
 _NUMBER = re.compile(r"(?: ?\(\d+\)|-\d+)(?=\.)")
 
@@ -106,6 +110,7 @@ def remember(store: Path, path: Path, dataset: str, copy: str) -> None:
     if before != (now := Known(str(path), dataset, copy, stamp, files)):
         value = {"archive": now.archive, "dataset": dataset, "copy": copy, "size": stamp.size}
         write_json(_note(store, path), {**value, "modified": stamp.modified, "files": files})
+        _forget(store)
 
 
 def recall(store: Path, path: Path) -> Known | None:
@@ -138,15 +143,31 @@ def taken_for(candidates: Iterable[Known], path: Path, folder: Path) -> tuple[Kn
         if known.copy == folder.parent.name:
             return known, tuple(notes)
         found = likeness(known, folder, both_ways=is_own)
-        seen = f"of {found.of:,} files that were compared, {found.same:,} are the same"
-        seen = seen if found.of else "nothing is left of it to compare"
         if is_own and found.share >= _SOME:
-            return known, (f"{path.name} has changed since it was opened last ({seen}): it stays the same dataset.",)
+            return known, (changed(path, found),)
         if is_own:
-            notes.append(f"Another {path.name} was opened here before ({seen}): this is not the dataset that it was.")
-        elif found.share > max(_MOSTLY, best[0] if best else 0.0):
+            notes.append(replaced(path, found))
+        elif found.share > max(MOSTLY, best[0] if best else 0.0):
             best = found.share, known
     return (best[1] if best else None), tuple(notes)
+
+
+def changed(path: Path, found: Likeness, what: str = "files") -> str:
+    """A sentence about what is taken for the same."""
+    return f"{path.name} has changed since it was opened last ({_seen(found, what)}): it stays the same dataset."
+
+
+def replaced(path: Path, found: Likeness, what: str = "files") -> str:
+    """A sentence about what is not."""
+    return f"Another {path.name} was opened here before ({_seen(found, what)}): this is not the dataset that it was."
+
+
+def _seen(found: Likeness, what: str) -> str:
+    if not found.of:
+        return "nothing is left of it to compare"
+    if found.of == 1:
+        return f"its one {what.removesuffix('s')} is {'the same' if found.same else 'another'}"
+    return f"of {found.of:,} {what} that were compared, {found.same:,} are the same"
 
 
 def likeness(earlier: Known, folder: Path, *, both_ways: bool) -> Likeness:
@@ -221,6 +242,21 @@ def _bare(path: Path) -> Path:
 
 def _note(store: Path, path: Path) -> Path:
     return store / NOTES / f"{digest(str(path))}.json"
+
+
+def _forget(store: Path) -> None:
+    """Remove the oldest notes, but none of a dataset that was analysed: its tags would be lost."""
+    notes = list((store / NOTES).glob("*.json"))
+    if len(notes) <= MOST_NOTES:
+        return
+    analysed: set[str] = set()
+    for description in store.parent.glob("analyses/*/analysis.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            analysed.add(str(read_json(description)["dataset"]["id"]))
+    for note in sorted(notes, key=changed_at)[:-MOST_NOTES]:
+        known = _known(note)
+        if known is None or known.dataset not in analysed:
+            note.unlink(missing_ok=True)
 
 
 def _known(note: Path) -> Known | None:

@@ -113,7 +113,7 @@ def _make_room(store: Path) -> None:
     """Remove copies that no analysis uses, those used longest ago first, until the others fit."""
     used = _of_analyses(store)
     copies = [folder for folder in store.iterdir() if COPY.fullmatch(folder.name) and folder.name not in used]
-    copies.sort(key=_changed, reverse=True)
+    copies.sort(key=changed_at, reverse=True)
     kept = 0
     counted: set[int] = set()
     for copy in copies:
@@ -126,7 +126,7 @@ def _remove(store: Path, copy: Path) -> bool:
     """Whether it went. As a whole: what is half removed would be taken for a copy."""
     with held_if_free(store / ".locks" / copy.name) as is_free, held_if_free(_readers(copy)) as is_unread:
         # looked at under the locks: somebody may have opened it, or finished an analysis of it, a moment ago
-        is_recent = time.time() - _changed(copy) < IN_USE_SECONDS
+        is_recent = time.time() - changed_at(copy) < IN_USE_SECONDS
         if not is_free or not is_unread or is_recent or copy.name in _of_analyses(store):
             return False
         going = store / f".{copy.name}.partial"
@@ -154,7 +154,7 @@ def _of_analyses(store: Path) -> set[str]:
     return found
 
 
-def _changed(path: Path) -> float:
+def changed_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -26,7 +28,7 @@ from core.activations.store import open_analysis
 from core.classifiers.classifier import Classifier
 from core.concepts.concept import create_concept
 from core.concepts.tags import PRESENT, tag, tag_states
-from core.datasets import Dataset, open_dataset, unpacking
+from core.datasets import Dataset, known_archives, open_dataset, unpacking
 from core.datasets.archives import LEFT_OUT
 from core.datasets.known_archives import CONTENTS, NOTES
 from core.datasets.unpacking import KEPT, SPARE_BYTES
@@ -219,6 +221,83 @@ def test_of_several_it_is_the_one_that_it_shares_most_with(workspace: Workspace,
     assert opened(workspace, zipped(folder / "pets (3).zip", third)).id == near.id
 
 
+MANY = np.random.default_rng(7).integers(0, 256, (80, 8, 8), dtype=np.uint8)
+
+
+def in_one_file(kind: str, pixels: np.ndarray) -> dict[str, bytes]:
+    """Pictures (n, 8, 8) uint8 and two classes that take turns."""
+    target = io.BytesIO()
+    labels = np.arange(len(pixels)) % 2
+    if kind == "parquet":
+        pictures = [{"bytes": encoded(one)} for one in pixels]
+        pq.write_table(pa.table({"image": pictures, "label": labels}), target, row_group_size=7)
+    elif kind == "arrow":
+        table = pa.table({"image": [{"bytes": encoded(one)} for one in pixels], "label": labels})
+        with pa.ipc.new_stream(target, table.schema) as stream:
+            stream.write_table(table, max_chunksize=7)
+    else:
+        (np.savez if kind == "npz" else np.savez_compressed)(target, images=pixels, labels=labels)
+    return {f"digits.{kind.removesuffix('-packed')}": target.getvalue()}
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, format="PNG")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npz-packed", "parquet", "arrow"])
+def test_one_file_of_many_images_that_grew_is_the_same_dataset(workspace: Workspace, tmp_path: Path, kind: str) -> None:
+    path = zipped(tmp_path / "digits.zip", in_one_file(kind, MANY[:60]))
+    first = opened(workspace, path)
+    grown = opened(workspace, zipped(path, in_one_file(kind, MANY)))
+    assert (grown.id, len(first), len(grown)) == (first.id, 60, 80)
+    assert grown.images[:60].tolist() == first.images.tolist()
+    (said,) = (note for note in grown.notes if "compared" in note)
+    assert said.startswith("digits.zip has changed since it was opened last (of 60 images that were compared, 60 are")
+    # and again, without a word; what lost some of them, elsewhere too, as long as nothing lies where another did
+    again = opened(workspace, path)
+    assert again.id == first.id
+    assert not any("compared" in note for note in again.notes)
+    assert opened(workspace, zipped(path, in_one_file(kind, MANY[:50]))).id == first.id
+    beside = zipped(tmp_path / "digits (1).zip", in_one_file(kind, np.concatenate([MANY, MANY[:3]])))
+    assert opened(workspace, beside).id == first.id
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+@pytest.mark.parametrize("name", ["digits.zip", "digits (1).zip"])
+@pytest.mark.parametrize("what", ["others", "in another order", "one in front", "one in five changed"])
+def test_one_file_of_other_images_is_another_dataset(
+    workspace: Workspace, tmp_path: Path, kind: str, name: str, what: str
+) -> None:
+    """The tags of an image would come to lie on another one."""
+    first = opened(workspace, zipped(tmp_path / "digits.zip", in_one_file(kind, MANY[:60])))
+    changed = MANY[:60].copy()
+    changed[::5] = 255 - changed[::5]
+    pixels = {
+        "others": 255 - MANY,
+        "in another order": MANY[59::-1],
+        "one in front": np.concatenate([MANY[60:61], MANY[:60]]),
+        "one in five changed": changed,
+    }[what]
+    second = opened(workspace, zipped(tmp_path / name, in_one_file(kind, pixels)))
+    assert second.id != first.id
+    said = [note for note in second.notes if "Another digits.zip was opened here before (of 60 images" in note]
+    assert len(said) == (name == "digits.zip")
+
+
+def test_what_was_one_file_and_is_something_else_now_is_another_dataset(workspace: Workspace, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "digits.zip", in_one_file("npz", MANY))
+    first = opened(workspace, path)
+    second = opened(workspace, zipped(path, in_one_file("parquet", MANY)))
+    third = opened(workspace, zipped(path, PHOTOS))
+    assert len({first.id, second.id, third.id}) == 3
+    assert len([note for note in second.notes if "its one file is another" in note]) == 1
+    # nothing is left to compare with
+    shutil.rmtree(third.root.parents[1])
+    assert opened(workspace, zipped(path, in_one_file("npz", MANY[:70]))).id not in {second.id, third.id}
+
+
 def test_an_archive_that_was_moved_and_then_grew(workspace: Workspace, tmp_path: Path) -> None:
     first = opened(workspace, zipped(tmp_path / "pets.zip", PHOTOS))
     moved = shutil.move(tmp_path / "pets.zip", tmp_path / "animals.zip")
@@ -263,6 +342,23 @@ def test_notes_that_are_damaged_are_written_anew(workspace: Workspace, tmp_path:
         note.write_text(content)
         assert opened(workspace, path).id == first.id
         assert first.id in note.read_text()
+
+
+def test_notes_are_bounded_but_those_of_analyses_stay(
+    workspace: Workspace, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_archives, "MOST_NOTES", 3)
+    sets = several(tmp_path, 6)
+    first = [opened(workspace, path) for path in sets[:2]]
+    analyse(workspace, first[0], classifier, precision="fp32")
+    for place, path in enumerate(sets[2:]):
+        for note in (workspace.datasets / NOTES).iterdir():
+            os.utime(note, (note.stat().st_mtime - 10,) * 2)
+        opened(workspace, path)
+        assert len(list((workspace.datasets / NOTES).iterdir())) == min(place + 3, 4)
+    noted = [json.loads(note.read_text()) for note in (workspace.datasets / NOTES).iterdir()]
+    assert sorted(one["archive"] for one in noted) == sorted(map(str, [sets[0], *sets[3:]]))
+    assert opened(workspace, sets[0]).id == first[0].id
 
 
 # what is kept
