@@ -7,5 +7,5 @@ from pages.parts import head, state, verdict
 heading = partial(head.show, "results", "Measured on test images: no layer of either model has learnt from them.")
 
 analysis = state.analysis_or_invite(heading)
-heading(then="runs" if state.runs_exist(analysis.id) else None)
+heading()
 verdict.show(analysis)

@@ -1,33 +1,31 @@
-"""Accuracy of every group before and after, with intervals: one row per group, an arrow's worth of change in each."""
+"""Accuracy of every group before and after, with intervals: a row per group, drawn without a chart library, which would
+keep the page that everybody waits for from being read."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.parts import chart_frame, theme
 from pages.parts.words import TERMS, count, interval, percent, plain, short
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from core.retraining.evaluation import Evaluation
 
 BEFORE, AFTER = "before", "after"
-ROW_HEIGHT = 62
-# of a row's height: the two points of a group, so that equal ones are both seen
-APART = 0.12
-# groups drawn; the table has the others
+# percent, of the axis
+TICKS = (0, 25, 50, 75, 100)
+# groups drawn; a table has all of more
 DRAWN = 24
 
 
 def show(before: Evaluation, after: Evaluation, key: str, names: tuple[str, str] = (BEFORE, AFTER)) -> None:
-    """The chart, the same as a table, and where the groups are from. Groups that only one of the two has are left out.
+    """All groups with both accuracies, and where the groups are from. Groups that only one of the two has are left out.
 
-    names: of the two, as the legend and the columns have them.
+    names: of the two, as the columns have them.
     """
     was, now = by_group(before), by_group(after)
     both = sorted((group for group in was if group in now), key=lambda group: was[group]["accuracy"])
@@ -35,30 +33,35 @@ def show(before: Evaluation, after: Evaluation, key: str, names: tuple[str, str]
         st.caption("The two were measured with different groups, so there is none to compare.")
         return
     drawn = both[:DRAWN]
-    figure = chart([was[group] for group in drawn], [now[group] for group in drawn], names)
-    chart_frame.draw(figure, key, sentence(before, after))
+    with st.container(key=key):
+        st.html(chart_html([(was[group], now[group]) for group in drawn], names))
     if len(both) > DRAWN:
-        st.caption(f"Drawn are the {DRAWN} that were weakest; the table has all {len(both):,}.")
+        st.caption(f"These are the {DRAWN} that were weakest. All {len(both):,}:")
+        _all([(was[group], now[group]) for group in both], names)
+    source(after)
+
+
+def _all(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], names: tuple[str, str]) -> None:
+    """What is too much to draw: a table that scrolls and sorts."""
     table = pd.DataFrame(
         [
             {
-                "group": group_name(was[group]),
-                names[0]: with_interval(was[group]),
-                names[1]: with_interval(now[group]),
-                "test images": was[group]["count"],
-                "share of training": percent(was[group]["share"]),
+                "group": group_name(was),
+                names[0]: with_interval(was),
+                names[1]: with_interval(now),
+                "test images": was["count"],
+                "share of training": percent(was["share"]),
             }
-            for group in both
+            for was, now in rows
         ]
     )
     st.dataframe(
         table,
         hide_index=True,
         width="stretch",
-        height="content" if len(table) <= 12 else 420,
+        height=420,
         alt="Accuracy of every group with its 95% interval, the weakest first.",
     )
-    source(after)
 
 
 def source(evaluation: Evaluation) -> None:
@@ -66,7 +69,7 @@ def source(evaluation: Evaluation) -> None:
     if evaluation.estimated:
         told = evaluation.note or "Which images are in which group was guessed by a probe."
         st.caption(f":material/help: **Estimated.** {plain(told)}", help=TERMS["estimated"])
-    st.caption(f"Groups: {plain(evaluation.groups_from)}. In brackets: 95% intervals.")
+    st.caption(f"Groups: {plain(evaluation.groups_from)}. Lines and small figures: 95% intervals.")
 
 
 def guessed(evaluation: Evaluation) -> None:
@@ -110,63 +113,50 @@ def group_name(group: Mapping[str, Any]) -> str:
     return group["class"] if group["concept"] is None else f"{group['class']} · {group['concept']}"
 
 
-def chart(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], names: tuple[str, str] = (BEFORE, AFTER)
-) -> go.Figure:
-    """before, after: groups with `class`, `concept`, `count`, `accuracy`, `low`, `high`, the same ones in both."""
-    import plotly.graph_objects as go
+def chart_html(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], names: tuple[str, str]) -> str:
+    """A table with a row of the chart per group, so that the figures stand beside what is drawn of them.
 
-    # weakest first: the eye starts where it matters
-    order = sorted(range(len(before)), key=lambda i: before[i]["accuracy"])
-    labels = [chart_frame.text(short(group_name(before[i]), 44)) for i in order]
-    figure = go.Figure()
-    for place, i in enumerate(order):
-        figure.add_shape(
-            type="line",
-            x0=before[i]["accuracy"],
-            x1=after[i]["accuracy"],
-            y0=place,
-            y1=place,
-            line={"color": theme.line_color(), "width": 8},
-            layer="below",
-        )
-    for title, groups, color, symbol, lift in (
-        (names[0], before, theme.muted_color(), "circle-open", -APART),
-        (names[1], after, theme.accent_color(), "circle", APART),
-    ):
-        rows = [groups[i] for i in order]
-        figure.add_scatter(
-            name=title,
-            x=[row["accuracy"] for row in rows],
-            y=[place + lift for place in range(len(rows))],
-            mode="markers",
-            marker={"color": color, "size": 12, "symbol": symbol, "line": {"width": 2, "color": color}},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["high"] - row["accuracy"] for row in rows],
-                "arrayminus": [row["accuracy"] - row["low"] for row in rows],
-                "color": color,
-                "thickness": 1.4,
-                "width": 4,
-            },
-            customdata=labels,
-            text=[
-                f"{chart_frame.text(title)}: {percent(row['accuracy'])} ({interval(row['low'], row['high'])}) of "
-                f"{row['count']:,}"
-                for row in rows
-            ],
-            hovertemplate="%{customdata}<br>%{text}<extra></extra>",
-        )
-    figure.update_layout(
-        **chart_frame.layout(ROW_HEIGHT * len(labels) + 90),
-        xaxis=chart_frame.axis("accuracy on test images", range=[-0.02, 1.02], tickformat=".0%"),
-        yaxis=chart_frame.axis(
-            range=[len(labels) - 0.5, -0.5],
-            tickvals=list(range(len(labels))),
-            ticktext=labels,
-            ticksuffix="  ",
-            showgrid=False,
-        ),
+    rows: before and after, each a group with `class`, `concept`, `count`, `accuracy`, `low`, `high`, `share`.
+    """
+    first, second = (html.escape(name) for name in names)
+    ticks = "".join(f'<span style="--at:{at}">{at}%</span>' for at in TICKS)
+    head = (
+        '<tr><th scope="col">Group</th>'
+        f'<th scope="col" class="track"><span class="hidden">Accuracy on test images</span>'
+        f'<span class="ticks" aria-hidden="true">{ticks}</span></th>'
+        f'<th scope="col"><i class="dot was"></i>{first}</th><th scope="col"><i class="dot now"></i>{second}</th></tr>'
     )
-    return figure
+    body = "".join(_row(was, now, (first, second)) for was, now in rows)
+    return (
+        '<div class="rx groups"><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Accuracy of every group, {first} and {second}, the weakest first">'
+        f"<table><thead>{head}</thead><tbody>{body}</tbody></table></div></div>"
+    )
+
+
+def _row(was: Mapping[str, Any], now: Mapping[str, Any], names: tuple[str, str]) -> str:
+    """names: escaped."""
+    whole = group_name(was)
+    about = f"{count(was['count'], 'test image')}, {percent(was['share'])} of training"
+    low, high = sorted((was["accuracy"], now["accuracy"]))
+    marks = f'<span class="change" style="{_from_to(low, high)}"></span>'
+    cells = []
+    for kind, name, one in zip(("was", "now"), names, (was, now), strict=True):
+        marks += (
+            f'<span class="between {kind}" style="{_from_to(one["low"], one["high"])}"></span>'
+            f'<i class="dot {kind}" style="--at:{100 * one["accuracy"]:.2f}"></i>'
+        )
+        cells.append(
+            f'<td data-head="{name}"><i class="dot {kind}"></i>{percent(one["accuracy"])}'
+            f"<small>{interval(one['low'], one['high'])}</small></td>"
+        )
+    return (
+        f'<tr><th scope="row" title="{html.escape(whole)}"><bdi dir="auto">{html.escape(short(whole, 60))}</bdi>'
+        f'<small>{about}</small></th><td class="track"><div class="line" aria-hidden="true">{marks}</div></td>'
+        f"{''.join(cells)}</tr>"
+    )
+
+
+def _from_to(low: float, high: float) -> str:
+    """low, high: 0..1."""
+    return f"--at:{100 * low:.2f};--to:{100 * high:.2f}"

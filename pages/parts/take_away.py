@@ -10,12 +10,14 @@ import streamlit as st
 
 from core.export.page import checked_of
 from core.files import read_json
-from pages.parts import jobs, problem, rerun, state
-from pages.parts.words import plain
+from pages.parts import jobs, problem, rooms, state
+from pages.parts.words import count, plain
 
 if TYPE_CHECKING:
     from core.retraining.runs import RunResult
 
+# in the session: the run that was exported here, whose files are wanted at once
+ASKED = "take_away_asked"
 BINARY = "application/octet-stream"
 MODEL, READ, BUILD = "The model", "To read and to show", "To build on"
 # file: (label, type, what it is for, heading it stands under)
@@ -51,7 +53,7 @@ FILES = {
 
 
 def show(run: RunResult) -> None:
-    st.header("Take it away", anchor=False)
+    """The step after a repair that was worth it."""
     job = jobs.active("export")
     if job is not None and job.request.get("run") == run.run:
         jobs.panel(job, on_done=lambda done: None, noun="step")
@@ -61,25 +63,32 @@ def show(run: RunResult) -> None:
     there = _files(folder, report)
     if (ended := _failed(run)) is not None:
         problem.show(ended)
-    if not there:
-        st.caption(
-            "The whole model in every format it can be written in, each read back and checked first; a report that "
-            "opens offline, as a page and as PDF; and what it was made from."
+    worth = run.comparison["significant"] and not there
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="take-away"):
+        st.button(
+            "Export again" if there else "Export",
+            type="primary" if worth else "secondary",
+            icon=":material/package_2:",
+            help="The whole model in every format it can be written in, each read back and checked first; a report "
+            "that opens offline, as a page and as PDF; and what it was made from.",
+            on_click=problem.kept(partial(_export, run, folder)),
         )
-    else:
-        _downloads(folder, there)
-        for one in report.get("refused", ()):
-            st.caption(f":material/info: Not offered as {plain(one['format'])}: {plain(one['reason'])}")
-        if told := _checked(report):
-            st.caption(f":material/verified: {plain(told)}")
-        st.caption(f"Also in {plain(str(folder))}.")
-    st.button(
-        "Export again" if there else "Export",
-        type="tertiary" if there else "primary",
-        icon=":material/package_2:",
-        on_click=problem.kept(partial(_export, run, folder)),
-    )
-    rerun.show_replay(run)
+        st.caption("The whole repaired model, checked, and a report to read or to send.", width="stretch")
+        rooms.link("runs", "All runs")
+    if there:
+        files = st.expander(
+            f"{count(len(there), 'file')} to take away",
+            icon=":material/download:",
+            expanded=st.session_state.get(ASKED) == run.run,
+            key=f"files-{run.run}",
+        )
+        with files:
+            _downloads(folder, there)
+            for one in report.get("refused", ()):
+                st.caption(f":material/info: Not offered as {plain(one['format'])}: {plain(one['reason'])}")
+            if told := _checked(report):
+                st.caption(f":material/verified: {plain(told)}")
+            st.caption(f"Also in {plain(str(folder))}.")
 
 
 def _downloads(folder: Path, names: list[str]) -> None:
@@ -157,6 +166,7 @@ def _checked(report: dict[str, Any]) -> str:
 
 
 def _export(run: RunResult, folder: Path) -> None:
+    st.session_state[ASKED] = run.run
     jobs.begin("export", "Export the model", {"run": run.run, "out": str(folder)})
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from core.errors import NotFound
 from core.retraining.runs import RunResult, open_run
 from pages.parts import (
+    beside,
     calibration_view,
     confusion_view,
     flips,
@@ -86,23 +86,21 @@ def show(analysis: Analysis) -> None:
     run = _choose(runs, asked.get("run"))
     look = LOOKS.current(asked.get("look"))
     _headline(run, analysis)
+    take_away.show(run)
     LOOKS.choose(look)
     _look(analysis, run, look)
-    take_away.show(run)
     _settings(run)
     with st.container(border=True, key="card-next"):
-        st.markdown("**Next:** is another habit left? Look at the bands again, or answer more images and repair anew.")
+        st.markdown("**Is another habit left?** Look at the bands again, or answer more images and repair anew.")
         with st.container(horizontal=True):
             rooms.link("bands", "Bands")
             rooms.link("tag_next", "Tag next")
-            if len(runs) > 1:
-                rooms.link("runs", "Compare runs")
     state.write_link({"analysis": run.analysis, "run": run.run, "look": look})
 
 
 def styles() -> None:
     """Of our tables, here and on the Runs page."""
-    colors = f"--rx-right: {theme.right_color()}; --rx-wrong: {theme.wrong_color()};"
+    colors = f"--rx-right: {theme.right_color()}; --rx-wrong: {theme.wrong_color()}; --rx-now: {theme.accent_color()};"
     st.html(f"<style>:root {{ {colors} }}\n{source('results', 'results.css')}</style>")
 
 
@@ -135,14 +133,14 @@ def gone(run_id: str) -> None:
     """Say what became of a run that a link names."""
     with problem.shown():
         try:
-            found = open_run(state.workspace(), run_id)
+            open_run(state.workspace(), run_id)
         except NotFound as error:
             # the way on that it names is a command's
             elsewhere = "It may be under “Deleted” on the Runs page, or in another workspace. Below is another run."
             raise NotFound(error.detail, next_step=elsewhere) from error
         raise NotFound(
             f"Run {run_id} is of another investigation.",
-            next_step=f"Choose the one of {found.analysis} on the left.",
+            next_step="Choose that one under Investigation in the sidebar.",
         )
 
 
@@ -150,37 +148,44 @@ def _headline(run: RunResult, analysis: Analysis) -> None:
     before, after = run.before, run.after
     guessed = " (estimated)" if after.estimated else ""
     figures = (
-        ("Worst group", guessed, before.worst_group, after.worst_group, _between(*after.worst_interval)),
-        ("Average", "", before.average, after.average, _between(*after.interval)),
-        ("Weighted average", guessed, before.weighted_average, after.weighted_average, _weights(after)),
+        ("Worst group", guessed, before.worst_group, after.worst_group, _between(after.worst_interval), _wider(after)),
+        ("Average", "", before.average, after.average, _between(after.interval), TERMS["interval"]),
+        ("Weighted average", guessed, before.weighted_average, after.weighted_average, _weights(after), None),
     )
     with st.container(border=True, key="card-verdict"):
         cells = st.grid(3, min_column_width=210, gap="small")
-        for title, mark, was, now, under in figures:
-            with cells.cell():
+        for title, mark, was, now, under, about in figures:
+            with cells.cell(), st.container(gap="xsmall"):
                 st.metric(
                     title + mark,
                     f"{percent(was)} → {percent(now)}",
-                    _points(was, now),
+                    points(was, now),
                     # a model that drops its shortcut may lose where the shortcut was at home: no alarm about that
                     delta_color="off" if title == "Weighted average" else "normal",
                     help=TERMS[title.lower()],
                 )
-                st.caption(under)
+                st.caption(under, help=about)
         icon = ":material/trending_up:" if run.comparison["significant"] else ":material/info:"
         st.markdown(f"{icon} {plain(run.comparison['sentence'])}", help=helped("paired test"))
         if cost := losses(before, after):
             st.markdown(f":material/trending_down: {plain(cost)}")
-        st.caption(
-            f"Worst group before: {_worst(before)}  \nWorst group after: {_worst(after)}",
-            help=TERMS["estimated"] if after.estimated else TERMS["interval"],
-        )
         if told := run_list.reordered(run, analysis):
             st.caption(f":material/swap_vert: {plain(told)}")
 
 
-def _between(low: float, high: float) -> str:
-    return f"now between {percent(low)} and {percent(high)}"
+def _between(ends: tuple[float, float]) -> str:
+    return f"now between {percent(ends[0])} and {percent(ends[1])}"
+
+
+def _wider(after: Evaluation) -> str:
+    """Why the interval of the worst group is not the one that its row has. Markdown."""
+    worst = after.worst
+    if after.estimated:
+        return TERMS["estimated"]
+    return (
+        f"With 95% confidence. Any group may be the worst one, so this is wider than the interval of "
+        f"{plain(short(worst.title, 60))} alone ({interval(worst.low, worst.high)})."
+    )
 
 
 def _weights(evaluation: Evaluation) -> str:
@@ -192,32 +197,37 @@ def _weights(evaluation: Evaluation) -> str:
     return f"{percent(common)} of its weight: the usual combinations"
 
 
-def _worst(evaluation: Evaluation) -> str:
-    worst = evaluation.worst
-    about = "about " if evaluation.estimated else ""
-    return f"{plain(worst.title)}, {about}{percent(worst.accuracy)} ({interval(worst.low, worst.high)})"
-
-
 def losses(before: Evaluation, after: Evaluation) -> str:
     """What the repair costs: on data mixed as training was, and in the group that fell most; "" for next to nothing."""
     parts = []
-    if (fell := before.weighted_average - after.weighted_average) >= NOTABLE:
-        parts.append(f"on data mixed as the training set it falls by {100 * fell:.1f} points")
+    if before.weighted_average - after.weighted_average >= NOTABLE:
+        change = _from_to(before.weighted_average, after.weighted_average)
+        parts.append(f"on data mixed as the training set it falls {change}")
     was = {group.title: group.accuracy for group in before.groups}
     fallen = {group.title: was[group.title] - group.accuracy for group in after.groups if group.title in was}
     most = max(fallen, key=fallen.__getitem__, default="")
     # that the worst group fell is said by the comparison
     told = after.worst_group < before.worst_group and most == after.worst.title
     if most and fallen[most] >= NOTABLE and not told:
-        parts.append(f"{short(most, 60)} fell by {100 * fallen[most]:.1f} points")
+        parts.append(f"{short(most, 60)} fell {_from_to(was[most], was[most] - fallen[most])}")
     about = " (about: groups are estimated)" if parts and after.estimated else ""
     return f"What it costs: {'; '.join(parts)}{about}." if parts else ""
 
 
-def _points(before: float, after: float) -> str:
-    """The change in percentage points; a change that would round to nothing is nothing."""
-    change = 100 * (after - before)
-    return "no change" if abs(change) < 0.05 else f"{change:+.1f} points"
+def _from_to(before: float, after: float) -> str:
+    return f"from {percent(before)} to {percent(after)}"
+
+
+def points(before: float, after: float) -> str:
+    """The change in percentage points, as it follows from both figures as they are shown; in tenths where these are
+    the same. A change that would round to nothing is nothing."""
+    change = float(percent(after)[:-1]) - float(percent(before)[:-1])
+    if abs(change) < 0.05:
+        change = 100 * (after - before)
+    if abs(change) < 0.05:
+        return "no change"
+    number = f"{change:+.1f}".removesuffix(".0")
+    return f"{number} point{'' if abs(change) == 1 else 's'}"
 
 
 def _look(analysis: Analysis, run: RunResult, look: str) -> None:
@@ -232,7 +242,7 @@ def _look(analysis: Analysis, run: RunResult, look: str) -> None:
     elif look == FLIPS:
         flips.show(analysis, run)
     elif look == BESIDE:
-        _beside(run)
+        beside.show(run)
     else:
         st.header("Every group", anchor=False, help=helped("group"))
         st.markdown(plain(group_chart.sentence(run.before, run.after)))
@@ -252,60 +262,7 @@ def _unrecorded(run: RunResult, what: str) -> None:
     rerun.panel()
 
 
-def _beside(run: RunResult) -> None:
-    st.header(
-        "Beside other ways",
-        anchor=False,
-        help="The same images and features. A repair is worth its tags if it beats what needs none.",
-    )
-    own = f"{run_list.method_title(run.method)} (this run)"
-    rows = [(own, run.after.worst_group, run.after.average)]
-    rows += [(item.title, item.worst_group, item.average) for item in run.baselines]
-    st.markdown(plain(_beside_sentence(run)))
-    rows = sorted(rows, key=lambda row: -row[1])
-    table = pd.DataFrame(
-        [{"method": title, "worst group": 100 * worst, "average": 100 * average} for title, worst, average in rows]
-    )
-    bar = {"min_value": 0, "max_value": 100, "format": "%.1f%%", "width": "small"}
-    st.dataframe(
-        table,
-        hide_index=True,
-        width="stretch",
-        height="content",
-        column_config={
-            "method": st.column_config.TextColumn(width="medium"),
-            "worst group": st.column_config.ProgressColumn(**bar),
-            "average": st.column_config.ProgressColumn(**bar),
-        },
-        alt="Worst-group and average accuracy of this run and of other ways on the same images.",
-    )
-    if run.after.estimated:
-        st.caption(":material/help: **Estimated** by the same guess of the groups for all.", help=TERMS["estimated"])
-    st.caption("One seed each, as a glance. For several seeds, with intervals:")
-    rooms.link("retrain", "Compare all ways", look="ways")
-
-
-def _beside_sentence(run: RunResult) -> str:
-    """What to see: whether the tags were worth it."""
-    # "erm" is the classifier as it is; "dfr" knows the group of every image, which is what nobody has to tag
-    cheaper = [item for item in run.baselines if item.method not in ("erm", "dfr", run.method)]
-    if not cheaper:
-        return "Nothing that needs no tags could be measured beside it."
-    best = max(cheaper, key=lambda item: item.worst_group)
-    # only of what was measured: there are other ways, some of which nobody tried on these images
-    told = (
-        f"{best.title}, the best of {len(cheaper)} ways tried here that need no tags"
-        if len(cheaper) > 1
-        else f"{best.title}, the only way tried here that needs no tags"
-    )
-    ahead = 100 * (run.after.worst_group - best.worst_group)
-    if ahead > 0.05:
-        return f"{ahead:.1f} points ahead of {told}."
-    if ahead < -0.05:
-        return f"{-ahead:.1f} points behind {told}: its tags are not worth it yet."
-    return f"As good as {told}."
-
-
 def _settings(run: RunResult) -> None:
     with run_facts.show(run):
+        rerun.show_replay(run)
         rooms.link("runs", "Name it, note what you think, compare it", run=run.run)
