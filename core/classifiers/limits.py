@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # psutil brings no types
 import torch
 
+from core.classifiers.memory import free_bytes
 from core.errors import BadCheckpoint
 
 # of the memory that is free, what the values on the way may take
@@ -83,7 +83,7 @@ def _free(where: torch.device | None) -> int:
         free, _ = torch.cuda.mem_get_info(where)
         # torch keeps what it has been given, to use it again
         return free + torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
-    return int(psutil.virtual_memory().available)
+    return free_bytes()
 
 
 class Budget:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 # The start time is derived from the boot time, which clock corrections move by a little; no pid comes round as quickly.
 SAME_START_SECONDS = 2.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-import psutil  # type: ignore[import-untyped]  # psutil brings no types
+import psutil
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
