@@ -161,7 +161,7 @@ const BUILDERS = {
       if (slide.label) row.append(start)
       if (slide.undo) row.append(button("Undo the answers", () => tools.send({ kind: "undo" })))
     }
-    box.append(make("p.work", slide.running ? { "aria-live": "polite" } : { dir: "auto" }, slide.running ? "" : slide.told), row)
+    box.append(make("p.work", slide.running ? { "aria-live": "polite" } : { dir: "auto" }, slide.running ? "Starting …" : slide.told), row)
     return [heading(slide), slide.rows.length ? learnt : null, box]
   },
 

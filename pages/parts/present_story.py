@@ -162,7 +162,7 @@ def between(scene: Scene) -> Slide:
     if images < FEW:
         finding = "Hardly any picture lies in between. These come closest."
     elif wrong := mixed_up(found, scene.class_name):
-        finding = f"{wrong} Mistakes come first here."
+        finding = f"{wrong} Mistakes come first."
     rest = {
         "pictures": tiles(analysis, exhibits.mixed(found, SHOWN), opinions=analysis.labelled),
         "words": analysis.labelled,
@@ -184,7 +184,7 @@ def see(scene: Scene) -> Slide:
             for one, name in zip(known, distinct([one.name for one in known], most=NAME), strict=True)
         ],
         "chosen": None if scene.concept is None else scene.concept.id,
-        "placeholder": "for example: water in the background",
+        "placeholder": "a background, a colour, a thing beside it",
         "longest": LONGEST_NAME,
     }
     title = f"{scene.class_name}, every one. What else do you see?"

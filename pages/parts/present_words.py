@@ -12,7 +12,6 @@ from pages.parts.words import count, duration, listed, percent
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
-    from core.concepts.exams import Exam
     from core.concepts.exhibits import Exhibit
     from core.jobs.job import Job
     from core.retraining.evaluation import Evaluation, GroupAccuracy
@@ -50,17 +49,12 @@ def harder(analysis: Analysis) -> str:
 def which_exam(analysis: Analysis, run: RunResult) -> str:
     """Which pictures the figures before and after are of, where the first step told of two exams."""
     other = second_exam(analysis)
-    pictures = f"{count(run.after.count, 'picture')} it had never seen"
+    pictures = count(run.after.count, "new picture")
     if other is None or other.split != run.after.split:
         return f"of {pictures}"
-    return f"the second exam: {pictures}{_unusual(analysis, other)}"
-
-
-def _unusual(analysis: Analysis, other: Exam) -> str:
-    first = exam(analysis)
-    if other.unusual is None or first.unusual is None or not other.is_stranger_than(first):
-        return ""
-    return f", {percent(other.unusual)} of them unusual, {percent(first.unusual)} in the first"
+    if other.unusual is None or not other.is_stranger_than(exam(analysis)):
+        return f"the second exam: {pictures}"
+    return f"the second exam: {pictures}, {percent(other.unusual)} of them unusual"
 
 
 def mixed_up(found: Exhibit, class_name: str) -> str:
@@ -69,11 +63,11 @@ def mixed_up(found: Exhibit, class_name: str) -> str:
     if told is None:
         return ""
     if not told.own or told.surest is None:
-        return f"It gets {percent(told.between)} of the {count(told.count, 'picture')} in between wrong."
+        return f"In between it gets {percent(told.between)} of the {count(told.count, 'picture')} wrong."
     sure = "none" if not told.surest else percent(told.surest)
     return (
-        f"It gets {percent(told.between)} of the {told.count:,} {class_name} pictures in between wrong, and {sure} of "
-        "those it is surest of."
+        f"In between it gets {percent(told.between)} of the {told.count:,} {class_name} pictures wrong, and {sure} "
+        "where it is surest."
     )
 
 
@@ -87,7 +81,7 @@ def cost(run: RunResult) -> str:
         more = f" (and {len(paid.lost) - 1:,} more)" if len(paid.lost) > 1 else ""
         parts.append(f"{name}{more} {_fell(worst.before.accuracy, worst.after.accuracy, about)}")
     if paid.usual is not None:
-        parts.append(f"pictures as usual as those it learnt from {_fell(*paid.usual, about)}")
+        parts.append(f"pictures like those it learnt from {_fell(*paid.usual, about)}")
     return f"The price: {'; '.join(parts)}." if parts else ""
 
 
