@@ -19,6 +19,8 @@ def show() -> None:
             label_visibility="collapsed",
             bind="query-params",
         )
+        if not sought:
+            st.markdown(letters(matching("")))
     found = matching(sought)
     if not found:
         with st.container(border=True, key="card-empty"):
@@ -34,6 +36,14 @@ def show() -> None:
                 links = ", ".join(f"[{term_title(other)}](#{anchor(other)})" for other in more if other in found)
                 if links:
                     st.caption(f"See also {links}")
+
+
+def letters(terms: list[str]) -> str:
+    """A link to the first term of each letter there is. Markdown. terms: in alphabetical order."""
+    first: dict[str, str] = {}
+    for term in terms:
+        first.setdefault(term_title(term)[0].upper(), term)
+    return " ".join(f"[{letter}](#{anchor(term)})" for letter, term in first.items())
 
 
 def matching(sought: str) -> list[str]:

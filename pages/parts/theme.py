@@ -40,7 +40,10 @@ def apply() -> None:
         size="large",
         icon_image=ASSETS / "brand" / "mark.svg",
     )
-    colors = f":root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; }}"
+    colors = (
+        f":root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; "
+        f"--midband-page: {page_color()}; }}"
+    )
     st.html(f"<style>{colors}\n{_css('midband.css')}</style>")
 
 
@@ -88,6 +91,11 @@ def text_color() -> str:
 
 def muted_color() -> str:
     return "#98a5af" if is_dark() else "#5c6b76"
+
+
+def page_color() -> str:
+    """What everything stands on, as in .streamlit/config.toml."""
+    return "#13181d" if is_dark() else "#ffffff"
 
 
 def line_color() -> str:

@@ -125,6 +125,20 @@ def test_the_glossary_holds_every_term_in_order(visit: Visit) -> None:
     assert all(heading.anchor for heading in app.header)
 
 
+def test_every_letter_of_the_glossary_leads_to_its_first_term(visit: Visit) -> None:
+    app = visit("glossary")
+    [row] = [text.value for text in app.main.markdown if text.value.startswith("[A]")]
+    links = re.findall(r"\[(.)\]\(#([^)]+)\)", row)
+    titles = [heading.value for heading in app.header]
+    anchors = {heading.value: heading.anchor for heading in app.header}
+    assert [letter for letter, _ in links] == sorted({title[0].upper() for title in titles})
+    for letter, target in links:
+        assert target == anchors[next(title for title in titles if title[0].upper() == letter)]
+    # with few terms left there is nothing to jump over
+    app.text_input[0].set_value("group").run()
+    assert not [text for text in app.main.markdown if text.value.startswith("[A]")]
+
+
 def test_the_glossary_is_searched_by_title_first(visit: Visit) -> None:
     app = visit("glossary")
     app.text_input[0].set_value("worst GROUP").run()
