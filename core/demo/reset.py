@@ -338,24 +338,30 @@ def _as_json(row: Base) -> dict[str, Any]:
 
 def _folders(workspace: Workspace, analysis: str, runs: set[str]) -> dict[str, Path]:
     """What lies in files, by where it goes in the place aside."""
-    from core.retraining.bakeoff import list_bake_offs
-
     kinds = [f"{kind}/{run}" for kind in ("runs", "deleted") for run in sorted(runs)]
-    kinds += [f"bakeoffs/{one.id}" for one in list_bake_offs(workspace, analysis)]
+    kinds += [f"bakeoffs/{one}" for one in _bake_offs(workspace, analysis)]
     found = {kind: _home(workspace, analysis, kind) for kind in (*kinds, *_WHOLE)}
     return {kind: path for kind, path in found.items() if path.exists()}
 
 
+def _bake_offs(workspace: Workspace, analysis: str) -> list[str]:
+    """Ids of comparisons. Pages that only ask whether there is something to reset do not wait for what makes them."""
+    if not (workspace.root / "bakeoffs").is_dir():
+        return []
+    from core.retraining.bakeoff import list_bake_offs
+
+    return [one.id for one in list_bake_offs(workspace, analysis)]
+
+
 def _home(workspace: Workspace, analysis: str, kind: str) -> Path:
     """Where something belongs that lies aside as `kind`."""
-    # not at the top: pages that only ask whether there is a demo would wait for these
-    from core.retraining.bakeoff import FOLDER
-    from core.retraining.run_store import DELETED
-
-    homes = {"runs": workspace.runs, "deleted": workspace.runs / DELETED, "bakeoffs": workspace.root / FOLDER}
     of, inside, name = kind.partition("/")
+    if of == "deleted":
+        from core.retraining.run_store import DELETED
+
+        return workspace.runs / DELETED / name
     if inside:
-        return homes[of] / name
+        return workspace.root / of / name
     return workspace.runs / f"edits-{analysis}.json" if of == "edits.json" else workspace.analyses / analysis / of
 
 

@@ -138,32 +138,33 @@ def _card(item: Investigation, demo: Demo | None) -> None:
 def _more(item: Investigation, demo: Demo | None) -> None:
     """What else can be done with it."""
     with st.popover("More", type="tertiary", key=f"more-{item.id}"):
-        st.page_link(
-            rooms.room("present"),
-            label="Present it",
-            icon=":material/co_present:",
-            query_params={"analysis": item.id},
-        )
-        if demo is not None:
-            st.button(
-                "Take the tour",
-                icon=":material/signpost:",
-                type="tertiary",
-                key=f"tour-{item.id}",
-                on_click=problem.kept(tour.restart),
-                args=(demo.name,),
+        with st.container(gap=None, key=f"more-acts-{item.id}"):
+            st.page_link(
+                rooms.room("present"),
+                label="Present it",
+                icon=":material/co_present:",
+                query_params={"analysis": item.id},
             )
-        st.button(
-            "Put it away",
-            icon=":material/visibility_off:",
-            type="tertiary",
-            key=f"away-{item.id}",
-            on_click=problem.kept(partial(_put_one_away, item.id)),
-            help="Takes the card off your Home. Nothing is deleted; the list on the left has it still.",
-        )
+            if demo is not None:
+                st.button(
+                    "Take the tour",
+                    icon=":material/signpost:",
+                    type="tertiary",
+                    key=f"tour-{item.id}",
+                    on_click=problem.kept(tour.restart),
+                    args=(demo.name,),
+                )
+            st.button(
+                "Put it away",
+                icon=":material/visibility_off:",
+                type="tertiary",
+                key=f"away-{item.id}",
+                on_click=problem.kept(partial(_put_one_away, item.id)),
+                help="Takes the card off your Home. Nothing is deleted; the list of investigations has it still.",
+            )
         if demo is not None:
-            st.divider()
-            reset.ask(demo.name, place="card")
+            with st.container(gap="small", key=f"more-afresh-{item.id}"):
+                reset.ask(demo.name, place="card")
 
 
 def _loop(done: Progress) -> str:

@@ -30,31 +30,39 @@ def show() -> None:
             _begin()
         with picture:
             st.html(_picture())
+    _making()
     reset.undone()
 
 
 def _begin() -> None:
     _lead_on()
     running = jobs.active("demo")
-    if running is not None:
-        jobs.panel(running, on_done=lambda job: None)
     made = demos.made()
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="hero-begin"):
-        if running is None:
-            for place, demo in enumerate(DEMOS.values()):
-                st.button(
-                    "Try the demo" if not place else f"Second demo: {plain(demo.name)}",
-                    type="secondary" if place else "primary",
-                    icon=":material/play_arrow:" if not place else None,
-                    help=_about(demo, demo.name in made),
-                    key=f"demo-{demo.name}",
-                    on_click=problem.kept(tour.try_demo),
-                    args=(demo.name,),
-                )
+        for place, demo in enumerate(DEMOS.values()):
+            st.button(
+                "Try the demo" if not place else f"Second demo: {plain(demo.name)}",
+                type="secondary" if place else "primary",
+                icon=":material/play_arrow:" if not place else None,
+                help=_about(demo, demo.name in made),
+                key=f"demo-{demo.name}",
+                # one at a time; what is made already is there meanwhile
+                disabled=running is not None and demo.name not in made,
+                on_click=problem.kept(tour.try_demo),
+                args=(demo.name,),
+            )
         if st.button("Open my data", icon=":material/folder_open:", help=OWN, key="open-own"):
             rooms.go("load")
+
+
+def _making() -> None:
+    """The demo under way, below what is read meanwhile: nothing there moves."""
+    running = jobs.active("demo")
+    if running is not None:
+        jobs.panel(running, on_done=lambda job: None)
+        return
     ended = jobs.latest("demo")
-    if running is None and ended is not None and ended.error:
+    if ended is not None and ended.error:
         problem.show(ended.error)
 
 
@@ -90,7 +98,7 @@ def _picture() -> str:
         f"<div class='hero-row'>{surest}</div>"
         "<p><b>In between</b> what it takes them for, wrongly</p>"
         f"<div class='hero-row'>{between}</div>"
-        "<figcaption>It never looked at the bird. It looked at the water.</figcaption>"
+        "<figcaption>It goes by the water more than by the bird.</figcaption>"
         "</figure>"
     )
 

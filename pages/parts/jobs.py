@@ -18,6 +18,8 @@ from pages.parts import load_rest, notices, problem, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
+# ids of those that were begun here
+BEGUN = "jobs_begun"
 # ids of failed jobs whose message somebody has put away
 PUT_AWAY = "jobs_put_away"
 POLL = 1.0
@@ -32,6 +34,7 @@ MOST_LOOKED_AT = 50
 def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
     """Start work in the background and watch it. Pressed twice, it starts once."""
     job = launch(state.workspace(), kind, title, request, key=key)
+    _begun().append(job.id)
     if kind not in UNANNOUNCED:
         _watched()[job.id] = job.state
     return job
@@ -57,6 +60,17 @@ def active(*kinds: str, analysis: str | None = None) -> Job | None:
         ),
         None,
     )
+
+
+def begun(kind: str, *, analysis: str) -> tuple[str, ...]:
+    """Ids of the jobs of a kind and an investigation that this session began, the first first."""
+    ids = _begun()
+    if not ids:
+        return ()
+    with state.workspace().reading() as session:
+        found = session.scalars(select(JobRecord).where(JobRecord.id.in_(ids), JobRecord.kind == kind)).all()
+    of_analysis = {job.id for job in found if job.request.get("analysis") == analysis}
+    return tuple(each for each in dict.fromkeys(ids) if each in of_analysis)
 
 
 def at_hand(kind: str, kept: str, *, analysis: str | None = None) -> Job | None:
@@ -178,6 +192,7 @@ def _ended(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
             again = retry(state.workspace(), job.id)
+            _begun().append(again.id)
             if again.kind not in UNANNOUNCED:
                 _watched()[again.id] = again.state
             st.rerun()
@@ -214,3 +229,7 @@ def _pace(job: Job, noun: str) -> str:
 
 def _watched() -> dict[str, str]:
     return st.session_state.setdefault(WATCHED, {})
+
+
+def _begun() -> list[str]:
+    return st.session_state.setdefault(BEGUN, [])

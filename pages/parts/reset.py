@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import streamlit as st
 
+from core.database import now
 from core.demo import DEMOS, Reset, reset_demo, resets, undo_reset, would_reset
 from pages.parts import demos, notices, problem, progress, state, tour_record
-from pages.parts.tour_record import Taken
+from pages.parts.tour_record import Record
 from pages.parts.words import ago, count, listed, plain
 
-# in the session: the reset that was done here, until it is undone
-DONE = "demo_reset"
+# for this long Home says what was taken away, if nobody puts that away
+TOLD = timedelta(hours=1)
 # what the session keeps of an investigation, by its id
 _BY_ID = ("band_views", "band_held", "band_brought", "retrain_concepts_kept")
 # and of its concepts, answers and runs
@@ -49,13 +51,18 @@ def told(found: Reset) -> str:
     return listed(parts) if parts else ""
 
 
-def offer(name: str, *, place: str) -> None:
-    """A button that says what a reset takes away and asks once. place: tells the buttons of several places apart."""
+def nothing() -> None:
+    """What follows a reset by itself."""
+
+
+def offer(name: str, *, place: str, then: Callable[[], None] = nothing) -> None:
+    """A button that says what a reset takes away and asks once. place: tells the buttons of several places apart.
+    then: what follows a reset."""
     with st.popover("Reset", icon=":material/restart_alt:", type="tertiary", key=f"reset-{place}-{name}"):
-        ask(name, place=place)
+        ask(name, place=place, then=then)
 
 
-def ask(name: str, *, place: str) -> None:
+def ask(name: str, *, place: str, then: Callable[[], None] = nothing) -> None:
     """The question itself."""
     found = would_reset(state.workspace(), name)
     kept = resets(state.workspace(), name)
@@ -69,7 +76,7 @@ def ask(name: str, *, place: str) -> None:
             "Reset the demo",
             icon=":material/restart_alt:",
             key=f"reset-now-{place}-{name}",
-            on_click=problem.kept(partial(_reset, name)),
+            on_click=problem.kept(partial(_reset, name, then)),
         )
     elif not kept:
         st.markdown("It is as new: nothing was named, tagged or repaired yet.")
@@ -98,9 +105,13 @@ def ask(name: str, *, place: str) -> None:
 
 
 def undone() -> None:
-    """Right after a reset: what it took away, and the way back."""
-    reset: Reset | None = st.session_state.get(DONE)
-    if reset is None or reset not in resets(state.workspace(), reset.demo):
+    """After a reset: what it took away, and the way back. In every tab of this browser, until that is put away."""
+    made = tour_record.read().reset
+    if not made:
+        return
+    known = [reset for name in demos.made() for reset in resets(state.workspace(), name)]
+    reset = next((each for each in known if each.made == made), None)
+    if reset is None or now() - datetime.fromisoformat(made) > TOLD:
         return
     with st.container(
         border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="card-reset"
@@ -110,27 +121,46 @@ def undone() -> None:
             f"{told(reset) or 'other things'}.",
             width="stretch",
         )
-        st.button("Undo", icon=":material/undo:", key="reset-undo", on_click=problem.kept(partial(_undo, reset)))
+        with st.container(horizontal=True, gap="small", width="content"):
+            st.button("Undo", icon=":material/undo:", key="reset-undo", on_click=problem.kept(partial(_undo, reset)))
+            st.button(
+                "",
+                icon=":material/close:",
+                type="tertiary",
+                key="reset-told",
+                help="Put this note away. Bringing it back stays under More on the card.",
+                on_click=problem.kept(_put_note_away),
+            )
 
 
-def _reset(name: str) -> None:
+def _reset(name: str, then: Callable[[], None]) -> None:
     made = demos.made()[name]
     done = reset_demo(state.workspace(), name)
     _forget(made)
     progress.forget_look(made)
-    st.session_state[DONE] = done
-    record = tour_record.read()
-    if name in record.taken:
+
+    def begun_afresh(record: Record) -> Record:
+        record = replace(record, reset=done.made)
+        if name not in record.taken:
+            return record
         # what was seen was seen of what is gone
-        tour_record.write(replace(record, taken={**record.taken, name: Taken(ended=record.taken[name].ended)}))
+        taken = replace(record.taken[name], seen=(), skipped=())
+        return replace(record, taken={**record.taken, name: taken})
+
+    tour_record.change(begun_afresh)
     notices.say("The demo is as new. Undo is on Home.", ":material/restart_alt:")
+    then()
 
 
 def _undo(reset: Reset) -> None:
     undo_reset(state.workspace(), reset)
     notices.say(f"Back again: {told(reset) or 'all of it'}.", ":material/undo:")
     _forget(demos.made()[reset.demo])
-    st.session_state.pop(DONE, None)
+    _put_note_away()
+
+
+def _put_note_away() -> None:
+    tour_record.change(lambda record: replace(record, reset=""))
 
 
 def _ago(reset: Reset) -> str:

@@ -1,23 +1,37 @@
 """The guided tour of a demo: a checklist beside the work, and a line atop the page with the step at hand.
 
-Whether a step was done is told from what is there: the band on screen, concepts, tags, runs. It never blocks: whoever
-does something else finds the tour where they left it.
+Whether a step was done is told from what is there: the band on screen, concepts, tags, runs; of these only what this
+visitor made since the tour began, for others may be at work on the same demo. It never blocks: whoever does something
+else finds the tour where they left it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from core.activations.store import open_analysis
-from core.demo import DEMOS
-from pages.parts import band_state, demos, jobs, problem, progress, reset, rooms, state, theme, tour_record
+from core.demo import DEMOS, newest_action, would_reset
+from pages.parts import (
+    band_state,
+    concept_tools,
+    demos,
+    jobs,
+    problem,
+    progress,
+    reset,
+    rooms,
+    state,
+    theme,
+    tour_record,
+)
 from pages.parts.component_source import source
-from pages.parts.tour_record import Taken
+from pages.parts.tour_record import Record, Taken
 from pages.parts.tour_steps import GOAL, STEPS, Scene, Step, look_at
 from pages.parts.words import count, percent
 
@@ -29,6 +43,13 @@ if TYPE_CHECKING:
 LISTED = "tour_listed"
 GO = "tour_go"
 END = "end"
+# in the session: how many concepts were named in it, and how many when the tour looked last
+MADE = "concepts_made"
+NAMED = "tour_named"
+# steps before anything is made
+OPENING = ("top", "mid")
+# rooms that have nothing to do with a demo that was gone through
+ELSEWHERE = ("home", "", "load", "glossary")
 # in the session: name of a demo that somebody waits for
 WAITING = "demo_waited_for"
 
@@ -39,9 +60,13 @@ WAITING = "demo_waited_for"
 
 def start(name: str) -> None:
     """Begin the tour of a demo that was made, or go on with it."""
-    record = tour_record.read()
-    taken = record.taken.get(name, Taken())
-    tour_record.write(replace(record, on=name).with_now(replace(taken, ended=False)))
+    fresh = _fresh()
+
+    def begun(record: Record) -> Record:
+        taken = replace(record.taken.get(name, fresh), ended=False)
+        return replace(record, on=name).with_now(taken)
+
+    tour_record.change(begun)
     _enter(name)
 
 
@@ -60,29 +85,40 @@ def explore(name: str) -> None:
     if name not in tour_record.read().taken:
         start(name)
         return
-    state.choose(demos.made()[name])
+    made = demos.made()[name]
+    if made not in st.session_state.get(band_state.VIEWS, {}):
+        _enter(name)
+        return
+    state.choose(made)
     _go("bands")
 
 
 def restart(name: str = "") -> None:
-    """From the first step on. What was named, tagged and repaired is there still and counts. name: of the demo; the
-    one under way."""
-    record = tour_record.read()
-    name = name or record.on
-    tour_record.write(replace(record, on=name).with_now(Taken()))
-    _enter(name)
+    """From the first step on, as if nothing had been named, tagged or repaired yet. name: of the demo; the one under
+    way."""
+    fresh = _fresh()
+    record = tour_record.change(lambda record: replace(record, on=name or record.on).with_now(fresh))
+    _enter(record.on)
+
+
+def _fresh() -> Taken:
+    """What is done from now on counts."""
+    st.session_state.pop(jobs.BEGUN, None)
+    st.session_state[NAMED] = st.session_state.get(MADE, 0)
+    return Taken(since=newest_action(state.workspace()))
 
 
 def end() -> None:
     """Put the tour away; it can be taken up again from Home."""
-    record = tour_record.read()
-    if record.on:
-        tour_record.write(replace(record.with_now(replace(record.now, ended=True)), on=""))
+    tour_record.change(
+        lambda record: replace(record.with_now(replace(record.now, ended=True)), on="") if record.on else record
+    )
 
 
 def _skip(step: str) -> None:
-    record = tour_record.read()
-    tour_record.write(record.with_now(replace(record.now, skipped=(*record.now.skipped, step))))
+    tour_record.change(
+        lambda record: record.with_now(replace(record.now, skipped=tuple(dict.fromkeys((*record.now.skipped, step)))))
+    )
 
 
 def _show(step: Step, scene: Scene) -> None:
@@ -116,8 +152,8 @@ def wanted(analysis: Analysis, concept: Concept) -> int | None:
     scene = _scene()
     if scene is None or scene.analysis.id != analysis.id:
         return None
-    step = _at_hand(scene, tour_record.read().now)
-    answered = progress.answers(analysis, concept)
+    step = _at_hand(scene)
+    answered = scene.visit.answers.get(concept.id, 0)
     return GOAL - answered if step is not None and step.name == "tag" and answered < GOAL else None
 
 
@@ -141,21 +177,23 @@ def sidebar(room: str = "") -> None:
     scene = _scene(room)
     if scene is None:
         return
-    taken = _noted(scene)
-    at_hand = _at_hand(scene, taken)
+    scene = _noted(scene)
+    at_hand = _at_hand(scene)
     st.session_state[LISTED] = END if at_hand is None else at_hand.name
-    done = sum(_is_done(step, scene, taken) for step in STEPS)
+    done = sum(_is_done(step, scene) for step in STEPS)
     with st.sidebar, st.container(key="tour-list", gap="xsmall"):
-        items = "".join(_item(step, scene, taken, at_hand) for step in STEPS)
+        items = "".join(_item(step, scene, at_hand) for step in STEPS)
         title = f"<p><b>Tour</b> <span>{done} of {len(STEPS)}</span></p>"
-        on_chosen = f":root {{ --tour-on-chosen: {'#10202a' if theme.is_dark() else '#ffffff'}; }}"
-        st.html(f"<style>{on_chosen}\n{source('tour', 'tour.css')}</style>{title}<ol>{items}</ol>")
+        # on the marks, and of the sidebar
+        on_chosen, beside = ("#10202a", "#10151a") if theme.is_dark() else ("#ffffff", "#f6f8f9")
+        colors = f":root {{ --tour-on-chosen: {on_chosen}; --tour-beside: {beside}; }}"
+        st.html(f"<style>{colors}\n{source('tour', 'tour.css')}</style>{title}<ol>{items}</ol>")
         with st.container(horizontal=True, gap="small"):
             _button("Restart", "restart", restart, icon=":material/replay:", type="tertiary", help=RESTART)
             _button("End tour", "end", end, icon=":material/close:", type="tertiary")
 
 
-RESTART = "From the first step on. What you named, tagged and repaired stays; to begin afresh, reset the demo on Home."
+RESTART = "From the first step on. What was named, tagged and repaired stays; to begin afresh, reset the demo on Home."
 
 
 def bar(room: str = "") -> None:
@@ -163,7 +201,9 @@ def bar(room: str = "") -> None:
     scene = _scene(room)
     if scene is None:
         return
-    step = _at_hand(scene, tour_record.read().now)
+    step = _at_hand(scene)
+    if step is None and room in ELSEWHERE:
+        return
     with st.container(
         key="tour-bar", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
     ):
@@ -184,7 +224,7 @@ def follow() -> None:
     scene = _scene()
     if scene is None:
         return
-    step = _at_hand(scene, _noted(scene))
+    step = _at_hand(_noted(scene))
     if st.session_state[LISTED] != (END if step is None else step.name):
         st.rerun()
 
@@ -194,32 +234,47 @@ def _step(scene: Scene, step: Step) -> None:
     dots = "".join(
         f"<i class='{'on' if n < place else 'at' if n == place else ''}'></i>" for n in range(1, len(STEPS) + 1)
     )
+    earlier = _earlier(scene, step)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-says", width="stretch"):
         st.html(
             f"<div class='tour-dots' role='img' aria-label='Step {place} of {len(STEPS)}'>{dots}</div>", width="content"
         )
         with st.container(gap=None):
             st.markdown(step.text(scene), width="stretch")
-            if hint := step.hint(scene):
+            if earlier:
+                st.caption(f"There is earlier work here: {earlier}. It stays and the tour leaves it out, or reset it.")
+            elif hint := step.hint(scene):
                 with st.container(key="tour-hint"):
                     st.caption(f":material/lightbulb: {hint}")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="tour-acts", width="content"):
         if label := step.button(scene):
             _button(label, f"show-{step.name}", _show, step, scene, icon=":material/arrow_forward:", type="primary")
+        if earlier:
+            _reset(scene)
         _button("Skip", f"skip-{step.name}", _skip, step.name, type="tertiary", help="Leave this step out.")
 
 
+def _earlier(scene: Scene, step: Step) -> str:
+    """What was made of the demo before the tour, told while nothing of the visitor's own is there; "" for nothing."""
+    if step.name not in OPENING or scene.visit.answers or scene.run is not None:
+        return ""
+    return reset.told(would_reset(state.workspace(), scene.demo.name))
+
+
+def _reset(scene: Scene) -> None:
+    reset.offer(scene.demo.name, place="tour", then=partial(restart, scene.demo.name))
+
+
 def _over(scene: Scene) -> None:
-    others = [name for name in DEMOS if name != scene.demo.name]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-says", width="stretch"):
         st.html("<div class='tour-check' aria-hidden='true'><span>✓</span></div>", width="content")
-        st.markdown(f"{_told(scene)} And now?", width="stretch")
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="tour-acts", width="content"):
+        st.markdown(_told(scene), width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="tour-acts", width="content"):
         _button("My own data", "own", _end_and_go, "load", icon=":material/folder_open:", type="primary")
-        _button("Present it", "present", _go, "present", icon=":material/co_present:")
-        for name in others:
-            _button(DEMOS[name].title, f"other-{name}", _end_and_try, name, icon=":material/play_arrow:")
-        reset.offer(scene.demo.name, place="tour")
+        for name in DEMOS:
+            if name != scene.demo.name:
+                _button(f"Other demo: {name}", f"other-{name}", _end_and_try, name)
+        _reset(scene)
         _button("Close", "close", end, icon=":material/close:", type="tertiary")
 
 
@@ -229,21 +284,21 @@ def _button(label: str, key: str, does: Callable[..., None], *about: object, **l
 
 def _told(scene: Scene) -> str:
     """What came of it, as it is."""
-    run = state.last_run(scene.analysis.id)
+    run = scene.run
     if run is None:
         return "That was the tour. Nothing is repaired yet: go on whenever you like."
-    worst = f"Worst group on test images: **{percent(run.before.worst_group)} → {percent(run.after.worst_group)}**"
+    worst = f"worst group on test images **{percent(run.before.worst_group)} → {percent(run.after.worst_group)}**"
     if run.after.worst_group <= run.before.worst_group:
-        return f"**You have been through the loop.** {worst}, no gain this time."
-    return f"**Found, named, repaired.** {worst}, with {count(scene.answered, 'answer')}."
+        return f"**You have been through the loop:** {worst}, no gain this time."
+    return f"**Found, named, repaired:** {worst} with {count(scene.answered, 'answer')}."
 
 
-def _item(step: Step, scene: Scene, taken: Taken, at_hand: Step | None) -> str:
-    if _is_done(step, scene, taken):
+def _item(step: Step, scene: Scene, at_hand: Step | None) -> str:
+    if _is_done(step, scene):
         kind, mark, said = "done", "✓", "done"
     elif step is at_hand:
         kind, mark, said = "now", "", "now"
-    elif step.name in taken.skipped:
+    elif step.name in scene.taken.skipped:
         kind, mark, said = "skipped", "–", "skipped"
     else:
         kind, mark, said = "open", "", "to do"
@@ -259,24 +314,41 @@ def _scene(room: str = "") -> Scene | None:
     if made is None or state.chosen_id() != made:
         return None
     analysis = state.analysis()
-    return None if analysis is None else Scene(DEMOS[record.on], analysis, room)
+    return None if analysis is None else Scene(DEMOS[record.on], analysis, room, record.now)
 
 
-def _noted(scene: Scene) -> Taken:
-    """What was seen so far, with what is seen at this moment."""
-    record = tour_record.read()
-    taken = record.now
-    fresh = tuple(step.name for step in STEPS if step.kept and step.name not in taken.seen and step.done(scene))
-    if fresh:
-        taken = replace(taken, seen=(*taken.seen, *fresh))
-        tour_record.write(record.with_now(taken))
-    return taken
+def _noted(scene: Scene) -> Scene:
+    """The same with what is seen, named and begun at this moment, which is kept."""
+    named = st.session_state.get(MADE, 0)
+    if named > st.session_state.setdefault(NAMED, named):
+        # also where a concept of this name was there already
+        scene = _kept(scene, named=(st.session_state[concept_tools.CHOSEN],))
+    st.session_state[NAMED] = named
+    scene = _kept(scene, jobs=jobs.begun("retrain", analysis=scene.analysis.id))
+    seen = [step.name for step in STEPS if step.kept and step.name not in scene.taken.seen and step.done(scene)]
+    return _kept(scene, seen=tuple(seen))
 
 
-def _is_done(step: Step, scene: Scene, taken: Taken) -> bool:
-    return step.name in taken.seen if step.kept else step.done(scene)
+def _kept(scene: Scene, **fresh: tuple[Any, ...]) -> Scene:
+    """With more of what a tour keeps, in the record too."""
+
+    def more(taken: Taken) -> Taken:
+        return replace(taken, **{name: tuple(dict.fromkeys((*getattr(taken, name), *fresh[name]))) for name in fresh})
+
+    if more(scene.taken) == scene.taken:
+        return scene
+    # of the demo that is looked at, whatever another tab has begun meanwhile
+    name = scene.demo.name
+    record = tour_record.change(
+        lambda record: replace(record, taken={**record.taken, name: more(record.taken.get(name, scene.taken))})
+    )
+    return replace(scene, taken=record.taken[name])
 
 
-def _at_hand(scene: Scene, taken: Taken) -> Step | None:
+def _is_done(step: Step, scene: Scene) -> bool:
+    return step.name in scene.taken.seen if step.kept else step.done(scene)
+
+
+def _at_hand(scene: Scene) -> Step | None:
     """The first step that is neither done nor skipped; None at the end."""
-    return next((step for step in STEPS if step.name not in taken.skipped and not _is_done(step, scene, taken)), None)
+    return next((step for step in STEPS if step.name not in scene.taken.skipped and not _is_done(step, scene)), None)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.concepts.concept import Concept
-from core.demo import Demo
-from pages.parts import band_state, concept_tools, jobs, progress, state
+from core.demo import Demo, Visit, visit
+from pages.parts import band_state, concept_tools, jobs, state, who
+from pages.parts.tour_record import Taken
 from pages.parts.words import count, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
+    from core.retraining.result import RunResult
 
 # answers that the tour asks for: on the birds they raise the worst group about as far as three times as many
 GOAL = 20
@@ -24,26 +27,51 @@ Way = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the tour takes place. room: the one on screen, "" where that is not known."""
+    """Where the tour takes place. room: the one on screen, "" where that is not known. taken: what is known of it."""
 
     demo: Demo
     analysis: Analysis
     room: str = ""
+    taken: Taken = field(default_factory=Taken)
 
     @property
     def direction(self) -> str:
         return f"logit:{self.demo.shortcut_class}"
 
-    @property
+    @cached_property
+    def visit(self) -> Visit:
+        """What this visitor did since the tour began: others may be at work on the same demo."""
+        return visit(
+            state.workspace(),
+            self.analysis.id,
+            self.analysis.dataset_id,
+            authors=who.names(),
+            since=self.taken.since,
+            named=self.taken.named,
+            jobs=self.taken.jobs,
+        )
+
+    @cached_property
     def concept(self) -> Concept | None:
-        """The one with the most answers, the latest of those with as many."""
-        known = concept_tools.concepts(self.analysis)
-        return max(known, key=lambda one: (progress.answers(self.analysis, one), one.id), default=None)
+        """The visitor's own with the most answers, the latest of those with as many."""
+        said = self.visit.answers
+        own = [one for one in concept_tools.concepts(self.analysis) if one.id in said]
+        return max(own, key=lambda one: (said[one.id], one.id), default=None)
 
     @property
     def answered(self) -> int:
-        concept = self.concept
-        return 0 if concept is None else progress.answers(self.analysis, concept)
+        return 0 if self.concept is None else self.visit.answers[self.concept.id]
+
+    @cached_property
+    def run(self) -> RunResult | None:
+        """The visitor's own latest repair."""
+        if not self.visit.runs:
+            return None
+        # where a run exists: what measures runs brings scipy, half a second of a first page
+        from pages.parts import run_list
+
+        finished = run_list.finished_runs(self.analysis.id)
+        return next((finished[run] for run in self.visit.runs if run in finished), None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +140,14 @@ def _tag(scene: Scene) -> Way:
 
 def _repair(scene: Scene) -> Way:
     st.session_state["retrain_look-kept"] = "repair"
+    if st.session_state.get(repair_job := "retrain_job") not in scene.taken.jobs:
+        # what came of a repair of before, or of somebody else's, would stand in place of the button
+        st.session_state.pop(repair_job, None)
     return "retrain", {}
+
+
+def _compare(scene: Scene) -> Way:
+    return "results", {} if scene.run is None else {"run": scene.run.run}
 
 
 def _name_text(scene: Scene) -> str:
@@ -131,8 +166,9 @@ def _tag_text(scene: Scene) -> str:
 
 
 def _repair_text(scene: Scene) -> str:
-    if jobs.active("retrain", analysis=scene.analysis.id) is not None:
-        return "The last layer learns anew from your answers. A moment …"
+    if (job := jobs.active("retrain", analysis=scene.analysis.id)) is not None:
+        whose = "your answers" if job.id in scene.taken.jobs else "somebody else’s answers"
+        return f"The last layer learns anew from {whose}. A moment …"
     if scene.room == "retrain":
         return "Only the last layer learns anew, on images chosen with your answers. Press **Retrain** below."
     return "Now have the model learn anew from your answers. It takes seconds."
@@ -185,7 +221,7 @@ STEPS = (
         "Repair the model",
         _repair_text,
         lambda scene: "" if scene.room == "retrain" else "Repair",
-        lambda scene: state.last_run(scene.analysis.id) is not None,
+        lambda scene: scene.run is not None,
         _repair,
     ),
     Step(
@@ -193,8 +229,8 @@ STEPS = (
         "Compare before and after",
         _compare_text,
         lambda scene: "See the results",
-        lambda scene: scene.room == "results" and state.last_run(scene.analysis.id) is not None,
-        lambda scene: ("results", {}),
+        lambda scene: scene.room == "results" and scene.run is not None,
+        _compare,
         kept=True,
     ),
 )

@@ -48,7 +48,8 @@ def test_making_the_demo_starts_one_job_however_often_it_is_pressed(visit: Visit
     app = visit()
     app.button(key="demo-birds").click().run()
     assert [(job.kind, job.request) for job in queued] == [("demo", {"which": "birds"})]
-    assert "Try the demo" not in _labels(app)
+    assert app.button(key="demo-birds").disabled
+    assert app.button(key="demo-digits").disabled
     assert "Cancel" in _labels(app)
 
 

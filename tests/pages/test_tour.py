@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis
 from core.concepts.concept import create_concept, list_concepts
+from core.concepts.suggestions import suggest_next
 from core.concepts.tags import UNTAGGED, tag, tag_states
-from core.database import Meta
-from core.retraining.runs import latest_run, retrain
+from core.database import Meta, RunRecord
+from core.jobs.job import Job
+from core.retraining.runs import RunResult, latest_run, retrain
 from core.workspace import Workspace
-from pages.parts import tour_steps, who
+from pages.parts import state, tour_record, tour_steps, who
 
-from .conftest import Visit, plant, tag_by_truth, texts
+from .conftest import Visit, plant, set_job, tag_by_truth, texts
+
+ANN, BOB = "0123456789abcdef.Ann", "fedcba9876543210.Bob"
 
 
 @pytest.fixture
@@ -29,7 +34,9 @@ def demo(workspace: Workspace) -> Analysis:
 
 
 @pytest.fixture
-def started(visit: Visit, demo: Analysis) -> AppTest:
+def started(visit: Visit, demo: Analysis, cookies: dict[str, str]) -> AppTest:
+    """Ann's."""
+    cookies[who.COOKIE] = ANN
     app = visit()
     press(app, "demo-birds")
     return app
@@ -39,6 +46,27 @@ def press(app: AppTest, key: str) -> AppTest:
     app.button(key=key).click().run()
     assert not app.exception
     return app
+
+
+def repaired(app: AppTest, workspace: Workspace, demo: Analysis, queued: list[Job]) -> RunResult:
+    """Press Retrain; what the worker would do is done."""
+    next(button for button in app.button if button.label == "Retrain").click().run()
+    assert not app.exception
+    run = retrain(workspace, demo, method="mid")
+    with workspace.writing() as session:
+        session.get_one(RunRecord, run.run).job_id = queued[-1].id
+    set_job(workspace, queued[-1].id, state="done", result={"run": run.run})
+    app.run()
+    return run
+
+
+def answered(workspace: Workspace, demo: Analysis, author: str) -> None:
+    """As many answers as the tour asks for, by truth, about images that nobody answered."""
+    concept = create_concept(workspace, demo.dataset_id, "water", author=author)
+    rows = np.array([item.row for item in suggest_next(workspace, demo, concept, budget=tour_steps.GOAL)])
+    water = demo.attributes[0].codes[rows] == 1
+    tag(workspace, demo, concept, rows[water], True, author=author)
+    tag(workspace, demo, concept, rows[~water], False, author=author)
 
 
 def has(app: AppTest, key: str) -> bool:
@@ -58,14 +86,14 @@ def test_the_first_visit_of_the_demo_begins_at_the_top_band(started: AppTest, de
 
 
 def test_each_step_is_told_from_what_was_done(
-    visit: Visit, started: AppTest, demo: Analysis, workspace: Workspace
+    visit: Visit, started: AppTest, demo: Analysis, workspace: Workspace, queued: list[Job]
 ) -> None:
     app = press(started, "tour-show-mid")
     assert listed(app)[:3] == ["done", "done", "now"]
     assert "it hesitates" in texts(app)
     press(app, "tour-show-name")
     assert any(box.label == "What do you see?" for box in app.text_input)
-    concept = create_concept(workspace, demo.dataset_id, "water")
+    concept = create_concept(workspace, demo.dataset_id, "water", author="Ann")
     app.run()
     assert listed(app)[3] == "now"
 
@@ -77,19 +105,18 @@ def test_each_step_is_told_from_what_was_done(
     lead = demo.logits[rows, 1] - demo.logits[rows, 0]
     assert (np.diff(lead) <= 0).all()
     water = demo.attributes[0].codes[rows] == 1
-    tag(workspace, demo, concept, rows[water], True)
+    tag(workspace, demo, concept, rows[water], True, author="Ann")
     app.run()
     assert listed(app)[3] == "now"
     assert f"{water.sum()} of 20 so far" in texts(app)
-    tag(workspace, demo, concept, rows[~water], False)
+    tag(workspace, demo, concept, rows[~water], False, author="Ann")
     app.run()
     assert listed(app)[4] == "now"
     press(app, "tour-show-repair")
     assert "What it will learn from" in texts(app)
     assert not has(app, "tour-show-repair")
 
-    run = retrain(workspace, demo, method="mid")
-    app.run()
+    run = repaired(app, workspace, demo, queued)
     assert listed(app)[5] == "now"
     press(app, "tour-show-compare")
     assert listed(app) == ["done"] * 6
@@ -124,11 +151,83 @@ def test_ended_it_does_not_come_back_unasked_but_can_be_taken_again(
 def test_another_session_of_the_browser_finds_it_where_it_was(
     visit: Visit, demo: Analysis, cookies: dict[str, str]
 ) -> None:
-    cookies[who.COOKIE] = "0123456789abcdef.Ann"
+    cookies[who.COOKIE] = ANN
     press(press(visit(), "demo-birds"), "tour-show-mid")
     assert listed(visit("bands"))[:3] == ["done", "done", "now"]
-    cookies[who.COOKIE] = "fedcba9876543210.Bob"
+    cookies[who.COOKIE] = BOB
     assert not listed(visit("bands"))
+
+
+def test_what_others_do_is_no_part_of_it(
+    visit: Visit, started: AppTest, demo: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    app = press(started, "tour-show-mid")
+    answered(workspace, demo, "Bob")
+    retrain(workspace, demo, method="mid")
+    app.run()
+    assert listed(app) == ["done", "done", "now", "open", "open", "open"]
+    # one that Bob has made already is named as well as a new one; his answers stay his
+    press(app, "tour-show-name")
+    next(box for box in app.text_input if box.label == "What do you see?").set_value("Water")
+    next(button for button in app.button if button.label == "Create").click().run()
+    assert listed(app)[3] == "now"
+    assert "whether they show **water**." in texts(app)
+    answered(workspace, demo, "Ann")
+    app.run()
+    assert listed(app)[4] == "now"
+    press(app, "tour-show-repair")
+    own = repaired(app, workspace, demo, queued)
+    assert listed(app)[5] == "now"
+    # somebody's later one is not what is compared
+    retrain(workspace, demo, method="mid", seed=1)
+    press(app, "tour-show-compare")
+    assert listed(app) == ["done"] * 6
+    assert app.query_params["run"] == own.run
+
+
+def test_on_a_demo_that_was_worked_on_it_begins_at_the_beginning_and_offers_the_reset(
+    visit: Visit, demo: Analysis, workspace: Workspace, cookies: dict[str, str]
+) -> None:
+    answered(workspace, demo, "Ann")
+    cookies[who.COOKIE] = BOB
+    app = press(visit(), "demo-birds")
+    assert listed(app) == ["done", "now", *["open"] * 4]
+    assert "There is earlier work here: 1 concept and 20 tags." in texts(app)
+    press(app, "reset-now-tour-birds")
+    assert not list_concepts(workspace, demo.dataset_id)
+    assert listed(app) == ["done", "now", *["open"] * 4]
+    assert "earlier work" not in texts(app)
+
+
+def test_restarted_what_was_done_before_is_left_out(started: AppTest, demo: Analysis, workspace: Workspace) -> None:
+    app = press(started, "tour-show-mid")
+    answered(workspace, demo, "Ann")
+    app.run()
+    assert listed(app)[4] == "now"
+    press(app, "tour-restart")
+    assert listed(app) == ["done", "now", *["open"] * 4]
+    assert "There is earlier work here: 1 concept and 20 tags." in texts(app)
+    # nothing of it is gone
+    assert len(list_concepts(workspace, demo.dataset_id)) == 1
+
+
+def test_two_tabs_at_once_lose_nothing(
+    visit: Visit, demo: Analysis, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "workspace", lambda: workspace)
+    monkeypatch.setattr(who, "browser", lambda: who.Browser("0123456789abcdef", "Ann"))
+    tour_record.change(lambda record: tour_record.Record("birds"))
+
+    def sees(step: str) -> None:
+        def seen(record: tour_record.Record) -> tour_record.Record:
+            return record.with_now(tour_record.Taken(seen=(*record.now.seen, step)))
+
+        tour_record.change(seen)
+
+    names = [f"step {number}" for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sees, names))
+    assert sorted(tour_record.read().now.seen) == sorted(names)
 
 
 def test_other_investigations_have_no_tour(visit: Visit, started: AppTest, workspace: Workspace) -> None:
@@ -143,7 +242,7 @@ def test_other_investigations_have_no_tour(visit: Visit, started: AppTest, works
 def test_what_cannot_be_read_of_a_tour_counts_as_none(
     visit: Visit, demo: Analysis, workspace: Workspace, cookies: dict[str, str]
 ) -> None:
-    cookies[who.COOKIE] = "0123456789abcdef.Ann"
+    cookies[who.COOKIE] = ANN
     with workspace.writing() as session:
         session.merge(Meta(key="tour-0123456789abcdef", value='{"on": "birds", "taken": 3}'))
     app = visit("bands")
@@ -167,6 +266,8 @@ def test_a_reset_says_what_goes_begins_afresh_and_is_undone(
     assert latest_run(workspace, demo.id) is None
     assert "Taken away: 1 concept, 20 tags and 1 repair" in texts(app)
     assert listed(app)[0] == "now"
+    # in another tab of this browser as well
+    assert has(visit(), "reset-undo")
     press(app, "reset-undo")
     (concept,) = list_concepts(workspace, demo.dataset_id)
     assert int((tag_states(workspace, demo, concept) != UNTAGGED).sum()) == 20
