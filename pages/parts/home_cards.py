@@ -138,7 +138,7 @@ def _card(item: Investigation, demo: Demo | None) -> None:
 def _more(item: Investigation, demo: Demo | None) -> None:
     """What else can be done with it."""
     with st.popover("More", type="tertiary", key=f"more-{item.id}"):
-        with st.container(gap=None, key=f"more-acts-{item.id}"):
+        with st.container(gap="xsmall", key=f"more-acts-{item.id}"):
             st.page_link(
                 rooms.room("present"),
                 label="Present it",

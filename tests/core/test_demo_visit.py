@@ -10,9 +10,8 @@ import pytest
 from core.activations.store import Analysis
 from core.concepts.concept import Concept, create_concept, delete_concept
 from core.concepts.tags import tag, undo
-from core.database import RunRecord, now
+from core.database import JobRecord, RunRecord, now
 from core.demo import Visit, newest_action, visit
-from core.jobs.queue import submit
 from core.workspace import Workspace
 
 N = 60
@@ -76,12 +75,13 @@ def test_a_concept_counts_once_it_is_made_or_named_and_no_longer_than_it_lives(
 
 
 def test_repairs_are_those_of_the_jobs_that_were_begun(workspace: Workspace, demo: Analysis) -> None:
-    hers, unfinished = (
-        submit(workspace, "retrain", "Retrain", {"analysis": demo.id, "method": "mid", "run": run}).id
-        for run in ("hers", "unfinished")
-    )
     with workspace.writing() as session:
-        for run, job, ended in (("his", None, now()), ("hers", hers, now()), ("unfinished", unfinished, None)):
+        for turn, job in enumerate(("hers", "unfinished"), 1):
+            session.add(
+                JobRecord(id=job, kind="retrain", title="", request={}, key=job, turn=turn, samples=[], created=now())
+            )
+        session.flush()
+        for run, job, ended in (("his", None, now()), ("hers", "hers", now()), ("unfinished", "unfinished", None)):
             session.add(
                 RunRecord(
                     id=run, analysis_id=demo.id, job_id=job, method="mid", settings={}, created=now(), finished=ended
@@ -89,4 +89,4 @@ def test_repairs_are_those_of_the_jobs_that_were_begun(workspace: Workspace, dem
             )
             session.flush()
     assert of_ann(workspace, demo).runs == ()
-    assert of_ann(workspace, demo, jobs=(hers, unfinished)).runs == ("hers",)
+    assert of_ann(workspace, demo, jobs=("hers", "unfinished")).runs == ("hers",)
