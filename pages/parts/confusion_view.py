@@ -130,10 +130,11 @@ def matrix_html(title: str, matrix: np.ndarray, classes: tuple[str, ...]) -> str
                 f'<td class="{kind}" style="--share:{share:.3f}">{number:,}<small>{percent(share)}</small></td>'
             )
         rows.append(f'<tr><th scope="row" title="{full[label]}">{names[label]}</th>{"".join(cells)}</tr>')
+    across = f'<tr><td></td><th scope="colgroup" colspan="{len(classes)}">the model says</th></tr>'
     return (
-        f'<div class="rx"><div class="scroll" tabindex="0" role="region" aria-label="{title}: what is taken for what">'
-        f'<table><caption>{title}</caption><thead><tr><th scope="col">is \\ said</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></div>"
+        f'<div class="rx matrix" style="--classes:{len(classes)}"><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="{title}: what is taken for what"><table><caption>{title}</caption><thead>{across}<tr>'
+        f'<th scope="col">it is a</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></div>'
     )
 
 

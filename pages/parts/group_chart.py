@@ -79,24 +79,33 @@ def guessed(evaluation: Evaluation) -> None:
         st.caption(f":material/help: **Estimated:** {told}", help=TERMS["estimated"])
 
 
-def sentence(before: Evaluation, after: Evaluation) -> str:
-    """What to see: how many groups rose and fell, beyond their intervals or not."""
+def sentence(before: Evaluation, after: Evaluation, names: tuple[str, str] | None = None) -> str:
+    """What to see: how many groups rose and fell, and which most. names: of two runs, where neither came first."""
     was, now = by_group(before), by_group(after)
     both = [group for group in was if group in now]
     rose = [group for group in both if now[group]["accuracy"] > was[group]["accuracy"]]
     fell = [group for group in both if now[group]["accuracy"] < was[group]["accuracy"]]
     if not rose and not fell:
-        return "No group changed."
+        return "No group changed." if names is None else "Both are as good in every group."
+    verbs = ("rose", "fell") if names is None else tuple(f"better in {name}" for name in reversed(names))
     parts = []
-    for groups, verb in ((rose, "rose"), (fell, "fell")):
-        if groups:
-            most = max(groups, key=lambda group: abs(now[group]["accuracy"] - was[group]["accuracy"]))
-            change = f"{percent(was[most]['accuracy'])} to {percent(now[most]['accuracy'])}"
+    for groups, verb in zip((rose, fell), verbs, strict=True):
+        if not groups:
+            continue
+        most = max(groups, key=lambda group: abs(now[group]["accuracy"] - was[group]["accuracy"]))
+        change = f"{percent(was[most]['accuracy'])} to {percent(now[most]['accuracy'])}"
+        if names is not None:
+            change = change.replace(" to ", " and ")
+            are = "is" if len(groups) == 1 else "are"
+            parts.append(
+                f"{count(len(groups), 'group')} {are} {verb}, {short(group_name(was[most]), 48)} most ({change})"
+            )
+        elif len(groups) > 1:
             parts.append(
                 f"{count(len(groups), 'group')} {verb}, {short(group_name(was[most]), 48)} most (from {change})"
-                if len(groups) > 1
-                else f"{short(group_name(was[most]), 48)} {verb} from {change}"
             )
+        else:
+            parts.append(f"{short(group_name(was[most]), 48)} {verb} from {change}")
     return f"{'; '.join(parts)}."
 
 

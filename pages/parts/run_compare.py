@@ -30,7 +30,7 @@ TITLES = {
     "seed": "Seed",
     "tags": "Tags",
     "data": "Data",
-    "analysis": "Investigation",
+    "analysis": "Model",
     "edits": "Edits by hand",
 }
 
@@ -64,6 +64,7 @@ def show(analysis: Analysis, first: RunResult, second: RunResult) -> None:
     if found.comparison is None:
         return
     st.header("Every group", anchor=False, help=TERMS["group"])
+    st.markdown(plain(group_chart.sentence(first.after, second.after, ("the first", "the second"))))
     group_chart.show(first.after, second.after, "group-chart", ("first", "second"))
     _flips(analysis, found)
 
@@ -117,6 +118,8 @@ def pairs_html(found: RunComparison, first: str, second: str) -> str:
 def _told(what: str, value: object) -> str:
     if what == "method":
         return run_list.method_title(str(value))
+    if what == "analysis":
+        return run_list.model_names().get(str(value), str(value))
     told = rerun.value_told(value)
     # hashes are long enough to be told apart by their beginning
     return told[:8] if what in ("tags", "data") else short(told, 200)

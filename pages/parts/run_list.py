@@ -137,6 +137,13 @@ def titles(runs: dict[str, RunResult]) -> dict[str, str]:
     return dict(zip(runs, distinct([titled(run) for run in runs.values()], hints), strict=True))
 
 
+def model_names() -> dict[str, str]:
+    """What the models of all investigations are called, by investigation, no two alike; to be escaped."""
+    known = state.investigations()
+    names = distinct([one.model_name for one in known], [one.id[:6] for one in known], most=60)
+    return dict(zip((one.id for one in known), names, strict=True))
+
+
 def when(run: RunResult) -> str:
     """12 minutes ago."""
     try:

@@ -124,20 +124,21 @@ def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFra
     from core.retraining.result import NETWORK
 
     # numbered from the oldest: a new run renames no other
-    names = distinct([short(run.name or run.method, 80) for run in reversed(runs.values())])[::-1]
+    names = distinct([short(run_list.title(run), 80) for run in reversed(runs.values())])[::-1]
+    models = run_list.model_names() if every_model else {}
     lines = []
     for run, name in zip(runs.values(), names, strict=True):
         low, high = run.after.worst_interval
         lines.append(
             {
                 "Name": name,
-                "When": pd.Timestamp(run.created, tz="UTC"),
-                **({"Investigation": run.analysis} if every_model else {}),
-                "Before": 100 * run.before.worst_group,
-                "Worst group": 100 * run.after.worst_group,
-                "95%": f"{percent(low)} to {percent(high)}",
-                "Gain": "yes" if run.comparison["significant"] else "no",
+                **({"Model": models.get(run.analysis, run.analysis)} if every_model else {}),
+                "Worst group was": 100 * run.before.worst_group,
+                "Worst group is": 100 * run.after.worst_group,
+                "Between": f"{percent(low)} and {percent(high)}",
+                "Outcome": "better" if run.comparison["significant"] else "no clear gain",
                 "Average": 100 * run.after.average,
+                "When": pd.Timestamp(run.created, tz="UTC"),
                 "Method": run_list.method_title(run.method) + (" (network)" if run.kind == NETWORK else ""),
                 "Concepts": ", ".join(short(name, 40) for name in run.concepts) or "–",
                 "Groups": run.after.groups_from.removesuffix(", estimated by a probe")
@@ -155,15 +156,20 @@ def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFra
 def _columns() -> dict[str, object]:
     column = st.column_config
     return {
-        "Name": column.TextColumn(pinned=True, width=170, help="As you named it, else its method."),
-        "When": column.DatetimeColumn(format="distance", width=130),
-        "Before": column.NumberColumn(format="%.1f%%", width=80, help="Worst group of the model as it was."),
-        "Worst group": column.ProgressColumn(
-            format="%.1f%%", min_value=0, max_value=100, width=140, help=TERMS["worst group"]
+        "Name": column.TextColumn(pinned=True, width=245, help="As you named it, else its method and concepts."),
+        "Model": column.TextColumn(width=150, help="The model that was repaired."),
+        "Worst group was": column.NumberColumn(
+            format="%.1f%%", width=120, help=f"Before the repair. {TERMS['worst group']}"
         ),
-        "95%": column.TextColumn(width=115, help=TERMS["interval"]),
-        "Gain": column.TextColumn(width=60, help="Whether the worst group rose beyond chance (p below 0.05)."),
-        "Average": column.NumberColumn(format="%.1f%%", width=85, help=TERMS["average"]),
+        "Worst group is": column.ProgressColumn(
+            format="%.1f%%", min_value=0, max_value=100, width=130, help=f"After the repair. {TERMS['worst group']}"
+        ),
+        "Between": column.TextColumn(width=115, help=f"Of the worst group, after the repair. {TERMS['interval']}"),
+        "Outcome": column.TextColumn(
+            width=105, help="Better: the worst group rose beyond chance (p below 0.05), and by more than guessing."
+        ),
+        "Average": column.NumberColumn(format="%.1f%%", width=80, help=f"After the repair. {TERMS['average']}"),
+        "When": column.DatetimeColumn(format="distance", width=115),
         "Method": column.TextColumn(width=200),
         "Concepts": column.TextColumn(width=160),
         "Groups": column.TextColumn(width=160, help=TERMS["group"]),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -34,17 +34,18 @@ def show(run: RunResult) -> bool:
     st.markdown(plain(shift["sentence"]))
     # both with one height of the axis: bars are to be compared
     most = max(*shift["before"], *shift["after"])
+    named = sides(shift, run.classes)
     cells = st.grid(2, min_column_width=320, gap="medium")
     for title in ("before", "after"):
         with cells.cell():
             part = shift[f"middle_{title}"]
             st.markdown(f"**{title.capitalize()}** · {percent(part / shift['count'])} in the middle")
             told = f"{title.capitalize()}: {part:,} of {shift['count']:,} images lie in the middle."
-            chart_frame.draw(chart(shift, title, most, _color(shift, run)), f"shift-{title}", told)
+            chart_frame.draw(chart(shift, title, most, named), f"shift-{title}", told)
     beyond = " Images beyond 3 are in the outermost bars." if _beyond(shift) else ""
     st.caption(
-        f"{count(shift['count'], 'test image')} along {plain(short(shift['class']))}: −1 is where the other classes' "
-        f"images are on average, 1 where its own are.{beyond}"
+        f"{count(shift['count'], 'test image')}: −1 is where those of {plain(named[OTHERS].name)} are on average, 1 "
+        f"where those of {plain(named[OWN].name)} are.{beyond}"
     )
     _by_group(shift, run)
     return True
@@ -89,21 +90,32 @@ def layers(shift: Mapping[str, Any], title: str) -> dict[str, list[int]]:
     return {OWN: own, OTHERS: others, UNKNOWN: rest}
 
 
-def _color(shift: Mapping[str, Any], run: RunResult) -> str:
-    """The class's own, as on every other page; of a run that did not note its classes, the accent."""
-    classes = list(run.classes)
-    if shift["class"] not in classes:
-        return theme.accent_color()
-    return theme.class_colors(len(classes))[classes.index(shift["class"])]
+class Side(NamedTuple):
+    """Images of one kind, as the chart has them. name: of a class or of all others, to be escaped."""
+
+    name: str
+    color: str
 
 
-def chart(shift: Mapping[str, Any], title: str, most: int, own: str) -> go.Figure:
-    """most: of the tallest bar of both charts. own: colour of the class's own images."""
+def sides(shift: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Side]:
+    """Classes in their own colours, as on every other page. classes: of the run, () where it did not note them: then
+    the accent."""
+    own, others = Side(short(shift["class"]), theme.accent_color()), Side(OTHERS, theme.muted_color())
+    if shift["class"] in classes:
+        colors = theme.class_colors(len(classes))
+        at = classes.index(shift["class"])
+        own = own._replace(color=colors[at])
+        if len(classes) == 2:
+            others = Side(short(classes[1 - at]), colors[1 - at])
+    return {OWN: own, OTHERS: others, UNKNOWN: Side(UNKNOWN, theme.line_color())}
+
+
+def chart(shift: Mapping[str, Any], title: str, most: int, named: Mapping[str, Side]) -> go.Figure:
+    """most: of the tallest bar of both charts."""
     import plotly.graph_objects as go
 
     edges = shift["edges"]
     centers = [(low + high) / 2 for low, high in pairwise(edges)]
-    colors = {OWN: own, OTHERS: theme.muted_color(), UNKNOWN: theme.line_color()}
     figure = go.Figure()
     figure.add_vrect(
         x0=shift["middle"][0],
@@ -113,20 +125,21 @@ def chart(shift: Mapping[str, Any], title: str, most: int, own: str) -> go.Figur
         line_width=0,
         layer="below",
     )
-    for name, counts in layers(shift, title).items():
+    for side, counts in layers(shift, title).items():
         if any(counts):
+            name = chart_frame.text(named[side].name)
             figure.add_bar(
                 name=name,
                 x=centers,
                 y=counts,
                 width=edges[1] - edges[0],
-                marker={"color": colors[name], "opacity": 1.0 if name == OWN else 0.6, "line": {"width": 0}},
+                marker={"color": named[side].color, "opacity": 1.0 if side == OWN else 0.6, "line": {"width": 0}},
                 hovertemplate=f"{name}: %{{y:,}}<extra></extra>",
             )
     figure.update_layout(
         **chart_frame.layout(HEIGHT, barmode="stack", hovermode="x unified", bargap=0.06),
         xaxis=chart_frame.axis(
-            "from the other classes (−1) to its own (1)",
+            f"from {named[OTHERS].name} (−1) to {named[OWN].name} (1)",
             showgrid=False,
             tickvals=[-2, -1, 0, 1, 2],
             ticktext=["−2", "−1", "0", "1", "2"],

@@ -17,7 +17,7 @@ from core.classifiers.softmax import softmax
 from core.jobs.job import Job
 from core.retraining.runs import RunResult, delete_run, predictions, restore_run, retrain, run_folder, run_logits
 from core.workspace import Workspace
-from pages.parts import beside, calibration_view, confusion_view, group_chart, shift_view, verdict
+from pages.parts import beside, calibration_view, confusion_view, group_chart, shift_view, theme, verdict
 from pages.parts.words import interval, percent, plain
 
 from .conftest import Visit, plant, tag_by_truth, texts
@@ -327,10 +327,17 @@ def test_mistakes_are_told_the_most_frequent_first() -> None:
     assert confusion_view.sentence([], ("a", "b")) == "No image is taken for another class, before or after."
 
 
-def test_names_of_classes_are_no_markup() -> None:
-    told = confusion_view.matrix_html("Before", np.eye(2, dtype=int), ("<b>a</b>", 'b" onload="x'))
-    assert "<b>" not in told
-    assert 'onload="x"' not in told
+def test_names_of_classes_are_no_markup(run: RunResult) -> None:
+    hostile = "<b>a</b>", 'b" onload="x'
+    group = {**run.after.groups[0].to_dict(), "class": hostile[0], "concept": hostile[1]}
+    for told in (
+        confusion_view.matrix_html("Before", np.eye(2, dtype=int), hostile),
+        group_chart.chart_html([(group, group)], hostile),
+        beside.table_html([beside.Way("x", "".join(hostile), 0.5, 0.5)]),
+    ):
+        assert "&lt;b&gt;" in told
+        assert "<b>" not in told
+        assert 'onload="x"' not in told
 
 
 def test_calibration_is_told_before_and_after(
@@ -363,6 +370,19 @@ def test_activations_are_counted_before_and_after(visit: Visit, run: RunResult) 
         assert [sum(bar) for bar in zip(*layers.values(), strict=True)] == shift[title]
         assert not any(layers[shift_view.UNKNOWN])
     assert len(app.get("plotly_chart")) == 2
+
+
+def test_activations_have_the_colours_and_names_of_their_classes(visit: Visit, run: RunResult) -> None:
+    shift = next(one for one in run.shifts if one["class"] == "waterbird")
+    landbird, waterbird = theme.LIGHT[:2]
+    sides = shift_view.sides(shift, run.classes)
+    assert sides[shift_view.OWN] == ("waterbird", waterbird)
+    assert sides[shift_view.OTHERS] == ("landbird", landbird)
+    # of more than two, the others are no class
+    assert shift_view.sides(shift, ("landbird", "waterbird", "fish"))[shift_view.OTHERS].name == shift_view.OTHERS
+    unnoted = shift_view.sides(shift, ())
+    assert (unnoted[shift_view.OWN].name, unnoted[shift_view.OTHERS].name) == ("waterbird", shift_view.OTHERS)
+    assert "−1 is where those of landbird are on average" in texts(visit("results", look="activations"))
 
 
 def test_flips_are_shown_by_group(visit: Visit, run: RunResult, planted: Analysis) -> None:
@@ -460,3 +480,8 @@ def test_the_sentence_of_the_groups_says_what_rose_and_what_fell(run: RunResult)
     most = max(was, key=lambda group: now[group]["accuracy"] - was[group]["accuracy"])
     assert group_chart.group_name(was[most]) in told
     assert group_chart.sentence(run.before, run.before) == "No group changed."
+    # two runs, of which none came first
+    both = group_chart.sentence(run.before, run.after, ("the first", "the second"))
+    assert "better in the second" in both
+    assert "rose" not in both
+    assert group_chart.sentence(run.before, run.before, ("a", "b")) == "Both are as good in every group."

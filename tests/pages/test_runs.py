@@ -27,10 +27,11 @@ from core.retraining.runs import (
 )
 from core.workspace import Workspace
 from pages.parts import rerun, run_card, run_compare, run_list
-from pages.parts.words import plain
+from pages.parts.words import percent, plain
 
 from .conftest import Visit, plant, set_job, tag_by_truth, texts
 
+MID, BALANCED = "Mid-range curation · water", "Class-balanced retraining"
 HOSTILE = '<b>**bold**</b> :tada: \u202eright to left " onmouseover="x'
 
 
@@ -88,16 +89,19 @@ def test_every_run_has_a_row_the_newest_first(visit: Visit, two: tuple[RunResult
     app = visit("runs")
     assert not app.exception
     rows = table(app)
-    assert list(rows["Name"]) == ["mid", "class-balanced"]
-    assert list(rows["Worst group"]) == [100 * run.after.worst_group for run in (second, first)]
-    assert list(rows["Before"]) == [100 * run.before.worst_group for run in (second, first)]
+    assert list(rows["Name"]) == [MID, BALANCED]
+    assert list(rows["Worst group is"]) == [100 * run.after.worst_group for run in (second, first)]
+    assert list(rows["Worst group was"]) == [100 * run.before.worst_group for run in (second, first)]
     assert list(rows["Average"]) == [100 * run.after.average for run in (second, first)]
     assert list(rows["Concepts"]) == ["water", "–"]
     assert list(rows["Seed"]) == [3, 0]
     assert list(rows["Tags"]) == [run.tags[:8] for run in (second, first)]
     assert len(set(rows["Data"])) == 1
-    assert list(rows["Gain"]) == ["yes" if run.comparison["significant"] else "no" for run in (second, first)]
-    assert "Investigation" not in rows
+    told = {True: "better", False: "no clear gain"}
+    assert list(rows["Outcome"]) == [told[run.comparison["significant"]] for run in (second, first)]
+    low, high = second.after.worst_interval
+    assert rows["Between"][0] == f"{percent(low)} and {percent(high)}"
+    assert "Model" not in rows
     assert "tick two to compare" in texts(app)
 
 
@@ -180,7 +184,7 @@ def test_a_name_and_a_note_are_kept_and_shown_as_typed(
     # a name taken away is a run without one
     app.text_input(key=f"run-name-{second.run}").set_value("").run()
     assert open_run(workspace, second.run).name == ""
-    assert table(app)["Name"][0] == "mid"
+    assert table(app)["Name"][0] == MID
 
 
 def test_what_is_deleted_can_be_undone_and_brought_back_later(
@@ -192,10 +196,10 @@ def test_what_is_deleted_can_be_undone_and_brought_back_later(
     button(app, "Delete").click().run()
     assert not app.exception
     assert "Deleted: the good one" in texts(app)
-    assert list(table(app)["Name"]) == ["class-balanced"]
+    assert list(table(app)["Name"]) == [BALANCED]
     assert [run.run for run in list_runs(workspace)] == [first.run]
     button(app, "Undo").click().run()
-    assert list(table(app)["Name"]) == ["the good one", "class-balanced"]
+    assert list(table(app)["Name"]) == ["the good one", BALANCED]
     # what was brought back is picked again
     assert app.header[0].value == "the good one"
     assert "Deleted: " not in texts(app)
@@ -267,7 +271,7 @@ def test_a_damaged_run_hides_no_other_and_can_be_put_aside(
     assert plain(second.comparison["sentence"]) in texts(results)
     app = visit("runs")
     assert not app.exception
-    assert list(table(app)["Name"]) == ["mid"]
+    assert list(table(app)["Name"]) == [MID]
     assert plain(f"The result of run {first.run} cannot be read") in texts(app)
     app.button(key=f"damaged-delete-{first.run}").click().run()
     assert "cannot be read" not in texts(app)
@@ -364,12 +368,15 @@ def test_runs_of_another_model_on_the_dataset_can_be_compared(
     assert len(table(app)) == 2
     app.toggle(key="runs_every_model").set_value(True).run()
     assert not app.exception
-    assert set(table(app)["Investigation"]) == {planted.id, other.id}
+    # by the names of the models, told apart though both are called the same
+    theirs_told, *ours = table(app)["Model"]
+    assert ours[0] == ours[1] != theirs_told
+    assert all(told.startswith(other.model_name) for told in (theirs_told, *ours))
     app.session_state["runs_picked"] = [theirs.run, two[1].run]
     app.session_state["runs_turn"] = 7
     app.run()
     assert not app.exception
-    assert "Investigation" in html_of(app)
+    assert '<th scope="row" dir="auto">Model</th>' in html_of(app)
     assert f"{len(compare_runs(workspace, two[1].run, theirs.run).better)}" in texts(app) + str(
         [one.options for one in app.segmented_control]
     )
