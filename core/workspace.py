@@ -3,7 +3,7 @@
 <root>/midband.db             the tables of core/database.py (SQLite, WAL)
 <root>/datasets/<name>/       datasets made here (the demo)
 <root>/models/                classifiers trained or copied here
-<root>/analyses/<id>/         features, logits, thumbnails: see core/activations/store.py
+<root>/analyses/<id>/         features, logits, thumbnails: see core/activations/store/
 <root>/runs/<id>/             head.safetensors, result.json: see core/retraining
 <root>/jobs/<id>/log.txt      what a job printed
 <root>/exports/               where exports go unless told otherwise

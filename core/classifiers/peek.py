@@ -93,12 +93,6 @@ def peek(path: Path | str) -> Peeked:
         return Peeked("unknown", False, "Not a model that is known here", problem=f"It cannot be read ({error}).")
 
 
-def names_its_network(path: Path) -> bool:
-    """Whether a model needs no architecture beside it. False for anything unclear."""
-    found = peek(path)
-    return not found.needs_architecture and found.kind not in ("absent", "unknown", "other", "pickled")
-
-
 def is_hub_name(path: Path | str) -> bool:
     """Whether this is a name on the hub and no path: `hf-hub:organisation/name` or `timm:resnet50.a1_in1k`."""
     return str(path).strip().startswith((HUB, TIMM))
@@ -107,11 +101,6 @@ def is_hub_name(path: Path | str) -> bool:
 def recipe(file_name: str) -> str:
     """Python that makes weights of a pickled model, for a block to copy: two lines."""
     return f"model = torch.load({file_name!r}, weights_only=False)\ntorch.save(model.state_dict(), 'weights.pt')"
-
-
-def is_torchscript(archive: Path) -> bool:
-    """Whether a zip archive holds code beside its weights. Raises `zipfile.BadZipFile`."""
-    return kind_of_archive(archive) == TORCHSCRIPT
 
 
 def kind_of_archive(archive: Path) -> str:

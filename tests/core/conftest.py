@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from core.activations.store import Analysis
 from core.classifiers.head import Head
@@ -38,6 +39,12 @@ def classifier(tmp_path: Path) -> Classifier:
     path = tmp_path / "model.safetensors"
     write_checkpoint(path, state, ModelDescription(arch="small", preprocessing=squeezed(24)))
     return load_classifier(path)
+
+
+def listed(workspace: Workspace) -> list[AnalysisRecord]:
+    """All analyses that a workspace knows, the one used last first."""
+    with workspace.reading() as session:
+        return list(session.scalars(select(AnalysisRecord).order_by(AnalysisRecord.used.desc())))
 
 
 @pytest.fixture

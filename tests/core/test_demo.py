@@ -77,7 +77,7 @@ def test_new_shipped_classifier_is_analysed_anew_and_the_old_one_comes_back(
 ) -> None:
     import torch
 
-    from core.activations.store import list_analyses
+    from core.activations.store import open_analysis
     from core.classifiers.architectures import build
     from core.classifiers.checkpoint import ModelDescription, write_checkpoint
     from core.classifiers.preprocessing import squeezed
@@ -92,7 +92,7 @@ def test_new_shipped_classifier_is_analysed_anew_and_the_old_one_comes_back(
     assert demo.find_demo(workspace) == second.id
     few_birds.write_bytes(shipped)
     assert demo.make_demo(workspace).id == first.id
-    assert list_analyses(workspace)[0].id == first.id
+    assert open_analysis(workspace).id == first.id
 
 
 @pytest.mark.parametrize("earlier", [False, True])

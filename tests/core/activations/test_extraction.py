@@ -19,7 +19,7 @@ from torch import nn
 
 from core.activations import extraction, partial
 from core.activations.extraction import analyse, analysis_id
-from core.activations.store import Analysis, list_analyses, open_analysis
+from core.activations.store import Analysis, open_analysis
 from core.classifiers.architectures import build
 from core.classifiers.checkpoint import ModelDescription, write_checkpoint
 from core.classifiers.classifier import Classifier, load_classifier
@@ -30,6 +30,7 @@ from core.datasets.images import decode
 from core.errors import Cancelled, ClassMismatch, DiskFull, EmptyDataset
 from core.settings import Settings
 from core.workspace import Workspace, open_workspace
+from tests.core.conftest import listed
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = Settings(batch_size=8)
@@ -82,9 +83,9 @@ def computed(analysis: Analysis) -> dict[str, bytes]:
 
 def visible(workspace: Workspace) -> list[str]:
     """Analyses a person could see."""
-    listed = [path.name for path in workspace.analyses.glob("*") if not path.name.startswith(".")]
-    assert sorted(listed) == sorted(record.id for record in list_analyses(workspace))
-    return listed
+    there = [path.name for path in workspace.analyses.glob("*") if not path.name.startswith(".")]
+    assert sorted(there) == sorted(record.id for record in listed(workspace))
+    return there
 
 
 def test_stored_features_are_those_of_a_plain_forward_pass(

@@ -15,14 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.dtypes import StringDType
 
-from core.activations import store
 from core.activations.directions import parse_direction, scores
 from core.activations.index import cache_folder, open_index
 from core.activations.store import (
     Analysis,
     ModelFacts,
     has_analysis,
-    list_analyses,
+    last_layers,
     open_analysis,
     refresh,
     touch,
@@ -35,6 +34,7 @@ from core.datasets.dataset import Attribute, Dataset, Problem
 from core.errors import ClassMismatch, NotFound, StorageProblem
 from core.files import mark_used
 from core.workspace import Workspace, open_workspace
+from tests.core.conftest import listed
 
 MODEL = ModelFacts(
     name="planted", file=Path("/models/planted.pt"), arch="small", digest="d", preprocessing={"crop": 64}
@@ -146,7 +146,7 @@ def test_latest_is_the_one_used_last(workspace: Workspace, dataset: Dataset, ana
     assert open_analysis(workspace).id == other.id
     touch(workspace, analysis.id)
     assert open_analysis(workspace).id == analysis.id
-    assert [record.id for record in list_analyses(workspace)] == [analysis.id, other.id]
+    assert [record.id for record in listed(workspace)] == [analysis.id, other.id]
     with pytest.raises(NotFound):
         touch(workspace, "nobody")
 
@@ -154,7 +154,7 @@ def test_latest_is_the_one_used_last(workspace: Workspace, dataset: Dataset, ana
 def test_empty_workspace_and_unknown_ids_are_answered(workspace: Workspace) -> None:
     with pytest.raises(NotFound, match="no analysis yet"):
         open_analysis(workspace)
-    assert list_analyses(workspace) == []
+    assert listed(workspace) == []
     for name in ("absent", "../models", "..", "", "/etc"):
         with pytest.raises(NotFound):
             open_analysis(workspace, name)
@@ -190,7 +190,7 @@ def test_refresh_changes_what_is_said_and_not_what_was_computed(
     assert read.skipped == ()
     assert read.model_name == "renamed"
     assert features_file.stat().st_mtime_ns == computed
-    assert list_analyses(workspace)[0].accuracy == 1.0
+    assert listed(workspace)[0].accuracy == 1.0
     # whoever holds the old one still reads what it was opened with
     assert analysis.labels.tolist() == dataset.labels.tolist()
 
@@ -200,7 +200,7 @@ def test_dataset_of_an_analysis_is_known_to_the_database(workspace: Workspace, a
         record = session.get(DatasetRecord, "data")
     assert record is not None
     assert record.fingerprint == "f"
-    assert list_analyses(workspace)[0].images == 8
+    assert listed(workspace)[0].images == 8
 
 
 def test_moved_workspace_opens_with_what_lies_inside_it(tmp_path: Path, workspace: Workspace, dataset: Dataset) -> None:
@@ -310,10 +310,10 @@ def test_names_come_back_whatever_they_hold(names: list[str], data: st.DataObjec
         assert analysis.image_names(rows) == [known[row] for row in rows]
         asked = data.draw(st.lists(st.sampled_from(known) | st.text(max_size=3)))
         expected = [known.index(name) if name in known else -1 for name in asked]
-        with patch.object(store, "_FEW", 0):
+        with patch("core.activations.store.analysis._FEW", 0):
             assert analysis.rows_named(asked).tolist() == expected
             assert "images" not in analysis.__dict__
-        with patch.object(store, "_FEW", 10**6):
+        with patch("core.activations.store.analysis._FEW", 10**6):
             assert analysis.rows_named(asked).tolist() == expected
 
 
@@ -404,7 +404,7 @@ def test_a_last_layer_that_another_process_removes_meanwhile_is_made_again(analy
             shutil.rmtree(folder)
         mark_used(folder)
 
-    with patch.object(store, "mark_used", side_effect=removed_once):
+    with patch.object(last_layers, "mark_used", side_effect=removed_once):
         other = with_head(analysis, OTHER, "after")
     assert taken == [other.other_head]
     assert taken[0].is_dir()
@@ -413,7 +413,7 @@ def test_a_last_layer_that_another_process_removes_meanwhile_is_made_again(analy
 
 def test_a_last_layer_that_cannot_be_kept_is_told(analysis: Analysis) -> None:
     with (
-        patch.object(store, "mark_used", side_effect=FileNotFoundError),
+        patch.object(last_layers, "mark_used", side_effect=FileNotFoundError),
         pytest.raises(StorageProblem, match="cannot be kept") as caught,
     ):
         with_head(analysis, OTHER, "after")
@@ -422,7 +422,7 @@ def test_a_last_layer_that_cannot_be_kept_is_told(analysis: Analysis) -> None:
 
 def test_the_last_layers_used_longest_ago_are_removed(analysis: Analysis) -> None:
     heads = [Head(OTHER.weight + i, OTHER.bias) for i in range(4)]
-    with patch.object(store, "HEADS", 2):
+    with patch.object(last_layers, "HEADS", 2):
         opened = [with_head(analysis, head, str(i)) for i, head in enumerate(heads[:2])]
         with_head(analysis, heads[0], "again")
         opened.append(with_head(analysis, heads[2], "2"))

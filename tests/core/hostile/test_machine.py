@@ -15,13 +15,14 @@ from PIL import Image
 
 from core.activations import partial
 from core.activations.extraction import analyse
-from core.activations.store import Analysis, list_analyses
+from core.activations.store import Analysis
 from core.classifiers.classifier import load_classifier
 from core.datasets import open_dataset
 from core.errors import DiskFull, MidbandError, PathNotFound
 from core.progress import Progress, silent
 from core.settings import Settings
 from core.workspace import open_workspace
+from tests.core.conftest import listed
 
 Place = Any
 Bounds = Callable[[], AbstractContextManager[None]]
@@ -70,7 +71,7 @@ def test_a_folder_that_vanishes_stops_the_pass_and_does_not_count_as_unreadable(
     problem = refused(PathNotFound, lambda: run(place, model, once_at(16, vanish)))
     assert "any more" in problem.detail
     assert "kept" in problem.next_step
-    assert list_analyses(open_workspace(place.workspace)) == []
+    assert listed(open_workspace(place.workspace)) == []
     if empty:
         place.given.rmdir()
     aside.rename(place.given)
@@ -145,7 +146,7 @@ def test_a_full_disk_in_the_middle_keeps_what_is_done(
         patched.setattr(partial.PartialAnalysis, "end_batch", noted)
         problem = refused(DiskFull, lambda: run(place, model))
     assert str(place.workspace) in problem.detail
-    assert list_analyses(open_workspace(place.workspace)) == []
+    assert listed(open_workspace(place.workspace)) == []
     said: list[str] = []
     after = run(place, model, lambda done, total, message="": said.append(message))
     assert "Continuing after the first 40 images" in said
