@@ -7,13 +7,22 @@ export function createKept(storage, name) {
   const kept = {
     typed: typeof known.typed === "string" ? known.typed : "",
     chosen: new Set(Array.isArray(known.chosen) ? known.chosen.filter(Number.isInteger) : []),
-    /** Other pictures are other answers: only of those that are asked about again is what was clicked kept. */
-    ask(concept, ids) {
-      const asked = new Set(ids)
+    /**
+     * Other pictures are other answers: only of those that are asked about again is what was clicked kept. Returns the
+     * pictures to be asked about instead, or null: those that were clicked among, where Python has begun a new session,
+     * which knows nothing of them. session: the name of its session.
+     */
+    ask(concept, ids, session = "") {
+      const before = asked
+      const goesOn = session !== last && concept === about && kept.chosen.size > 0 && ids.length > 0
+      last = session
+      if (goesOn && before.length && before.some((id, place) => id !== ids[place])) return before
       if (concept !== about) kept.chosen.clear()
-      for (const id of kept.chosen) if (!asked.has(id)) kept.chosen.delete(id)
+      for (const id of kept.chosen) if (!ids.includes(id)) kept.chosen.delete(id)
       about = concept
+      asked = ids
       write()
+      return null
     },
     type(text) {
       kept.typed = text
@@ -27,6 +36,8 @@ export function createKept(storage, name) {
     },
   }
   let about = known.about ?? null
+  let asked = Array.isArray(known.asked) ? known.asked.filter(Number.isInteger) : []
+  let last = null
   return kept
 
   function read() {
@@ -39,7 +50,7 @@ export function createKept(storage, name) {
 
   function write() {
     try {
-      storage.setItem(key, JSON.stringify({ typed: kept.typed, about, chosen: [...kept.chosen] }))
+      storage.setItem(key, JSON.stringify({ typed: kept.typed, about, asked, chosen: [...kept.chosen] }))
     } catch {
       // without it everything works, but for a reload
     }

@@ -90,7 +90,10 @@ function createStage(parentElement, store) {
     for (const [place, slide] of data.slides.entries()) {
       const section = slides.children[place] ?? slides.appendChild(element("section", "slide", {}))
       if (drawn[place] === pieces[place] && section.childNodes.length) continue
-      if (slide.kind === "tag" && slide.concept) kept.ask(slide.concept, (slide.pictures ?? []).map(tile => tile.id))
+      if (slide.kind === "tag" && slide.concept) {
+        const others = kept.ask(slide.concept, (slide.pictures ?? []).map(tile => tile.id), data.session)
+        if (others) store.outbox.push({ kind: "ask", concept: slide.concept, shown: others, rest: [] })
+      }
       const within = section.contains(parentElement.activeElement ?? root.getRootNode().activeElement)
       section.dataset.kind = slide.kind
       section.setAttribute("aria-label", `${place + 1}. ${slide.name}`)

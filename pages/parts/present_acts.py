@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from core.concepts.concept import create_concept
@@ -17,7 +18,7 @@ from core.retraining.runs import new_run_id
 from pages.parts import concept_tools, jobs, method_knobs, present_story, state, who
 from pages.parts.inbox import Inbox, is_int
 from pages.parts.present_kept import Kept, concept_of, kept_of, place, undoable
-from pages.parts.present_story import REPAIR, TAG
+from pages.parts.present_story import ASKED, REPAIR, TAG
 from pages.parts.words import short
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ HOW = "present"
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did. kind: name (`text`), concept or class (`number`), tags (`number`, `shown`, `rest`: ids), or
-    one of `PLAIN`."""
+    """What a person did. kind: name (`text`), concept or class (`number`), tags (`number`, `shown`, `rest`: ids), ask
+    (`number`, `shown`: what a page that was loaded anew asked about before), or one of `PLAIN`."""
 
     kind: str
     number: int = 0
@@ -54,8 +55,8 @@ def read_event(entry: dict[str, Any]) -> Event | None:
     if kind in ("concept", "class") and is_int(number):
         return Event(kind, number)
     shown, rest = _ids(entry.get("shown")), _ids(entry.get("rest"))
-    if kind == "tags" and is_int(number) and shown is not None and rest is not None:
-        return Event("tags", number, shown=shown, rest=rest)
+    if kind in ("tags", "ask") and is_int(number) and shown is not None and rest is not None:
+        return Event(kind, number, shown=shown, rest=rest)
     return None
 
 
@@ -119,6 +120,8 @@ def _change(analysis: Analysis, kept: Kept, event: Event) -> None:
         _take(kept, event.number)
     elif event.kind == "tags":
         _tag(analysis, kept, event)
+    elif event.kind == "ask":
+        _ask(analysis, kept, event)
     elif event.kind == "more":
         kept.more = None if (concept := concept_of(analysis, kept)) is None else concept.id
         kept.go(place(TAG))
@@ -139,6 +142,14 @@ def _name(analysis: Analysis, kept: Kept, text: str) -> None:
 def _take(kept: Kept, concept: int) -> None:
     kept.concept = st.session_state[concept_tools.CHOSEN] = concept
     kept.go(place(TAG))
+
+
+def _ask(analysis: Analysis, kept: Kept, event: Event) -> None:
+    """Go on with the pictures that somebody was clicking among when the session ended."""
+    known = np.isin(event.shown, analysis.ids)
+    concept = concept_of(analysis, kept)
+    if concept is not None and concept.id == event.number and known.all() and len(set(event.shown)) <= ASKED:
+        kept.batch = (concept.id, tuple(dict.fromkeys(event.shown)))
 
 
 def _tag(analysis: Analysis, kept: Kept, event: Event) -> None:

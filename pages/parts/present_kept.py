@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -24,6 +25,7 @@ class Kept:
     step: at hand, from 0. turn: counts the times that Python turned to a step. class_index: chosen, None for the most
     telling. concept: id of the one at hand. batch: images asked about, for which concept. more: the concept of which
     more is asked although there are answers. said: actions of the last answers. ran: the repair that was told of.
+    session: another one in each session.
     """
 
     step: int = 0
@@ -34,6 +36,7 @@ class Kept:
     more: int | None = None
     said: tuple[int, ...] = ()
     ran: str = ""
+    session: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def go(self, step: int) -> None:
         self.step, self.turn = step, self.turn + 1

@@ -165,6 +165,7 @@ def _mount(key: str, slides: tuple[Slide, ...], kept: Kept, analysis: Analysis |
             "slides": [slide.to_dict() for slide in slides],
             "at": kept.step,
             "turn": kept.turn,
+            "session": kept.session,
             "classes": choices,
             "class": chosen,
             "address": {} if analysis is None else _address(analysis, kept),

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from core.activations.store import Analysis, open_analysis
 from core.concepts.concept import get_concept
-from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers
+from core.concepts.tags import ABSENT, PRESENT, UNTAGGED, answers, tag
 from core.retraining.runs import list_runs
 from core.workspace import Workspace
 
@@ -98,8 +98,12 @@ def test_the_whole_show_by_keyboard_repairs_the_model(
     expect(page.locator(".pick[aria-pressed=true]")).to_have_count(int(water.sum()))
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Done")).to_be_focused()
-    # what was clicked is there after a reload; the button is what is left to do
+    # what was clicked is there after a reload, among the same pictures whatever others said of them meanwhile; the
+    # button is what is left to do
+    tag(demo, analysis, concept, rows[:3], True, author="Bea")
     page.reload()
+    for place in (0, 19):
+        expect(page.locator(".pick").nth(place)).to_have_attribute("data-id", str(asked[place]))
     at(page, 5)
     expect(page.locator(".pick[aria-pressed=true]")).to_have_count(int(water.sum()))
     page.keyboard.press("Enter")

@@ -421,6 +421,25 @@ def test_done_tags_what_was_clicked_and_the_rest(planted: Analysis, workspace: W
     assert batch_of(planted, kept) == more
 
 
+def test_a_new_session_goes_on_with_the_pictures_of_the_one_before(
+    planted: Analysis, workspace: Workspace, kept: Kept, do: Do
+) -> None:
+    do("name", text="water")
+    [concept] = list_concepts(workspace, planted.dataset_id)
+    images = batch_of(planted, kept)
+    # somebody else answers some of them, and the session ends
+    tag(workspace, planted, concept, planted.rows_of(images[:6]), True)
+    st.session_state.clear()
+    again = present_kept.kept_of(planted)
+    assert again.session != kept.session
+    assert batch_of(planted, again) != images
+    for nonsense in ((concept.id, (1 << 40,)), (concept.id + 1, images), (concept.id, tuple(range(99)))):
+        do("ask", number=nonsense[0], shown=nonsense[1])
+        assert batch_of(planted, again) != images
+    do("ask", number=concept.id, shown=images)
+    assert batch_of(planted, again) == images
+
+
 def test_undo_takes_back_both_halves_and_nothing_else(
     planted: Analysis, workspace: Workspace, kept: Kept, do: Do
 ) -> None:

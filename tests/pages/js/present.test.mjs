@@ -93,10 +93,31 @@ test("what was typed and clicked outlives a reload", () => {
   assert.equal(before.toggle(3), true)
   assert.equal(before.toggle(3), false)
   const after = createKept(tab, "one")
-  after.ask(7, [2, 3, 4])
+  assert.equal(after.ask(7, [1, 2, 3], "other"), null)
   assert.equal(after.typed, "lake sh")
   assert.deepEqual([...after.chosen], [2])
   assert.deepEqual([...createKept(tab, "another").chosen], [])
+})
+
+test("a new session is asked for the pictures that were clicked among, and the same one never", () => {
+  const tab = storage()
+  const before = createKept(tab, "one")
+  assert.equal(before.ask(7, [1, 2, 3], "a"), null)
+  before.toggle(2)
+  assert.equal(createKept(tab, "one").ask(7, [1, 2, 3], "b"), null)
+  const after = createKept(tab, "one")
+  assert.deepEqual(after.ask(7, [2, 3, 4], "b"), [1, 2, 3])
+  assert.deepEqual([...after.chosen], [2])
+  assert.equal(after.ask(7, [1, 2, 3], "b"), null)
+  assert.equal(after.ask(7, [4, 5, 6], "b"), null)
+  assert.deepEqual([...after.chosen], [])
+  // nothing was clicked, it was answered meanwhile, or something else is asked
+  assert.equal(after.ask(7, [7, 8], "c"), null)
+  after.toggle(7)
+  assert.equal(createKept(tab, "one").ask(7, [], "d"), null)
+  after.toggle(7)
+  after.toggle(7)
+  assert.equal(createKept(tab, "one").ask(8, [1, 2], "d"), null)
 })
 
 test("answers about one thing are none about another, or about other pictures", () => {
