@@ -294,6 +294,7 @@ function createStrip(parentElement) {
     }
     root.setAttribute("aria-label", `Histogram of ${data.valueLabel}, ${numbers.format(data.total)} images`)
     part("value-name").textContent = data.valueLabel
+    part("value-name").title = data.valueHelp
     part("axis-name").textContent = data.axisLabel
     if (redraw || !box) drawStill()
     else drawBand()

@@ -62,6 +62,7 @@ function createBoard(parentElement) {
     const words = made("span", "words")
     if (card.score !== null) words.append(createScore(card))
     if (card.why) words.append(made("span", "why", {}, card.why))
+    if (card.more) words.append(made("span", "more", {}, card.more))
     const go = made("span", "open", { "aria-hidden": "true" }, open ? "Shown now" : "Open")
     go.append(arrow())
     const foot = made("span", "foot")
@@ -186,6 +187,7 @@ function spokenCard(card, scoreLabel) {
   if (card.score !== null) parts.push(`${scoreLabel} ${card.score.toFixed(2)} of 1`)
   if (card.limits) parts.push(`mid band ${card.limits.map(shortNumber).join(" to ")}`)
   if (card.why) parts.push(card.why)
+  if (card.more) parts.push(card.more)
   parts.push(...card.details)
   return parts.join(". ").replaceAll("..", ".")
 }

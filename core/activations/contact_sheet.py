@@ -6,6 +6,7 @@ The paper's central picture (arXiv:2411.10019): what lies at the top of a range 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from core.activations.bands import (
     nothing_in,
     quantile_edges,
 )
+from core.activations.curves import percent
 from core.activations.index import counts_between, facet_index, positions
 from core.errors import BadRequest
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 UNKNOWN = "unknown"
+# answers that say nothing about an image
+SILENT = (UNKNOWN, "not tagged")
+# a share that falls by this much is told, where it is known of at least so many images at both ends
+FALL, COMPARED = 0.1, 12
 # bands that can be told apart on a sheet, and images of each
 MOST_BANDS, MOST_IMAGES = 24, 60
 
@@ -98,6 +104,50 @@ class ContactSheet:
             "outside": self.outside,
             "note": self.note,
         }
+
+
+def sentence(sheet: ContactSheet) -> str:
+    """What changes most from the top to the middle, in one sentence: how often the model is right, and the value of an
+    attribute or concept whose share falls most. "" where no band is labelled top, or none mid."""
+    top, middle = ([band for band in sheet.bands if band.label == label and band.count] for label in ("top", "mid"))
+    if not top or not middle:
+        return ""
+    above, below = _right(top), _right(middle)
+    said = ""
+    if above is not None and below is not None:
+        said = f"The model is right in {percent(above)} of the top and {percent(below)} of the mid band"
+    if (falls := _falls_most(top, middle)) is None:
+        return f"{said}." if said else ""
+    title, value, first, second = falls
+    fall = f"{title} “{value}” falls from {percent(first)} to {percent(second)}"
+    return f"{said}; {fall}." if said else f"From the top to the mid band, {fall}."
+
+
+def _right(bands: Sequence[SheetBand]) -> float | None:
+    """Share of the images of these bands that are named rightly; None without labels."""
+    shares = [(band.accuracy, band.count) for band in bands if band.accuracy is not None]
+    images = sum(count for _, count in shares)
+    return sum(accuracy * count for accuracy, count in shares) / images if images else None
+
+
+def _falls_most(top: Sequence[SheetBand], middle: Sequence[SheetBand]) -> tuple[str, str, float, float] | None:
+    """Title, value and its shares of the images of which the facet is known; None where nothing falls by a tenth."""
+    found = []
+    for place, (spec, title, _) in enumerate(top[0].facets):
+        first, second = _known_shares(top, place), _known_shares(middle, place)
+        if spec.startswith(("attribute:", "concept:")) and first and second:
+            found += [(title, value, share, second.get(value, 0.0)) for value, share in first.items()]
+    most = max(found, key=lambda one: one[2] - one[3], default=None)
+    return most if most is not None and most[2] - most[3] >= FALL else None
+
+
+def _known_shares(bands: Sequence[SheetBand], place: int) -> dict[str, float]:
+    """Empty where fewer than `COMPARED` images are known: a share of a handful says nothing."""
+    known: Counter[str] = Counter()
+    for band in bands:
+        known.update({value: images for value, images in band.facets[place][2] if value not in SILENT})
+    total = sum(known.values())
+    return {value: images / total for value, images in known.items()} if total >= COMPARED else {}
 
 
 def sheet_edges(

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 SHOWN = 24
 # differences of more classes would bury the rest of the list; the board makes any of them
 FEW_CLASSES = 6
-LINK_NAMES = {SAME_IMAGES: "same images", SAME_SHARE: "same share", SAME_VALUES: "same values"}
+LINK_NAMES = {
+    SAME_IMAGES: "right: same images",
+    SAME_SHARE: "right: same share",
+    SAME_VALUES: "right: same values",
+}
 
 
 def show(analysis: Analysis, view: View) -> None:
@@ -66,12 +70,13 @@ def show(analysis: Analysis, view: View) -> None:
 
 def _link(analysis: Analysis, view: View) -> None:
     st.session_state["compare_link"] = view.link
-    st.segmented_control(
+    st.selectbox(
         "On the right",
         band_state.LINKS,
         key="compare_link",
-        required=True,
         format_func=LINK_NAMES.get,
+        label_visibility="collapsed",
+        width=184,
         on_change=problem.kept(partial(_set, analysis, "link", "compare_link")),
         help=TERMS["linked"],
     )

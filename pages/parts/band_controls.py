@@ -53,6 +53,8 @@ RULE_NAMES = {
     "boundary": "around the decision boundary",
     "quantiles": "the middle half of all images",
 }
+# landmarks in words that need no glossary
+MARKS = {"about the decision boundary": "about undecided", "decision boundary": "undecided"}
 MEASURES = {"logit": "logit", "margin": "minus the runner-up", "probability": "probability"}
 
 
@@ -165,8 +167,9 @@ def draw_strip(
         low,
         high,
         value_label=band_data.direction(subject).title,
+        value_help=TERMS.get(subject.spec.partition(":")[0], TERMS["direction"]),
         presets=[Preset(mid.low, mid.high, "mid band", active=preset == MID)],
-        markers=[Marker(mark.value, mark.label) for mark in band_data.landmarks(subject)],
+        markers=[Marker(mark.value, MARKS.get(mark.label, mark.label)) for mark in band_data.landmarks(subject)],
         # of the band itself: what is drawn of it may be cut off
         count=lambda _low, _high: band_data.count(subject, low, high),
         total=band_data.total(subject),
@@ -183,25 +186,14 @@ def draw_strip(
     )
 
 
-def numbers(analysis: Analysis, view: View) -> None:
-    """The two ends of the band as numbers, in the units of the axis."""
-    scale = band_scale.scale(band_data.index(band_state.subject(analysis, view)), view.scale)
-    low, high = scale.shown(view.low, view.high)
-    for end, key, value in (("From", "band_low", low), ("To", "band_high", high)):
-        st.session_state[key] = float(value)
-        st.number_input(
-            end,
-            key=key,
-            step=scale.step,
-            format=f"%.{scale.digits}f",
-            # room for -12.34 beside the steppers
-            width=148,
-            on_change=problem.kept(partial(_set_end, analysis, key)),
-            help=f"In {scale.unit}." if scale.unit else None,
-        )
+def sample(analysis: Analysis, view: View) -> None:
+    """Which images of the band come first, and the ends of the band as numbers."""
+    with st.popover("Order", icon=":material/sort:", key="band-sample", help="Order, other samples, exact ends."):
+        _order(analysis, view)
+        _ends(analysis, view)
 
 
-def order(analysis: Analysis, view: View) -> None:
+def _order(analysis: Analysis, view: View) -> None:
     st.session_state["band_order"] = view.order
     st.selectbox(
         "Order",
@@ -210,14 +202,30 @@ def order(analysis: Analysis, view: View) -> None:
         format_func=ORDER_NAMES.get,
         on_change=problem.kept(partial(_set, analysis, "order", "band_order")),
         help=TERMS["order"],
-        width=212,
     )
     if view.order in (sampling.SURPRISING, sampling.MIXED):
         st.button(
-            f"Resample · seed {view.seed}",
+            "Resample",
             icon=":material/casino:",
             on_click=problem.kept(partial(_resample, analysis)),
-            help=f"Draw other images from the same band. {TERMS['seed']}",
+            help=f"Draw other images from the same band (seed {view.seed}). {TERMS['seed']}",
+        )
+
+
+def _ends(analysis: Analysis, view: View) -> None:
+    """The two ends of the band, in the units of the axis."""
+    scale = band_scale.scale(band_data.index(band_state.subject(analysis, view)), view.scale)
+    low, high = scale.shown(view.low, view.high)
+    ends = (("From", "band_low", low), ("To", "band_high", high))
+    for column, (end, key, value) in zip(st.columns(2), ends, strict=True):
+        st.session_state[key] = float(value)
+        column.number_input(
+            end,
+            key=key,
+            step=scale.step,
+            format=f"%.{scale.digits}f",
+            on_change=problem.kept(partial(_set_end, analysis, key)),
+            help=f"In {scale.unit}." if scale.unit else None,
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from core.activations import alike
 from core.activations.filters import Filter
 from core.activations.scoreboard import SUSPICIOUS, Suspicion, catalogue, scoreboard
 from core.activations.vectors import delete_vector, list_vectors, parse_vector, read_vector, save_vector
@@ -39,8 +40,6 @@ BADGES = {
     "concept": "concept",
     "vector": "vector",
 }
-# scores that differ by less are called equal: another sample would swap them
-HAIR = 0.05
 # what the score is made of
 FIGURES = {
     "skew": "other attributes or concepts than at the top",
@@ -54,37 +53,59 @@ SORTS = {BY_SCORE: "most suspicious first", WRONG: "most often wrong first", NAM
 
 def show(analysis: Analysis, view: View) -> None:
     found = _ranked(analysis, view)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="board-controls"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="board-choice"):
         text = st.text_input(
             "Search",
             key="board-search",
             placeholder="neuron 17 …",
             icon=":material/search:",
-            width=180,
+            label_visibility="collapsed",
+            width=160,
             on_change=_first_page,
         )
         there = [kind for kind in KINDS if any(item.kind == kind for item in found)]
         kinds = st.pills(
-            "Kind", there, selection_mode="multi", key="board-kinds", format_func=KINDS.get, help=TERMS["direction"]
+            "Kind",
+            there,
+            selection_mode="multi",
+            key="board-kinds",
+            format_func=KINDS.get,
+            label_visibility="collapsed",
+            on_change=_first_page,
         )
-        by = st.selectbox("Order", list(SORTS), key="board-sort", format_func=SORTS.get, width=188)
+        by = st.selectbox(
+            "Order", list(SORTS), key="board-sort", format_func=SORTS.get, label_visibility="collapsed", width=188
+        )
         _add(analysis)
-    wanted = _sorted([item for item in found if _matches(item, text, kinds)], by)
-    st.caption(
-        f"{count(len(wanted), 'direction')}, judged by {_images(view.split)}: how much the weak end of a class differs "
-        f"from its top. From {SUSPICIOUS} on, have a look.",
-        help=helped("suspicion"),
-    )
+    wanted = [item for item in found if _matches(item, text, kinds)]
     if not wanted:
         st.markdown("No direction fits. Search for something else, or clear the kinds.")
         return
-    pages = -(-len(wanted) // PER_PAGE)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="board-finding"):
+        # who searches for one, or sorts by something else, wants to see each
+        foldable = by == BY_SCORE and not (text or "").strip()
+        folded = alike.fold(wanted)
+        st.markdown(
+            _sentence(wanted, folded),
+            help=f"Judged by {_images(view.split)}: how much the weak end of a class differs from its top. "
+            f"{helped('suspicion')}",
+            width="stretch",
+        )
+        once = foldable and st.toggle(
+            "Each finding once",
+            value=True,
+            key="board-once",
+            on_change=_first_page,
+            help="Many directions tell the same: one card speaks for all of them.",
+        )
+    cards = [_card(one.first, one.rest) for one in folded] if once else [_card(item) for item in _sorted(wanted, by)]
+    pages = -(-len(cards) // PER_PAGE)
     if st.session_state.get("board-page", 1) > pages:
         del st.session_state["board-page"]
     number = st.session_state.get("board-page", 1) - 1
     direction_board(
         "direction-board",
-        [_card(item) for item in wanted[number * PER_PAGE : (number + 1) * PER_PAGE]],
+        cards[number * PER_PAGE : (number + 1) * PER_PAGE],
         on_open=problem.kept(partial(_open, analysis, {item.spec: item for item in wanted})),
         selected=view.direction,
         score_help=helped("suspicion"),
@@ -97,7 +118,16 @@ def _first_page() -> None:
     st.session_state.pop("board-page", None)
 
 
-def _card(item: Suspicion) -> DirectionCard:
+def _sentence(judged: list[Suspicion], folded: tuple[alike.Alike, ...]) -> str:
+    worth = sum(one.first.suspicious for one in folded)
+    told = f"{count(len(judged), 'direction')} {'tells' if len(judged) == 1 else 'tell'} {count(len(folded), 'thing')}"
+    if not worth:
+        return f"{told}, none of them suspicious ({SUSPICIOUS} or more)."
+    return f"{told}; **{worth}** {'is' if worth == 1 else 'are'} worth a look (suspicion {SUSPICIOUS} or more)."
+
+
+def _card(item: Suspicion, rest: tuple[Suspicion, ...] = ()) -> DirectionCard:
+    """rest: others that tell the same."""
     return DirectionCard(
         spec=item.spec,
         title=item.title,
@@ -106,6 +136,7 @@ def _card(item: Suspicion) -> DirectionCard:
         band=(item.mid.low, item.mid.high),
         score=item.score,
         why=item.why,
+        more=f"{count(len(rest), 'other')} {'tells' if len(rest) == 1 else 'tell'} the same." if rest else "",
         badge=BADGES.get(item.kind, item.kind),
         details=tuple(f"{title}: {item.evidence[name]:.2f}" for name, title in FIGURES.items()),
     )
@@ -170,7 +201,7 @@ def _sorted(found: list[Suspicion], by: str) -> list[Suspicion]:
     if by == WRONG:
         return sorted(found, key=lambda item: -item.evidence["mid_error"])
     # of two that are told apart by a hair, the one that is easier to grasp
-    return sorted(found, key=lambda item: (-round(item.score / HAIR), list(KINDS).index(item.kind), -item.score))
+    return sorted(found, key=lambda item: (-round(item.score / alike.HAIR), list(KINDS).index(item.kind), -item.score))
 
 
 def _natural(title: str) -> tuple[tuple[int, str, int], ...]:
@@ -193,7 +224,7 @@ def _open(analysis: Analysis, known: dict[str, Suspicion], spec: str) -> None:
 
 def _add(analysis: Analysis) -> None:
     """Directions that are in no list: any neuron by number, any two classes, any vector."""
-    with st.popover("Add a direction", icon=":material/add:", key="board-add"):
+    with st.popover("Add", icon=":material/add:", key="board-add", help="A direction that is in no list."):
         if len(analysis.classes) > 1:
             _difference(analysis)
         _vector(analysis)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.activations.bands import Range
-from core.activations.contact_sheet import ContactSheet, contact_sheet, sheet_edges
+from core.activations.contact_sheet import ContactSheet, contact_sheet, sentence, sheet_edges
 from core.export import sheet as sheet_file
 from core.files import slug
 from pages.parts import band_controls, band_data, band_filters, band_state, inspector, problem
@@ -16,7 +16,7 @@ from pages.parts.band_data import Subject
 from pages.parts.band_scale import QUANTILE, VALUE
 from pages.parts.band_state import FEWEST_BANDS, IMAGES, MID, MOST_BANDS, View
 from pages.parts.contact_sheet_view import show_sheet
-from pages.parts.words import count
+from pages.parts.words import TERMS, count, plain
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -27,16 +27,40 @@ CUTS = {VALUE: "of equal width", QUANTILE: "with equally many images"}
 
 
 def show(analysis: Analysis, view: View) -> None:
-    band_controls.choose(analysis, view, presets=False, drawn=False)
+    band_controls.choose(analysis, view, presets=False, drawn=False, more=partial(_cut, analysis, view))
     subject = band_state.subject(analysis, view)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="sheet-controls"):
+    sheet = _sheet(subject, view.bands, view.cut, view.seed, band_state.proposed(analysis, view, MID))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sheet-head"):
+        st.markdown(
+            plain(sentence(sheet)) or f"{count(sheet.total, 'image')} from the strongest to the weakest.",
+            help=f"{count(sheet.total, 'image')}, the strongest band first; of each, as many as fit are shown, drawn "
+            "evenly. A band's heading opens it under Images.",
+            width="stretch",
+        )
+        _save(analysis, view, subject, sheet)
+    show_sheet(
+        "sheet",
+        subject.analysis,
+        sheet,
+        on_open_image=_open_image,
+        on_open_band=problem.kept(partial(_open_band, analysis)),
+    )
+    if (opened := st.session_state.pop(OPENED, None)) is not None:
+        shown = [int(subject.analysis.ids[row]) for band in sheet.bands for row in band.rows]
+        inspector.open_dialog(subject.analysis, opened, direction=band_data.direction(subject), ids=shown)
+
+
+def _cut(analysis: Analysis, view: View) -> None:
+    """Into which bands, and which images of them."""
+    with st.popover(
+        count(view.bands, "band"), icon=":material/view_column:", key="sheet-cut", help="Into which bands."
+    ):
         st.session_state["sheet_bands"] = view.bands
-        st.slider(
+        st.number_input(
             "Bands",
             FEWEST_BANDS,
             MOST_BANDS,
             key="sheet_bands",
-            width=240,
             on_change=problem.kept(partial(_set, analysis, "bands", "sheet_bands")),
         )
         st.session_state["sheet_cut"] = view.cut
@@ -48,39 +72,27 @@ def show(analysis: Analysis, view: View) -> None:
             format_func=CUTS.get,
             on_change=problem.kept(partial(_set, analysis, "cut", "sheet_cut")),
         )
-        sheet = _sheet(subject, view.bands, view.cut, view.seed, band_state.proposed(analysis, view, MID))
-        name = slug(f"{analysis.dataset_name} {view.direction}")
-        told = {"lead": _lead(subject), "filtered": band_filters.in_words(analysis, view)}
-        for kind, icon, write in (("PNG", "image", sheet_file.png), ("PDF", "picture_as_pdf", sheet_file.pdf)):
-            st.download_button(
-                kind,
-                # made when asked for, not on every look
-                data=partial(write, subject.analysis, sheet, **told),
-                file_name=f"{name}.{kind.lower()}",
-                icon=f":material/{icon}:",
-                on_click="ignore",
-                help=f"The whole contact sheet as a {kind}.",
-            )
         st.button(
-            f"Resample · seed {view.seed}",
+            "Other images",
             icon=":material/casino:",
             on_click=problem.kept(partial(band_state.change, analysis, seed=view.seed + 1)),
-            help="Draw other images for every band.",
+            help=f"Draw other images for every band (seed {view.seed}). {TERMS['seed']}",
         )
-    st.caption(
-        f"{count(sheet.total, 'image')}, the strongest band first; up to {PER_BAND} images of each, drawn evenly. "
-        "A band's heading opens it under Images."
-    )
-    show_sheet(
-        "sheet",
-        subject.analysis,
-        sheet,
-        on_open_image=_open_image,
-        on_open_band=problem.kept(partial(_open_band, analysis)),
-    )
-    if (opened := st.session_state.pop(OPENED, None)) is not None:
-        shown = [int(subject.analysis.ids[row]) for band in sheet.bands for row in band.rows]
-        inspector.open_dialog(subject.analysis, opened, direction=band_data.direction(subject), ids=shown)
+
+
+def _save(analysis: Analysis, view: View, subject: Subject, sheet: ContactSheet) -> None:
+    name = slug(f"{analysis.dataset_name} {view.direction}")
+    told = {"lead": _lead(subject), "filtered": band_filters.in_words(analysis, view)}
+    for kind, icon, write in (("PNG", "image", sheet_file.png), ("PDF", "picture_as_pdf", sheet_file.pdf)):
+        st.download_button(
+            kind,
+            # made when asked for, not on every look
+            data=partial(write, subject.analysis, sheet, **told),
+            file_name=f"{name}.{kind.lower()}",
+            icon=f":material/{icon}:",
+            on_click="ignore",
+            help=f"The whole contact sheet as a {kind}.",
+        )
 
 
 def _lead(subject: Subject) -> str:

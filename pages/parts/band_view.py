@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 LEADS = {
-    band_state.IMAGES: (
-        "Slide along what the model thinks of one class. At the top it is certain; the middle shows what it confuses."
-    ),
+    band_state.IMAGES: "At the top the model is certain of a class; the middle shows what it confuses.",
     band_state.DISCOVER: "What the images of this band have in common besides the class, found without any tag.",
     band_state.SHEET: "The whole range at one glance: what the model is sure of, and what it confuses, side by side.",
     band_state.CURVE: "How common something is along the range. What the model relies on fades towards the middle.",
@@ -58,6 +56,9 @@ def explore(analysis: Analysis) -> None:
         LEADS[view.look],
         looks=partial(band_controls.looks, analysis, view),
         then=_tag_next if named else None,
+        beside=partial(concept_tools.create, analysis, "bands", prominent=not named)
+        if view.look == band_state.IMAGES
+        else None,
     )
     if band_state.is_outdated(analysis, view):
         _outdated(analysis)
@@ -104,13 +105,10 @@ def heading() -> None:
 def _images(analysis: Analysis, view: View) -> None:
     band_controls.choose(analysis, view)
     band_controls.strip(analysis, view)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="band-numbers"):
-        band_controls.numbers(analysis, view)
-        band_controls.order(analysis, view)
-        named = bool(concept_tools.concepts(analysis))
-        concept_tools.create(analysis, "bands", prominent=not named)
-    _finding(analysis, view)
-    if named:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="band-finding"):
+        _finding(analysis, view)
+        band_controls.sample(analysis, view)
+    if concept_tools.concepts(analysis):
         live_repair.show(analysis, "bands")
     _grid(analysis, view)
     _next(analysis)
@@ -128,7 +126,7 @@ def _finding(analysis: Analysis, view: View) -> None:
     top = band_data.summary(subject, best.low, best.high)
     preset = band_state.preset_of(analysis, view)
     why = None if preset is None else plain(band_state.proposed(analysis, view, preset).why)
-    st.markdown(plain(findings.sentence(band, top, is_top=preset == TOP)), help=why)
+    st.markdown(plain(findings.sentence(band, top, is_top=preset == TOP)), help=why, width="stretch")
 
 
 def _grid(analysis: Analysis, view: View) -> None:

@@ -36,8 +36,8 @@ class DirectionCard:
 
     spec: what `on_open` is called with, unique among the cards. counts: images per bin, equally wide bins over
     `edges`; or several rows of them, drawn one on another. band: the range shaded as the middle. score: 0..1, how
-    suspicious; None draws no bar. why: one sentence. badge: the direction's kind, one or two words. details: more
-    lines, shown on hover and focus.
+    suspicious; None draws no bar. why: one sentence. more: a smaller one below it. badge: the direction's kind, one or
+    two words. details: more lines, shown on hover and focus.
     """
 
     spec: str
@@ -47,6 +47,7 @@ class DirectionCard:
     band: tuple[float, float] | None = None
     score: float | None = None
     why: str = ""
+    more: str = ""
     badge: str = ""
     details: tuple[str, ...] = ()
 
@@ -139,6 +140,7 @@ def card_data(card: DirectionCard) -> dict[str, Any]:
         "limits": None if card.band is None else [float(value) for value in card.band],
         "score": None if card.score is None else float(card.score),
         "why": card.why,
+        "more": card.more,
         "badge": card.badge,
         "details": list(card.details),
     }

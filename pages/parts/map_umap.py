@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.activations.projection import SAMPLE, USUAL, MapPoints, map_settings
+from core.activations.projection import SAMPLE, USUAL, MapPoints, map_settings, umap_stamp
 from core.errors import BadRequest
 from core.jobs.job import DONE, Job
 from core.jobs.queue import get_job, list_jobs, request_cancel
@@ -83,6 +83,13 @@ def _progress(job_id: str) -> None:
                 disabled=job.stopping,
                 on_click=problem.kept(partial(request_cancel, state.workspace(), job.id)),
             )
+
+
+def on_its_way(analysis: Analysis) -> bool:
+    """Whether the UMAP with these settings is there or being made."""
+    view = map_state.kept(analysis)
+    job = _job(analysis, view)
+    return umap_stamp(analysis, view.settings) is not None or (job is not None and job.active)
 
 
 def begin(analysis: Analysis) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
     from pages.parts.map_state import MapView
 
-LEAD = "Every image as a point, near to those the network sees alike. Draw around some to look at them and tag them."
+LEAD = "Every image is a point, near to those the network sees alike. Draw around some to look at them and tag them."
 KEY = "map"
 
 
@@ -55,18 +55,21 @@ def explore(analysis: Analysis) -> None:
     choices = map_colours.choices(analysis, band)
     view = map_state.current(analysis, choices)
     notices.show()
-    enough = analysis.n >= FEWEST
-    head.show(
-        "map",
-        LEAD,
-        looks=partial(_controls, analysis, view, choices) if enough else None,
-        then="tag_next" if concept_tools.concepts(analysis) else None,
-    )
-    if not enough:
+    then = "tag_next" if concept_tools.concepts(analysis) else None
+    if analysis.n < FEWEST:
+        head.show("map", LEAD, then=then)
         _too_few(analysis)
         return
     # looked up once: a UMAP may come at any moment, and no map may go by another one's name
     points = map_layouts.points(analysis, view)
+    head.show(
+        "map",
+        LEAD,
+        looks=partial(_controls, analysis, view, choices, points.kind),
+        then=then,
+        # in sight on low screens too
+        beside=lambda: None,
+    )
     # always there, so that the map below keeps its place, and with it what somebody is drawing
     st.html(map_umap.ABOUT_STYLE)
     with st.container(key="map-about"):
@@ -85,9 +88,10 @@ def explore(analysis: Analysis) -> None:
     state.write_link(map_state.query(analysis, map_state.kept(analysis)))
 
 
-def _controls(analysis: Analysis, view: MapView, choices: dict[str, str]) -> None:
+def _controls(analysis: Analysis, view: MapView, choices: dict[str, str], drawn: str) -> None:
+    """drawn: the layout on screen, which is not the one asked for while that one is being made."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content", key="map-controls"):
-        st.session_state["map-layout"] = view.layout
+        st.session_state["map-layout"] = drawn
         st.segmented_control(
             "Layout",
             list(map_layouts.LAYOUTS),
@@ -97,8 +101,8 @@ def _controls(analysis: Analysis, view: MapView, choices: dict[str, str]) -> Non
             label_visibility="collapsed",
             on_change=problem.kept(partial(_set_layout, analysis)),
             help="**UMAP** keeps alike images together; its axes and its distances between groups mean nothing. "
-            "**Principal components** show the two directions in which the features differ most; they are there at "
-            "once.",
+            "Where there is none yet, it is made when you choose it. **Principal components** show the two directions "
+            "in which the features differ most; they are there at once.",
         )
         parts = band_state.splits(analysis)
         if len(parts) > 1:
@@ -153,7 +157,10 @@ def _set_settings(analysis: Analysis) -> None:
 
 
 def _set_layout(analysis: Analysis) -> None:
-    map_state.change(analysis, layout=st.session_state["map-layout"])
+    wanted = st.session_state["map-layout"]
+    map_state.change(analysis, layout=wanted)
+    if wanted == map_layouts.UMAP and not map_umap.on_its_way(analysis):
+        map_umap.begin(analysis)
 
 
 def _set_split(analysis: Analysis) -> None:

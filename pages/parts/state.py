@@ -18,7 +18,6 @@ from sqlalchemy import select
 
 from core.activations.store import open_analysis, touch
 from core.database import AnalysisRecord, DatasetRecord, RunRecord
-from core.demo import find_demo
 from core.errors import NotFound
 from core.jobs.launcher import recover
 from core.workspace import Workspace, open_workspace
@@ -120,7 +119,7 @@ def runs(analysis_id: str) -> list[FinishedRun]:
         ).all()
     # numbered from the first: two of one minute stay apart
     return [
-        FinishedRun(record.id, f"after repair {number} ({record.method}, {ago(record.created)})")
+        FinishedRun(record.id, f"repair {number}, {ago(record.created)}")
         for number, record in zip(range(len(records), 0, -1), records, strict=True)
         if (workspace().runs / record.id / "head.safetensors").is_file()
         and not (workspace().runs / record.id / "logits.npy").is_file()
@@ -141,11 +140,6 @@ def last_run(analysis_id: str) -> RunResult | None:
     from core.retraining.runs import latest_run
 
     return latest_run(workspace(), analysis_id)
-
-
-def demo_analysis() -> str | None:
-    """Id of the demo's investigation, if it was made."""
-    return find_demo(workspace())
 
 
 def choose(analysis_id: str) -> None:
@@ -278,7 +272,8 @@ def _without_ending(model_name: str) -> str:
 
 def _title(record: Investigation) -> str:
     # models trained here are called after their dataset: once is enough
-    model = _without_ending(record.model_name).removeprefix(f"{record.dataset_name}-")
+    model = _without_ending(record.model_name)
+    model = model.removeprefix(f"{record.dataset_name}-").removesuffix(f"-{record.dataset_name}")
     # there is room for some thirty letters, and the end tells most
     model = short(model, max(SHORTEST, WIDTH - len(record.dataset_name)))
     accuracy = f" · {percent(record.accuracy)}" if record.accuracy is not None else ""

@@ -288,7 +288,7 @@ def test_without_a_repair_two_classes_are_compared(visit: Visit, planted: Analys
     assert view_of(app, planted).other == "logit:landbird"
     assert len(sent(app, "edges")) == 2
     for link in ("share", "values"):
-        app.segmented_control(key="compare_link").set_value(link).run()
+        app.selectbox(key="compare_link").set_value(link).run()
         assert not app.exception
 
 
