@@ -149,7 +149,7 @@ def film(browser: Browser, address: str, workspace: Workspace, target: Path) -> 
     walk.click(main.get_by_role("button", name="Retrain", exact=True))
     page.get_by_role("button", name="See the results").click()
     expect(page.get_by_text(re.compile("Worst-group accuracy rose from"))).to_be_visible()
-    expect(page.locator(".st-key-group-chart .main-svg").first).to_be_visible()
+    expect(page.locator(".st-key-group-chart table").first).to_be_visible()
     quiet(page)
     walk.say("And what came of it, with intervals, on images nothing was trained on.")
     walk.take(2 * READ)

@@ -20,9 +20,11 @@ def reproduce(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     if options.look is not None:
         _check_look(options)
     preset = preset_named(options.preset, levels=options.levels or None, seeds=options.seeds)
+    # each size has a folder of its own
+    out = options.out or Path("reproduction") / preset.name
     if options.dataset_only:
-        return _drawn(write_data(options.out, preset, progress=progress))
-    sweep = run_sweep(options.out, preset, progress=progress)
+        return _drawn(write_data(out, preset, progress=progress))
+    sweep = run_sweep(out, preset, progress=progress)
     report = write_report(sweep)
     rows = []
     for level in sweep.preset.levels:
@@ -39,7 +41,7 @@ def reproduce(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     ]
     result = {**sweep.to_dict(), "report": str(report)}
     if options.look is not None:
-        analysis = _analysed(options, progress)
+        analysis = _analysed(options, out, progress)
         result["analysis"] = analysis.id
         lines += [
             "",
@@ -59,15 +61,15 @@ def _check_look(options: argparse.Namespace) -> None:
         )
 
 
-def _analysed(options: argparse.Namespace, progress: ProgressLine) -> Analysis:
+def _analysed(options: argparse.Namespace, out: Path, progress: ProgressLine) -> Analysis:
     """The first network of a level on its pictures, in the workspace, the latest one there."""
     from core.activations.extraction import analyse
     from core.classifiers.classifier import load_classifier
     from core.reproduction.network import INPUT
 
     workspace = open_workspace(options.workspace)
-    dataset = open_dataset(data_file(options.out, options.look), store=workspace.datasets, progress=progress)
-    classifier = load_classifier(model_file(options.out, options.look), preprocessing=INPUT)
+    dataset = open_dataset(data_file(out, options.look), store=workspace.datasets, progress=progress)
+    classifier = load_classifier(model_file(out, options.look), preprocessing=INPUT)
     return analyse(workspace, dataset, classifier, progress=progress)
 
 

@@ -74,9 +74,7 @@ def add_run_verbs(verb: AddVerb) -> None:
     reproduce.add_argument(
         "--preset", default="quick", metavar="P", help="quick: about an hour; full: as large as the paper's"
     )
-    reproduce.add_argument(
-        "--out", type=Path, default=Path("reproduction"), metavar="DIR", help="where (./reproduction)"
-    )
+    reproduce.add_argument("--out", type=Path, metavar="DIR", help="where (./reproduction/ and the preset's name)")
     reproduce.add_argument("--levels", type=numbers, metavar="A,B", help="of bias (0,0.1 ... 1)")
     reproduce.add_argument("--seeds", type=positive, metavar="N", help="how many: 0 to N - 1 (3; full: 5)")
     further = reproduce.add_mutually_exclusive_group()

@@ -116,8 +116,8 @@ def run_sweep(out: Path, preset: Preset, *, progress: Progress = silent) -> Swee
     """Train what is not there yet. Progress counts images seen. What is returned has all networks of this size that
     `out` holds, those of levels and seeds that were not asked for among them.
 
-    Stopped anywhere, the next call goes on after the last whole network. Raises `BadRequest` where `out` holds a sweep
-    of another size, `StorageProblem`, `DiskFull`, and what `progress` raises.
+    Stopped anywhere, the next call goes on after the last whole network. Raises `BadRequest` where `out` holds networks
+    of another size or version, `StorageProblem`, `DiskFull`, and what `progress` raises.
     """
     _check_size(out, preset)
     each = preset.images * preset.epochs
@@ -142,8 +142,8 @@ def run_sweep(out: Path, preset: Preset, *, progress: Progress = silent) -> Swee
 def write_data(out: Path, preset: Preset, *, progress: Progress = silent) -> tuple[Path, ...]:
     """What the first seed of each level is trained and tested on, as datasets to be opened; trains nothing.
 
-    Raises `BadRequest` where `out` holds a sweep of another size, `StorageProblem`, `DiskFull`, and what `progress`
-    raises.
+    Raises `BadRequest` where `out` holds networks of another size or version, `StorageProblem`, `DiskFull`, and what
+    `progress` raises.
     """
     _check_size(out, preset)
     written = []
@@ -283,19 +283,31 @@ def _whole(out: Path, preset: Preset) -> Sweep:
 
 
 def _check_size(out: Path, preset: Preset) -> None:
-    """Raises `BadRequest` where another preset's networks would be overwritten."""
+    """Raises `BadRequest` where another preset's networks, or an older version's, would be overwritten."""
+    told = f"{out} holds networks of another size"
+    next_step = "Give another folder with --out."
     try:
         stored = read_json(out / SWEEP)
         there = stored["preset"]
         size = (there["images"], there["held_out"], there["epochs"])
-        name = str(there["name"])
+        if size != (preset.images, preset.held_out, preset.epochs):
+            told += f": {size[0]:,} pictures, {size[2]} epochs"
+            next_step = f"Give another folder with --out, or --preset {there['name']} to go on with these."
+        else:
+            told = f"{out} holds networks that another version trained"
     except (OSError, ValueError, TypeError, KeyError):
-        return
-    if stored["cells"] and size != (preset.images, preset.held_out, preset.epochs):
-        raise BadRequest(
-            f"{out} holds networks of another size: {size[0]:,} pictures, {size[2]} epochs.",
-            next_step=f"Give another folder with --out, or --preset {name} to go on with these.",
-        )
+        # not there or not whole: the cells say it
+        pass
+    if any(_key_of(path) not in (None, _key(preset)) for path in (out / CELLS).glob("*.json")):
+        raise BadRequest(f"{told}.", next_step=next_step)
+
+
+def _key_of(path: Path) -> str | None:
+    """None for a cell that is not whole."""
+    try:
+        return str(read_json(path)["key"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _key(preset: Preset) -> str:

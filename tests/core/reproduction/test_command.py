@@ -83,4 +83,7 @@ def test_what_the_guide_says_to_type_works(
     assert len(commands) >= 4
     for command in commands:
         assert main(shlex.split(command)[3:]) == 0, command
-    assert (tmp_path / "reproduction" / "report.html").is_file()
+    for name in ("quick", "full"):
+        assert (tmp_path / "reproduction" / name / "report.html").is_file()
+    # every one that is there, not only what the last command asked for
+    assert len(json.loads((tmp_path / "reproduction" / "quick" / "sweep.json").read_text())["cells"]) == 2

@@ -47,10 +47,10 @@ def test_what_is_done_is_not_done_again(done: Sweep, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(network_module, "trained", never)
     assert run_sweep(done.folder, TINY) == done
-    # a cell that is damaged, or of another size, is
+    # a cell that is damaged is
     cell = done.folder / "cells" / "1.00-0.json"
     kept = cell.read_text()
-    for broken in ("{", "[]", kept.replace('"key"', '"kee"'), json.dumps({**json.loads(kept), "key": "another"})):
+    for broken in ("{", "[]", kept.replace('"key"', '"kee"')):
         cell.write_text(broken)
         with pytest.raises(AssertionError, match="trained again"):
             run_sweep(done.folder, TINY)
@@ -77,6 +77,23 @@ def test_networks_of_another_size_are_not_overwritten(done: Sweep) -> None:
             call(done.folder, larger)
         assert "--preset tiny" in problem.value.next_step
     assert (done.folder / "data" / "1.00.npz").read_bytes() == before
+    # the networks say it themselves where the list of them is gone
+    listed = done.folder / "sweep.json"
+    kept = listed.read_bytes()
+    listed.unlink()
+    with pytest.raises(BadRequest, match="of another size"):
+        run_sweep(done.folder, larger)
+    listed.write_bytes(kept)
+    assert run_sweep(done.folder, TINY) == done
+
+
+def test_what_another_version_trained_stays_as_it_was(done: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its report would lose every network that is not trained anew."""
+    before = (done.folder / "sweep.json").read_bytes()
+    monkeypatch.setattr(module, "_FORMAT", -1)
+    with pytest.raises(BadRequest, match="another version trained"):
+        run_sweep(done.folder, replace(TINY, levels=(1.0,)))
+    assert (done.folder / "sweep.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("lost", ["models/1.00-0.pt", "data/1.00.npz", "cells/1.00-0.npz"])
