@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from core.demo import reset_demo
 from core.workspace import Workspace
 from scripts.local_app import end
 
@@ -92,3 +93,48 @@ def test_home_s_picture_fits_at_every_width_and_what_was_done_stands_out(
             "words => words.filter(word => word.scrollWidth > word.clientWidth).map(word => word.textContent)"
         )
         assert not over, width
+
+
+def test_two_visitors_of_one_demo_are_each_led_through_it(browser: Browser, serve: Any, demo: Workspace) -> None:
+    server = serve(env={"MIDBAND_WORKSPACE": str(demo.root)})
+    reset_demo(demo)
+    ann, bob = (browser.new_context(viewport={"width": 1280, "height": 800}).new_page() for _ in range(2))
+    bars = {page: page.locator(".st-key-tour-bar") for page in (ann, bob)}
+    for page, bar in bars.items():
+        page.goto(server.url)
+        page.get_by_role("button", name="Try the demo").click()
+        expect(bar).to_contain_text("What do they share?", timeout=30_000)
+        expect(bar).not_to_contain_text("earlier work")
+        bar.get_by_role("button", name="Show the middle").click()
+        expect(bar).to_contain_text("hesitates", timeout=30_000)
+        bar.get_by_role("button", name="Name it").click()
+    # he has typed half a name when she has named hers
+    typed = bob.get_by_role("textbox", name="What do you see?")
+    typed.press_sequentially("half a na")
+    hers = ann.get_by_role("textbox", name="What do you see?")
+    hers.fill("lake")
+    hers.press("Enter")
+    expect(bars[ann]).to_contain_text("whether they show lake", timeout=30_000)
+    # she answers everything the tour asks for
+    bars[ann].get_by_role("button", name="Show me 20").click()
+    expect(ann.locator(".frame.loaded")).to_have_count(20, timeout=30_000)
+    ann.locator(".tile").first.click()
+    ann.get_by_role("button", name="Present", exact=True).click()
+    expect(ann.get_by_text("1 of 20 images in this batch answered")).to_be_visible()
+    ann.get_by_role("button", name="Rest absent").click()
+    expect(bars[ann]).to_contain_text("learn anew", timeout=30_000)
+
+    expect(typed).to_have_value("half a na")
+    typed.press("End")
+    typed.press_sequentially("me")
+    expect(typed).to_have_value("half a name")
+    typed.press("Enter")
+    expect(bars[bob]).to_contain_text("whether they show half a name", timeout=30_000)
+    expect(bob.locator(".st-key-tour-list")).to_contain_text("3 of 6")
+    expect(bars[ann]).to_contain_text("learn anew")
+    # begun anew it begins at the beginning, and says what is there
+    bob.locator(".st-key-tour-list").get_by_role("button", name="Restart").click()
+    expect(bars[bob]).to_contain_text("There is earlier work here: 2 concepts and 20 tags", timeout=30_000)
+    expect(bob.locator(".st-key-tour-list")).to_contain_text("1 of 6")
+    for page in (ann, bob):
+        page.context.close()
