@@ -55,8 +55,8 @@ DEMOS = {
             "digits",
             "Digits and their ink",
             "6,000 pictures of real handwritten digits, and a small network that should tell even from odd but learnt "
-            "to look at the colour of the ink.",
-            "teal ink",
+            "to look at whether the ink is white or black.",
+            "black ink",
             "odd",
             15,
         ),
@@ -120,9 +120,9 @@ def find_demo(workspace: Workspace, name: str = "birds") -> str | None:
 def draw(name: str, folder: Path, *, progress: Progress = silent) -> Path:
     """Make the pictures of a demo in a new folder, which appears whole or not at all."""
     if name == "digits":
-        from core.synthetic.digits import PARITY, make_digits
+        from core.synthetic.digits import PARITY, PLAIN_INKS, make_digits
 
-        return make_digits(folder, size=64, seed=SEED, kinds=PARITY, noise=12, progress=progress)
+        return make_digits(folder, size=64, seed=SEED, kinds=PARITY, noise=12, inks=PLAIN_INKS, progress=progress)
     from core.synthetic.birds import make_birds
 
     return make_birds(folder, seed=SEED, progress=progress)

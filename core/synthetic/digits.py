@@ -2,8 +2,9 @@
 
 The digits are those of scikit-learn's `load_digits` (Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten
 Digits"): 1,797 of 8 x 8 grey values, written by 43 people. The colouring follows Coloured MNIST (Arjovsky et al. 2019,
-arXiv:1907.02893). In train and val nearly every second class is teal and the others are orange; in test any digit has
-either ink. Every original belongs to one split only and is shown several times, turned, shifted and sized anew.
+arXiv:1907.02893). In train and val nearly every second class is written in the second ink and the others in the first;
+in test any digit has either. Every original belongs to one split only and is shown several times, turned, shifted
+and sized anew.
 """
 
 from __future__ import annotations
@@ -33,13 +34,22 @@ from core.synthetic.planting import (
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 INKS = ("orange", "teal")
+# on grey; what is looked at in the app has no colour that could be taken for that of a class or a concept
+PLAIN_INKS = ("white", "black")
 # the digits most often taken for each other
 ALIKE = (3, 5, 8, 9)
 # two classes of all ten digits: hard enough that the ink pays
 PARITY = {"even": (0, 2, 4, 6, 8), "odd": (1, 3, 5, 7, 9)}
 COLUMNS = ("img_id", "img_filename", "y", "y_name", "split", "ink", "ink_name", "original")
 
-_PAINTS: dict[str, Color] = {"orange": (226, 140, 64), "teal": (64, 172, 178)}
+_PAINTS: dict[str, Color] = {
+    "orange": (226, 140, 64),
+    "teal": (64, 172, 178),
+    "white": (240, 240, 240),
+    "black": (14, 14, 14),
+}
+# grey values of the paper: a bright ink shows on the dark one, either plain ink on the middle one
+_DARK, _MIDDLE = (20, 70), (105, 135)
 # of the originals of each digit; test gets the rest
 _SHARES = {TRAIN: 0.5, VAL: 0.25}
 # standard deviation of the noise, of 255: with less the digits are so clear that colour hardly pays
@@ -57,16 +67,17 @@ def make_digits(
     digits: Sequence[int] = ALIKE,
     kinds: Mapping[str, Sequence[int]] | None = None,
     noise: float = NOISE,
+    inks: tuple[str, str] = INKS,
     progress: Progress = silent,
 ) -> Path:
     """Write `out/metadata.csv` (see `COLUMNS`) and `out/images`, and return `out`.
 
     n: images, half of them for train, a quarter each for val and test. size: pixels, width and height. agreement:
-    share of each digit that has its usual ink, in train and val. digits: those used as classes; each second one is
-    usually teal. kinds: classes by name in place of that, each of several digits. noise: standard deviation, of 255.
-    The column `original` says which image of `load_digits` is shown. The same arguments give the same
-    bytes. The folder appears when it is complete. Raises `BadRequest`, `DiskFull`, `StorageProblem`, and what
-    `progress` raises.
+    share of each digit that has its usual ink, in train and val. digits: those used as classes; each second one usually
+    has the second ink. kinds: classes by name in place of that, each of several digits. noise: standard deviation, of
+    255. inks: `INKS` or `PLAIN_INKS`. The column `original` says which image of `load_digits` is shown. The same
+    arguments give the same bytes. The folder appears when it is complete. Raises `BadRequest`, `DiskFull`,
+    `StorageProblem`, and what `progress` raises.
     """
     from sklearn.datasets import load_digits
 
@@ -78,7 +89,7 @@ def make_digits(
             f"{tuple(chosen)} are no digits to tell apart.", next_step="Choose two or more different ones of 0-9."
         )
     names = tuple(classes)
-    plan = plan_groups(n, len(names), len(INKS), agreement, np.random.default_rng([seed, 0]))
+    plan = plan_groups(n, len(names), len(inks), agreement, np.random.default_rng([seed, 0]))
     source = load_digits()
     members = [np.flatnonzero(np.isin(source.target, classes[name])) for name in names]
     originals = assign_originals(plan, members, seed)
@@ -88,13 +99,13 @@ def make_digits(
         for index, (_, ink, _, original) in enumerate(truth):
             if index % _EVERY == 0:
                 progress(index, n, "Drawing digits")
-            drawn = draw_digit(source.images[original], INKS[ink], np.random.default_rng([seed, 2, index]), size, noise)
+            drawn = draw_digit(source.images[original], inks[ink], np.random.default_rng([seed, 2, index]), size, noise)
             drawn.save(beside / image_name(index, ".png"))
         write_table(
             beside / "metadata.csv",
             COLUMNS,
             (
-                (index, image_name(index, ".png"), y, names[y], split, ink, INKS[ink], original)
+                (index, image_name(index, ".png"), y, names[y], split, ink, inks[ink], original)
                 for index, (y, ink, split, original) in enumerate(truth)
             ),
         )
@@ -125,8 +136,8 @@ def assign_originals(plan: Plan, members: Sequence[np.ndarray], seed: int) -> np
 def draw_digit(
     grey: np.ndarray, ink: str, rng: np.random.Generator, size: int = 32, noise: float = NOISE
 ) -> Image.Image:
-    """grey: (8, 8) of 0..16. ink: one of `INKS`. size: pixels. noise: see `make_digits`. Returns an RGB image, size x
-    size."""
+    """grey: (8, 8) of 0..16. ink: one of `INKS` or `PLAIN_INKS`. size: pixels. noise: see `make_digits`. Returns an
+    RGB image, size x size."""
     turn, sizing = math.radians(rng.normal(0, 8)), rng.uniform(0.85, 1.1)
     shift = rng.uniform(-0.06, 0.06, 2) * size
     # from a pixel of the picture to one of the original, which fills four fifths of it
@@ -141,7 +152,13 @@ def draw_digit(
         Image.Resampling.BICUBIC,
     )
     cover = np.clip(np.asarray(mask, dtype=np.float64), 0, 1)[..., None]
-    paint = np.array(darker(varied(_PAINTS[ink], rng, by=12), rng.uniform(0, 0.3)), dtype=np.float64)
-    ground = np.full(3, rng.uniform(20, 70))
+    fresh, faded = varied(_PAINTS[ink], rng, by=12), rng.uniform(0, 0.3)
+    if ink in PLAIN_INKS:
+        ground = np.full(3, rng.uniform(*_MIDDLE))
+        # without a tint; and black cannot become darker: either fades into the paper
+        paint = np.mean(fresh) + faded * (ground - np.mean(fresh))
+    else:
+        ground = np.full(3, rng.uniform(*_DARK))
+        paint = np.array(darker(fresh, faded), dtype=np.float64)
     pixels = ground + cover * (paint - ground) + rng.normal(0, noise, (size, size, 3))
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import core.synthetic.digits as digits
@@ -43,7 +44,7 @@ def test_it_is_made_of_real_digits(made: tuple[Workspace, Analysis]) -> None:
     _, analysis = made
     assert (analysis.n, analysis.classes) == (N, ("even", "odd"))
     ink = next(one for one in analysis.attributes if one.name == "ink")
-    assert ink.values == ("orange", "teal")
+    assert ink.values == ("white", "black")
     # planted: one in twenty of train and val has the other ink; of test, half
     usual = ink.codes == analysis.labels
     for split, share in (("train", 0.95), ("val", 0.95), ("test", 0.5)):
@@ -53,6 +54,20 @@ def test_it_is_made_of_real_digits(made: tuple[Workspace, Analysis]) -> None:
     with open(analysis.dataset_root / "metadata.csv", newline="", encoding="utf-8") as table:
         shown = {(row["original"], row["split"]) for row in csv.DictReader(table)}
     assert len(shown) == len({original for original, _ in shown}) <= len(load_digits().target)
+
+
+def test_no_ink_has_a_colour_that_stands_for_a_class_or_a_concept(made: tuple[Workspace, Analysis]) -> None:
+    _, analysis = made
+    ink = next(one for one in analysis.attributes if one.name == "ink")
+    for row in range(0, N, 60):
+        with Image.open(analysis.image_path(row)) as opened:
+            pixels = np.asarray(opened.convert("RGB"), dtype=np.float64)
+        # noise apart; teal and orange are dozens apart
+        assert np.ptp(pixels.mean(axis=(0, 1))) < 2
+        # which ink it is shows in how bright it is, to whoever sees colours differently too
+        paper, grey = np.median(pixels), pixels.mean(axis=2)
+        written = np.abs(grey - paper) > 50
+        assert (grey[written].mean() > paper) == (ink.codes[row] == 0)
 
 
 def test_it_stands_beside_the_birds(made: tuple[Workspace, Analysis]) -> None:
@@ -77,6 +92,6 @@ def test_a_few_answers_mend_it(made: tuple[Workspace, Analysis], budget: int) ->
     for present in (True, False):
         tag(workspace, analysis, concept, rows[(ink.codes[rows] == 1) == present], present)
     run = retrain(workspace, analysis, method="mid", concepts=(concept.name,), run_id=f"digits{budget}")
-    assert run.before.worst_group < 0.5
+    assert run.before.worst_group < 0.6
     assert run.after.worst_group > 0.7
     assert run.after.average > run.before.average + 0.08
