@@ -169,6 +169,10 @@ def make_parser() -> Parser:
     sheet.add_argument("--filter", metavar="F", help=FILTER)
     sheet.add_argument("--out", required=True, type=Path, metavar="FILE", help="a .png or a .pdf")
 
+    story = verb("story", "Say what an audience would be shown of a class: scores, the surest, what lies in between")
+    story.add_argument("--class", dest="of", metavar="NAME", help="the class (the one whose middle tells most)")
+    story.add_argument("--count", type=positive, default=10, metavar="K", help="images of each kind (10)")
+
     suggest = verb("suggest", "Say which images to tag next")
     suggest.add_argument("--budget", type=positive, default=DEFAULTS.tag_budget, metavar="K", help="how many images")
     suggest.add_argument("--concept", metavar="NAME", help="skip images tagged with it already, and use those tags")

@@ -14,6 +14,7 @@ _ROOMS = {
     "bands": ("bands", "sample"),
     "closer": ("closer",),
     "looking": ("directions", "curve", "contact-sheet"),
+    "story": ("story",),
     "tags": ("suggest", "tag", "tags", "concepts", "explain"),
     "runs": ("retrain", "compare", "export"),
     "history": ("runs", "note", "replay"),

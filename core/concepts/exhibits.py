@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,6 +71,9 @@ class Errors:
     count: int
     between: float
     surest: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"own": self.own, "images": self.count, "between": self.between, "surest": self.surest}
 
 
 @lru_cache(maxsize=32)
