@@ -31,7 +31,7 @@ LINK_NAMES = {
 
 
 def show(analysis: Analysis, view: View) -> None:
-    band_controls.choose(analysis, view, direction=False, more=partial(_link, analysis, view))
+    band_controls.choose(analysis, view, direction=False)
     here, there = band_state.subject(analysis, view), band_state.other(analysis, view)
     members = band_data.members(here, view.low, view.high)
     _sentence(here, there, view, members)
@@ -41,8 +41,9 @@ def show(analysis: Analysis, view: View) -> None:
     if here.analysis is not there.analysis and "test" in band_state.splits(analysis):
         seen = "A repair learns from val images: under **test** are those it has never seen."
         notes.append("These are test images: the repair has never seen them." if view.split == "test" else seen)
-    if notes:
-        st.caption(" ".join(notes))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="compare-notes"):
+        st.caption(" ".join(notes), width="stretch")
+        _link(analysis, view)
     left, right = st.columns(2, gap="medium")
     with left:
         _side(analysis, view, "left")
@@ -76,7 +77,7 @@ def _link(analysis: Analysis, view: View) -> None:
         key="compare_link",
         format_func=LINK_NAMES.get,
         label_visibility="collapsed",
-        width=184,
+        width=220,
         on_change=problem.kept(partial(_set, analysis, "link", "compare_link")),
         help=TERMS["linked"],
     )
