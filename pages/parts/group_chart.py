@@ -146,7 +146,7 @@ def chart_html(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], name
 def _row(was: Mapping[str, Any], now: Mapping[str, Any], names: tuple[str, str]) -> str:
     """names: escaped."""
     whole = group_name(was)
-    about = f"{count(was['count'], 'test image')}, {percent(was['share'])} of training"
+    about = f"{was['count']:,} tested, {percent(was['share'])} of training"
     low, high = sorted((was["accuracy"], now["accuracy"]))
     marks = f'<span class="change" style="{_from_to(low, high)}"></span>'
     cells = []

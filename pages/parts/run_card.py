@@ -47,8 +47,9 @@ def show(run: RunResult, analysis: Analysis) -> None:
                 on_click=problem.kept(partial(runs_deleted.delete, run.run, run_list.title(run), analysis.id)),
             )
         _remarks(run)
-        with run_facts.show(run):
-            rerun.show_replay(run)
+        with run_facts.show(run) as is_open:
+            if is_open:
+                rerun.show_replay(run)
     if again is not None:
         with problem.shown():
             rerun.begin(run, None if again == SAME else run.seed + 1)

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def show(run: RunResult) -> Iterator[None]:
-    """What is drawn inside stands below the facts."""
-    with st.expander("Settings in full", icon=":material/receipt_long:"):
-        for name, value in rerun.facts(run).items():
-            st.caption(f"**{name}** {plain(value)}")
-        for note in run.notes:
-            st.caption(f":material/info: {plain(note)}")
-        yield
+def show(run: RunResult) -> Iterator[bool]:
+    """What is drawn inside stands below the facts, where it is True: drawn once somebody looks, for what colours a
+    command weighs more than all else on the page."""
+    facts = st.expander(
+        "Settings in full", icon=":material/receipt_long:", key=f"run-facts-{run.run}", on_change="rerun"
+    )
+    with facts:
+        if facts.open:
+            for name, value in rerun.facts(run).items():
+                st.caption(f"**{name}** {plain(value)}")
+            for note in run.notes:
+                st.caption(f":material/info: {plain(note)}")
+        yield bool(facts.open)

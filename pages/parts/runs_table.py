@@ -156,7 +156,7 @@ def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFra
 def _columns() -> dict[str, object]:
     column = st.column_config
     return {
-        "Name": column.TextColumn(pinned=True, width=245, help="As you named it, else its method and concepts."),
+        "Name": column.TextColumn(pinned=True, width=205, help="As you named it, else its method and concepts."),
         "Model": column.TextColumn(width=150, help="The model that was repaired."),
         "Worst group was": column.NumberColumn(
             format="%.1f%%", width=120, help=f"Before the repair. {TERMS['worst group']}"

@@ -33,13 +33,13 @@ WIDGETS = {
     "concepts": ("TextInput", "DownloadButton", "FileUploader"),
     "load": ("TextInput", "FileUploader"),
     "retrain": ("Radio", "NumberInput", "DownloadButton"),
-    "results": ("Metric", "DataFrame", "DownloadButton"),
+    "results": ("Metric",),
     "runs": ("DataFrame", "TextArea"),
     "glossary": ("TextInput",),
 }
 CHARTS = ("PlotlyChart",)
 # rooms, and parts of an address, where a chart comes first
-CHARTED = ("results", "look=curve")
+CHARTED = ("look=calibration", "look=activations", "look=curve")
 _IMPORTED = re.compile(rb"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 # the page until another room than the stage is drawn

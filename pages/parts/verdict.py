@@ -263,6 +263,7 @@ def _unrecorded(run: RunResult, what: str) -> None:
 
 
 def _settings(run: RunResult) -> None:
-    with run_facts.show(run):
-        rerun.show_replay(run)
-        rooms.link("runs", "Name it, note what you think, compare it", run=run.run)
+    with run_facts.show(run) as is_open:
+        if is_open:
+            rerun.show_replay(run)
+            rooms.link("runs", "Name it, note what you think, compare it", run=run.run)

@@ -255,6 +255,9 @@ def test_the_command_that_gives_the_same_numbers_can_be_copied(
     visit: Visit, run: RunResult, workspace: Workspace
 ) -> None:
     app = visit("results")
+    assert not app.code
+    app.session_state[f"run-facts-{run.run}"] = True
+    app.run()
     (code,) = app.code
     assert code.value.startswith("python -m core replay --workspace ")
     assert code.value.endswith(f"{run.run}/replay.json")
@@ -450,6 +453,8 @@ def test_a_run_of_an_earlier_version_opens_and_can_be_had_again(
             # computed from what the head says
             assert str(run.after.confusion[0][0]) in "".join(one.proto.body for one in app.get("html"))
     app = visit("results", look="calibration")
+    app.session_state[f"run-facts-{run.run}"] = True
+    app.run()
     assert "before Midband recorded how sure it was" in texts(app)
     assert "cannot be replayed" in texts(app)
     app.button(key=f"unrecorded-{run.run}").click().run()

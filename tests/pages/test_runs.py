@@ -110,6 +110,8 @@ def test_a_link_picks_its_run(visit: Visit, two: tuple[RunResult, RunResult]) ->
     app = visit("runs", run=second.run)
     assert not app.exception
     assert plain(second.comparison["sentence"]) in texts(app)
+    app.session_state[f"run-facts-{second.run}"] = True
+    app.run()
     # settings by the names that the method gives them
     knob = next(knob.title for knob in rerun.METHODS["mid"].knobs if knob.name == "pull")
     assert plain(f"{knob}: 0.01") in texts(app)

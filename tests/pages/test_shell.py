@@ -133,6 +133,7 @@ def test_the_scripts_named_are_streamlits() -> None:
 
 
 def test_the_large_script_of_charts_is_fetched_only_where_one_comes_first() -> None:
-    assert b"PlotlyChart." in shell.dressed(PAGE, "/results")
+    assert b"PlotlyChart." in shell.dressed(PAGE, "/results", "look=calibration")
+    assert b"PlotlyChart." not in shell.dressed(PAGE, "/results")
     assert b"PlotlyChart." in shell.dressed(PAGE, "/bands", "look=curve&split=val")
     assert b"PlotlyChart." not in shell.dressed(PAGE, "/bands")
