@@ -171,7 +171,7 @@ def _progress(job_id: str, noun: str) -> None:
             fraction = job.fraction
             st.progress(fraction if fraction is not None else 0.0, text=plain(job.message) or _status(job).capitalize())
             with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-                st.caption(_pace(job, noun) or "A process of its own is getting ready.")
+                st.caption(_pace(job, noun) or "Getting ready …")
                 st.button(
                     "Cancelling …" if job.stopping else "Cancel",
                     key=f"cancel-{job.id}",

@@ -242,7 +242,7 @@ def _step(scene: Scene, step: Step) -> None:
         with st.container(gap=None):
             st.markdown(step.text(scene), width="stretch")
             if earlier:
-                st.caption(f"There is earlier work here: {earlier}. It stays and the tour leaves it out, or reset it.")
+                st.caption(f"There is earlier work here: {earlier}. It stays, unless you reset the demo.")
             elif hint := step.hint(scene):
                 with st.container(key="tour-hint"):
                     st.caption(f":material/lightbulb: {hint}")
