@@ -31,12 +31,12 @@ def show(analysis: Analysis, view: View) -> None:
     subject = band_state.subject(analysis, view)
     sheet = _sheet(subject, view.bands, view.cut, view.seed, band_state.proposed(analysis, view, MID))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sheet-head"):
-        st.markdown(
-            plain(sentence(sheet)) or f"{count(sheet.total, 'image')} from the strongest to the weakest.",
-            help=f"{count(sheet.total, 'image')}, the strongest band first; of each, as many as fit are shown, drawn "
-            "evenly. A band's heading opens it under Images.",
-            width="stretch",
-        )
+        with st.container(width="stretch", key="sheet-said"):
+            st.markdown(
+                plain(sentence(sheet)) or f"{count(sheet.total, 'image')} from the strongest to the weakest.",
+                help=f"{count(sheet.total, 'image')}, the strongest band first; of each, as many as fit are shown, "
+                "drawn evenly. A band's heading opens it under Images.",
+            )
         _save(analysis, view, subject, sheet)
     show_sheet(
         "sheet",
@@ -52,9 +52,7 @@ def show(analysis: Analysis, view: View) -> None:
 
 def _cut(analysis: Analysis, view: View) -> None:
     """Into which bands, and which images of them."""
-    with st.popover(
-        count(view.bands, "band"), icon=":material/view_column:", key="sheet-cut", help="Into which bands."
-    ):
+    with st.popover(count(view.bands, "band"), key="sheet-cut", help="Into which bands."):
         st.session_state["sheet_bands"] = view.bands
         st.number_input(
             "Bands",

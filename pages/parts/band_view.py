@@ -106,7 +106,9 @@ def _images(analysis: Analysis, view: View) -> None:
     band_controls.choose(analysis, view)
     band_controls.strip(analysis, view)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="band-finding"):
-        _finding(analysis, view)
+        # a text wraps in it instead of pushing what stands beside it down
+        with st.container(width="stretch", key="band-said"):
+            _finding(analysis, view)
         band_controls.sample(analysis, view)
     if concept_tools.concepts(analysis):
         live_repair.show(analysis, "bands")
@@ -126,7 +128,7 @@ def _finding(analysis: Analysis, view: View) -> None:
     top = band_data.summary(subject, best.low, best.high)
     preset = band_state.preset_of(analysis, view)
     why = None if preset is None else plain(band_state.proposed(analysis, view, preset).why)
-    st.markdown(plain(findings.sentence(band, top, is_top=preset == TOP)), help=why, width="stretch")
+    st.markdown(plain(findings.sentence(band, top, is_top=preset == TOP)), help=why)
 
 
 def _grid(analysis: Analysis, view: View) -> None:

@@ -56,8 +56,8 @@ def about(analysis: Analysis, view: MapView, points: MapPoints) -> None:
             on_click=problem.kept(partial(begin, analysis)),
         )
         st.caption(
-            "You see the principal components. A UMAP parts groups of alike images better; it is made once, in the "
-            f"background, in about {duration(_estimate(analysis))}.{placed}{nowhere}",
+            "Principal components are shown. A UMAP parts groups better; making it takes about "
+            f"{duration(_estimate(analysis))}.{placed}{nowhere}",
             width="stretch",
         )
 

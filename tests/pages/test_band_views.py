@@ -359,6 +359,19 @@ def test_the_board_searches_and_sorts(visit: Visit, planted: Analysis) -> None:
     assert "No direction fits" in texts(app)
 
 
+def test_each_finding_is_one_card_until_one_asks_for_each(visit: Visit, planted: Analysis) -> None:
+    app = visit("bands", look="directions", direction="logit:landbird")
+    folded = sent(app, "cards")[0]["cards"]
+    assert any(card["more"] for card in folded)
+    told = texts(app)
+    app.toggle(key="board-once").set_value(False).run()
+    each = sent(app, "cards")[0]["cards"]
+    others = sum(int(card["more"].split()[0]) for card in folded if card["more"])
+    assert len(each) == len(folded) + others <= 24
+    assert not any(card["more"] for card in each)
+    assert f"{len(each)} directions tell {len(folded)} thing" in told
+
+
 def test_nonsense_in_the_new_parts_of_a_link_falls_back(visit: Visit, planted: Analysis) -> None:
     app = visit(
         "bands",

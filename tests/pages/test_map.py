@@ -300,6 +300,25 @@ def test_other_settings_are_a_map_of_their_own(
     assert linked(app, "neighbours") == "30"
 
 
+def test_what_is_drawn_is_what_is_chosen_and_choosing_a_umap_makes_it(
+    visit: Visit, planted: Analysis, queued: list[Job], no_umap: None
+) -> None:
+    app = visit("map")
+    assert app.segmented_control(key="map-layout").value == "pca", "there is no UMAP yet"
+    app.segmented_control(key="map-layout").set_value("umap").run()
+    assert [job.kind for job in queued] == ["map"]
+    assert app.segmented_control(key="map-layout").value == "pca", "until it is there"
+    app.segmented_control(key="map-layout").set_value("umap").run()
+    assert len(queued) == 1, "one that is on its way is not made twice"
+    make_umap(planted)
+    again = visit("map", app)
+    assert again.segmented_control(key="map-layout").value == "umap"
+    again.segmented_control(key="map-layout").set_value("pca").run()
+    again.segmented_control(key="map-layout").set_value("umap").run()
+    assert message(again, "-points")[0]["title"] == "UMAP"
+    assert len(queued) == 1
+
+
 def test_principal_components_stay_a_choice(visit: Visit, planted: Analysis, no_umap: None) -> None:
     make_umap(planted)
     app = visit("map")

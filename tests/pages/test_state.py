@@ -27,5 +27,7 @@ def test_a_long_model_name_is_shortened_and_the_accuracy_stays() -> None:
     assert title.startswith("birds · resnet50-sgd")
     assert title.endswith("… · 83%")
     assert len(title) <= WIDTH + len(" ·  · 83%")
+    named_after_its_dataset = replace(long, model_name="demo-birds.safetensors")
+    assert _titles([named_after_its_dataset])["aaaa1111"] == "birds · demo · 83%"
     short = replace(long, model_name="net.PTH.tar")
     assert _titles([short])["aaaa1111"] == "birds · net · 83%"

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from core.activations.bands import Range, assign
-from core.activations.contact_sheet import MOST_BANDS, MOST_IMAGES, ContactSheet, contact_sheet, sheet_edges
+from core.activations.contact_sheet import (
+    MOST_BANDS,
+    MOST_IMAGES,
+    ContactSheet,
+    SheetBand,
+    contact_sheet,
+    sentence,
+    sheet_edges,
+)
 from core.activations.directions import parse_direction
 from core.activations.facets import facet_specs, parse_facet
 from core.activations.index import make_index, open_index
@@ -202,3 +210,33 @@ def test_everything_can_be_written_as_json(analysis: Analysis) -> None:
         "title": "class",
         "counts": dict(make(analysis).bands[0].facets[0][2]),
     }
+
+
+def told(*bands: tuple[str, int, float | None, dict[str, int]]) -> str:
+    """The sentence of bands (label, images, accuracy, images per place)."""
+    made = [
+        SheetBand(0.0, 1.0, False, count, accuracy, (("attribute:place", "place", tuple(place.items())),), (), label)
+        for label, count, accuracy, place in bands
+    ]
+    return sentence(ContactSheet("logit:a", "logit of a", tuple(made), sum(band.count for band in made), 0, ""))
+
+
+def test_the_sentence_tells_what_falls_between_top_and_middle() -> None:
+    top = ("top", 50, 1.0, {"land": 45, "water": 5})
+    # of several bands of the middle each image counts once
+    middle = (("mid", 30, 0.9, {"land": 15, "water": 15}), ("mid", 10, 0.5, {"land": 5, "water": 5}))
+    assert told(top, ("", 99, 0.0, {"land": 99}), *middle) == (
+        "The model is right in 100% of the top and 80% of the mid band; place “land” falls from 90% to 50%."
+    )
+
+
+def test_the_sentence_leaves_out_what_is_not_known() -> None:
+    top, middle = ("top", 50, 1.0, {"land": 45, "water": 5}), ("mid", 40, 0.8, {"land": 20, "water": 20})
+    assert told(top) == "", "no middle to set against"
+    assert told(middle) == ""
+    right = "The model is right in 100% of the top and 80% of the mid band."
+    few = ("mid", 40, 0.8, {"land": 1, "water": 5, "not tagged": 34})
+    assert told(top, few) == right, "a share of six images says nothing"
+    assert told(top, ("mid", 40, 0.8, {"land": 34, "water": 6})) == right, "five points are no fall"
+    unlabelled = [(label, count, None, place) for label, count, _, place in (top, middle)]
+    assert told(*unlabelled) == "From the top to the mid band, place “land” falls from 90% to 50%."
