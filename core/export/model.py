@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -34,22 +33,18 @@ from core.classifiers.classifier import (
 from core.classifiers.exported_program import Program
 from core.classifiers.head import Head
 from core.classifiers.layout import read_layout, write_layout
-from core.classifiers.network_precision import FP32
-from core.datasets.images import UnreadableImage, decode
-from core.errors import BadCheckpoint, DiskFull, MidbandError
+from core.errors import DiskFull, MidbandError
 from core.export.formats import (
     LARGEST_ONNX,
-    Reloaded,
     export_program,
     size_of,
     write_onnx,
     write_program,
     write_torchscript,
 )
+from core.export.trial import HALF_TOLERANCE, TOLERANCE, Trial, does_not_fit, outputs_of, trial_of
 from core.progress import Progress, silent
-from core.retraining.finetune import TOLERANCE as STORED_TOLERANCE
-from core.retraining.runs import run_folder, run_head, run_logits
-from core.settings import DEFAULTS
+from core.retraining.runs import run_folder, run_head
 from core.workspace import Workspace
 
 WEIGHTS, STATE_DICT, SCRIPT = "model.safetensors", "model.pt", "model-torchscript.pt"
@@ -64,15 +59,8 @@ FORMATS = {
 # what can be left out: the weights cannot
 OPTIONAL = {"torchscript": SCRIPT, "torch.export": PROGRAM, "onnx": ONNX}
 AS_IT_CAME = "the format it came in"
-# Largest difference between the logits of the written model and the stored ones, relative to the largest logit: float32
-# sums differ in the last digits with the size of the batch.
-TOLERANCE = 1e-4
-# the same for weights kept in half precision, whose numbers have three digits
-HALF_TOLERANCE = 2e-2
 # bytes below which a disk is as good as full
 SPARE = 1_000_000
-# images on which a written model is tried
-TRIED = 16
 
 
 @dataclass(frozen=True)
@@ -119,44 +107,6 @@ class Models:
     single: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """batch: (b, c, h, w). wanted: (b, outputs), what the run says of it in float32. stored: what it stored, which is
-    the same unless the analysis was computed in another precision. images: how many of the batch are real."""
-
-    batch: torch.Tensor
-    wanted: np.ndarray
-    stored: np.ndarray
-    images: int
-
-    @property
-    def sample(self) -> torch.Tensor:
-        """Two inputs to follow through the network: of one, exporters conclude that there is always one."""
-        return self.batch[[0, -1]].contiguous()
-
-    def furthest(self, file: str, found: torch.Tensor, tolerance: float = TOLERANCE) -> float:
-        """Largest difference from the stored logits. Raises `BadCheckpoint` when the one from those in float32 is
-        beyond rounding."""
-        logits = found.detach().numpy()
-        if logits.shape == self.wanted.shape[:1]:
-            # one output, its last axis squeezed away
-            logits = logits[:, None]
-        if logits.shape != self.wanted.shape:
-            raise _does_not_fit(file, f"it gives numbers of shape {logits.shape} instead of {self.wanted.shape}")
-        furthest = float(np.abs(logits - self.wanted).max())
-        if not furthest <= tolerance * max(1.0, float(np.abs(self.wanted).max())):
-            raise _does_not_fit(file, f"its logits differ from the stored ones by up to {furthest:.3g}")
-        return float(np.abs(logits - self.stored).max())
-
-    def ask(self, file: str, model: Reloaded, tolerance: float = TOLERANCE) -> float:
-        """The same for a model read back: all at once, and the first alone, since graphs may have a fixed batch."""
-        with torch.inference_mode():
-            all_at_once, alone = model(self.batch), model(self.batch[:1])
-        found = self.furthest(file, all_at_once, tolerance)
-        alone_too = replace(self, wanted=self.wanted[:1], stored=self.stored[:1])
-        return max(found, alone_too.furthest(file, alone, tolerance))
-
-
 def write_model(
     workspace: Workspace,
     analysis: Analysis,
@@ -184,7 +134,7 @@ def write_model(
         progress(steps, steps, "The model is written")
         return models
     network, before = _repaired(workspace, original, run_id)
-    trial = _trial(workspace, analysis, run_id, before, is_head=before is original)
+    trial = trial_of(workspace, analysis, run_id, before, is_head=before is original)
     with torch.inference_mode():
         trial.furthest("The network", network(trial.batch))
     state = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
@@ -286,7 +236,7 @@ def _graph_alone(
     formats: Collection[str],
 ) -> Models:
     """An ONNX graph with its new last node: of what runs outside of PyTorch, no network of PyTorch is made."""
-    trial = _trial(workspace, analysis, run_id, original, is_head=True)
+    trial = trial_of(workspace, analysis, run_id, original, is_head=True)
     path = folder / ONNX
     try:
         written = _write_in_place(original, run_head(workspace, run_id), trial, path, FORMATS[ONNX], analysis)
@@ -305,13 +255,13 @@ def _files_of(path: Path) -> tuple[Path, ...]:
 
 
 def _write_in_place(
-    original: Classifier, head: Head, trial: _Trial, path: Path, kind: str, analysis: Analysis
+    original: Classifier, head: Head, trial: Trial, path: Path, kind: str, analysis: Analysis
 ) -> WrittenModel:
     """The file that came, all of it, with another last layer; read back and asked."""
     notes = write_with_head(replace(original, classes=original.classes or analysis.classes), head, path)
     again = load_classifier(path, preprocessing=original.preprocessing)
     halves = getattr(original.backbone, "half_precision", False)
-    furthest = trial.ask(path.name, _outputs(again), HALF_TOLERANCE if halves else TOLERANCE)
+    furthest = trial.ask(path.name, outputs_of(again), HALF_TOLERANCE if halves else TOLERANCE)
     declared = onnx_model.declared if original.origin == origins.ONNX else exported.declared
     takes = declared(original).words()
     return WrittenModel(path.name, kind, f"the whole model, {AS_IT_CAME}; takes {takes}", furthest, notes)
@@ -334,30 +284,8 @@ def _repaired(workspace: Workspace, original: Classifier, run_id: str) -> tuple[
     return network, before
 
 
-def _trial(workspace: Workspace, analysis: Analysis, run_id: str, before: Classifier, *, is_head: bool) -> _Trial:
-    """is_head: the run changed the last layer only."""
-    batch, rows = _batch(analysis, before)
-    stored = run_logits(workspace, analysis, run_id, rows) if len(rows) else None
-    if stored is not None and (not is_head or analysis.precision == FP32):
-        wanted = stored
-    else:
-        # features were rounded when they were computed, or no image can be read any more and noise takes their place:
-        # what the run says in float32 is computed now
-        features, logits = before(batch)
-        wanted = run_head(workspace, run_id).logits(features.numpy()) if is_head else logits.numpy()
-    if stored is None:
-        stored = wanted
-    if before.single:
-        wanted, stored = (two[:, 1:] - two[:, :1] for two in (wanted, stored))
-    wanted, stored = np.asarray(wanted, dtype=np.float32), np.asarray(stored, dtype=np.float32)
-    apart = float(np.abs(wanted - stored).max())
-    if not apart <= STORED_TOLERANCE[analysis.precision] * max(1.0, float(np.abs(stored).max())):
-        raise _does_not_fit("The network", f"its logits differ from the stored ones by up to {apart:.3g}")
-    return _Trial(batch, wanted, stored, len(rows))
-
-
 def _write_weights(
-    network: nn.Module, state: dict[str, torch.Tensor], description: Any, trial: _Trial, folder: Path
+    network: nn.Module, state: dict[str, torch.Tensor], description: Any, trial: Trial, folder: Path
 ) -> list[WrittenModel]:
     """The weights themselves, without which there is no export; and TorchScript where it came in."""
     write_checkpoint(folder / WEIGHTS, state, description)
@@ -365,7 +293,7 @@ def _write_weights(
     for name in (WEIGHTS, STATE_DICT):
         read = read_checkpoint(folder / name).state
         if read.keys() != state.keys() or not all(torch.equal(read[key], value) for key, value in state.items()):
-            raise _does_not_fit(name, "its weights differ from those that were written")
+            raise does_not_fit(name, "its weights differ from those that were written")
     own = "all weights with what was repaired; names architecture, classes and preprocessing"
     if isinstance(network, Program):
         own = "all weights with what was repaired, by their names in the network; names classes and preprocessing"
@@ -383,7 +311,7 @@ def _write_weights(
             WrittenModel(STATE_DICT, FORMATS[STATE_DICT], "the same weights by name", None),
         ]
     again = load_classifier(folder / WEIGHTS, preprocessing=description.preprocessing)
-    furthest = trial.ask(WEIGHTS, _outputs(again))
+    furthest = trial.ask(WEIGHTS, outputs_of(again))
     return [
         WrittenModel(WEIGHTS, FORMATS[WEIGHTS], own, furthest),
         WrittenModel(STATE_DICT, FORMATS[STATE_DICT], "the same weights as a PyTorch state dict", None),
@@ -394,7 +322,7 @@ def _write_as_it_came(
     original: Classifier,
     network: nn.Module,
     state: dict[str, torch.Tensor],
-    trial: _Trial,
+    trial: Trial,
     written: list[WrittenModel],
     attempt: Callable[[str, Callable[[Path], WrittenModel]], None],
 ) -> None:
@@ -426,59 +354,31 @@ def _write_as_it_came(
 
     def asked(path: Path, notes: tuple[str, ...], tolerance: float) -> WrittenModel:
         again = load_classifier(path, arch=original.arch, preprocessing=original.preprocessing)
-        furthest = trial.furthest(path.name, _outputs(again)(trial.batch), tolerance)
+        furthest = trial.furthest(path.name, outputs_of(again)(trial.batch), tolerance)
         return WrittenModel(path.name, AS_IT_CAME, what, furthest, notes)
 
     attempt(f"model-as-it-came{suffix}", write_named)
 
 
-def _write_folder(original: Classifier, network: nn.Module, trial: _Trial, path: Path) -> WrittenModel:
+def _write_folder(original: Classifier, network: nn.Module, trial: Trial, path: Path) -> WrittenModel:
     """The folder of a library, packed: what its own loader takes once it is unpacked."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".folder-") as beside:
         folder = Path(beside) / original.file.name
         notes = write_like(original, network, folder)
         again = load_classifier(folder, preprocessing=original.preprocessing)
-        furthest = trial.furthest(path.name, _outputs(again)(trial.batch))
+        furthest = trial.furthest(path.name, outputs_of(again)(trial.batch))
         shutil.make_archive(str(path.with_suffix("")), "zip", root_dir=beside, base_dir=folder.name)
     what = f"{AS_IT_CAME}: a folder for {original.origin}, packed; unpack it to load it"
     return WrittenModel(path.name, AS_IT_CAME, what, furthest, notes)
 
 
-def _write_script(network: nn.Module, trial: _Trial, path: Path) -> WrittenModel:
+def _write_script(network: nn.Module, trial: Trial, path: Path) -> WrittenModel:
     furthest = trial.ask(path.name, write_torchscript(network, trial.sample, path))
     return WrittenModel(path.name, FORMATS[SCRIPT], "the whole network as TorchScript, code and weights", furthest)
 
 
 def _is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
-
-
-def _outputs(classifier: Classifier) -> Reloaded:
-    """The network's own outputs: one where it has one."""
-
-    def run(batch: torch.Tensor) -> torch.Tensor:
-        logits = classifier(batch)[1]
-        return logits[:, 1:] - logits[:, :1] if classifier.single else logits
-
-    return run
-
-
-def _batch(analysis: Analysis, classifier: Classifier) -> tuple[torch.Tensor, np.ndarray]:
-    """Network inputs (b, c, h, w) and the rows they belong to; noise and no rows when no image can be read."""
-    inputs, rows = [], []
-    for row in np.unique(np.linspace(0, analysis.n - 1, TRIED).astype(np.int64)):
-        try:
-            image = decode(analysis.picture(int(row)), DEFAULTS.max_image_pixels)
-        except UnreadableImage:
-            continue
-        inputs.append(classifier.preprocessing.apply(image))
-        rows.append(int(row))
-    if not inputs:
-        chosen = classifier.preprocessing
-        size = (TRIED, chosen.crop, chosen.crop, chosen.channels)
-        noise = np.random.default_rng(0).integers(0, 256, size=size, dtype=np.uint8)
-        inputs = list(np.moveaxis(chosen.normalise(noise), -1, 1))
-    return torch.from_numpy(np.stack(inputs)), np.array(rows, dtype=np.int64)
 
 
 def _check_disk(error: BaseException, folder: Path) -> None:
@@ -508,11 +408,3 @@ def _reason(error: Exception) -> str:
     said = lines[0] if lines else ""
     shown = said if len(said) <= 160 else f"{said[:159]}…"
     return f"Its exporter cannot take this network ({type(error).__name__}{': ' if shown else ''}{shown})."
-
-
-def _does_not_fit(file: str, difference: str) -> BadCheckpoint:
-    return BadCheckpoint(
-        f"{file} was written but does not reproduce the run: {difference}. It was removed.",
-        next_step="Analyse the model again, retrain and export; if it happens again, report it.",
-        title="The exported model does not fit the run",
-    )

@@ -31,13 +31,12 @@ from core.classifiers.preprocessing import preprocessing_from_dict, squeezed
 from core.datasets import open_dataset
 from core.datasets.images import decode
 from core.errors import BadCheckpoint, BadRequest, Cancelled, DiskFull, NotFound, PathNotFound
-from core.export import export_run, write_export
-from core.export import model as export_model
+from core.export import export_run, trial, write_export
 from core.export.card import plain
-from core.export.files import _alone
 from core.export.model import write_model
 from core.export.page import render
 from core.files import file_digest, read_json
+from core.locks import alone_in
 from core.retraining.runs import retrain, run_folder, run_head, run_logits
 from core.workspace import Workspace
 from tests.core.export.conftest import SIDE, draw, small_network
@@ -515,10 +514,10 @@ def test_of_two_exports_at_once_one_stays_whole(
 def test_an_export_waits_for_one_that_puts_its_files(tmp_path: Path) -> None:
     order = []
     with ThreadPoolExecutor(1) as thread:
-        with _alone(tmp_path):
+        with alone_in(tmp_path):
 
             def second() -> None:
-                with _alone(tmp_path):
+                with alone_in(tmp_path):
                     order.append("second")
 
             waiting = thread.submit(second)
@@ -628,7 +627,7 @@ def test_stored_logits_far_from_the_network_are_refused_in_bfloat16_too(
     )
     run = retrain(workspace, analysis, method="class-balanced", run_id="run1")
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(export_model, "run_logits", lambda *given: 2 * run_logits(*given) + 1)
+    monkeypatch.setattr(trial, "run_logits", lambda *given: 2 * run_logits(*given) + 1)
     with pytest.raises(BadCheckpoint, match="differ from the stored ones"):
         write_model(workspace, analysis, run.run, tmp_path / "out", formats=())
 

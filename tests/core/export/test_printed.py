@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from core.export import printed
+from core.export import fonts, paper
 from core.export.printed import pdf
 
 
@@ -53,7 +53,7 @@ def report(name: str = "", concept: str = "water") -> dict[str, Any]:
         "curation": None,
         "confusion": {"before": [[1, 2], [3, 4]], "after": [[3, 0], [0, 7]]},
         "shifts": [shift],
-        "findings": {"images": 0, "split": "val", "sheets": []},
+        "findings": {"images": 0, "split": "val", "writtens": []},
         "examples": {"fixed": [image], "broken": []},
         "notes": [],
         "limits": ["It holds here."],
@@ -78,25 +78,25 @@ def characters_of(made: bytes) -> set[str]:
     return drawn
 
 
-@pytest.mark.skipif(not printed._installed(), reason="no font file is installed")
+@pytest.mark.skipif(not fonts.installed(), reason="no font file is installed")
 def test_letters_beyond_the_west_are_drawn_and_missing_ones_are_told() -> None:
     made = pdf(report("Ωμέγα Жук 🦆 العربية"), {7: thumbnail()})
     assert made.startswith(b"%PDF-")
     drawn = characters_of(made)
     assert set("ΩμγαЖук") <= drawn
     assert not set("العربية🦆") & drawn
-    sheet = printed._Sheet("")
-    assert sheet.drawable("Жук 🦆 عر\u202e") == "Жук ? ??"
-    assert {name: len(found) for name, found in sheet._missing.items()} == {"SYMBOLS AND EMOJI": 1, "ARABIC": 2}
-    assert sheet.drawable("tab\tand\x00null") == "tab andnull"
+    written = paper.Paper("")
+    assert written.drawable("Жук 🦆 عر\u202e") == "Жук ? ??"
+    assert {name: len(found) for name, found in written._missing.items()} == {"SYMBOLS AND EMOJI": 1, "ARABIC": 2}
+    assert written.drawable("tab\tand\x00null") == "tab andnull"
 
 
 def test_without_any_font_file_the_standard_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(printed, "_installed", lambda: {})
+    monkeypatch.setattr(paper, "installed", lambda: {})
     made = pdf(report("Müller Жук"), {7: thumbnail()})
     assert b"/BaseFont /Helvetica" in made
-    sheet = printed._Sheet("")
-    assert sheet.drawable("Müller Жук – 5 → 6…") == "Müller ??? ? 5 ? 6?"
+    written = paper.Paper("")
+    assert written.drawable("Müller Жук – 5 → 6…") == "Müller ??? ? 5 ? 6?"
 
 
 def test_flipped_images_are_on_it_and_pages_are_a4() -> None:
