@@ -14,6 +14,12 @@ const grids = new WeakMap()
 function memoryOf(store) {
   if (!memories.has(store)) {
     const memory = { selection: nothing(), scope: null, total: 0, active: null, given: undefined, transmit: null }
+    memory.spent = false // the selection has been tagged: the next plain click starts a new one
+    memory.saved = null // what the last tag said, as {count, present}
+    memory.order = [] // ids as last shown
+    memory.at = null // the image that last had the focus
+    memory.held = null // "tile" or "bar" while the keyboard is the grid's: nobody pressed or went elsewhere since
+    memory.hold = createHold({ page: wholePage() })
     memory.told = selectionText({ selected: [], everything: false }) // what Python knows of the selection
     const client = Math.random().toString(36).slice(2) + Date.now().toString(36)
     memory.outbox = createOutbox({ client, transmit: message => memory.transmit?.(message) })
@@ -78,8 +84,6 @@ function createGrid(parentElement, store) {
   let focused = 0 // position in `order`
   let anchor = null // where a range starts
   let base = null // the selection before the range that is being drawn
-  let spent = false // the selection has been tagged: the next plain click starts a new one
-  let saved = null // what the last tag said, as {count, present}
   let asked = null // the tag of everything that waits for a yes
   let size = 0
   let reportTimer = null
@@ -182,9 +186,9 @@ function createGrid(parentElement, store) {
 
   function send(which, count, concept, present) {
     outbox.push({ kind: "tag", ...which, concept: concept.id, present })
-    spent = true
+    memory.spent = true
     base = null
-    saved = { count, present }
+    memory.saved = { count, present }
     announce(`${concept.name}: ${stateWord(present, "tag taken off")}, ${imagesText(count)}`)
     draw()
   }
@@ -222,7 +226,7 @@ function createGrid(parentElement, store) {
 
   function simple(kind) {
     outbox.push({ kind })
-    saved = null
+    memory.saved = null
     announce(kind)
     draw()
   }
@@ -311,11 +315,11 @@ function createGrid(parentElement, store) {
     if (parentElement.activeElement !== pageInput) pageInput.value = grouped(now.page + 1)
     tiles.classList.toggle("turning", paging !== null && now.page !== paging.page)
 
-    setText(part("count"), countText(now, spent ? saved : null))
+    setText(part("count"), countText(now, memory.spent ? memory.saved : null))
     bar.classList.toggle("single", !paging)
     bar.classList.toggle("chosen", now.selected > 0)
     bar.classList.toggle("always", data.restAbsent)
-    action("undo").classList.toggle("offered", spent && saved !== null)
+    action("undo").classList.toggle("offered", memory.spent && memory.saved !== null)
     drawConcepts(part("concepts"), data.concepts, memory.active)
     for (const [name, text] of Object.entries(buttonKeys(now.concept))) setText(action(name).querySelector("kbd"), text)
     action("rest").hidden = !data.restAbsent
@@ -355,7 +359,9 @@ function createGrid(parentElement, store) {
     const before = order
     order = data.images.map(image => image.id)
     byId = new Map(data.images.map(image => [image.id, image]))
-    const others = order.length !== before.length || order.some((id, position) => id !== before[position])
+    const others = !sameIds(order, before)
+    const back = before.length === 0 && memory.order.length > 0 // a mount of its own: one before it was taken away
+    const unchanged = sameIds(order, memory.order)
     const now = { scope: data.scope, total: total() }
     memory.selection = carried(memory.selection, memory, now, order)
     if (memory.selection.everything && !data.everything) memory.selection = nothing()
@@ -370,6 +376,7 @@ function createGrid(parentElement, store) {
       hideTooltip()
       nodes = new Map(order.map(id => [id, nodes.get(id) ?? createTile(id)]))
       for (const id of order) describe(nodes.get(id).node, () => hoverText(id))
+      if (back) focused = order.indexOf(memory.at)
       focused = turnedOver ? 0 : Math.max(0, Math.min(focused, order.length - 1))
       anchor = null
       base = null
@@ -387,10 +394,25 @@ function createGrid(parentElement, store) {
     root.hidden = false
     // Focus must not fall out of the grid, or the next key would reach Streamlit's own shortcuts.
     if (hadFocus && !tiles.contains(parentElement.activeElement)) focusTile(focused, false)
+    memory.order = order
+    if (back) comeBack(unchanged)
     if (turnedOver) {
       showStart()
       announce(`Page ${data.paging.page + 1} of ${data.paging.pages}, images ${rangeText(data.paging, order.length)} ${within()}`)
     }
+  }
+
+  /** What was pressed while the grid was away is done now, and the keyboard is the grid's again. */
+  function comeBack(unchanged) {
+    const keys = memory.hold.end()
+    if (!memory.held) return
+    if (wholePage().free()) {
+      if (memory.held === "tile") focusTile(focused, false)
+      else bar.querySelector("[tabindex='0']")?.focus({ preventScroll: true })
+    }
+    // a key must not reach an image that nobody saw when pressing it
+    if (!unchanged) return keys.length ? announce("Other images are shown now: the keys pressed meanwhile did nothing.") : undefined
+    for (const key of keys) press({ ...key, target: memory.held === "tile" ? nodes.get(order[focused]).node : bar })
   }
 
   const hoverText = id => {
@@ -506,8 +528,8 @@ function createGrid(parentElement, store) {
 
   /** The selection that a click adds to: a new one if the last has been tagged, unless a key says "go on". */
   function fresh(event) {
-    const start = spent && !event.shiftKey && !event.ctrlKey && !event.metaKey ? nothing() : memory.selection
-    spent = false
+    const start = memory.spent && !event.shiftKey && !event.ctrlKey && !event.metaKey ? nothing() : memory.selection
+    memory.spent = false
     return start
   }
 
@@ -582,6 +604,8 @@ function createGrid(parentElement, store) {
   tiles.addEventListener("focusin", event => {
     const tile = event.target.closest(".tile")
     if (!tile) return
+    memory.held = "tile"
+    memory.at = Number(tile.dataset.id)
     nodes.get(order[focused])?.node.setAttribute("tabindex", "-1")
     focused = order.indexOf(Number(tile.dataset.id))
     tile.tabIndex = 0
@@ -594,7 +618,7 @@ function createGrid(parentElement, store) {
     if (dragging.ended || !tile) return
     const id = Number(tile.dataset.id)
     if (event.target.closest(".open")) return void openImage(id)
-    if (event.detail < 2) unclicked = { selection: memory.selection, spent, saved }
+    if (event.detail < 2) unclicked = { selection: memory.selection, spent: memory.spent, saved: memory.saved }
     const position = order.indexOf(id)
     focusTile(position, false)
     const start = fresh(event)
@@ -604,7 +628,7 @@ function createGrid(parentElement, store) {
   tiles.ondblclick = event => {
     const tile = event.target.closest(".tile")
     if (!tile || !unclicked || event.target.closest(".open")) return
-    ;({ spent, saved } = unclicked)
+    Object.assign(memory, { spent: unclicked.spent, saved: unclicked.saved })
     select(unclicked.selection)
     openImage(Number(tile.dataset.id))
   }
@@ -622,6 +646,7 @@ function createGrid(parentElement, store) {
   const elsewhere = event => {
     const path = event.composedPath()
     if (path.includes(root)) return
+    memory.held = null
     // a drag elsewhere must not be met by a run of the page: only what may act on the selection is told of it
     if (path.some(actsOn) && !path.some(inFrame)) tellSelection()
     else outbox.flush()
@@ -631,6 +656,11 @@ function createGrid(parentElement, store) {
     if (to && !root.contains(to) && actsOn(to) && !inFrame(to)) tellSelection()
   })
   const away = () => outbox.flush()
+  const strayed = event => {
+    if (!event.composedPath().includes(root)) memory.held = null
+  }
+  bar.addEventListener("focusin", () => (memory.held = "bar"))
+  document.addEventListener("focusin", strayed, true)
   document.addEventListener("pointerdown", elsewhere, true)
   window.addEventListener("pagehide", away)
   const removeSkipLink = installSkipLink({ root, focus: () => focusTile(focused) })
@@ -675,12 +705,14 @@ function createGrid(parentElement, store) {
       barHeight.disconnect()
       unfollow()
       clearTimeout(reportTimer)
+      document.removeEventListener("focusin", strayed, true)
       document.removeEventListener("pointerdown", elsewhere, true)
       window.removeEventListener("pagehide", away)
       // another one of the same store may have come first: then it is that one's
       if (mounted.get(store) !== grid) return
       outbox.rest()
       mounted.delete(store)
+      if (memory.held) memory.hold.begin()
     },
   }
   mounted.set(store, grid)

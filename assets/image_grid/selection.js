@@ -23,6 +23,11 @@ export function toggled(selection, id) {
   return { everything: selection.everything, ids: next }
 }
 
+/** Whether the same images are shown in the same order. */
+export function sameIds(order, other) {
+  return order.length === other.length && order.every((id, position) => id === other[position])
+}
+
 /** How many images are selected, of `total` in the scope. */
 export function sizeOf(selection, total) {
   return selection.everything ? Math.max(0, total - selection.ids.size) : selection.ids.size

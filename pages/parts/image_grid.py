@@ -26,6 +26,10 @@ page reads tags that include it), and the next `data` carries the last number ba
 interrupts (another widget moved in that very moment) is called again for a tag, which changes nothing the second
 time, and never for an undo, which would take back one step too many.
 
+Streamlit may take the grid off the page for a moment: a run that ends drops what it drew last when the next run, for
+an event that waited, begins before that was sent. Keys pressed meanwhile are kept and done once the same images are
+back, and the keyboard stays the grid's.
+
 Thumbnails travel in a message of their own, which Streamlit's browser cache spares when only tags change.
 """
 
@@ -63,6 +67,7 @@ _component = st.components.v2.component(
         "selection.js",
         "paging.js",
         "outbox.js",
+        "held.js",
         "tooltip.js",
         "tiles.js",
         "would.js",

@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Event = TypeVar("Event")
+# of one event; the browser repeats it each time
+MOST_INTERRUPTIONS = 8
 
 
 @dataclass
 class Inbox:
-    """Events delivered in this session: of each browser tab the last number."""
+    """Events delivered in this session: of each browser tab the last number.
+
+    interrupted: tab and number of the event whose handling was interrupted last, and how often.
+    """
 
     done: dict[str, int] = field(default_factory=dict)
-    interrupted: tuple[str, int] = ("", 0)
+    interrupted: tuple[str, int, int] = ("", 0, 0)
 
     def deliver(
         self,
@@ -52,11 +57,15 @@ class Inbox:
             try:
                 act(event)
             except BaseException as fault:
-                # Streamlit's interruptions are no Exceptions. A handler that asks for a rerun itself looks the same,
-                # so an event is repeated once at most.
-                if isinstance(fault, Exception) or self.interrupted == (client, number):
+                # Streamlit's interruptions are no Exceptions. A page that is busy may meet with several in a row, and
+                # the tag must not be lost for it; only a handler that asks for a rerun itself, every time, is given up.
+                times = self.interrupted[2] + 1 if self.interrupted[:2] == (client, number) else 1
+                self.interrupted = (client, number, times)
+                if isinstance(fault, Exception):
                     self.done[client] = number
-                self.interrupted = (client, number)
+                elif times == MOST_INTERRUPTIONS:
+                    log.error("an event of kind %.40r was interrupted %d times; given up", entry.get("kind"), times)
+                    self.done[client] = number
                 raise
             self.done[client] = number
 

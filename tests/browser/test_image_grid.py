@@ -40,6 +40,12 @@ def quiet_server(serve: Any) -> Any:
     return serve(APP, env={"GRID_TRACK": "0"})
 
 
+@pytest.fixture(scope="module")
+def vanishing_server(serve: Any) -> Any:
+    """Every other event takes the grid off the page for a second."""
+    return serve(APP, env={"GRID_AWAY": "1"})
+
+
 @pytest.fixture
 def grid(page: Page, server: Any) -> Page:
     return opened(page, server)
@@ -216,6 +222,31 @@ def test_twenty_tags_in_a_second_are_twenty_tags_in_python(page: Page, speed: st
     expect(grid.locator(".chip")).to_have_count(20)
     held = wait_for(grid, tags=[[i, 1, True] for i in range(20)])
     assert [event[1] for event in held["events"]] == [[i] for i in range(20)]
+
+
+def test_keys_pressed_while_the_grid_is_away_are_not_lost(page: Page, vanishing_server: Any) -> None:
+    grid = opened(page, vanishing_server)
+    tile(grid, 0).focus()
+    grid.keyboard.press("1")
+    expect(grid.locator(".tile")).to_have_count(0)
+    # nothing has the focus now, and the one who tags does not look at it
+    for key in ("ArrowRight", "Shift+Digit2", "ArrowRight", "3"):
+        grid.keyboard.press(key)
+    assert grid.locator(".tile").count() == 0, "all were pressed while it was away"
+    expect(grid.get_by_test_id("stCode")).to_contain_text('"tags": [[0, 1, true], [1, 2, false], [2, 3, true]]')
+    expect(tile(grid, 2)).to_be_focused()
+
+
+def test_what_is_typed_elsewhere_while_the_grid_is_away_is_no_tag(page: Page, vanishing_server: Any) -> None:
+    grid = opened(page, vanishing_server)
+    tile(grid, 0).focus()
+    grid.keyboard.press("1")
+    expect(grid.locator(".tile")).to_have_count(0)
+    grid.get_by_role("spinbutton", name="Size").click()
+    grid.keyboard.press("2")
+    expect(grid.locator(".tile")).to_have_count(60)
+    expect(grid.get_by_role("spinbutton", name="Size")).to_be_focused()
+    expect(grid.get_by_test_id("stCode")).to_contain_text('"tags": [[0, 1, true]]')
 
 
 def test_tags_in_one_instant_all_arrive_in_order(grid: Page) -> None:

@@ -27,6 +27,7 @@ from pages.parts.image_grid import (
     paging_data,
     thumbnail_data,
 )
+from pages.parts.inbox import MOST_INTERRUPTIONS
 
 IMAGES = [GridImage(id=i, thumbnail=b"webp", title=f"{i}.jpg") for i in (4, 7, 9)]
 CONCEPTS = [GridConcept(1, "water", "#00f"), GridConcept(2, "<script>", "#0f0")]
@@ -172,14 +173,25 @@ def test_an_interrupted_tag_is_delivered_again_with_what_follows(inbox: GridInbo
     assert [event.ids for event in heard] == [(4,), (4,), (7,)]
 
 
-def test_a_handler_that_always_interrupts_hears_an_event_twice_at_most(inbox: GridInbox) -> None:
+def test_a_tag_that_is_interrupted_several_times_is_not_taken_for_delivered(inbox: GridInbox) -> None:
     heard: list[GridEvent] = []
-    on_event = interrupting(heard, times=9)
-    for _ in range(2):
+    on_event = interrupting(heard, times=3)
+    for _ in range(3):
+        with pytest.raises(Interruption):
+            inbox.deliver(message(tag(1)), on_event, read=inbox.read)
+        assert inbox.done == {}
+    inbox.deliver(message(tag(1)), on_event, read=inbox.read)
+    assert (len(heard), inbox.done) == (4, {"tab": 1})
+
+
+def test_a_handler_that_always_interrupts_is_given_up(inbox: GridInbox) -> None:
+    heard: list[GridEvent] = []
+    on_event = interrupting(heard, times=99)
+    for _ in range(MOST_INTERRUPTIONS):
         with pytest.raises(Interruption):
             inbox.deliver(message(tag(1)), on_event, read=inbox.read)
     inbox.deliver(message(tag(1)), on_event, read=inbox.read)
-    assert len(heard) == 2
+    assert len(heard) == MOST_INTERRUPTIONS
 
 
 def test_an_interrupted_undo_is_never_repeated(inbox: GridInbox) -> None:

@@ -21,6 +21,8 @@ PIXELS = int(os.environ.get("GRID_PIXELS", "120"))
 PAUSE = float(os.environ.get("GRID_PAUSE", "0"))
 # images of the band that is paged through; 0 shows one page of no band, from the number typed
 TOTAL = int(os.environ.get("GRID_TOTAL", "0"))
+# seconds for which every other event leaves the page without the grid
+AWAY = float(os.environ.get("GRID_AWAY", "0"))
 # whether a selection is reported by itself
 TRACK = os.environ.get("GRID_TRACK", "1") == "1"
 
@@ -91,6 +93,10 @@ def explore() -> None:
             )
         )
     time.sleep(PAUSE)  # a page that has more to do
+    if away := AWAY and len(state.events) % 2:
+        # in the place of the grid, which is taken off the page until the run comes to it
+        st.caption("Above the grid")
+        time.sleep(AWAY)
     grid = image_grid(
         "grid",
         images,
@@ -101,6 +107,8 @@ def explore() -> None:
         track_selection=TRACK,
         **paging,
     )
+    if AWAY and not away:
+        st.caption("Below the grid")
     st.code(
         json.dumps(
             {

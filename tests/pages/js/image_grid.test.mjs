@@ -9,6 +9,7 @@ const {
 } = await load("image_grid/selection.js")
 const { digitOf, letterOf, stepOf, zoomOf } = await load("image_grid/keys.js")
 const { createOutbox, effectiveTags, chipsAfter } = await load("image_grid/outbox.js")
+const { createHold } = await load("image_grid/held.js")
 const { grouped, rangeText, typedPage, turned, awaitedPage, zoomed, leastColumns, SIZES } = await load("image_grid/paging.js")
 const { countText, refusal, explanation, question, pillText, buttonKeys, stateWord, sentences } = await load(
   ...["paging", "states", "toolbar", "tiles"].map(name => `image_grid/${name}.js`),
@@ -430,4 +431,60 @@ test("before a whole band is tagged, the number is said", () => {
     "Tag 4,810 images: all in this band but the 2 left out, with “water” absent?",
   )
   assert.equal(question({ ...now, present: null }).text, "Take the tag “water” off all 4,812 images in this band?")
+})
+
+/** A page that hears keys; `focus` is where it is. */
+function pageOf() {
+  const heard = new EventTarget()
+  const page = {
+    focus: null,
+    add: (kind, listener) => heard.addEventListener(kind, listener),
+    remove: (kind, listener) => heard.removeEventListener(kind, listener),
+    free: () => page.focus === null,
+  }
+  const press = (key, more = {}) => {
+    const event = Object.assign(new Event("keydown", { cancelable: true }), { key, code: "", shiftKey: false, ...more })
+    heard.dispatchEvent(event)
+    return event.defaultPrevented
+  }
+  return { page, press, click: () => heard.dispatchEvent(new Event("pointerdown")) }
+}
+
+test("keys pressed while the grid is away are kept in their order, and Streamlit does not hear them", () => {
+  const { page, press } = pageOf()
+  const hold = createHold({ page, timers: clock() })
+  assert.equal(press("1"), false)
+  hold.begin()
+  assert.ok(press("!", { code: "Digit1", shiftKey: true }) && press("ArrowRight") && press("c"))
+  assert.deepEqual(hold.end().map(({ key, shiftKey }) => [key, shiftKey]), [["!", true], ["ArrowRight", false], ["c", false]])
+  assert.equal(press("1"), false)
+  assert.deepEqual(hold.end(), [])
+})
+
+test("keys for something else, Tab and commands of the browser are not kept", () => {
+  const { page, press, click } = pageOf()
+  const hold = createHold({ page, timers: clock() })
+  hold.begin()
+  assert.deepEqual([press("Tab"), press("r", { ctrlKey: true }), press("1", { altKey: true })], [false, false, false])
+  press("1")
+  page.focus = "a text field"
+  assert.equal(press("2"), false)
+  page.focus = null
+  assert.equal(press("3"), false)
+  assert.deepEqual(hold.end().map(({ key }) => key), ["1"])
+  hold.begin()
+  click()
+  assert.equal(press("1"), false)
+  assert.deepEqual(hold.end(), [])
+})
+
+test("a grid that does not come back leaves the keys to the page that came instead", () => {
+  const { page, press } = pageOf()
+  const timers = clock()
+  const hold = createHold({ page, timers })
+  hold.begin()
+  press("1")
+  timers.pass(10_000)
+  assert.equal(press("1"), false)
+  assert.deepEqual(hold.end(), [])
 })
