@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # letters of a name on a slide, and where several stand together
 NAME, SHORT = 32, 24
-# of what got worse, so much is named, the worst first
-LOSSES = 2
 # how one says that something has a value of an attribute of that name
 SAID = {"place": "on {}", "background": "on {}", "ink": "in {} ink", "color": "in {}", "colour": "in {}"}
 
@@ -77,16 +75,19 @@ def cost(run: RunResult) -> str:
     """What the repair made worse; "" where nothing clearly is."""
     paid, about = price(run.before, run.after), about_so(run.after)
     parts = []
-    for change in paid.lost[:LOSSES]:
-        name = group_name(change.before, run.before.groups_from)
-        parts.append(f"{name} {_fell(change.before.accuracy, change.after.accuracy, about)}")
+    if paid.lost:
+        worst = paid.lost[0]
+        name = group_name(worst.before, run.before.groups_from)
+        more = f" (and {len(paid.lost) - 1:,} more)" if len(paid.lost) > 1 else ""
+        parts.append(f"{name} {_fell(worst.before.accuracy, worst.after.accuracy, about)}{more}")
     if paid.usual is not None:
         parts.append(f"pictures like those it learnt from {_fell(*paid.usual, about)}")
     return f"The price: {'; '.join(parts)}." if parts else ""
 
 
 def _fell(before: float, after: float, about: str) -> str:
-    return f"{about}{percent(before)} → {percent(after)}"
+    # on one line
+    return f"{about}{percent(before)}\u00a0→\u00a0{percent(after)}"
 
 
 def what_happens(seen: str) -> str:

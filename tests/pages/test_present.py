@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from core.database import RunRecord, TagAction
 from core.datasets.dataset import Dataset
 from core.errors import BadRequest
 from core.jobs.job import Job
+from core.retraining.evaluation import GroupAccuracy
 from core.retraining.runs import retrain
 from core.workspace import Workspace
 from pages.parts import (
@@ -214,6 +216,51 @@ def test_a_repair_of_before_is_told_with_its_real_numbers(
     assert slides[REPAIR]["label"] == "Repair it again"
     assert f"Now it is {100 * run.after.worst_group:.0f}%" in words_of(slides[END]["lines"])
     assert "40 answers" in words_of(slides[END]["lines"])
+
+
+def test_the_price_of_a_repair_is_told(planted: Analysis, workspace: Workspace) -> None:
+    tag_by_truth(workspace, planted, 40)
+    run = retrain(workspace, planted, method="mid", concepts=["water"])
+
+    def told(now: dict[tuple[str, str | None], tuple[float, float]], usual: float) -> str:
+        """With other figures for some groups: accuracy and the upper end of its interval."""
+        groups = tuple(
+            replace(group, accuracy=found[0], high=found[1])
+            if (found := now.get((group.class_name, group.concept)))
+            else group
+            for group in run.before.groups
+        )
+        after = replace(run.before, groups=groups, weighted_average=usual)
+        slide = present_story.after(present_story.Scene(planted, 1, run=replace(run, after=after)))
+        return slide.finding.replace("\u00a0", " ")
+
+    best = max(run.before.groups, key=lambda group: group.low)
+    name = present_words.group_name(best, "attribute place")
+    before = f"{100 * best.accuracy:.0f}%"
+    usual = run.before.weighted_average
+    assert told({}, usual) == ""
+    fallen = {(best.class_name, best.concept): (best.low - 0.1, best.low - 0.05)}
+    assert told(fallen, usual) == f"The price: {name} {before} → {100 * (best.low - 0.1):.0f}%."
+    assert told(fallen, usual - 0.05).endswith(
+        f"; pictures like those it learnt from {100 * usual:.0f}% → {100 * (usual - 0.05):.0f}%."
+    )
+    # what may be chance is no price
+    assert told({(best.class_name, best.concept): (best.low - 0.1, best.low + 0.01)}, usual) == ""
+
+
+@pytest.mark.parametrize(
+    ("groups_from", "value", "said"),
+    [
+        ("attribute place", "land", "odd on land"),
+        ("attribute ink", "white", "odd in white ink"),
+        ("attribute coat", "red", "odd (coat: red)"),
+        ("concept water", "no water, reeds", "odd without “water”, with “reeds”"),
+        ("classes", None, "odd"),
+    ],
+)
+def test_groups_are_said_as_people_say_them(groups_from: str, value: str | None, said: str) -> None:
+    group = GroupAccuracy("odd", value, 10, 5, 0.5, 0.2, 0.8, 0.1)
+    assert present_words.group_name(group, groups_from) == said
 
 
 def test_a_repair_that_changed_nothing_is_not_praised(planted: Analysis, workspace: Workspace) -> None:
