@@ -12,6 +12,7 @@ import streamlit as st
 from core.activations import bands, findings, proposals, sampling
 from core.activations.filters import Filter, parse_filter
 from core.concepts.concept import list_concepts
+from core.concepts.telling import gained_errors
 from core.datasets import SPLITS
 from pages.parts import band_data, notices, state
 from pages.parts.band_data import ALL, EVERY_IMAGE, Subject
@@ -211,9 +212,10 @@ def at(analysis: Analysis, view: View, preset: str) -> View:
 
 
 def usual_direction(analysis: Analysis) -> str:
-    """The first class; where the images have no labels the one predicted most, of which there is something to see."""
-    place = 0 if analysis.labelled else int(np.bincount(analysis.predicted, minlength=analysis.k).argmax())
-    return f"logit:{analysis.classes[place]}"
+    """The class that errs more in its middle, by the greatest margin: there is something to see. Where the images have
+    no labels, the one predicted most."""
+    tells = gained_errors(analysis) if analysis.labelled else np.bincount(analysis.predicted, minlength=analysis.k)
+    return f"logit:{analysis.classes[int(tells.argmax())]}"
 
 
 def splits(analysis: Analysis) -> tuple[str, ...]:
