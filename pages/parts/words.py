@@ -107,13 +107,16 @@ TERMS = {
     ),
     "tags hash": "Equal for two runs that learnt from the very same tags.",
     "data hash": "Equal for two runs on the same images, features, labels and splits.",
-    "activation": "The number a direction gives an image: for a class, how strongly the model speaks for it.",
+    "activation": (
+        "How strongly an image shows what is asked about: for a class, how strongly the model speaks for it. One "
+        "number for each image, no unit."
+    ),
     "neuron": "One of the numbers the network computes just before its last layer, by its place in that list.",
     "shortcut": (
         "Something easy that usually comes with a class and is not part of it, such as water behind waterbirds. A "
         "model that relies on it is right for the wrong reason, and wrong where the shortcut is missing."
     ),
-    "probability": "What the softmax makes of all logits: numbers from 0 to 1 that add up to 1 over the classes.",
+    "probability": "How likely the model holds a class to be, from 0% to 100%; over all classes it is 100%.",
     "tag": "One statement: this image shows, or does not show, this concept; with who said it, when and where.",
     "probe": (
         "A small model that learns from your tags to see a concept in the features of an image, and then guesses it "
