@@ -23,17 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Error, Page, sync_playwright
 
-from core.activations.store import open_analysis
-from core.concepts.concept import create_concept
-from core.concepts.suggestions import suggest_next
-from core.concepts.tags import tag
 from core.demo import make_demo
 from core.retraining.runs import retrain
 from core.workspace import open_workspace
 from scripts.local_app import CHROMIUM_FLAGS, chromium_path, serving
+from scripts.planted_tags import tag_by_truth
 
 PAINT_LIMIT, SHIFT_LIMIT = 1.0, 0.1
 # seconds to wait for a page's content, and after it for what still moves
@@ -62,12 +58,13 @@ PLACES = {
     "files": ("/concepts?look=files", "[data-testid=stDownloadButton] button"),
     "retrain": ("/retrain", ".curation table"),
     "all ways": ("/retrain?look=ways", "[data-testid=stNumberInput] input"),
-    "results": ("/results", PLOT),
+    "results": ("/results", ".rx.groups td"),
     "confusions": ("/results?look=confusions", ".rx table"),
     "calibration": ("/results?look=calibration", PLOT),
     "activations": ("/results?look=activations", PLOT),
     "flips": ("/results?look=flips", TILE),
     "runs": ("/runs", "[data-testid=stDataFrame] canvas"),
+    "present": ("/present", ".slide.now img"),
     "glossary": ("/glossary", "h2"),
 }
 # Runs before the page's own scripts. Looks into the shadow roots of our components as well.
@@ -89,9 +86,8 @@ WATCH = """
     return [main, ...own.filter(Boolean)]
   }
   const look = () => {
-    const [main, ...own] = roots()
-    const heading = main?.querySelector("h1")
-    if (heading && drawn(heading) && [main, ...own].some((root) => [...root.querySelectorAll(content)].some(drawn))) {
+    // of several headings, as on the stage, the one that is seen
+    if (["h1", content].every((one) => roots().some((root) => [...root.querySelectorAll(one)].some(drawn)))) {
       window.shown = performance.now()
       return
     }
@@ -150,14 +146,8 @@ def main() -> int:
 def prepared(root: Path) -> Path:
     """The demo with sixty tags and a repair."""
     workspace = open_workspace(root)
-    make_demo(workspace)
-    analysis = open_analysis(workspace)
-    concept = create_concept(workspace, analysis.dataset_id, "water background")
-    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)])
-    place = next(attribute for attribute in analysis.attributes if attribute.name == "place")
-    water = place.codes[rows] == place.values.index("water")
-    tag(workspace, analysis, concept, rows[water], True)
-    tag(workspace, analysis, concept, rows[~water], False)
+    analysis = make_demo(workspace)
+    tag_by_truth(workspace, analysis, 60)
     retrain(workspace, analysis)
     return root
 

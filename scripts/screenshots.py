@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from playwright.sync_api import TimeoutError as TookTooLong
@@ -32,21 +32,24 @@ from playwright.sync_api import TimeoutError as TookTooLong
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from core.activations.extraction import analyse  # noqa: E402
 from core.activations.projection import make_umap  # noqa: E402
-from core.activations.store import Analysis, open_analysis  # noqa: E402
-from core.concepts.concept import create_concept  # noqa: E402
-from core.concepts.suggestions import suggest_next  # noqa: E402
-from core.concepts.tags import tag  # noqa: E402
-from core.database import JobRecord  # noqa: E402
+from core.activations.store import open_analysis  # noqa: E402
+from core.classifiers.classifier import load_classifier  # noqa: E402
+from core.database import JobRecord, now  # noqa: E402
+from core.datasets import open_dataset  # noqa: E402
+from core.demo import MODEL as DEMO_MODEL  # noqa: E402
 from core.demo import find_demo, make_demo  # noqa: E402
 from core.errors import NotEnoughTags  # noqa: E402
-from core.jobs.job import FAILED  # noqa: E402
+from core.jobs.job import FAILED, RUNNING  # noqa: E402
+from core.jobs.processes import started_at, this_host  # noqa: E402
 from core.jobs.queue import submit  # noqa: E402
 from core.retraining.bakeoff import bake_off  # noqa: E402
 from core.retraining.runs import retrain  # noqa: E402
 from core.workspace import Workspace, open_workspace  # noqa: E402
 from pages.parts import who  # noqa: E402
 from scripts.local_app import CHROMIUM_FLAGS, Server, chromium_path, serving  # noqa: E402
+from scripts.planted_tags import tag_by_truth  # noqa: E402
 from scripts.walk import film  # noqa: E402
 
 BANDS = "/bands?direction=logit:waterbird"
@@ -278,7 +281,7 @@ def full(folder: Path) -> Workspace:
     if not made.exists():
         workspace = untouched(made)
         analysis = open_analysis(workspace, find_demo(workspace))
-        tag_by_truth(workspace, analysis)
+        tag_by_truth(workspace, analysis, 44)
         retrain(workspace, analysis, method="class-balanced", run_id="balanced")
         retrain(workspace, analysis, run_id="repair")
         bake_off(workspace, analysis, methods=("afr", "jtt"), seeds=(0, 1))
@@ -290,15 +293,6 @@ def _copied(made: Path, folder: Path) -> Workspace:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(made, folder)
     return open_workspace(folder)
-
-
-def tag_by_truth(workspace: Workspace, analysis: Analysis, budget: int = 44) -> None:
-    concept = create_concept(workspace, analysis.dataset_id, "water background")
-    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)[:budget]])
-    place = next(attribute for attribute in analysis.attributes if attribute.name == "place")
-    water = place.codes[rows] == place.values.index("water")
-    tag(workspace, analysis, concept, rows[water], True)
-    tag(workspace, analysis, concept, rows[~water], False)
 
 
 def with_a_failure(folder: Path) -> Workspace:
@@ -320,6 +314,65 @@ def images_gone(folder: Path) -> Workspace:
     workspace = full(folder)
     shutil.rmtree(workspace.datasets / "birds" / "images")
     return workspace
+
+
+def at_work(folder: Path) -> Workspace:
+    """A repair and a map that are under way for good: their worker is this process, which does nothing for them."""
+    workspace = untouched(folder)
+    analysis = open_analysis(workspace, find_demo(workspace))
+    tag_by_truth(workspace, analysis, 44)
+    request = {"analysis": analysis.id}
+    _under_way(
+        workspace,
+        "retrain",
+        "Retrain on birds",
+        request | {"method": "mid", "run": "new"},
+        "Training the last layer",
+        0.6,
+    )
+    _under_way(workspace, "map", "Map of birds", request, "Laying out the images", 0.3)
+    return workspace
+
+
+def making(folder: Path) -> Workspace:
+    """Where the demo is being made."""
+    workspace = open_workspace(folder)
+    _under_way(workspace, "demo", "Demo: birds", {"which": "birds"}, "Drawing birds", 0.4)
+    return workspace
+
+
+def _under_way(
+    workspace: Workspace, kind: str, title: str, request: dict[str, Any], message: str, share: float
+) -> None:
+    job = submit(workspace, kind, title, request)
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job.id)
+        record.state, record.pid, record.process_started = RUNNING, os.getpid(), started_at(os.getpid())
+        record.host, record.started, record.heartbeat = this_host(), now(), now()
+        record.message, record.done, record.total = message, round(1000 * share), 1000
+
+
+def unlabelled(folder: Path) -> Workspace:
+    """Images of the demo in one folder, of which nobody has said what they show."""
+    made = folder.parent / "unlabelled-once"
+    if not made.exists():
+        source = untouched(folder.parent / "untouched")
+        pictures = folder.parent / "holiday"
+        pictures.mkdir(exist_ok=True)
+        for image in sorted((source.datasets / "birds" / "images").rglob("*.*"))[:400]:
+            shutil.copyfile(image, pictures / image.name)
+        analyse(open_workspace(made), open_dataset(pictures), load_classifier(DEMO_MODEL))
+    return _copied(made, folder)
+
+
+def begin_the_tour(page: Page) -> None:
+    page.get_by_role("button", name="Try the demo").click()
+    page.locator(".st-key-tour-bar").wait_for()
+
+
+def ask_to_reset(page: Page) -> None:
+    page.get_by_role("button", name="More").first.click()
+    page.get_by_text("Begin afresh?").wait_for()
 
 
 def a_path_that_is_not_there(page: Page) -> None:
@@ -345,6 +398,11 @@ WORLDS: dict[str, tuple[Callable[[Path], Workspace], list[Shot]]] = {
     "untouched": (untouched, _shots({**ROOMS, "clusters": LOOKS["clusters"]})),
     "empty": (open_workspace, _shots(ROOMS)),
     "error": (with_a_failure, [*_shots(ERRORS), Shot("path-not-found", "/load", a_path_that_is_not_there)]),
+    "touring": (untouched, [Shot("tour", "/", begin_the_tour)]),
+    "resetting": (full, [Shot("reset", "/", ask_to_reset)]),
+    "at-work": (at_work, _shots({name: ROOMS[name] for name in ("home", "retrain", "map")})),
+    "making": (making, _shots({"home": "/"})),
+    "unlabelled": (unlabelled, _shots({**ROOMS, "bands": "/bands", "map": "/map"})),
     "images-gone": (images_gone, [Shot("inspector", BANDS, look_closer), *_shots({"tag-next": "/tag_next"})]),
 }
 

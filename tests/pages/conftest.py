@@ -14,9 +14,6 @@ from streamlit.testing.v1 import AppTest
 
 from core.activations.store import Analysis, ModelFacts, refresh, write_analysis
 from core.classifiers.head import Head
-from core.concepts.concept import create_concept
-from core.concepts.suggestions import suggest_next
-from core.concepts.tags import tag
 from core.database import JobRecord
 from core.datasets.choices import Choices
 from core.datasets.dataset import Attribute, Dataset
@@ -24,6 +21,7 @@ from core.jobs.job import Job
 from core.jobs.queue import submit
 from core.workspace import Workspace
 from pages.parts import jobs, state
+from scripts import planted_tags
 
 MAIN = Path(__file__).resolve().parents[2] / "pages" / "main.py"
 
@@ -179,9 +177,4 @@ def set_job(workspace: Workspace, job_id: str, **values: object) -> None:
 
 
 def tag_by_truth(workspace: Workspace, analysis: Analysis, count: int, name: str = "water") -> None:
-    """Answer the queue's first questions as somebody who sees the planted place."""
-    concept = create_concept(workspace, analysis.dataset_id, name)
-    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)[:count]])
-    water = analysis.attributes[0].codes[rows] == 1
-    tag(workspace, analysis, concept, rows[water], True)
-    tag(workspace, analysis, concept, rows[~water], False)
+    planted_tags.tag_by_truth(workspace, analysis, count, name)
