@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +13,11 @@ if TYPE_CHECKING:
 KINDS = ("logit", "difference", "concept", "vector", "pc", "neuron")
 # scores that differ by less are called equal: another sample would swap them
 HAIR = 0.05
-# what stands in quotation marks are names; of the rest, only the figures differ between directions that tell the same
-_FIGURES = re.compile(r"(“[^”]*”)|\d[\d.,]*%|\d[\d,]*(?= of | images| tagged)|(?<= of )\d[\d,]*")
 
 
 @dataclass(frozen=True)
 class Alike:
-    """Directions whose sentence says the same of the same class. first: the one that is easiest to grasp, and of those
+    """Directions that tell the same of the same class. first: the one that is easiest to grasp, and of those
     the most suspicious. rest: the others, the most suspicious first."""
 
     first: Suspicion
@@ -36,8 +33,7 @@ def fold(judged: Sequence[Suspicion]) -> tuple[Alike, ...]:
     """One for each thing told, the most suspicious first; of two that are a hair apart, the easier to grasp."""
     told: dict[tuple[str, str, bool], list[Suspicion]] = {}
     for one in judged:
-        sentence = _FIGURES.sub(lambda found: found[1] or "", one.why)
-        told.setdefault((one.class_name, sentence, one.suspicious), []).append(one)
+        told.setdefault((one.class_name, one.tells, one.suspicious), []).append(one)
     found = []
     for same in told.values():
         first = min(same, key=lambda one: (_kind(one), -one.score))

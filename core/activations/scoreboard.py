@@ -93,7 +93,7 @@ FIGURES = ("skew", "harm", "clump", "error")
 SIZES = ("mid_images", "top_images", "mid_error", "top_error")
 # results kept in an analysis's folder
 KEPT = 20
-VERSION = 2
+VERSION = 3
 
 ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
 
@@ -102,10 +102,11 @@ ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
 class Suspicion:
     """How suspicious one direction's middle looks.
 
-    kind: as in its spec. class_name: the class whose images are compared. mid, top: bands to open, both closed. why:
-    one plain sentence. evidence: skew, harm, clump, error (0..1) and what they were computed from; mid_images,
-    top_images, mid_error, top_error are 0 where nothing could be compared. counts: images looked at, of all classes,
-    in 24 bins of equal width between the limits.
+    kind: as in its spec. class_name: the class whose images are compared. mid, top: bands to open, both closed. tells:
+    what is found, without its figures: directions with the same tell the same. why: it in one plain sentence. evidence:
+    skew, harm, clump, error (0..1) and what they were computed from; mid_images, top_images, mid_error, top_error are 0
+    where nothing could be compared. counts: images looked at, of all classes, in 24 bins of equal width between the
+    limits.
     """
 
     spec: str
@@ -115,6 +116,7 @@ class Suspicion:
     class_name: str
     mid: Range
     top: Range
+    tells: str
     why: str
     evidence: dict[str, float]
     counts: tuple[int, ...]
@@ -134,6 +136,7 @@ class Suspicion:
             "class": self.class_name,
             "mid": self.mid.to_dict(),
             "top": self.top.to_dict(),
+            "tells": self.tells,
             "why": self.why,
             "evidence": dict(self.evidence),
             "counts": list(self.counts),
@@ -329,6 +332,7 @@ class _Verdict:
     middle: float
     upper: float
     evidence: dict[str, float]
+    tells: str
     why: str
     score: float
 
@@ -371,7 +375,7 @@ def _compare(
                 else f"Most images of {name} have the same activation: there is no middle to compare with a top."
             )
             evidence = {**dict.fromkeys((*FIGURES, *SIZES), 0.0), "images": float(count[j])}
-            verdicts.append(_Verdict(*ends, evidence, why, 0.0))
+            verdicts.append(_Verdict(*ends, evidence, "few" if count[j] < LEAST else "the same", why, 0.0))
             continue
         shift = max((one.at(j) for one in skews), key=lambda one: one.rank, default=None)
         figures = (shift.skew, shift.harm) if shift and shift.skew else (0.0, 0.0)
@@ -392,33 +396,37 @@ def _compare(
             error=evidence["error"],
             known=max((float(one.coverage[j]) for one in skews if one.compared[j]), default=0.0),
         )
-        verdicts.append(_Verdict(*ends, evidence, _why(name, evidence, shift), score))
+        verdicts.append(_Verdict(*ends, evidence, *_told(name, evidence, shift), score))
     return verdicts
 
 
-def _why(name: str, evidence: dict[str, float], shift: Shift | None) -> str:
+def _told(name: str, evidence: dict[str, float], shift: Shift | None) -> tuple[str, str]:
+    """What is found, without its figures and with them."""
     errors = (
         f"{percent(evidence['mid_error'])} are taken for another class; at the top {percent(evidence['top_error'])}."
     )
     # what can be named says more than that there is something
     if shift is not None and shift.gain >= NAMED:
+        tells = f"{shift.known.spec}={shift.value}"
         kind, _, title = shift.known.spec.partition(":")
         if kind == "attribute":
             mid, top = map(percent, shift.shares)
             shown = f"of the {name} images in the middle have {shift.known.title} “{shift.value}”"
-            return f"{mid} {shown}; at the top {top}."
+            return tells, f"{mid} {shown}; at the top {top}."
         verb = "show" if shift.value == "present" else "do not show"
         (mid_shown, top_shown), (mid_known, top_known) = shift.shown, shift.of
-        return (
+        return tells, (
             f"{mid_shown:,} of the {mid_known:,} tagged {name} images in the middle {verb} “{title}”; "
             f"at the top {top_shown:,} of {top_known:,}. Tags are no random sample."
         )
     if evidence["clump"] > 0:
         apart = f"The {name} images in the middle share something that sets them apart from their class"
-        return f"{apart}, and {errors}" if evidence["error"] > 0 else f"{apart}."
+        if evidence["error"] > 0:
+            return "apart and wrong", f"{apart}, and {errors}"
+        return "apart", f"{apart}."
     if evidence["error"] > 0:
-        return f"Of the {name} images in the middle, {errors} Nothing else sets them apart."
-    return f"The {name} images in the middle look like those at the top."
+        return "wrong", f"Of the {name} images in the middle, {errors} Nothing else sets them apart."
+    return "nothing", f"The {name} images in the middle look like those at the top."
 
 
 def _suspicion(direction: Direction, values: np.ndarray, name: str, verdict: _Verdict) -> Suspicion:
@@ -442,6 +450,7 @@ def _suspicion(direction: Direction, values: np.ndarray, name: str, verdict: _Ve
         class_name=name,
         mid=mid,
         top=top,
+        tells=verdict.tells,
         why=verdict.why,
         evidence=verdict.evidence,
         counts=tuple(counts),
@@ -502,6 +511,7 @@ def _restored(entry: dict[str, Any]) -> Suspicion:
         class_name=entry["class"],
         mid=mid,
         top=top,
+        tells=entry["tells"],
         why=entry["why"],
         evidence=entry["evidence"],
         counts=tuple(entry["counts"]),

@@ -73,8 +73,8 @@ TERMS = {
     "seed": "The number that fixes which images are drawn: the same seed shows the same images again.",
     "live preview": (
         "While you tag, the last layer is refitted in the background: what would the worst group be if you repaired "
-        "now? An estimate from held-out images, never from test. Images that it would name otherwise say so. Off "
-        "costs nothing."
+        "now? Both figures are estimates from a few held-out images: what a repair measures on test, before and after, "
+        "may lie some way off. Images that it would name otherwise say so. Off costs nothing."
     ),
     "last layer": "The final linear layer turns what the network sees (its features) into one logit per class.",
     "curation": "Choosing which images the new last layer learns from, and how much each counts.",

@@ -89,7 +89,11 @@ def show(analysis: Analysis) -> None:
 def _checked_now(analysis: Analysis) -> LabelCheck:
     """The check that this session looks at: it does not change under the hand, only when asked for."""
     version = st.session_state.setdefault(CHECKED, {}).get(analysis.id, 0)
-    with st.spinner("Asking small models about labels they have not seen …", show_time=True):
+    # what another look left below it is hidden while this one has nothing to show yet
+    with (
+        st.container(key="labels-at-work"),
+        st.spinner("Asking small models about labels they have not seen …", show_time=True),
+    ):
         return _checked(analysis, version)
 
 

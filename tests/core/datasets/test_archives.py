@@ -271,12 +271,11 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a/1.png", "w") as entry:
         for _ in range(40):
             entry.write(bytes(2**20))
-    started = time.monotonic()
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it was unpacked"))
     with pytest.raises(BadArchive, match="100 times") as raised:
         read(path)
     assert "harmful" in raised.value.title
     assert nothing_is_left(tmp_path)
-    assert time.monotonic() - started < 2
 
 
 def test_a_bomb_that_lies_about_its_size_writes_no_more_than_it_says(tmp_path: Path) -> None:
