@@ -2,15 +2,16 @@
 // chose follow then.
 
 const LOOK_MS = 1000
-// looks after which a run that brought no other colours is asked for once more, and how often: a request that comes
-// while the page runs can be lost
+// looks at a page at rest after which a run that brought no other colours is asked for once more, and how often
 const PATIENCE = 4
 const TRIES = 3
+// an open dialog, which a run would close; a run under way, which another would begin anew, or which it would be lost in
+const BUSY = "[data-testid=stDialog], [data-testid=stStatusWidget]"
 
 /**
- * Calls `turned` for every change of what `colour()` says, and not before `busy()` has ended: a run of the page would
- * close what is open. Once more where what `followed()` says, which that run sets, has not changed a while later. memory:
- * what outlives the watch, since a run of the page may end one and begin the next just when it turns.
+ * Calls `turned` for every change of what `colour()` says, and not before `busy()` has ended. Once more where what
+ * `followed()` says, which that run sets, has not changed a while later. memory: what outlives the watch, since a run of
+ * the page may end one and begin the next just when it turns.
  */
 export function createWatch({ colour, busy, turned, followed = () => null, memory = {} }) {
   memory.known ||= colour()
@@ -48,7 +49,7 @@ export default function theme({ parentElement, setTriggerValue }) {
     const host = parentElement.host ?? parentElement
     const look = createWatch({
       colour: () => getComputedStyle(host).getPropertyValue("--st-background-color"),
-      busy: () => document.querySelector("[data-testid=stDialog]") !== null,
+      busy: () => document.querySelector(BUSY) !== null,
       turned: () => held.turned(),
       memory: (window.midbandTheme ??= {}),
       followed: () => getComputedStyle(document.documentElement).getPropertyValue("--midband-chosen"),

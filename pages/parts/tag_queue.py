@@ -12,7 +12,7 @@ from core.concepts.suggestions import Suggestion, suggest_next
 from core.concepts.tags import UNTAGGED, answers, tagging_split
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, gallery, live_repair, problem, state, tag_card, tag_ring, tour
-from pages.parts.words import count, helped, plain, short
+from pages.parts.words import count, plain, short
 
 if TYPE_CHECKING:
     from core.activations.store import Analysis
@@ -109,22 +109,18 @@ def _batch(analysis: Analysis, concept: Concept, states: np.ndarray) -> tuple[Su
 def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], states: np.ndarray) -> None:
     reasons = list(dict.fromkeys(suggestion.why for suggestion in batch))
     guided = tour.wanted(analysis, concept) is not None
-    if guided:
-        st.header(f"Which of these {len(batch)} show {plain(short(concept.name))}?", anchor=False)
-        st.markdown(
-            "Click each, or the first and with **Shift** the last of several. Press **Present**, then **Rest absent**."
-        )
-    else:
-        main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
-        st.header(TITLES[main], anchor=False, help=helped("confounder"))
-        st.markdown(
-            f"{' '.join(WHY[why] for why in reasons)} Select those that show **{plain(short(concept.name))}** and "
-            "press **Present**, then **Rest absent**."
-        )
+    name = plain(short(concept.name))
     rows = np.array([suggestion.row for suggestion in batch])
     answered = int((states[rows] != UNTAGGED).sum())
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(f"{answered} of {count(len(batch), 'image')} in this batch answered")
+    # one line, so that the images come soon
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="batch-head"):
+        if guided:
+            st.header(f"Which of these {len(batch)} show {name}?", anchor=False, width="content")
+        else:
+            main = max(reasons, key=lambda why: sum(item.why == why for item in batch))
+            st.header(TITLES[main], anchor=False, width="content", help=" ".join(WHY[why] for why in reasons))
+        st.space("stretch")
+        st.caption(f"{answered} of {count(len(batch), 'image')} in this batch answered", width="content")
         st.button(
             "Skip the rest",
             icon=":material/skip_next:",
@@ -133,6 +129,11 @@ def _ask(analysis: Analysis, concept: Concept, batch: tuple[Suggestion, ...], st
             args=(analysis, concept),
             help="They are not asked about again in this session.",
         )
+    st.markdown(
+        "Click each, or the first and with **Shift** the last of several. Press **Present**, then **Rest absent**."
+        if guided
+        else f"Select those that show **{name}** and press **Present**, then **Rest absent**."
+    )
     gallery.show(
         analysis,
         rows,

@@ -12,6 +12,7 @@ from core.activations.store import Analysis, open_analysis
 from core.retraining.runs import list_runs, retrain
 from core.workspace import Workspace
 
+from .patience import until
 from .test_accessibility import darken, problems, settle
 from .test_bands import grid_ids, look, wait_for_other_images, with_tags_and_a_repair
 
@@ -121,4 +122,4 @@ def test_a_deleted_run_comes_back(page: Page, server: Any, demo: Workspace, anal
     assert "balanced" not in [run.run for run in list_runs(demo)]
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("heading", name="Class-balanced retraining")).to_be_visible()
-    assert "balanced" in [run.run for run in list_runs(demo)]
+    until(page, lambda: [run.run for run in list_runs(demo)], lambda runs: "balanced" in runs)
