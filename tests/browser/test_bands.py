@@ -73,9 +73,13 @@ def wait_for_other_images(page: Page, before: list[int]) -> list[int]:
 
 def band(page: Page) -> tuple[float, float]:
     """The band as the address has it: the page writes it there a moment after the images."""
-    low, high = (rf"[?&]{end}=([-\d.e]+)" for end in ("low", "high"))
-    ends = until(page, lambda: [re.search(end, page.url) for end in (low, high)], all)
-    return tuple(float(end[1]) for end in ends if end)  # type: ignore[return-value]
+
+    def ends() -> list[float]:
+        found = (re.search(rf"[?&]{end}=([-\d.e]+)", page.url) for end in ("low", "high"))
+        return [float(end[1]) for end in found if end]
+
+    low, high = until(page, ends, lambda seen: len(seen) == 2)
+    return low, high
 
 
 def wait_for_band(page: Page, before: tuple[float, float]) -> tuple[float, float]:
