@@ -42,7 +42,7 @@ def apply() -> None:
     )
     colors = (
         f":root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; "
-        f"--midband-page: {page_color()}; }}"
+        f"--midband-page: {page_color()}; --midband-scheme: {'dark' if is_dark() else 'light'}; }}"
     )
     st.html(f"<style>{colors}\n{_css('midband.css')}</style>")
 

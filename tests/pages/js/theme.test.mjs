@@ -1,60 +1,91 @@
-// When the page is run again since it turned dark or light.
+// When the page is run again since it is dark and was drawn for a light one, or the other way round.
 
 import assert from "node:assert/strict"
 import test from "node:test"
 import { load } from "./load.mjs"
 
-const { createWatch } = await load("theme/turn.js")
+const { createWatch, schemeOf } = await load("theme/turn.js")
+
+function watched(page, memory = {}) {
+  page.runs ??= 0
+  return createWatch({
+    shown: () => page.shown,
+    chosen: () => page.chosen,
+    busy: () => Boolean(page.busy),
+    turned: () => {
+      page.runs += 1
+      page.onRun?.()
+    },
+    memory,
+  })
+}
+const looks = (look, many) => Array.from({ length: many }, () => look())
+
+test("a background is dark or light, however it is written", () => {
+  for (const dark of ["#13181d", " #13181dff", "rgb(19, 24, 29)", "rgba(19 24 29 / 1)", "#000"]) {
+    assert.equal(schemeOf(dark), "dark", dark)
+  }
+  for (const light of ["#ffffff", "#fff", "rgb(243, 246, 247)", " #ffee00"]) assert.equal(schemeOf(light), "light", light)
+  for (const none of ["", "  ", "transparent"]) assert.equal(schemeOf(none), "", none)
+})
 
 test("a page whose styles come late is not run for them", () => {
-  const page = { colour: "", runs: 0 }
-  const look = createWatch({ colour: () => page.colour, busy: () => false, turned: () => (page.runs += 1) })
-  look()
-  page.colour = "#fff"
-  look()
+  const page = { shown: "", chosen: "light" }
+  const look = watched(page)
+  looks(look, 3)
+  page.shown = "light"
+  looks(look, 3)
   assert.equal(page.runs, 0)
-  page.colour = "#111"
+})
+
+test("a page is run once for each turn that it follows", () => {
+  const page = { shown: "light", chosen: "light", onRun: () => (page.chosen = page.shown) }
+  const look = watched(page)
+  for (const [shown, runs] of [["dark", 1], ["light", 2], ["", 2], ["light", 2], ["dark", 3]]) {
+    page.shown = shown
+    looks(look, 20)
+    assert.equal(page.runs, runs)
+  }
+})
+
+test("a page is not run while something is open, and at once afterwards", () => {
+  const page = { shown: "dark", chosen: "light", busy: true }
+  const look = watched(page)
+  looks(look, 50)
+  assert.equal(page.runs, 0)
+  page.busy = false
   look()
   assert.equal(page.runs, 1)
 })
 
-test("a page is run once for each turn, and not while something is open", () => {
-  const page = { colour: "#fff", open: false, runs: 0 }
-  const look = createWatch({ colour: () => page.colour, busy: () => page.open, turned: () => (page.runs += 1) })
-  const runsAfter = change => (Object.assign(page, change), look(), look(), page.runs)
-  assert.equal(runsAfter({}), 0)
-  assert.equal(runsAfter({ colour: "#111" }), 1)
-  assert.equal(runsAfter({ colour: "#fff", open: true }), 1)
-  assert.equal(runsAfter({ open: false }), 2)
-  assert.equal(runsAfter({ colour: "" }), 2) // for a moment no style is there
-  assert.equal(runsAfter({ colour: "#fff" }), 2)
+test("a run that was lost is asked for again, and whoever never follows is left alone", () => {
+  const page = { shown: "dark", chosen: "light" }
+  const look = watched(page)
+  looks(look, 1)
+  assert.equal(page.runs, 1)
+  looks(look, 3)
+  assert.equal(page.runs, 1)
+  looks(look, 1)
+  assert.equal(page.runs, 2)
+  looks(look, 200)
+  assert.equal(page.runs, 8)
+  page.shown = "light" // it agrees, and is asked anew when it no longer does
+  look()
+  page.shown = "dark"
+  look()
+  assert.equal(page.runs, 9)
 })
 
-test("a run that brought no other colours is asked for again, a few times", () => {
-  const page = { colour: "#fff", chosen: "teal", runs: 0 }
-  const look = createWatch({
-    colour: () => page.colour,
-    busy: () => false,
-    turned: () => (page.runs += 1),
-    followed: () => page.chosen,
-  })
-  const looks = many => Array.from({ length: many }, look) && page.runs
-  page.colour = "#111"
-  assert.equal(looks(4), 1)
-  assert.equal(looks(1), 2) // the first was lost
-  page.chosen = "light teal"
-  assert.equal(looks(20), 2)
-  page.colour = "#fff"
-  assert.equal(looks(60), 5) // whoever never follows is left alone
+test("a page drawn for the other scheme from the start is run, whatever was seen before", () => {
+  const page = { shown: "dark", chosen: "light" }
+  watched(page)()
+  assert.equal(page.runs, 1)
 })
 
-test("a turn between two watches is not missed", () => {
-  const page = { colour: "#fff", runs: 0 }
+test("what was asked outlives a watch", () => {
+  const page = { shown: "dark", chosen: "light" }
   const memory = {}
-  const begin = () =>
-    createWatch({ colour: () => page.colour, busy: () => false, turned: () => (page.runs += 1), memory })
-  begin()()
-  page.colour = "#111"
-  begin()()
+  watched(page, memory)()
+  watched(page, memory)()
   assert.equal(page.runs, 1)
 })
