@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.__main__ import main
 from core.activations.store import Analysis, write_analysis
 from core.classifiers.head import Head
 from core.commands.parser import TAG_FORMATS
@@ -24,67 +20,22 @@ from core.concepts.labels import judge
 from core.concepts.tags import tag, undo
 from core.datasets.dataset import Attribute, Dataset
 from core.workspace import Workspace
+from tests.core.planted_birds import called, plant_birds
 
 N = 900
-
-
-@dataclass(frozen=True)
-class Printed:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def object(self) -> dict[str, Any]:
-        """What `--json` printed; nothing else may stand beside it."""
-        assert self.code == 0, self.err
-        lines = self.out.splitlines()
-        assert len(lines) == 1, self.out[:500]
-        return json.loads(lines[0])
 
 
 @pytest.fixture
 def analysis(workspace: Workspace, tmp_path: Path) -> Analysis:
     """The head leans on neuron 1, which sees the place, which goes with the class in 90%. The weather says nothing."""
     rng = np.random.default_rng(3)
-    labels = rng.integers(0, 2, N)
-    place = np.where(rng.random(N) < 0.9, labels, 1 - labels)
-    features = rng.normal(size=(N, 4)).astype(np.float32)
-    features[:, 0] += 2.0 * (2 * labels - 1)
-    features[:, 1] += 2.5 * (2 * place - 1)
-    weight = np.zeros((2, 4), dtype=np.float32)
-    weight[1, :2] = (0.7, 0.9)
-    weight[0] = -weight[1]
-    place = np.where(rng.random(N) < 0.02, -1, place)
-    dataset = Dataset(
-        id="planted-birds",
-        name="birds",
-        root=tmp_path,
-        source="metadata-csv",
-        images=np.array([f"{i:05d}.png" for i in range(N)], dtype=np.dtypes.StringDType()),
-        labels=labels.astype(np.int64),
-        splits=(np.arange(N) % 3).astype(np.int8),
-        classes=("landbird", "waterbird"),
-        attributes=(
-            Attribute("place", ("land", "water"), place.astype(np.int16)),
-            Attribute("weather", ("sun", "rain", "fog"), rng.integers(0, 3, N).astype(np.int16)),
-        ),
-        problems=(),
-        notes=(),
-        fingerprint="0",
-    )
-    return write_analysis(workspace, dataset, features=features, head=Head(weight, np.zeros(2, dtype=np.float32)))
+    weather = Attribute("weather", ("sun", "rain", "fog"), rng.integers(0, 3, N).astype(np.int16))
+    return plant_birds(workspace, tmp_path, np.arange(N) % 3, 0.9, dimensions=4, unknown=0.02, more=(weather,), rng=rng)
 
 
 @pytest.fixture
 def run(workspace: Workspace, analysis: Analysis) -> Any:
-    def call(*arguments: object) -> Printed:
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = main([*map(str, arguments), "--workspace", str(workspace.root), "--quiet"])
-        return Printed(code, out.getvalue(), err.getvalue())
-
-    return call
+    return lambda *arguments: called(*arguments, "--workspace", workspace.root, "--quiet")
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,70 +11,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.__main__ import main
-from core.activations.store import Analysis, write_analysis
+from core.activations.store import Analysis
 from core.activations.vectors import save_vector
-from core.classifiers.head import Head
 from core.concepts.concept import create_concept
 from core.concepts.tags import tag
-from core.datasets.dataset import Attribute, Dataset
 from core.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Printed:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def object(self) -> dict[str, Any]:
-        """What `--json` printed; nothing else may stand beside it."""
-        assert self.code == 0, self.err
-        lines = self.out.splitlines()
-        assert len(lines) == 1, self.out[:500]
-        return json.loads(lines[0])
+from tests.core.planted_birds import called, plant_birds
 
 
 @pytest.fixture
 def analysis(workspace: Workspace, tmp_path: Path) -> Analysis:
     """2,000 images; neuron 1 sees the place, which goes with the class in 95% and which the head leans on."""
-    rng = np.random.default_rng(3)
-    n = 2000
-    labels = rng.integers(0, 2, n)
-    place = np.where(rng.random(n) < 0.95, labels, 1 - labels)
-    features = rng.normal(size=(n, 6)).astype(np.float32)
-    features[:, 0] += 2.0 * (2 * labels - 1)
-    features[:, 1] += 2.5 * (2 * place - 1)
-    weight = np.zeros((2, 6), dtype=np.float32)
-    weight[1, :2] = (0.7, 0.9)
-    weight[0] = -weight[1]
-    dataset = Dataset(
-        id="planted-birds",
-        name="birds",
-        root=tmp_path,
-        source="metadata-csv",
-        images=np.array([f"{i:05d}.png" for i in range(n)], dtype=np.dtypes.StringDType()),
-        labels=labels.astype(np.int64),
-        splits=(np.arange(n) % 2).astype(np.int8),
-        classes=("landbird", "waterbird"),
-        attributes=(Attribute("place", ("land", "water"), place.astype(np.int16)),),
-        problems=(),
-        notes=(),
-        fingerprint="0",
-    )
-    return write_analysis(workspace, dataset, features=features, head=Head(weight, np.zeros(2, dtype=np.float32)))
+    return plant_birds(workspace, tmp_path, np.arange(2000) % 2, 0.95)
 
 
 @pytest.fixture
 def run(workspace: Workspace, analysis: Analysis) -> Any:
-    def call(*arguments: object) -> Printed:
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = main([*map(str, arguments), "--workspace", str(workspace.root), "--quiet"])
-        return Printed(code, out.getvalue(), err.getvalue())
-
-    return call
+    return lambda *arguments: called(*arguments, "--workspace", workspace.root, "--quiet")
 
 
 def test_directions_ranks_the_planted_shortcut_first(run: Any) -> None:

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.__main__ import main
-from core.activations.store import Analysis, write_analysis
-from core.classifiers.head import Head
 from core.concepts.concept import create_concept
 from core.concepts.suggestions import suggest_next
 from core.concepts.tags import tag
-from core.datasets.dataset import Attribute, Dataset
 from core.retraining.methods import METHODS
 from core.workspace import Workspace, open_workspace
+from tests.core.planted_birds import Printed, called, plant_birds
 
 N = 3000
-
-
-@dataclass(frozen=True)
-class Printed:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def object(self) -> dict[str, Any]:
-        """What `--json` printed; nothing else may stand beside it."""
-        lines = self.out.splitlines()
-        assert len(lines) == 1, self.out[:500] + self.err[:500]
-        return json.loads(lines[0])
 
 
 @pytest.fixture(scope="module")
@@ -44,51 +24,31 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Tagged as suggested. The head leans on feature 1, which sees the place, which goes with the class in 92%."""
     root = tmp_path_factory.mktemp("runs")
     workspace = open_workspace(root / "workspace")
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 2, N)
-    splits = (np.arange(N) % 3).astype(np.int8)
-    agrees = np.where(splits == 2, rng.random(N) < 0.5, rng.random(N) < 0.92)
-    place = np.where(agrees, labels, 1 - labels)
-    features = rng.normal(size=(N, 12)).astype(np.float32)
-    features[:, 0] += 1.6 * (2 * labels - 1)
-    features[:, 1] += 2.0 * (2 * place - 1)
-    weight = np.zeros((2, 12), dtype=np.float32)
-    weight[1, :2] = (0.5, 0.9)
-    weight[0] = -weight[1]
-    dataset = Dataset(
-        id="planted-birds",
-        name="birds",
-        root=root,
-        source="metadata-csv",
-        images=np.array([f"{i:05d}.png" for i in range(N)], dtype=np.dtypes.StringDType()),
-        labels=labels.astype(np.int64),
-        splits=splits,
-        classes=("landbird", "waterbird"),
-        attributes=(Attribute("place", ("land", "water"), place.astype(np.int16)),),
-        problems=(),
-        notes=(),
-        fingerprint="0",
-    )
-    analysis: Analysis = write_analysis(
-        workspace, dataset, features=features, head=Head(weight, np.zeros(2, dtype=np.float32))
+    splits = np.arange(N) % 3
+    analysis = plant_birds(
+        workspace,
+        root,
+        splits,
+        np.where(splits == 2, 0.5, 0.92),
+        dimensions=12,
+        shifts=(1.6, 2.0),
+        leans=(0.5, 0.9),
     )
     water = create_concept(workspace, analysis.dataset_id, "water")
     rows = np.array([item.row for item in suggest_next(workspace, analysis, water, budget=60)])
     for present in (True, False):
-        tag(workspace, analysis, water, rows[(place[rows] == 1) == present], present)
+        tag(workspace, analysis, water, rows[(analysis.attributes[0].codes[rows] == 1) == present], present)
     return workspace
 
 
 @pytest.fixture(scope="module")
 def run(workspace: Workspace) -> Any:
-    def called(*arguments: object, code: int = 0) -> Printed:
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            found = main([*map(str, arguments), "--workspace", str(workspace.root)])
-        assert found == code, err.getvalue() + out.getvalue()
-        return Printed(found, out.getvalue(), err.getvalue())
+    def call(*arguments: object, code: int = 0) -> Printed:
+        printed = called(*arguments, "--workspace", workspace.root)
+        assert printed.code == code, printed.err + printed.out
+        return printed
 
-    return called
+    return call
 
 
 @pytest.fixture(scope="module")

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.__main__ import main
-from core.activations.store import Analysis, write_analysis
-from core.classifiers.head import Head
+from core.activations.store import Analysis
 from core.concepts.exhibits import compared, exhibit, mixed, surest
-from core.datasets.dataset import Attribute, Dataset
 from core.workspace import Workspace
+from tests.core.planted_birds import called, plant_birds
 
 
 @pytest.fixture
 def analysis(workspace: Workspace, tmp_path: Any) -> Analysis:
     """1,500 images in three splits; the head leans on a place that goes with the class in 95%, in test in half."""
-    rng = np.random.default_rng(3)
-    n = 1500
-    labels = rng.integers(0, 2, n)
-    splits = np.repeat([0, 1, 2], n // 3).astype(np.int8)
-    place = np.where(rng.random(n) < np.where(splits == 2, 0.5, 0.95), labels, 1 - labels)
-    features = rng.normal(size=(n, 6)).astype(np.float32)
-    features[:, 0] += 2.0 * (2 * labels - 1)
-    features[:, 1] += 2.5 * (2 * place - 1)
-    weight = np.zeros((2, 6), dtype=np.float32)
-    weight[1, :2] = (0.7, 0.9)
-    weight[0] = -weight[1]
-    dataset = Dataset(
-        id="planted-birds",
-        name="birds",
-        root=tmp_path,
-        source="metadata-csv",
-        images=np.array([f"{i:05d}.png" for i in range(n)], dtype=np.dtypes.StringDType()),
-        labels=labels.astype(np.int64),
-        splits=splits,
-        classes=("landbird", "waterbird"),
-        attributes=(Attribute("place", ("land", "water"), place.astype(np.int16)),),
-        problems=(),
-        notes=(),
-        fingerprint="0",
-    )
-    return write_analysis(workspace, dataset, features=features, head=Head(weight, np.zeros(2, dtype=np.float32)))
+    splits = np.repeat([0, 1, 2], 500)
+    return plant_birds(workspace, tmp_path, splits, np.where(splits == 2, 0.5, 0.95))
 
 
 @pytest.fixture
@@ -54,10 +26,8 @@ def run(workspace: Workspace, analysis: Analysis) -> Any:
     """run(*arguments) -> (exit code, stdout, stderr)."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = main(["story", *map(str, arguments), "--workspace", str(workspace.root), "--quiet"])
-        return code, out.getvalue(), err.getvalue()
+        printed = called("story", *arguments, "--workspace", workspace.root, "--quiet")
+        return printed.code, printed.out, printed.err
 
     return call
 
