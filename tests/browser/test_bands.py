@@ -13,11 +13,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.activations.store import Analysis, open_analysis
-from core.concepts.concept import create_concept, get_concept
-from core.concepts.suggestions import suggest_next
-from core.concepts.tags import PRESENT, tag, tag_states
+from core.concepts.concept import get_concept
+from core.concepts.tags import PRESENT, tag_states
 from core.retraining.runs import retrain
 from core.workspace import Workspace
+from scripts.planted_tags import tag_by_truth
 from tests.browser.patience import until
 
 CONCEPT = "water background"
@@ -25,12 +25,7 @@ CONCEPT = "water background"
 
 def with_tags_and_a_repair(workspace: Workspace, analysis: Analysis) -> None:
     """Sixty tags from the planted truth, and one retraining."""
-    concept = create_concept(workspace, analysis.dataset_id, CONCEPT)
-    rows = np.array([item.row for item in suggest_next(workspace, analysis, concept, budget=60)])
-    place = next(attribute for attribute in analysis.attributes if attribute.name == "place")
-    water = place.codes[rows] == place.values.index("water")
-    tag(workspace, analysis, concept, rows[water], True)
-    tag(workspace, analysis, concept, rows[~water], False)
+    tag_by_truth(workspace, analysis, 60, CONCEPT)
     retrain(workspace, analysis)
 
 
