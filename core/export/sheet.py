@@ -7,23 +7,21 @@ first: what it is, what it is made of, some of its images.
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from core.activations.contact_sheet import UNKNOWN, ContactSheet, SheetBand
 from core.activations.curves import percent
 from core.activations.store import Analysis
 from core.errors import BadRequest
+from core.export.pen import PAPER, SCALE, Pen, plain
 from core.files import replacing, resolved
 
-SCALE = 2
 WIDTH, HEIGHT, MARGIN = 1123, 794, 38
 DPI = 96 * SCALE
 # rows of a printed page at most: with more, images are too small to see what they show
@@ -36,27 +34,14 @@ FACTS, BARS, IMAGES = (14, 150), (176, 278), (462, 576)
 MOST_BARS = 4
 BAR = 9
 
-PAPER, INK, SOFT, FAINT, LINE = "#ffffff", "#1d2730", "#5c6b76", "#eef1f3", "#dde3e7"
+INK, SOFT, FAINT, LINE = "#1d2730", "#5c6b76", "#eef1f3", "#dde3e7"
 TEAL, TEAL_TINT, AMBER, AMBER_TINT = "#0b7285", "#eaf4f6", "#b8690f", "#fdf4e5"
-RIGHT, WRONG = "#4f6d9a", "#b3261e"
+RIGHT = "#4f6d9a"
 # as the pages have them: told apart by eyes that see colours differently
 COLORS = ("#1f7a8c", "#d98324", "#7b5ea7", "#4c8c4a", "#c2567a", "#8a6d3b", "#4f6d9a", "#6b7680")
 # values of attributes: greys and blues, so that they are not taken for classes
 VALUES = ("#9aa7b1", "#35506b", "#c9b27c", "#6f9bb8", "#5e5346", "#b7c7bd", "#8d7a9e", "#404b54")
 LABELS = {"top": ("TOP", TEAL, TEAL_TINT), "mid": ("MID BAND", AMBER, AMBER_TINT)}
-
-# regular and bold; the first that has all characters of a text is taken, Pillow's own font where none is installed
-FONTS = (
-    ("LiberationSans-Regular.ttf", "LiberationSans-Bold.ttf"),
-    ("Arial.ttf", "Arial Bold.ttf"),
-    ("arial.ttf", "arialbd.ttf"),
-    ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"),
-    ("NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc"),
-    ("Arial Unicode.ttf", "Arial Unicode.ttf"),
-    ("msyh.ttc", "msyhbd.ttc"),
-)
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ def pdf(analysis: Analysis, sheet: ContactSheet, **options: Any) -> bytes:
         resolution=DPI,
         quality=93,
         subsampling=0,
-        title=_plain(about.title),
+        title=plain(about.title),
         creator="Midband",
     )
     return file.getvalue()
@@ -232,7 +217,7 @@ def _page(
         needed = HEADER + FOOTER + len(bands) * (row + GAP)
         height = needed if len(bands) > ROWS else max(min(HEIGHT, needed), 300)
     image = Image.new("RGB", (WIDTH * SCALE, height * SCALE), PAPER)
-    pen = _Pen(image)
+    pen = Pen(image)
     _header(pen, about)
     largest = max((band.count for band in sheet.bands), default=0)
     for place, band in enumerate(bands):
@@ -243,7 +228,7 @@ def _page(
     return image
 
 
-def _header(pen: _Pen, about: _About) -> None:
+def _header(pen: Pen, about: _About) -> None:
     right = WIDTH - MARGIN
     pen.mark(right - 100, 36)
     pen.text(right - 70, 34, "Midband", 17, INK, bold=True)
@@ -255,9 +240,7 @@ def _header(pen: _Pen, about: _About) -> None:
     pen.line(MARGIN, HEADER - 10, right, HEADER - 10, LINE)
 
 
-def _row(
-    pen: _Pen, analysis: Analysis, band: SheetBand, about: _About, top: float, height: float, largest: int
-) -> None:
+def _row(pen: Pen, analysis: Analysis, band: SheetBand, about: _About, top: float, height: float, largest: int) -> None:
     label, strong, tint = LABELS.get(band.label, ("", SOFT, FAINT))
     pen.box(MARGIN, top, WIDTH - MARGIN, top + height, tint if label else "#f8f9fa", radius=7)
     if label:
@@ -277,7 +260,7 @@ def _row(
     _images(pen, analysis, band, about, top, height)
 
 
-def _figures(pen: _Pen, band: SheetBand, about: _About, top: float, height: float) -> None:
+def _figures(pen: Pen, band: SheetBand, about: _About, top: float, height: float) -> None:
     """The small bars: class mix, accuracy, attributes, concepts."""
     lines = len(about.bars) + 1
     step = min(26.0, (height - 14) / lines)
@@ -324,7 +307,7 @@ def _figures(pen: _Pen, band: SheetBand, about: _About, top: float, height: floa
         )
 
 
-def _images(pen: _Pen, analysis: Analysis, band: SheetBand, about: _About, top: float, height: float) -> None:
+def _images(pen: Pen, analysis: Analysis, band: SheetBand, about: _About, top: float, height: float) -> None:
     left, width = MARGIN + IMAGES[0], IMAGES[1]
     if not band.rows:
         said = "No image lies here." if not band.count else "No image was asked for."
@@ -349,7 +332,7 @@ def _images(pen: _Pen, analysis: Analysis, band: SheetBand, about: _About, top: 
         pen.picture(_thumbnail(analysis, row, round(side * SCALE)), x, at, side, color, wrong=wrong)
 
 
-def _footer(pen: _Pen, about: _About, height: float, number: str) -> None:
+def _footer(pen: Pen, about: _About, height: float, number: str) -> None:
     """What the colours mean."""
     y, x, right = height - FOOTER / 2 - 2, float(MARGIN), float(WIDTH - MARGIN - (50 if number else 0))
     entries: list[tuple[str, str]] = []
@@ -386,116 +369,3 @@ def _thumbnail(analysis: Analysis, row: int, side: int) -> Image.Image:
             return ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
     except (OSError, ValueError):
         return Image.new("RGB", (side, side), "#c8d0d6")
-
-
-class _Pen:
-    """Draws in units of the page; the picture is finer by `SCALE`."""
-
-    def __init__(self, image: Image.Image) -> None:
-        self.image = image
-        self.draw = ImageDraw.Draw(image)
-
-    def box(self, x0: float, y0: float, x1: float, y1: float, color: str, *, radius: float = 0) -> None:
-        ends = [round(v * SCALE) for v in (x0, y0, x1, y1)]
-        # both ends are inside for Pillow
-        ends[2], ends[3] = max(ends[0], ends[2] - 1), max(ends[1], ends[3] - 1)
-        short = min(ends[2] - ends[0], ends[3] - ends[1])
-        self.draw.rounded_rectangle(ends, min(radius * SCALE, short / 2), fill=color)
-
-    def line(self, x0: float, y0: float, x1: float, y1: float, color: str, width: float = 1) -> None:
-        ends = [round(v * SCALE) for v in (x0, y0, x1, y1)]
-        self.draw.line(ends, fill=color, width=round(width * SCALE))
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        size: float,
-        color: str,
-        *,
-        bold: bool = False,
-        anchor: str = "la",
-        room: float | None = None,
-    ) -> float:
-        """Returns the width taken. room: the text is cut to it."""
-        shown = _plain(text)
-        if room is not None and self.measure(shown, size, bold=bold) > room:
-            shown = self._cut(shown, size, bold, room)
-        if shown:
-            font = _font(shown, round(size * SCALE), bold)
-            self.draw.text((round(x * SCALE), round(y * SCALE)), shown, fill=color, font=font, anchor=anchor)
-        return self.measure(shown, size, bold=bold)
-
-    def measure(self, text: str, size: float, *, bold: bool = False) -> float:
-        shown = _plain(text)
-        return self.draw.textlength(shown, font=_font(shown, round(size * SCALE), bold)) / SCALE if shown else 0.0
-
-    def _cut(self, text: str, size: float, bold: bool, room: float) -> str:
-        low, high = 0, len(text)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.measure(text[:middle].rstrip() + "…", size, bold=bold) <= room:
-                low = middle
-            else:
-                high = middle - 1
-        return text[:low].rstrip() + "…" if low else ""
-
-    def picture(self, picture: Image.Image, x: float, y: float, side: float, color: str, *, wrong: bool) -> None:
-        """A square with rounded corners, its class's colour at the foot, a cross where the model is wrong."""
-        place, dots = (round(x * SCALE), round(y * SCALE)), picture.width
-        mask = Image.new("L", (dots, dots), 0)
-        ImageDraw.Draw(mask).rounded_rectangle((0, 0, dots - 1, dots - 1), 4 * SCALE, fill=255)
-        foot = ImageDraw.Draw(picture)
-        foot.rectangle((0, dots - 4 * SCALE, dots, dots), fill=color)
-        foot.line((0, dots - 4 * SCALE - 1, dots, dots - 4 * SCALE - 1), fill=PAPER, width=SCALE)
-        self.image.paste(picture, place, mask)
-        if wrong:
-            self.cross(x + side - 9, y + 9, 7)
-
-    def cross(self, x: float, y: float, radius: float) -> None:
-        around = [round(v * SCALE) for v in (x - radius, y - radius, x + radius, y + radius)]
-        self.draw.ellipse(around, fill=WRONG, outline=PAPER, width=SCALE)
-        arm = radius * 0.38
-        for sign in (1, -1):
-            self.line(x - arm, y - sign * arm, x + arm, y + sign * arm, PAPER, 1.5)
-
-    def mark(self, x: float, y: float) -> None:
-        """The product's mark: an activation curve, its middle band lit."""
-        self.box(x + 8, y - 4, x + 16, y + 18, "#f3d7ac", radius=2.5)
-        points = [(0, 15.5), (4, 15.2), (7, 14), (9.5, 11), (12, 7), (14.5, 3), (17, 0), (20, -1.2), (24, -1.5)]
-        self.draw.line(
-            [(round((x + a) * SCALE), round((y + b) * SCALE)) for a, b in points],
-            fill="#2b8fa3",
-            width=round(2.8 * SCALE),
-            joint="curve",
-        )
-
-
-def _plain(text: str) -> str:
-    """One line that can be drawn: no control characters, no halves of characters (names of files may hold both)."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return " ".join("".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in whole).split(" "))
-
-
-@lru_cache(maxsize=512)
-def _font(text: str, size: int, bold: bool) -> Font:
-    """The first font that has all characters of a text, else the first there is."""
-    fonts = [font for names in FONTS if (font := _load(names[bold], size))]
-    fonts = fonts or [ImageFont.load_default(size)]
-    return next((font for font in fonts if all(_has(font, sign) for sign in set(text))), fonts[0])
-
-
-@lru_cache(maxsize=256)
-def _load(name: str, size: int) -> Font | None:
-    try:
-        return ImageFont.truetype(name, size)
-    except OSError:
-        return None
-
-
-def _has(font: Font, sign: str) -> bool:
-    # what a font lacks it draws as one and the same box; no font has a sign at the end of Unicode
-    missing = font.getmask("\U0010fffe")
-    drawn = font.getmask(sign)
-    return drawn.size != missing.size or bytes(drawn) != bytes(missing)

@@ -20,8 +20,10 @@ from core.activations.index import make_index, open_index
 from core.activations.store import Analysis
 from core.activations.thumbnails import make_thumbnail
 from core.errors import BadRequest, StorageProblem
+from core.export import pen as pen_module
 from core.export import sheet as module
-from core.export.sheet import HEIGHT, SCALE, WIDTH, pdf, png, write_sheet
+from core.export.pen import SCALE, Pen
+from core.export.sheet import HEIGHT, WIDTH, pdf, png, write_sheet
 from tests.core.conftest import AnalysisMaker
 
 DAY = datetime(2026, 3, 9)
@@ -103,18 +105,18 @@ def test_every_sampled_image_is_drawn(analysis: Analysis) -> None:
 def test_wrongly_named_images_and_only_those_have_a_cross(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
     crosses: list[tuple[float, float]] = []
     pictures: list[bool] = []
-    cross, picture = module._Pen.cross, module._Pen.picture
+    cross, picture = Pen.cross, Pen.picture
 
-    def crossing(pen: module._Pen, x: float, y: float, radius: float) -> None:
+    def crossing(pen: Pen, x: float, y: float, radius: float) -> None:
         crosses.append((x, y))
         cross(pen, x, y, radius)
 
-    def placing(pen: module._Pen, *arguments: object, wrong: bool) -> None:
+    def placing(pen: Pen, *arguments: object, wrong: bool) -> None:
         pictures.append(wrong)
         picture(pen, *arguments, wrong=wrong)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module._Pen, "cross", crossing)
-    monkeypatch.setattr(module._Pen, "picture", placing)
+    monkeypatch.setattr(Pen, "cross", crossing)
+    monkeypatch.setattr(Pen, "picture", placing)
     sheet = make(analysis)
     png(analysis, sheet)
     wrong = analysis.predicted != analysis.labels
@@ -227,8 +229,8 @@ def test_unusual_names_do_not_break_it(
     analysis: Analysis, monkeypatch: pytest.MonkeyPatch, name: str, fonts: str
 ) -> None:
     if fonts == "none":
-        monkeypatch.setattr(module, "FONTS", ())
-    module._font.cache_clear()
+        monkeypatch.setattr(pen_module, "FONTS", ())
+    pen_module._font.cache_clear()
     attribute = replace(analysis.attributes[0], name=name, values=(name, f"{name}2"))
     odd = replace(analysis, classes=(name, f"{name}2"), dataset_name=name, model_name=name, attributes=(attribute,))
     odd.__dict__["thumbnails"] = analysis.thumbnails
@@ -242,12 +244,12 @@ def test_unusual_names_do_not_break_it(
     sheet = contact_sheet(odd, direction, index, sheet_edges(index, 3), facets=facets, per_band=4, seed=0)
     assert opened(png(odd, sheet, lead=name, filtered=name)).size[0] == WIDTH * SCALE
     assert pages_of(pdf(odd, sheet, lead=name)) == 1
-    module._font.cache_clear()
+    pen_module._font.cache_clear()
 
 
 @pytest.mark.parametrize("room", [5, 60, 200])
 def test_long_texts_are_cut_to_their_room(room: int) -> None:
-    pen = module._Pen(Image.new("RGB", (600 * SCALE, 40 * SCALE), "white"))
+    pen = Pen(Image.new("RGB", (600 * SCALE, 40 * SCALE), "white"))
     taken = pen.text(0, 0, "an uncommonly long name of a class that nobody will read", 12, "black", room=room)
     assert taken <= room
     ink = np.asarray(pen.image).min(axis=2) < 128
