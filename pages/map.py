@@ -1,4 +1,4 @@
-"""Map: every image as a point, near to those the network sees alike; draw around some to look at them and tag them."""
+"""Map: every image as a point, near those the network sees alike; circle some to look at them and tag them."""
 
 from pages.parts import map_view, state
 

@@ -104,6 +104,8 @@ class ProgressLine:
         self._shown = -math.inf
         self._open = False
         self.stopped, self._stopped_at = False, 0.0
+        # what the same command makes of work that was stopped; a command that knows better says so
+        self.after_interruption = "an analysis goes on where it stopped"
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
         """Raises `Cancelled` after Ctrl-C."""
@@ -123,7 +125,7 @@ class ProgressLine:
     def interruption(self) -> Cancelled:
         return Cancelled(
             "The work was stopped before its end.",
-            next_step="Run the same command again any time; an analysis goes on where it stopped.",
+            next_step=f"Run the same command again any time; {self.after_interruption}.",
         )
 
     def show(self, line: str) -> None:

@@ -23,7 +23,9 @@ def reproduce(options: argparse.Namespace, progress: ProgressLine) -> Answer:
     # each size has a folder of its own
     out = options.out or Path("reproduction") / preset.name
     if options.dataset_only:
+        progress.after_interruption = "nothing is trained for it, the pictures are drawn anew"
         return _drawn(write_data(out, preset, progress=progress))
+    progress.after_interruption = "networks that are trained are kept, the one under way begins anew"
     sweep = run_sweep(out, preset, progress=progress)
     report = write_report(sweep)
     rows = []
@@ -67,6 +69,7 @@ def _analysed(options: argparse.Namespace, out: Path, progress: ProgressLine) ->
     from core.classifiers.classifier import load_classifier
     from core.reproduction.network import INPUT
 
+    progress.after_interruption = "the networks are kept, and the analysis goes on where it stopped"
     workspace = open_workspace(options.workspace)
     dataset = open_dataset(data_file(out, options.look), store=workspace.datasets, progress=progress)
     classifier = load_classifier(model_file(out, options.look), preprocessing=INPUT)

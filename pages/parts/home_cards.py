@@ -67,7 +67,7 @@ def _teach() -> None:
     """What stands in place of the first card."""
     with st.container(border=True, key="card-none"):
         st.markdown("**None yet.** An investigation is one model applied to one set of images. It goes like this:")
-        steps = st.grid(4, min_column_width=200)
+        steps = st.grid(4, min_column_width=140)
         for title, text in (
             (
                 ":material/bar_chart: Look",
@@ -122,9 +122,9 @@ def _card(item: Investigation, demo: Demo | None) -> None:
         st.image(_strip(analysis), width="stretch", alt="")
         st.markdown(title)
         right = f"right {percent(item.accuracy)} of the time" if analysis.labelled else "no labels"
-        st.caption(
-            f"{count(analysis.n, 'image')}, {count(analysis.k, 'class', 'classes')} · {right} · opened {ago(item.used)}"
-        )
+        # one thing, not parted at the end of a line
+        opened = f"opened {ago(item.used)}".replace(" ", "\N{NO-BREAK SPACE}")
+        st.caption(f"{count(analysis.n, 'image')}, {count(analysis.k, 'class', 'classes')} · {right} · {opened}")
         st.html(_loop(done))
         outcome, label, room = _next(analysis, done)
         st.markdown(outcome)

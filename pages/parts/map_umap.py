@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # as high with a button as with a bar or a sentence: the map below must not move while somebody draws
 ABOUT_STYLE = (
     "<style>.st-key-map-about { min-height: 2.75rem; justify-content: center; gap: 0 }"
-    "@media (max-width: 640px) { .st-key-map-about { min-height: 7.5rem } }</style>"
+    "@media (max-width: 640px) { .st-key-map-about { min-height: 5rem; justify-content: flex-start } }</style>"
 )
 
 

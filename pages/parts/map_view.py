@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
     from pages.parts.map_state import MapView
 
-LEAD = "Every image is a point, near to those the network sees alike. Draw around some to look at them and tag them."
+LEAD = "Every image is a point, near those the network sees alike. Circle some to look at them and tag them."
 KEY = "map"
 
 

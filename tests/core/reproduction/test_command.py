@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,27 @@ def test_it_trains_what_is_asked_for_and_says_where_the_report_is(
     assert str(out / "report.html") in said
     assert main([*arguments, "--preset", "slow"]) == 2
     assert "quick, full" in capsys.readouterr().err
+
+
+def test_stopped_it_says_that_trained_networks_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module.PRESETS, "quick", Preset("quick", images=128, held_out=90, epochs=1, seeds=1))
+
+    def stopped_in_the_second(out: Path, preset: Preset, level: float, seed: int, seen: Callable[[int], None]) -> None:
+        if level == 1:
+            signal.raise_signal(signal.SIGINT)
+            seen(1)
+        trained(out, preset, level, seed, seen)
+
+    trained = module._cell
+    monkeypatch.setattr(module, "_cell", stopped_in_the_second)
+    out = tmp_path / "again"
+    assert main(["reproduce", "shapes", "--out", str(out), "--levels", "0,1"]) == 130
+    said = capsys.readouterr().err
+    assert "networks that are trained are kept" in said
+    assert "analysis" not in said
+    assert [path.name for path in (out / module.CELLS).glob("*.json")] == ["0.00-0.json"]
 
 
 def test_a_level_is_opened_in_the_app(
