@@ -240,7 +240,7 @@ def _table(analysis: Analysis, traits: dict[str, str]) -> None:
                 **{name: st.column_config.NumberColumn(format="localized") for name in ("Images", "Present", "Absent")},
                 # as many decimals for each: the bars begin where the figures end
                 "Share": st.column_config.ProgressColumn(
-                    format="%.1f%%", min_value=0.0, max_value=100.0, help=TERMS["share"]
+                    format="%.1f%%", min_value=0.0, max_value=100.0, help=TERMS["share"], width=100
                 ),
                 "Share, 95%": st.column_config.TextColumn(help=TERMS["share"]),
                 "Lift": st.column_config.NumberColumn(format="%.2f", help=TERMS["lift"]),

@@ -40,11 +40,11 @@ LOOKS = Looks(
     },
 )
 LEADS = {
-    PALETTE: "What you named in the images. Every change is one step to undo, and no tag is ever lost.",
-    ASSOCIATIONS: "What goes with the model's errors, and with the classes: concepts you tagged, and known columns.",
-    HISTORY: "Who did what, when, and from which band. Nothing is overwritten: go back as far as you like.",
+    PALETTE: "What you named in the images. Every change can be undone.",
+    ASSOCIATIONS: "Which concepts and columns go with errors, and with classes.",
+    HISTORY: "Who did what, when and where. Go back as far as you like.",
     PEOPLE: "Who tagged, how far they agree, and the images they see differently.",
-    FILES: "Take the tags with you, or bring those made elsewhere. What comes in is shown before it is taken.",
+    FILES: "Take the tags with you, or bring those made elsewhere.",
 }
 TERMS = {
     "agreement": (

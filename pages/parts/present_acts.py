@@ -17,7 +17,7 @@ from core.jobs.queue import request_cancel
 from core.retraining.runs import new_run_id
 from pages.parts import concept_tools, jobs, method_knobs, present_story, state, who
 from pages.parts.inbox import Inbox, is_int
-from pages.parts.present_kept import Kept, concept_of, kept_of, place, undoable
+from pages.parts.present_kept import HOW, Kept, concept_of, kept_of, place, undoable
 from pages.parts.present_story import ASKED, REPAIR, TAG
 from pages.parts.words import short
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PROBLEM = "present_problem"
 LEAVING = "present_leaving"
 JOB = "present_job"
-HOW = "present"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.concepts.concept import Concept
+from core.concepts.history import history
+from core.concepts.log import clean_author
 from core.concepts.tags import newest_standing
 from pages.parts import concept_tools, present_story, state, who
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from core.activations.store import Analysis
 
 KEPT = "present_kept"
+HOW = "present"
+# the two halves of an answer are written one right after the other
+HALVES = timedelta(seconds=5)
 
 
 @dataclass
@@ -44,7 +50,26 @@ class Kept:
 
 def kept_of(analysis: Analysis) -> Kept:
     all_kept: dict[str, Kept] = st.session_state.setdefault(KEPT, {})
-    return all_kept.setdefault(analysis.id, Kept())
+    if analysis.id not in all_kept:
+        all_kept[analysis.id] = Kept(said=_said_before(analysis))
+    return all_kept[analysis.id]
+
+
+def _said_before(analysis: Analysis) -> tuple[int, ...]:
+    """What this person answered last on the stage, in a session that a reload has ended; both halves of it."""
+    me = clean_author(who.author())
+    mine = [
+        entry
+        for entry in history(state.workspace(), analysis.dataset_id)
+        if entry.author == me and entry.undone is None
+    ][:2]
+    said = [
+        entry.id
+        for entry in mine
+        if entry.how == HOW and entry.concept == mine[0].concept and mine[0].when - entry.when < HALVES
+    ]
+    # a half is never taken back without the one that was said after it
+    return tuple(reversed(said)) if mine and mine[0].id in said else ()
 
 
 def concept_of(analysis: Analysis, kept: Kept) -> Concept | None:

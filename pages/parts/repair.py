@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.tags import UNTAGGED, tag_states, tag_version
-from core.errors import BadRequest, MidbandError, NotFound, StorageProblem
+from core.errors import BadRequest, MidbandError, NotEnoughTags, NotFound, StorageProblem
 from core.jobs.job import DONE, Job
 from core.retraining.kept_edits import KeptEdits, kept_edits
 from core.retraining.material import chosen_concepts
@@ -37,9 +37,12 @@ def show(analysis: Analysis, asked: Mapping[str, str]) -> dict[str, str]:
     if job is not None and (job.state != DONE or made is not None):
         jobs.panel(job, on_done=lambda _: _done(made), noun="step")
         if not job.active:
-            st.button(
-                "Set up another repair", icon=":material/add:", on_click=jobs.put_away, args=(job, JOB), key="again"
-            )
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(
+                    "Set up another repair", icon=":material/add:", on_click=jobs.put_away, args=(job, JOB), key="again"
+                )
+                if (job.error or {}).get("error") == NotEnoughTags.__name__:
+                    rooms.link("tag_next", rooms.ROOMS["tag_next"][0])
         return {}
     curation_view.adopt(asked)
     concepts = choose_concepts(analysis)
@@ -281,6 +284,7 @@ def _done(run: RunResult | None) -> None:
     with st.container(border=True, key="card-done"):
         worst = f"{percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
         st.markdown(f"**The new {layer} is ready.** Worst group on test images: **{worst}**.")
+        st.caption("Both are measured. The live preview estimates both from few images, so its figures may differ.")
         if st.button("See the results", type="primary", icon=":material/arrow_forward:"):
             st.session_state["run"] = run.run
             rooms.go("results", run=run.run)

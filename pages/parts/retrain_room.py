@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 REPAIR, WAYS = "repair", "ways"
 LOOKS = Looks("retrain_look", "What to do", {REPAIR: "One repair", WAYS: "All ways at once"})
 LEADS = {
-    REPAIR: (
-        "Only the last layer is fitted again, on images chosen so that each class and what usually comes with it part. "
-        "It takes seconds."
-    ),
+    REPAIR: "Only the last layer is fitted again, on images where class and habit part. It takes seconds.",
     WAYS: "Every method on the same images, tags and seeds: which one is worth having, and whether any is.",
 }
 TRAINED = "The whole network is trained again, on images chosen so that each class and what usually comes with it part."

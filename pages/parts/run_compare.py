@@ -28,8 +28,8 @@ TITLES = {
     "method": "Method",
     "concepts": "Concepts",
     "seed": "Seed",
-    "tags": "Tags",
-    "data": "Data",
+    "tags": "Tags hash",
+    "data": "Data hash",
     "analysis": "Model",
     "edits": "Edits by hand",
 }

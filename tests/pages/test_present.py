@@ -504,6 +504,49 @@ def test_undo_takes_back_both_halves_and_nothing_else(
     assert said(workspace, planted, concept) == {0: PRESENT}
 
 
+def reload_the_page() -> None:
+    """A new session of the same browser, which its cookie tells."""
+    same = st.session_state[who.BROWSER]
+    st.session_state.clear()
+    st.session_state[who.BROWSER] = same
+
+
+def test_a_reload_still_takes_back_both_halves_of_the_last_answer_and_no_other(
+    planted: Analysis, workspace: Workspace, kept: Kept, do: Do
+) -> None:
+    do("name", text="water")
+    [concept] = list_concepts(workspace, planted.dataset_id)
+    tag(workspace, planted, concept, [0], True, author=who.author())
+    images = batch_of(planted, kept)
+    do("tags", number=concept.id, shown=images[:5], rest=images[5:])
+    tag(workspace, planted, concept, [1], True, author="somebody else")
+    reload_the_page()
+    again = present_kept.kept_of(planted)
+    assert again.session != kept.session
+    assert again.said == kept.said
+    assert present_room.scene_of(planted, again, None).can_undo
+    do("undo")
+    assert said(workspace, planted, concept) == {0: PRESENT, 1: PRESENT}
+    reload_the_page()
+    # what was answered on another page is no answer of the stage
+    assert present_kept.kept_of(planted).said == ()
+
+
+def test_a_reload_does_not_take_two_answers_for_halves_of_one(
+    planted: Analysis, workspace: Workspace, kept: Kept, do: Do
+) -> None:
+    do("name", text="water")
+    [concept] = list_concepts(workspace, planted.dataset_id)
+    do("tags", number=concept.id, rest=batch_of(planted, kept))
+    with workspace.writing() as session:
+        for action in session.query(TagAction):
+            action.created -= present_kept.HALVES
+    do("more")
+    do("tags", number=concept.id, rest=batch_of(planted, kept))
+    reload_the_page()
+    assert present_kept.kept_of(planted).said == kept.said
+
+
 def test_what_was_done_elsewhere_since_is_not_undone_here(
     planted: Analysis, workspace: Workspace, kept: Kept, do: Do
 ) -> None:
