@@ -36,7 +36,7 @@ from scripts.planted_tags import tag_by_truth
 PAINT_LIMIT, SHIFT_LIMIT = 1.0, 0.1
 # seconds to wait for a page's content, and after it for what still moves
 PATIENCE, AFTER = 30.0, 1.5
-TILE, PLOT, CARD = ".tile img", ".main-svg .trace, .main-svg .points", "[class*='st-key-card-']"
+TILE, PLOT, CARD = ".tile img", ".plot .drawing :is(.mark, .bars i)", "[class*='st-key-card-']"
 BANDS = "/bands?direction=logit:waterbird"
 # what Streamlit takes for next to nothing
 BARE, BARE_SCRIPT = "(bare Streamlit)", 'import streamlit as st\n\nst.title("Bare")\nst.text_input("A field")\n'
@@ -69,7 +69,7 @@ PLACES = {
     "calibration": ("/results?look=calibration", PLOT),
     "activations": ("/results?look=activations", PLOT),
     "flips": ("/results?look=flips", TILE),
-    "runs": ("/runs", "[data-testid=stDataFrame] canvas"),
+    "runs": ("/runs", ".runs-root tbody td"),
     "present": ("/present", ".slide.now img"),
     "glossary": ("/glossary", "h2"),
 }

@@ -24,12 +24,10 @@ from core.concepts.concept import get_concept
 from core.concepts.probes import concept_probe
 from core.concepts.tags import tag_version
 from core.errors import NotEnoughTags, NotFound
-from pages.parts import chart_frame, rooms, state, theme
+from pages.parts import plot, rooms, state, theme
 from pages.parts.words import count, interval, percent, plain, short
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from core.activations.bands import Range
     from core.activations.directions import Direction
     from core.activations.facets import Facet
@@ -41,17 +39,13 @@ CHOSEN = "curve_facet"
 PICK, ESTIMATED = "curve_pick", "curve_estimate"
 # more choices than these need a list that can be searched
 BUTTONS = 8
-HEIGHT = 440
+HEIGHT = 330
 # images below which a class's share in a bin is not drawn: the table has it
 DRAWN = 5
 # rows of features that a probe looks at together
 BLOCK = 65_536
-# lines are told apart by dash and marker too
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
-# amber and teal, as wherever bands are shown; faint, since lines cross them
-MID_COLOR = {True: "#f0a84b", False: "#d98324"}
-TOP_COLOR = {True: "#57b8c9", False: "#1f7a8c"}
+# amber and teal, as wherever bands are shown
+MID_COLOR, TOP_COLOR = plot.both("#d98324", "#f0a84b"), plot.both("#1f7a8c", "#57b8c9")
 
 
 def show(
@@ -86,11 +80,7 @@ def show(
         if found.note:
             st.caption(plain(found.note))
     if found.known:
-        chart_frame.draw(
-            chart(found, direction.title, mid=mid, top=top, dark=dark),
-            "curve",
-            f"{found.name} along the {direction.title}. {found.sentence}",
-        )
+        plot.draw(chart(found, direction.title, mid=mid, top=top), "curve")
         st.caption(
             f"A point is a bin of {_between(found.curves[0].counts)}; where a class has fewer than {DRAWN} of them it "
             "has none. Around the lines: 95% intervals."
@@ -107,47 +97,38 @@ def token(facet: Facet, value: str) -> str:
     return f"{facet.spec}={value}"
 
 
-def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range, dark: bool) -> go.Figure:
+def chart(found: ConfounderCurve, axis: str, *, mid: Range, top: Range) -> str:
     """The picture. axis: what the range is of."""
-    import plotly.graph_objects as go
-
-    soft = theme.muted_color()
-    figure = go.Figure()
-    colors = theme.DARK if dark else theme.LIGHT
-    classes = [curve for curve in found.curves if curve.name not in (ALL, ESTIMATE)]
-    styles: dict[str, tuple[str, str, str]] = {ALL: (soft, "solid", "circle-open"), ESTIMATE: (soft, "dot", "x")}
-    for i, curve in enumerate(classes):
-        styles[curve.name] = colors[i % len(colors)], DASHES[i % len(DASHES)], MARKERS[i % len(MARKERS)]
-    # ribbons below all lines
-    for curve in found.curves:
-        _ribbon(figure, curve, styles[curve.name][0])
-    for curve in found.curves:
-        color, dash, marker = styles[curve.name]
-        quiet = curve.name in (ALL, ESTIMATE)
-        figure.add_scatter(
-            name=chart_frame.text(short(curve.name, 24)),
-            x=curve.places,
-            # next to no image is a gap
-            y=[share if number >= DRAWN else None for share, number in zip(curve.shares, curve.counts, strict=True)],
-            mode="lines+markers",
-            connectgaps=False,
-            line={"color": color, "width": 2 if quiet else 3.5, "dash": dash},
-            marker={"color": color, "size": 7 if quiet else 11, "symbol": marker, "line": {"width": 2, "color": color}},
-            text=_hints(curve),
-            hovertemplate="%{text}<extra></extra>",
-            legendrank=1 if not quiet else 2,
-        )
+    keys = _keys(found.curves)
     first, last = min(curve.low[0] for curve in found.curves), max(curve.high[-1] for curve in found.curves)
     room = (last - first) * 0.02 or 0.5
-    for band, label, color in ((mid, "middle", MID_COLOR[dark]), (top, "top", TOP_COLOR[dark])):
-        _shade(figure, max(band.low, first - room), min(band.high, last + room), label, color)
-    figure.update_layout(
-        # the names of the bands stand between the legend and the plot
-        **chart_frame.layout(HEIGHT, margin={"l": 8, "r": 8, "t": 56, "b": 8}, legend=chart_frame.legend(y=1.08)),
-        xaxis=chart_frame.axis(short(axis, 60), showgrid=False, range=[first - room, last + room]),
-        yaxis=chart_frame.axis(f"share with {short(found.name, 40)}", range=[-0.03, 1.03], tickformat=".0%", nticks=6),
+    x = plot.axis(plot.isolated(short(axis, 60)), first - room, last + room, grid=False)
+    y = plot.axis(f"share with {plot.isolated(short(found.name, 40))}", -0.03, 1.03, most=6, percent=True)
+    drawn = []
+    bands = [(max(band.low, x.low), min(band.high, x.high)) for band in (mid, top)]
+    close = all(high >= low for low, high in bands) and plot.collide(x, *bands)
+    for (low, high), label, color in zip(bands, ("middle", "top"), (MID_COLOR, TOP_COLOR), strict=True):
+        drawn.append(plot.shade(x, low, high, color, label, raised=close and label == "top"))
+    # ribbons below all lines
+    for curve in found.curves:
+        color = keys[curve.name].color
+        for run in _runs([number >= DRAWN for number in curve.counts]):
+            places, lows, highs = (
+                [values[i] for i in run] for values in (curve.places, curve.interval_low, curve.interval_high)
+            )
+            drawn.append(plot.ribbon(x, y, places, lows, highs, color))
+    drawn += [_line(x, y, curve, keys[curve.name]) for curve in found.curves]
+    return plot.plot(
+        x,
+        y,
+        drawn,
+        key="curve",
+        height=HEIGHT,
+        told=f"{found.name} along the {axis}. {found.sentence}",
+        # the classes first
+        keys=sorted(keys.values(), key=lambda key: key.name in (ALL, ESTIMATE)),
+        hints=_hints(found.curves, keys),
     )
-    return figure
 
 
 def figures(curves: Sequence[Curve]) -> list[dict[str, str]]:
@@ -259,67 +240,54 @@ def _nothing(facets: Sequence[Facet]) -> None:
         rooms.link("tag_next", "Tag images")
 
 
-def _ribbon(figure: go.Figure, curve: Curve, color: str) -> None:
-    # one closed shape per run of bins that hold images
-    for run in _runs([number >= DRAWN for number in curve.counts]):
-        x = [curve.places[i] for i in run]
-        figure.add_scatter(
-            x=[*x, *reversed(x)],
-            y=[*(curve.interval_high[i] for i in run), *(curve.interval_low[i] for i in reversed(run))],
-            fill="toself",
-            fillcolor=_faint(color, 0.16),
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-        )
+def _keys(curves: Sequence[Curve]) -> dict[str, plot.Key]:
+    """How each line is drawn, by its name: classes in their colours, with a dash and a mark of their own."""
+    classes = [curve.name for curve in curves if curve.name not in (ALL, ESTIMATE)]
+    keys = {
+        ALL: plot.Key(ALL, plot.MUTED, "solid", "open"),
+        ESTIMATE: plot.Key(ESTIMATE, plot.MUTED, "dot", "x"),
+    }
+    for i, name in enumerate(classes):
+        color = plot.both(theme.LIGHT[i % len(theme.LIGHT)], theme.DARK[i % len(theme.DARK)])
+        dash, marker = plot.DASHES[i % len(plot.DASHES)], plot.MARKERS[i % len(plot.MARKERS)]
+        keys[name] = plot.Key(short(name, 24), color, dash, marker, width=3.5)
+    return {curve.name: keys[curve.name] for curve in curves}
 
 
-def _shade(figure: go.Figure, low: float, high: float, label: str, color: str) -> None:
-    if high < low:
-        return
-    figure.add_shape(
-        type="rect",
-        xref="x",
-        yref="paper",
-        x0=low,
-        x1=high,
-        y0=0,
-        y1=1,
-        fillcolor=_faint(color, 0.13),
-        line={"width": 0},
-        layer="below",
-    )
-    # the name above the plot, where no line runs
-    figure.add_annotation(
-        x=(low + high) / 2,
-        y=1,
-        yref="paper",
-        yanchor="bottom",
-        text=f"<b>{label}</b>",
-        showarrow=False,
-        font={"color": theme.text_color(), "size": 14},
-        bordercolor=color,
-        borderwidth=0,
-        bgcolor=_faint(color, 0.25),
-        borderpad=3,
-    )
+def _line(x: plot.Axis, y: plot.Axis, curve: Curve, key: plot.Key) -> str:
+    # next to no image is a gap
+    shares = [share if number >= DRAWN else None for share, number in zip(curve.shares, curve.counts, strict=True)]
+    size = 9.0 if curve.name in (ALL, ESTIMATE) else 11.0
+    marks = [
+        plot.dot(x, y, place, share, key.color, marker=key.marker, size=size)
+        for place, share in zip(curve.places, shares, strict=True)
+        if share is not None
+    ]
+    return plot.line(x, y, curve.places, shares, key.color, width=key.width, dash=key.dash) + "".join(marks)
 
 
-def _hints(curve: Curve) -> list[str]:
+def _hints(curves: Sequence[Curve], keys: dict[str, plot.Key]) -> list[plot.Told]:
+    """What every line says of a bin; an estimate may have bins of its own."""
+    bins: dict[tuple[float, float, float], list[tuple[str, str, plot.Key]]] = {}
+    # as in the legend, the classes first
+    for curve in sorted(curves, key=lambda curve: curve.name in (ALL, ESTIMATE)):
+        for i, place in enumerate(curve.places):
+            rows = bins.setdefault((place, curve.low[i], curve.high[i]), [])
+            if curve.counts[i] >= DRAWN:
+                told = (
+                    f"{percent(curve.shares[i])} ({interval(curve.interval_low[i], curve.interval_high[i])}), "
+                    f"{curve.shown[i]:,} of {curve.counts[i]:,}"
+                )
+                rows.append((short(curve.name), told, keys[curve.name]))
     return [
-        f"<b>{chart_frame.text(short(curve.name))}</b><br>{percent(share)} ({interval(low, high)})<br>"
-        f"{shown:,} of {number:,}, {start:.2f} to {stop:.2f}"
-        for share, low, high, shown, number, start, stop in zip(
-            curve.shares,
-            curve.interval_low,
-            curve.interval_high,
-            curve.shown,
-            curve.counts,
-            curve.low,
-            curve.high,
-            strict=True,
+        plot.Told(
+            place,
+            f"{low:.2f} to {high:.2f}".replace("-", "−"),
+            tuple((name, told) for name, told, _ in rows),
+            tuple(key for _, _, key in rows),
         )
+        for (place, low, high), rows in bins.items()
+        if rows
     ]
 
 
@@ -332,8 +300,3 @@ def _runs(filled: Sequence[bool]) -> list[list[int]]:
         elif one:
             runs.append([i])
     return runs
-
-
-def _faint(color: str, alpha: float) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"

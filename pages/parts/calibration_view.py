@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.parts import chart_frame, theme
+from pages.parts import plot
 from pages.parts.words import TERMS, count, helped, interval, percent, plain
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from core.retraining.calibration import Calibration
     from core.retraining.runs import RunResult
 
-HEIGHT = 340
+HEIGHT = 270
 # a change of the expected calibration error below this is not worth a word
 NOTABLE = 0.005
 # images below which a bin is drawn faintly: its interval says why
@@ -39,7 +37,8 @@ def show(run: RunResult) -> bool:
     for title, one in (("Before", before), ("After", after)):
         with cells.cell():
             st.markdown(f"**{title}**")
-            chart_frame.draw(chart(one), f"reliability-{title.lower()}", f"{title}. {one.sentence}")
+            key = f"reliability-{title.lower()}"
+            plot.draw(chart(one, key, f"{title}. {one.sentence}"), key)
     st.caption(
         "A dot is the images that the model is about equally sure of; larger dots hold more of them. On the line it is "
         "right as often as it is sure, below it is too sure. Bars: 95% intervals."
@@ -79,53 +78,39 @@ def figures(calibration: Calibration) -> list[dict[str, str]]:
     ]
 
 
-def chart(calibration: Calibration) -> go.Figure:
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": theme.muted_color(), "width": 1.5, "dash": "dot"},
-        hoverinfo="skip",
-    )
+def chart(calibration: Calibration, key: str, told: str) -> str:
+    """key, told: as `plot.plot` has them."""
     bins = calibration.bins
-    most = max(one.count for one in bins)
-    color = theme.accent_color()
-    figure.add_scatter(
-        x=[one.confidence for one in bins],
-        y=[one.accuracy for one in bins],
-        mode="markers",
-        marker={
-            "color": color,
-            "size": [8 + 18 * (one.count / most) ** 0.5 for one in bins],
-            "opacity": [1.0 if one.count >= FEW else 0.45 for one in bins],
-            "line": {"width": 0},
-        },
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [one.accuracy_high - one.accuracy for one in bins],
-            "arrayminus": [one.accuracy - one.accuracy_low for one in bins],
-            "color": theme.muted_color(),
-            "thickness": 1.2,
-            "width": 3,
-        },
-        text=[
-            f"sure {percent(one.confidence)}, right {percent(one.accuracy)}<br>"
-            f"({interval(one.accuracy_low, one.accuracy_high)}), {count(one.count, 'image')}"
-            for one in bins
-        ],
-        hovertemplate="%{text}<extra></extra>",
-    )
     lowest = max(0.0, min(one.low for one in bins) - 0.03)
-    figure.update_layout(
-        **chart_frame.layout(HEIGHT, showlegend=False, margin={"l": 8, "r": 12, "t": 8, "b": 8}),
-        xaxis=chart_frame.axis("how sure it is", range=[lowest, 1.02], tickformat=".0%"),
-        yaxis=chart_frame.axis("how often it is right", range=[-0.03, 1.03], tickformat=".0%"),
-    )
-    return figure
+    x = plot.axis("how sure it is", lowest, 1.02, most=6, percent=True, least=0.1)
+    y = plot.axis("how often it is right", -0.03, 1.03, most=6, percent=True)
+    drawn = [plot.line(x, y, (0, 1), (0, 1), plot.MUTED, width=1.5, dash="dot")]
+    drawn += [plot.whisker(x, y, one.confidence, one.accuracy_low, one.accuracy_high, plot.MUTED) for one in bins]
+    most = max(one.count for one in bins)
+    drawn += [
+        plot.dot(
+            x,
+            y,
+            one.confidence,
+            one.accuracy,
+            plot.ACCENT,
+            size=8 + 18 * (one.count / most) ** 0.5,
+            opacity=1.0 if one.count >= FEW else 0.45,
+        )
+        for one in bins
+    ]
+    hints = [
+        plot.Told(
+            one.confidence,
+            f"sure {percent(one.confidence)}",
+            (
+                ("", f"right {percent(one.accuracy)} ({interval(one.accuracy_low, one.accuracy_high)})"),
+                ("", count(one.count, "image")),
+            ),
+        )
+        for one in bins
+    ]
+    return plot.plot(x, y, drawn, key=key, height=HEIGHT, told=told, hints=hints)
 
 
 def _figure(value: float, as_percent: bool) -> str:

@@ -1,4 +1,5 @@
-"""What all charts have in common: quiet colours, one size of type, no toolbar, a place kept so that nothing jumps.
+"""What all charts of plotly have in common: quiet colours, one size of type, no toolbar, a place kept so that nothing
+jumps. Its script is large: what people wait for is drawn with pages/parts/plot.py.
 
 Nothing else draws a plotly figure (tests/pages/test_chart_frame.py).
 """

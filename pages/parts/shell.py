@@ -22,7 +22,7 @@ from pages.parts import theme
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 # of the rooms, which draw with them
-ROOMS = ("home", "concepts", "tag_next", "retrain", "results")
+ROOMS = ("home", "concepts", "tag_next", "retrain", "results", "plot")
 SCRIPTS = Path(streamlit.__file__).parent / "static" / "static" / "js"
 # scripts of Streamlit by the name they have before a hash; one that a later version names otherwise is fetched late
 EVERYWHERE = ("BidiComponent", "Html", "PageLink", "Button", "Selectbox", "ButtonGroup", "WidgetLabelHelpIconInline")
@@ -34,12 +34,9 @@ WIDGETS = {
     "load": ("TextInput", "FileUploader"),
     "retrain": ("Radio", "NumberInput", "DownloadButton"),
     "results": ("Metric",),
-    "runs": ("DataFrame", "TextArea"),
+    "runs": ("TextArea",),
     "glossary": ("TextInput",),
 }
-CHARTS = ("PlotlyChart",)
-# rooms, and parts of an address, where a chart comes first
-CHARTED = ("look=calibration", "look=activations", "look=curve")
 _IMPORTED = re.compile(rb"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 
 # the page until another room than the stage is drawn
@@ -76,9 +73,8 @@ class Shell:
             else:
                 body.extend(message.get("body", b""))
                 if not message.get("more_body", False):
-                    room, charts = _wanted(scope["path"], scope["query_string"].decode("latin-1"))
                     packs = b"gzip" in given.get(b"accept-encoding", b"")
-                    whole, tag = _ready(bytes(body), room, charts, packs)
+                    whole, tag = _ready(bytes(body), _wanted(scope["path"]), packs)
                     kept = [(name, value) for name, value in start["headers"] if name.lower() not in _NOT_TOLD]
                     kept += [(b"etag", tag), (b"vary", b"Accept-Encoding")]
                     if tag in given.get(b"if-none-match", b""):
@@ -98,33 +94,32 @@ def middleware() -> list[Middleware]:
     return [Middleware(Shell)]
 
 
-def dressed(page: bytes, path: str, query: str = "") -> bytes:
-    """The page with our title, mark and styles, and its scripts asked for. query: of the address."""
-    return _dressed(page, *_wanted(path, query))
+def dressed(page: bytes, path: str) -> bytes:
+    """The page with our title, mark and styles, and its scripts asked for."""
+    return _dressed(page, _wanted(path))
 
 
 @lru_cache(maxsize=64)
-def _ready(page: bytes, room: str, charts: bool, packs: bool) -> tuple[bytes, bytes]:
+def _ready(page: bytes, room: str, packs: bool) -> tuple[bytes, bytes]:
     """The dressed page as it travels, and the tag by which a browser knows that it has it. packs: with gzip."""
-    whole = _dressed(page, room, charts)
+    whole = _dressed(page, room)
     tag = f'"{hashlib.blake2b(whole, digest_size=16).hexdigest()}{"-gzip" * packs}"'.encode()
     return gzip.compress(whole, mtime=0) if packs else whole, tag
 
 
-def _wanted(path: str, query: str) -> tuple[str, bool]:
-    """The room of an address that is known here, else "", and whether a chart comes first in it."""
+def _wanted(path: str) -> str:
+    """The room of an address that is known here, else ""."""
     room = path.rstrip("/").rpartition("/")[2]
-    charts = any(mark in f"{room}?{query}" for mark in CHARTED)
-    return room if room in WIDGETS or room == "present" else "", charts
+    return room if room in WIDGETS or room == "present" else ""
 
 
-def _dressed(page: bytes, room: str, charts: bool) -> bytes:
+def _dressed(page: bytes, room: str) -> bytes:
     text = "\n".join(map(_style, ["theme/midband.css", *(f"{each}/{each}.css" for each in ROOMS)]))
     # they stay in the page for good, and who leaves the stage needs what stands around the other rooms
     text += f"{NO_ROOM} {{ {_style('theme/stage.css')} }}" if room == "present" else _style("theme/shell.css")
     links = "".join(
         f'<link rel="modulepreload" crossorigin href="./static/js/{name}">'
-        for name in scripts((*EVERYWHERE, *WIDGETS.get(room, ()), *(CHARTS if charts else ())))
+        for name in scripts((*EVERYWHERE, *WIDGETS.get(room, ())))
         if name.encode() not in page
     )
     page = page.replace(b"</head>", f"{links}</head>".encode(), 1)

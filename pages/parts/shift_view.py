@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from pages.parts import chart_frame, theme
+from pages.parts import plot, theme
 from pages.parts.group_chart import group_name, guessed
 from pages.parts.words import count, distinct, helped, percent, plain, short
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from core.retraining.runs import RunResult
 
-HEIGHT = 320
+HEIGHT = 240
 # more classes than these are chosen from a list
 PILLS = 6
-MID_COLOR = {True: "#f0a84b", False: "#d98324"}
+MID_COLOR = plot.both("#d98324", "#f0a84b")
 OWN, OTHERS, UNKNOWN = "its own", "other classes", "group not known"
 
 
@@ -41,7 +38,7 @@ def show(run: RunResult) -> bool:
             part = shift[f"middle_{title}"]
             st.markdown(f"**{title.capitalize()}** · {percent(part / shift['count'])} in the middle")
             told = f"{title.capitalize()}: {part:,} of {shift['count']:,} images lie in the middle."
-            chart_frame.draw(chart(shift, title, most, named), f"shift-{title}", told)
+            plot.draw(chart(shift, title, most, named, told), f"shift-{title}")
     beyond = " Images beyond 3 are in the outermost bars." if _beyond(shift) else ""
     st.caption(
         f"{count(shift['count'], 'test image')}: −1 is where those of {plain(named[OTHERS].name)} are on average, 1 "
@@ -91,7 +88,7 @@ def layers(shift: Mapping[str, Any], title: str) -> dict[str, list[int]]:
 
 
 class Side(NamedTuple):
-    """Images of one kind, as the chart has them. name: of a class or of all others, to be escaped."""
+    """Images of one kind, as the chart has them. name: of a class or of all others, to be escaped. color: CSS."""
 
     name: str
     color: str
@@ -100,53 +97,58 @@ class Side(NamedTuple):
 def sides(shift: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Side]:
     """Classes in their own colours, as on every other page. classes: of the run, () where it did not note them: then
     the accent."""
-    own, others = Side(short(shift["class"]), theme.accent_color()), Side(OTHERS, theme.muted_color())
+    own, others = Side(short(shift["class"]), plot.ACCENT), Side(OTHERS, plot.MUTED)
     if shift["class"] in classes:
-        colors = theme.class_colors(len(classes))
         at = classes.index(shift["class"])
-        own = own._replace(color=colors[at])
+        own = own._replace(color=_color(at))
         if len(classes) == 2:
-            others = Side(short(classes[1 - at]), colors[1 - at])
-    return {OWN: own, OTHERS: others, UNKNOWN: Side(UNKNOWN, theme.line_color())}
+            others = Side(short(classes[1 - at]), _color(1 - at))
+    return {OWN: own, OTHERS: others, UNKNOWN: Side(UNKNOWN, plot.LINE)}
 
 
-def chart(shift: Mapping[str, Any], title: str, most: int, named: Mapping[str, Side]) -> go.Figure:
-    """most: of the tallest bar of both charts."""
-    import plotly.graph_objects as go
+def _color(at: int) -> str:
+    """Of the class at this place."""
+    return plot.both(theme.LIGHT[at % len(theme.LIGHT)], theme.DARK[at % len(theme.DARK)])
 
+
+def chart(shift: Mapping[str, Any], title: str, most: int, named: Mapping[str, Side], told: str) -> str:
+    """most: of the tallest bar of both charts. told: what it shows, for who cannot see it."""
     edges = shift["edges"]
-    centers = [(low + high) / 2 for low, high in pairwise(edges)]
-    figure = go.Figure()
-    figure.add_vrect(
-        x0=shift["middle"][0],
-        x1=shift["middle"][1],
-        fillcolor=MID_COLOR[theme.is_dark()],
-        opacity=0.2,
-        line_width=0,
-        layer="below",
+    x = plot.axis(
+        f"from {plot.isolated(named[OTHERS].name)} (−1) to {plot.isolated(named[OWN].name)} (1)",
+        edges[0],
+        edges[-1],
+        least=1,
+        grid=False,
     )
-    for side, counts in layers(shift, title).items():
-        if any(counts):
-            name = chart_frame.text(named[side].name)
-            figure.add_bar(
-                name=name,
-                x=centers,
-                y=counts,
-                width=edges[1] - edges[0],
-                marker={"color": named[side].color, "opacity": 1.0 if side == OWN else 0.6, "line": {"width": 0}},
-                hovertemplate=f"{name}: %{{y:,}}<extra></extra>",
-            )
-    figure.update_layout(
-        **chart_frame.layout(HEIGHT, barmode="stack", hovermode="x unified", bargap=0.06),
-        xaxis=chart_frame.axis(
-            f"from {named[OTHERS].name} (−1) to {named[OWN].name} (1)",
-            showgrid=False,
-            tickvals=[-2, -1, 0, 1, 2],
-            ticktext=["−2", "−1", "0", "1", "2"],
-        ),
-        yaxis=chart_frame.axis("images", range=[0, 1.08 * most], nticks=5),
-    )
-    return figure
+    y = plot.axis("images", 0, 1.08 * max(most, 1), most=5, least=1)
+    stacked = {side: counts for side, counts in layers(shift, title).items() if any(counts)}
+    keys = {
+        side: plot.Key(named[side].name, named[side].color, opacity=1.0 if side == OWN else 0.6) for side in stacked
+    }
+    drawn = [plot.shade(x, *shift["middle"], MID_COLOR, "middle")]
+    below = [0] * (len(edges) - 1)
+    for side, counts in stacked.items():
+        drawn.append(plot.bars(x, y, edges, counts, keys[side].color, below=below, opacity=keys[side].opacity))
+        below = [one + more for one, more in zip(below, counts, strict=True)]
+    hints = [
+        plot.Told(
+            (edges[bar] + edges[bar + 1]) / 2,
+            _between(edges, bar),
+            tuple((named[side].name, f"{counts[bar]:,}") for side, counts in stacked.items()),
+            tuple(keys.values()),
+        )
+        for bar in range(len(edges) - 1)
+    ]
+    return plot.plot(x, y, drawn, key=f"shift-{title}", height=HEIGHT, told=told, keys=list(keys.values()), hints=hints)
+
+
+def _between(edges: Sequence[float], bar: int) -> str:
+    """From where to where a bar is; the outermost hold what lies beyond."""
+    low, high = (f"{edge:.4g}".replace("-", "−") for edge in (edges[bar], edges[bar + 1]))
+    if bar == 0:
+        return f"up to {high}"
+    return f"from {low}" if bar == len(edges) - 2 else f"{low} to {high}"
 
 
 def _by_group(shift: Mapping[str, Any], run: RunResult) -> None:

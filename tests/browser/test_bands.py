@@ -255,7 +255,7 @@ def test_the_contact_sheet_opens_a_band_and_is_taken_away(bands: Page, analysis:
 def test_the_confounder_curve_says_it_in_a_sentence(bands: Page) -> None:
     look(bands, "Confounder curve")
     expect(bands.get_by_text(re.compile(r"\d+%.* of the .*top band")).first).to_be_visible()
-    expect(bands.locator(".js-plotly-plot").first).to_be_visible()
+    expect(bands.locator(".plot .drawing .mark").first).to_be_visible()
 
 
 def test_both_sides_of_a_comparison_follow_one_band(bands: Page) -> None:

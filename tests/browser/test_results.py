@@ -16,9 +16,6 @@ from .patience import until
 from .test_accessibility import darken, problems, settle
 from .test_bands import grid_ids, look, wait_for_other_images, with_tags_and_a_repair
 
-LEFT_OF_A_ROW = 18
-ROW = 35
-
 
 @pytest.fixture(scope="module")
 def analysis(demo: Workspace) -> Analysis:
@@ -44,7 +41,7 @@ def test_looks_follow_the_address_and_stand_side_by_side_or_below(page: Page, se
     expect(page.locator(".st-key-group-chart tbody tr")).to_have_count(4)
     look(page, "Calibration")
     expect(page).to_have_url(re.compile("look=calibration"))
-    before, after = (page.locator(f".st-key-reliability-{name} .main-svg").first for name in ("before", "after"))
+    before, after = (page.locator(f".st-key-reliability-{name} .plot .drawing").first for name in ("before", "after"))
     expect(before).to_be_visible()
     expect(after).to_be_visible()
     left, right = before.bounding_box(), after.bounding_box()
@@ -55,14 +52,14 @@ def test_looks_follow_the_address_and_stand_side_by_side_or_below(page: Page, se
     # an address counts as asked for once the browser surely has taken over the one before
     page.wait_for_timeout(2000)
     look(page, "Activations")
-    expect(page.locator(".st-key-shift-after .main-svg").first).to_be_visible()
+    expect(page.locator(".st-key-shift-after .plot .drawing").first).to_be_visible()
     page.wait_for_timeout(2000)
     page.go_back()
     expect(page.get_by_role("heading", name="Is it as sure as it is right?")).to_be_visible()
     # on a phone one stands below the other, and nothing is cut off
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server.url}/results?look=activations")
-    expect(page.locator(".st-key-shift-after .main-svg").first).to_be_visible()
+    expect(page.locator(".st-key-shift-after .plot .drawing").first).to_be_visible()
     upper, lower = (page.locator(f".st-key-shift-{name}").bounding_box() for name in ("before", "after"))
     assert upper is not None
     assert lower is not None
@@ -91,16 +88,13 @@ def test_flipped_images_of_one_group(page: Page, server: Any, demo: Workspace, a
 
 def test_two_ticked_runs_are_compared_and_a_name_lasts(page: Page, server: Any, analysis: Analysis) -> None:
     page.goto(f"{server.url}/runs")
-    table = page.get_by_test_id("stDataFrame").first
-    expect(table.locator("canvas").first).to_be_visible()
-    page.wait_for_timeout(500)
-    table.click(position={"x": LEFT_OF_A_ROW, "y": 1.5 * ROW})
+    page.get_by_role("checkbox", name="Pick Mid-range").check()
     expect(page).to_have_url(re.compile(r"run=[0-9a-f]+"))
     name = page.get_by_role("textbox", name="Name")
     name.fill("with sixty tags")
     name.press("Enter")
     expect(page.get_by_role("heading", name="with sixty tags")).to_be_visible()
-    table.click(position={"x": LEFT_OF_A_ROW, "y": 2.5 * ROW})
+    page.get_by_role("checkbox", name="Pick Class-balanced").check()
     expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
     expect(page).to_have_url(re.compile("with="))
     expect(page.get_by_role("columnheader", name=re.compile("2 · with sixty tags"))).to_be_visible()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import html
+import re
 from dataclasses import replace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from core.concepts.tags import tag
 from core.workspace import Workspace
 from pages.parts import band_curve
 from pages.parts.band_curve import CHOSEN, DRAWN, chart, figures
+from pages.parts.plot import isolated
 
 from .conftest import tag_by_truth
 
@@ -74,8 +77,26 @@ def look(kinds: tuple[str, ...] = ("attribute:", "concept:"), **session: object)
     return app
 
 
-def drawn(app: AppTest) -> dict:
-    return json.loads(app.get("plotly_chart")[0].proto.spec)
+def drawn(app: AppTest) -> str:
+    (chart,) = [one.proto.body for one in app.get("html") if 'class="plot"' in one.proto.body]
+    return chart
+
+
+def legend(markup: str) -> list[str]:
+    """Names of the lines, as they are read."""
+    return [html.unescape(name) for name in re.findall(r'<li>.*?<bdi dir="auto">(.*?)</bdi></li>', markup)]
+
+
+def places(markup: str, mark: str) -> list[tuple[float, float]]:
+    """Percent of the plot from the left and from the bottom, of every mark of one kind."""
+    picture = markup.partition('class="drawing"')[2].partition('class="hits"')[0]
+    found = re.findall(rf'class="mark {mark}" style="--x:([0-9.]+);--y:([0-9.]+)', picture)
+    return [(float(x), float(y)) for x, y in found]
+
+
+def shades(markup: str) -> list[tuple[float, float]]:
+    """Percent of the plot where each shaded band begins, and how wide it is."""
+    return [(float(x), float(w)) for x, w in re.findall(r'class="shade" style="--x:([0-9.]+);--w:([0-9.]+)', markup)]
 
 
 def test_what_differs_most_is_drawn_with_a_true_sentence(planted: Analysis) -> None:
@@ -88,8 +109,9 @@ def test_what_differs_most_is_drawn_with_a_true_sentence(planted: Analysis) -> N
     share = water[values >= median].mean()
     assert f"{100 * share:.0f}" in sentence.replace("\\", "")
     assert "waterbird images there alone" in sentence.replace("\\", "")
-    names = {line.get("name") for line in drawn(app)["data"]}
-    assert {"all images", "landbird", "waterbird"} <= names
+    # the classes first
+    assert legend(drawn(app)) == ["landbird", "waterbird", "all images"]
+    assert sentence.replace("\\", "") in html.unescape(drawn(app))
 
 
 def test_single_choice_needs_no_chooser_and_two_do(workspace: Workspace, planted: Analysis) -> None:
@@ -126,15 +148,15 @@ def test_an_estimate_is_offered_with_tags_enough_and_drawn_when_asked(workspace:
     tag_by_truth(workspace, planted, 40)
     app = look(curve_facet="concept:water=present")
     assert not app.toggle[0].value
-    assert ESTIMATE not in {line.get("name") for line in drawn(app)["data"]}
+    assert ESTIMATE not in legend(drawn(app))
     app.toggle[0].set_value(True).run()
-    assert ESTIMATE in {line.get("name") for line in drawn(app)["data"]}
+    assert ESTIMATE in legend(drawn(app))
     assert len(app.table) == 2
 
 
 def test_without_attribute_or_tag_it_says_what_to_do(workspace: Workspace, planted: Analysis) -> None:
     app = look(("concept:",))
-    assert not app.get("plotly_chart")
+    assert not any('class="plot"' in one.proto.body for one in app.get("html"))
     said = " ".join(element.value for element in app.markdown)
     assert "no curve yet" in said
     assert "New concept" in said
@@ -158,43 +180,60 @@ def curve_of(analysis: Analysis, **options: object) -> ConfounderCurve:
     return confounder_curve(analysis, index, facet, "water", **{"mid": MID, "top": TOP, **options})
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_lines_differ_in_more_than_colour(planted: Analysis, dark: bool) -> None:
-    figure = chart(curve_of(planted), "logit of waterbird", mid=MID, top=TOP, dark=dark)
-    lines = [trace for trace in figure.data if trace.name]
-    assert len({trace.line.dash for trace in lines if trace.name != ALL}) == 2
-    assert len({trace.marker.symbol for trace in lines}) == 3
-    assert len({trace.line.color for trace in lines}) == 3
-    assert figure.layout.xaxis.title.text == "logit of waterbird"
-    assert figure.layout.yaxis.title.text == "share with place: water"
+def picture(analysis: Analysis, *, axis: str = "logit", mid: Range = MID, top: Range = TOP) -> str:
+    return chart(curve_of(analysis, mid=mid, top=top), axis, mid=mid, top=top)
+
+
+def test_lines_differ_in_more_than_colour(planted: Analysis) -> None:
+    markup = picture(planted, axis="logit of waterbird")
+    lines = re.findall(r"--c:(light-dark\([^)]*\));--shape:url\('([^']*)'\)", markup.partition('class="hits"')[0])
+    by_line = {color: unquote(shape) for color, shape in lines[len(lines) // 2 :]}
+    assert len(by_line) == 3
+    strokes = [re.findall('stroke-dasharray="([^"]*)"', shape)[0] for shape in by_line.values()]
+    assert len(set(strokes)) == 2, "of two classes; all images are a thinner line"
+    assert all(places(markup, mark) for mark in ("circle", "square", "open"))
+    assert html.unescape(re.findall('class="title along"[^>]*>([^<]*)<', markup)[0]) == isolated("logit of waterbird")
+    assert re.findall('class="title up"[^>]*>([^<]*)<', markup)[0] == f"share with {isolated('place: water')}"
 
 
 def test_points_lie_where_the_counts_say_and_few_images_are_not_drawn(planted: Analysis) -> None:
     found = curve_of(planted)
-    figure = chart(found, "logit", mid=MID, top=TOP, dark=False)
-    by_name = {trace.name: trace for trace in figure.data if trace.name}
+    markup = picture(planted)
+    low, high = min(curve.low[0] for curve in found.curves), max(curve.high[-1] for curve in found.curves)
+    low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)
     left_out = 0
-    for curve in found.curves:
-        for y, share, count in zip(by_name[curve.name].y, curve.shares, curve.counts, strict=True):
-            assert y == (pytest.approx(share) if count >= DRAWN else None)
-            left_out += count < DRAWN
+    for curve, mark in zip(found.curves, ("open", "circle", "square"), strict=True):
+        wanted = [
+            (100 * (place - low) / (high - low), 100 * (share + 0.03) / 1.06)
+            for place, share, count in zip(curve.places, curve.shares, curve.counts, strict=True)
+            if count >= DRAWN
+        ]
+        left_out += len(curve.counts) - len(wanted)
+        assert places(markup, mark) == [pytest.approx(one, abs=2e-3) for one in wanted]
     assert left_out
-    # one ribbon per stretch, none of it where nothing is drawn
-    for trace in figure.data:
-        if trace.fill:
-            assert len(trace.x) == len(trace.y) == 2 * len(set(trace.x))
+    # what is not drawn is not told either, and all else is
+    told = [html.unescape(one) for one in re.findall('type="radio"[^>]* aria-label="([^"]*)"', markup)]
+    assert sum(one.count(" of ") for one in told) == sum(map(len, (curve.counts for curve in found.curves))) - left_out
+    counts = found.curves[0]
+    assert f"{counts.shown[0]:,} of {counts.counts[0]:,}" in told[0]
 
 
 def test_both_bands_are_shaded_within_the_picture(planted: Analysis) -> None:
-    figure = chart(curve_of(planted), "logit", mid=MID, top=TOP, dark=False)
-    low, high = figure.layout.xaxis.range
-    mid, top = figure.layout.shapes
-    assert (mid.x0, mid.x1) == (MID.low, MID.high)
-    assert top.x0 == TOP.low
-    assert low <= top.x1 <= high
-    assert [note.text for note in figure.layout.annotations] == ["<b>middle</b>", "<b>top</b>"]
-    beyond = chart(curve_of(planted), "logit", mid=Range(500.0, 600.0, ""), top=TOP, dark=False)
-    assert len(beyond.layout.shapes) == 1
+    markup = picture(planted)
+    mid, top = shades(markup)
+    found = curve_of(planted)
+    low, high = min(curve.low[0] for curve in found.curves), max(curve.high[-1] for curve in found.curves)
+    per_unit = 100 / (1.04 * (high - low))
+    assert mid[1] == pytest.approx((MID.high - MID.low) * per_unit, abs=0.01)
+    assert top[0] - mid[0] == pytest.approx((TOP.low - MID.low) * per_unit, abs=0.01)
+    assert top[0] + top[1] == pytest.approx(100, abs=0.01)
+    assert re.findall('class="shade-name[^>]*>([^<]*)<', markup) == ["middle", "top"]
+    assert len(shades(picture(planted, mid=Range(500.0, 600.0, "")))) == 1
+
+
+def test_names_of_bands_that_are_close_stand_one_above_the_other(planted: Analysis) -> None:
+    assert "raised" not in picture(planted, mid=Range(-4.0, -3.0, ""))
+    assert picture(planted, top=Range(0.0, 1.0, "")).count("raised") == 1
 
 
 def test_names_show_as_they_are(planted: Analysis) -> None:
@@ -202,16 +241,16 @@ def test_names_show_as_they_are(planted: Analysis) -> None:
     facet = Facet("attribute:<i>", "<i>", ("no", "<u>yes"), planted.attributes[0].codes)
     index = make_index(planted.logits[:, 1])
     found = confounder_curve(odd, index, facet, "<u>yes", mid=MID, top=TOP, own=1)
-    text = chart(found, "<script>", mid=MID, top=TOP, dark=False).to_json()
-    for raw in ("<b>land", "<i>", "<u>", "<script>"):
-        assert raw not in json.loads(json.dumps(text.replace("\\u003c", "<")))
+    markup = chart(found, "<script>", mid=MID, top=TOP)
+    for raw in ("<b>land", "<i>:", "<u>", "<script>"):
+        assert raw not in markup
+    assert legend(markup) == ["<b>land</b>", "a & b", ALL]
     assert figures(found.curves)[0].keys() == {"activation", "all images", r"\<b\>land\</b\>", r"a \& b"}
 
 
 def test_a_constant_direction_still_has_a_picture(planted: Analysis) -> None:
     facet = parse_facet("attribute:place", planted)
     index = make_index(np.full(planted.n, 2.0, dtype=np.float32))
-    found = confounder_curve(planted, index, facet, "water", mid=Range(2.0, 2.0, ""), top=Range(2.0, 2.0, ""))
-    figure = chart(found, "logit", mid=Range(2.0, 2.0, ""), top=Range(2.0, 2.0, ""), dark=True)
-    low, high = figure.layout.xaxis.range
-    assert low < 2.0 < high
+    only = Range(2.0, 2.0, "")
+    found = confounder_curve(planted, index, facet, "water", mid=only, top=only)
+    assert [x for x, _ in places(chart(found, "logit", mid=only, top=only), "open")] == [50]

@@ -32,9 +32,14 @@ def test_only_the_frame_draws_charts(file: Path) -> None:
 
 def test_every_figure_takes_the_frames_layout() -> None:
     drawing = [file for file in SOURCES if "go.Figure()" in file.read_text(encoding="utf-8")]
-    assert len(drawing) >= 4
+    assert drawing
     for file in drawing:
         assert "chart_frame.layout(" in file.read_text(encoding="utf-8"), file.name
+
+
+def test_only_a_comparison_of_all_ways_waits_for_the_large_script() -> None:
+    drawing = {file.stem for file in SOURCES if "chart_frame" in file.read_text(encoding="utf-8")}
+    assert drawing == {"chart_frame", "bake_off_chart", "bake_off_view"}
 
 
 def test_markup_in_the_title_of_an_axis_stays_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections import Counter
@@ -17,7 +18,7 @@ from core.classifiers.softmax import softmax
 from core.jobs.job import Job
 from core.retraining.runs import RunResult, delete_run, predictions, restore_run, retrain, run_folder, run_logits
 from core.workspace import Workspace
-from pages.parts import beside, calibration_view, confusion_view, group_chart, shift_view, theme, verdict
+from pages.parts import beside, calibration_view, confusion_view, group_chart, plot, shift_view, theme, verdict
 from pages.parts.words import interval, percent, plain
 
 from .conftest import Visit, plant, tag_by_truth, texts
@@ -357,7 +358,23 @@ def test_calibration_is_told_before_and_after(
     error = next(metric for metric in app.metric if metric.label == "Calibration error")
     assert run.before.calibration is not None
     assert error.value.startswith(f"{100 * run.before.calibration.ece:.1f}% → ")
-    assert len(app.get("plotly_chart")) == 2
+    assert not app.get("plotly_chart")
+    told = html_of(app)
+    assert told.count('class="plot"') == 2
+    for one in (run.before.calibration, run.after.calibration):
+        assert one is not None
+        assert html.escape(one.sentence) in told
+        markup = calibration_view.chart(one, "key", "told")
+        lowest = max(0.0, min(part.low for part in one.bins) - 0.03)
+        wanted = [100 * (part.confidence - lowest) / (1.02 - lowest) for part in one.bins]
+        dots = re.findall(r'class="mark circle" style="--x:([0-9.]+);--y:([0-9.]+);--s:([0-9.]+)', markup)
+        assert [float(x) for x, _, _ in dots] == pytest.approx(wanted, abs=2e-3)
+        assert [float(y) for _, y, _ in dots] == pytest.approx(
+            [100 * (part.accuracy + 0.03) / 1.06 for part in one.bins], abs=2e-3
+        )
+        assert max(float(size) for _, _, size in dots) == 26
+        assert markup.count("opacity:0.45") == sum(part.count < calibration_view.FEW for part in one.bins)
+        assert markup.count('type="radio"') == markup.count('class="whisker"') == len(one.bins)
     assert calibration_view.sentence(run.before.calibration, run.before.calibration).startswith(
         "Calibration is as it was"
     )
@@ -372,12 +389,24 @@ def test_activations_are_counted_before_and_after(visit: Visit, run: RunResult) 
         layers = shift_view.layers(shift, title)
         assert [sum(bar) for bar in zip(*layers.values(), strict=True)] == shift[title]
         assert not any(layers[shift_view.UNKNOWN])
-    assert len(app.get("plotly_chart")) == 2
+    assert not app.get("plotly_chart")
+    charts = [one.proto.body for one in app.get("html") if 'class="plot"' in one.proto.body]
+    most = max(*shift["before"], *shift["after"])
+    for title, markup in zip(("before", "after"), charts, strict=True):
+        heights = [float(one) for one in re.findall(r'<i style="--x:[^"]*;--h:([0-9.]+)"', markup)]
+        # both with one axis, whose top is a little above the tallest of either
+        assert sum(heights) == pytest.approx(100 * sum(shift[title]) / (1.08 * most), abs=0.05)
+        told = [html.unescape(one) for one in re.findall('type="radio"[^>]* aria-label="([^"]*)"', markup)]
+        assert len(told) == len(shift[title])
+        own = shift_view.layers(shift, title)[shift_view.OWN]
+        name = shift["class"]
+        assert [int(re.findall(rf"{name}\u2069: ([0-9]+)", one)[0]) for one in told] == own
+        assert told[0].startswith("up to −")
 
 
 def test_activations_have_the_colours_and_names_of_their_classes(visit: Visit, run: RunResult) -> None:
     shift = next(one for one in run.shifts if one["class"] == "waterbird")
-    landbird, waterbird = theme.LIGHT[:2]
+    landbird, waterbird = map(plot.both, theme.LIGHT[:2], theme.DARK[:2])
     sides = shift_view.sides(shift, run.classes)
     assert sides[shift_view.OWN] == ("waterbird", waterbird)
     assert sides[shift_view.OTHERS] == ("landbird", landbird)

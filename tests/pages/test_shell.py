@@ -127,13 +127,17 @@ def test_streamlits_page_has_what_is_replaced() -> None:
 
 
 def test_the_scripts_named_are_streamlits() -> None:
-    named = {*shell.EVERYWHERE, *shell.CHARTS, *(name for names in shell.WIDGETS.values() for name in names)}
+    named = {*shell.EVERYWHERE, *(name for names in shell.WIDGETS.values() for name in names)}
     for name in named:
         assert any(script.startswith(f"{name}.") for script in shell.scripts((name,))), name
 
 
-def test_the_large_script_of_charts_is_fetched_only_where_one_comes_first() -> None:
-    assert b"PlotlyChart." in shell.dressed(PAGE, "/results", "look=calibration")
-    assert b"PlotlyChart." not in shell.dressed(PAGE, "/results")
-    assert b"PlotlyChart." in shell.dressed(PAGE, "/bands", "look=curve&split=val")
-    assert b"PlotlyChart." not in shell.dressed(PAGE, "/bands")
+@pytest.mark.parametrize("room", ["/", *(f"/{room}" for room in shell.WIDGETS), "/present"])
+def test_no_page_waits_for_the_large_script_of_charts(room: str) -> None:
+    page = shell.dressed(PAGE, room)
+    assert b"BidiComponent." in page
+    assert b"PlotlyChart." not in page
+
+
+def test_the_styles_of_charts_are_there_before_the_first() -> None:
+    assert b".plot .frame" in shell.dressed(PAGE, "/results")
