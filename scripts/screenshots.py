@@ -223,7 +223,17 @@ def arrive(page: Page, address: str, shot: Shot, *, first: bool) -> None:
         if shot.act is not None:
             shot.act(page)
     settle(page)
+    turn(page)
     grow(page)
+
+
+def turn(page: Page) -> None:
+    """Until the colours that Python chose are those of the scheme, see assets/theme/turn.js."""
+    page.wait_for_function(
+        "getComputedStyle(document.documentElement).getPropertyValue('--midband-scheme').trim()"
+        " === (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')"
+    )
+    settle(page)
 
 
 def grow(page: Page) -> None:

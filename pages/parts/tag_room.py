@@ -116,8 +116,13 @@ def _choose(analysis: Analysis, asked: str | None) -> None:
 
 def _concept(analysis: Analysis, view: View) -> Concept | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="tag-choice"):
+        named = bool(concept_tools.concepts(analysis))
+        if not named:
+            # in the place of the choice: a form that somebody fills in stays where it is when another person makes the
+            # first concept, and keeps the keyboard
+            st.empty()
         concept = concept_tools.choose(analysis)
-        concept_tools.create(analysis, "queue", prominent=not concept_tools.concepts(analysis))
+        concept_tools.create(analysis, "queue", prominent=not named)
         if concept is not None and view.look == QUEUE:
             MODES.choose(
                 view.mode,
