@@ -364,6 +364,18 @@ def test_a_retraining_that_failed_is_told_after_a_reload_until_put_away(
     assert not visit("retrain").error, "an old failure is nobody's business any more"
 
 
+def test_a_retraining_that_lacked_tags_leads_to_tagging(
+    visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
+) -> None:
+    tag_by_truth(workspace, planted, 60)
+    press(visit("retrain"), "Retrain")
+    for kind, led in (("NotEnoughTags", True), ("BadRequest", False)):
+        error = {"error": kind, "title": "No", "detail": "One-sided.", "next_step": "Tag next proposes some."}
+        set_job(workspace, queued[0].id, state="failed", error=error, finished=now())
+        links = [each.proto.label for each in visit("retrain").main.get("page_link")]
+        assert ("Tag next" in links) is led
+
+
 def test_a_retraining_of_other_images_does_not_stand_in_the_way(
     visit: Visit, planted: Analysis, workspace: Workspace, queued: list[Job]
 ) -> None:
