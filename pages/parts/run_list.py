@@ -31,14 +31,11 @@ if TYPE_CHECKING:
 _READ = ("result.json", "remarks.json")
 # ids of the runs that are picked in the table of the Runs page
 PICKED = "runs_picked"
-# another table when somebody else than the table's own rows changed what is picked
-TURN = "runs_turn"
 
 
 def pick(run_ids: list[str]) -> None:
     """Have these picked."""
     st.session_state[PICKED] = run_ids
-    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def finished_runs(analysis_id: str) -> dict[str, RunResult]:

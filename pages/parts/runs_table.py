@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-import pandas as pd
 import streamlit as st
 
-from core.files import digest
-from pages.parts import live, problem, rerun, rooms, run_card, run_compare, run_list, runs_deleted, state, verdict
+from pages.parts import (
+    live,
+    problem,
+    rerun,
+    rooms,
+    run_card,
+    run_compare,
+    run_list,
+    run_rows,
+    runs_deleted,
+    state,
+    verdict,
+)
 from pages.parts.looks import asked_of
+from pages.parts.run_rows import Cell, Column, Row
 from pages.parts.words import TERMS, count, distinct, percent, short
 
 if TYPE_CHECKING:
@@ -17,8 +30,24 @@ if TYPE_CHECKING:
     from core.retraining.runs import RunResult
 
 EVERY_MODEL = "runs_every_model"
-# rows the table shows before it scrolls
-TALL = 12
+COLUMNS = (
+    Column("Name", help="As you named it, else its method and concepts."),
+    Column("Model", help="The model that was repaired."),
+    Column("Worst group was", "number", f"Before the repair. {TERMS['worst group']}"),
+    Column("Worst group is", "share", f"After the repair. {TERMS['worst group']}"),
+    Column("Between", help=f"Of the worst group, after the repair. {TERMS['interval']}"),
+    Column("Outcome", help="Better: the worst group rose beyond chance (p below 0.05), and by more than guessing."),
+    Column("Average", "number", f"After the repair. {TERMS['average']}"),
+    Column("When", "moment"),
+    Column("Method"),
+    Column("Concepts"),
+    Column("Groups", help=TERMS["group"]),
+    Column("Seed", "number", "The same seed, tags and settings give the same model."),
+    Column("Tags", help=TERMS["tags hash"]),
+    Column("Data", help=TERMS["data hash"]),
+    Column("Seconds", "number"),
+    Column("Note"),
+)
 
 
 @st.fragment
@@ -92,21 +121,15 @@ def _runs(analysis: Analysis, wanted: list[str]) -> dict[str, RunResult]:
 
 def _table(runs: dict[str, RunResult], analysis: Analysis) -> list[RunResult]:
     """The table; the runs that are picked in it."""
-    ids = list(runs)
     picked = [run_id for run_id in st.session_state.get(run_list.PICKED, ()) if run_id in runs]
-    # rows move when a run comes or goes: then it is another table, with the same runs picked
-    key = f"runs-table-{digest(*ids)}-{st.session_state.get(run_list.TURN, 0)}"
-    chosen = st.dataframe(
-        rows(runs, every_model=any(run.analysis != analysis.id for run in runs.values())),
-        hide_index=True,
-        width="stretch",
-        height="content" if len(ids) <= TALL else 35 * (TALL + 1) + 3,
-        key=key,
-        on_select="rerun",
-        selection_mode="multi-row",
-        selection_default={"selection": {"rows": [ids.index(run_id) for run_id in picked]}},
-        column_config=_columns(),
-        alt="All runs, the newest first. Select one to see it in full, two to compare them.",
+    every_model = any(run.analysis != analysis.id for run in runs.values())
+    run_rows.run_rows(
+        "runs-table",
+        [column for column in COLUMNS if every_model or column.key != "Model"],
+        rows(runs),
+        picked=picked,
+        label="All runs, the newest first. Pick one to see it in full, two to compare them.",
+        on_pick=run_list.pick,
     )
     if older := sum(bool(run_list.reordered(run, analysis)) for run in runs.values()):
         were = "was" if older == 1 else "were"
@@ -114,68 +137,52 @@ def _table(runs: dict[str, RunResult], analysis: Analysis) -> list[RunResult]:
             f":material/swap_vert: {count(older, 'run')} {were} measured when the classes stood in another order: the "
             "figures are those of that time."
         )
-    found = [ids[row] for row in chosen["selection"]["rows"] if row < len(ids)]
-    st.session_state[run_list.PICKED] = found
-    return [runs[run_id] for run_id in found]
+    return [runs[run_id] for run_id in picked]
 
 
-def rows(runs: dict[str, RunResult], *, every_model: bool = False) -> pd.DataFrame:
-    """One row per run, numbers as numbers so that columns sort."""
+def rows(runs: dict[str, RunResult]) -> list[Row]:
+    """One per run, with a cell for every one of `COLUMNS`."""
     from core.retraining.result import NETWORK
 
     # numbered from the oldest: a new run renames no other
     names = distinct([short(run_list.title(run), 80) for run in reversed(runs.values())])[::-1]
-    models = run_list.model_names() if every_model else {}
+    models = run_list.model_names()
     lines = []
     for run, name in zip(runs.values(), names, strict=True):
         low, high = run.after.worst_interval
-        lines.append(
-            {
-                "Name": name,
-                **({"Model": models.get(run.analysis, run.analysis)} if every_model else {}),
-                "Worst group was": 100 * run.before.worst_group,
-                "Worst group is": 100 * run.after.worst_group,
-                "Between": f"{percent(low)} and {percent(high)}",
-                "Outcome": "better" if run.comparison["significant"] else "no clear gain",
-                "Average": 100 * run.after.average,
-                "When": pd.Timestamp(run.created, tz="UTC"),
-                "Method": run_list.method_title(run.method) + (" (network)" if run.kind == NETWORK else ""),
-                "Concepts": ", ".join(short(name, 40) for name in run.concepts) or "–",
-                "Groups": run.after.groups_from.removesuffix(", estimated by a probe")
-                + (" (estimated)" if run.after.estimated else ""),
-                "Seed": run.seed,
-                "Tags": run.tags[:8] or "–",
-                "Data": run.data[:8] or "–",
-                "Seconds": run.seconds,
-                "Note": short(" ".join(run.note.split()), 200),
-            }
-        )
-    return pd.DataFrame(lines)
+        note = " ".join(run.note.split())
+        cells = {
+            "Name": Cell(name, full=" ".join(run_list.title(run).split())),
+            "Model": Cell(models.get(run.analysis, run.analysis)),
+            "Worst group was": _share(run.before.worst_group),
+            "Worst group is": _share(run.after.worst_group),
+            "Between": Cell(f"{percent(low)} and {percent(high)}"),
+            "Outcome": Cell("better" if run.comparison["significant"] else "no clear gain"),
+            "Average": _share(run.after.average),
+            "When": _moment(run),
+            "Method": Cell(run_list.method_title(run.method) + (" (network)" if run.kind == NETWORK else "")),
+            "Concepts": Cell(", ".join(short(one, 40) for one in run.concepts) or "–", full=", ".join(run.concepts)),
+            "Groups": Cell(
+                run.after.groups_from.removesuffix(", estimated by a probe")
+                + (" (estimated)" if run.after.estimated else "")
+            ),
+            "Seed": Cell(str(run.seed), run.seed),
+            "Tags": Cell(run.tags[:8] or "–", full=run.tags),
+            "Data": Cell(run.data[:8] or "–", full=run.data),
+            "Seconds": Cell(f"{run.seconds:,.1f}", run.seconds),
+            "Note": Cell(short(note, 60), full=note),
+        }
+        lines.append(Row(run.run, name, f"?{urlencode({'analysis': run.analysis, 'run': run.run})}", cells))
+    return lines
 
 
-def _columns() -> dict[str, object]:
-    column = st.column_config
-    return {
-        "Name": column.TextColumn(pinned=True, width=205, help="As you named it, else its method and concepts."),
-        "Model": column.TextColumn(width=150, help="The model that was repaired."),
-        "Worst group was": column.NumberColumn(
-            format="%.1f%%", width=120, help=f"Before the repair. {TERMS['worst group']}"
-        ),
-        "Worst group is": column.ProgressColumn(
-            format="%.1f%%", min_value=0, max_value=100, width=130, help=f"After the repair. {TERMS['worst group']}"
-        ),
-        "Between": column.TextColumn(width=115, help=f"Of the worst group, after the repair. {TERMS['interval']}"),
-        "Outcome": column.TextColumn(
-            width=105, help="Better: the worst group rose beyond chance (p below 0.05), and by more than guessing."
-        ),
-        "Average": column.NumberColumn(format="%.1f%%", width=80, help=f"After the repair. {TERMS['average']}"),
-        "When": column.DatetimeColumn(format="distance", width=115),
-        "Method": column.TextColumn(width=200),
-        "Concepts": column.TextColumn(width=160),
-        "Groups": column.TextColumn(width=160, help=TERMS["group"]),
-        "Seed": column.NumberColumn(width=65, help="The same seed, tags and settings give the same model."),
-        "Tags": column.TextColumn(width=85, help=TERMS["tags hash"]),
-        "Data": column.TextColumn(width=85, help=TERMS["data hash"]),
-        "Seconds": column.NumberColumn(format="%.1f", width=85),
-        "Note": column.TextColumn(width=240),
-    }
+def _share(fraction: float) -> Cell:
+    return Cell(f"{100 * fraction:.1f}%", 100 * fraction)
+
+
+def _moment(run: RunResult) -> Cell:
+    try:
+        moment = datetime.fromisoformat(run.created)
+    except ValueError:
+        return Cell(run.created)
+    return Cell(run_list.when(run), moment.replace(tzinfo=UTC).timestamp(), f"{moment:%Y-%m-%d %H:%M:%S} UTC")
