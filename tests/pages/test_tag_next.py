@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
 from core.activations.store import Analysis
 from core.concepts.adoption import adopt
@@ -23,6 +24,16 @@ def _grid(app: AppTest) -> dict:
     return next(data for data in sent if isinstance(data, dict) and data.get("role") == "grid")
 
 
+def _way_to_the_form(block: Block) -> list[int]:
+    """The places from the page down to the name of a new concept; empty where it is not."""
+    for place, child in block.children.items():
+        if getattr(child, "label", "") == "What do you see?":
+            return [place]
+        if isinstance(child, Block) and (way := _way_to_the_form(child)):
+            return [place, *way]
+    return []
+
+
 def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:
     assert "Nothing to look at yet" in texts(visit("tag_next"))
 
@@ -37,6 +48,21 @@ def test_without_a_concept_one_can_be_made(visit: Visit, planted: Analysis, work
     assert not app.exception
     assert get_concept(workspace, planted.dataset_id, "water background")
     assert "First name what you suspect" not in texts(app)
+
+
+def test_the_form_keeps_its_place_when_another_person_makes_the_first_concept(
+    visit: Visit, planted: Analysis, workspace: Workspace
+) -> None:
+    """A browser draws what moved anew: whoever types there would lose the keyboard."""
+    app = visit("tag_next")
+    before = _way_to_the_form(app.main)
+    create_concept(workspace, planted.dataset_id, "water")
+    app.run()
+    assert "Concept" in [choice.label for choice in app.button_group]
+    assert len(before) > 2
+    # within the row of choices, which has a key: a browser knows it again wherever it stands
+    row = slice(2, None)
+    assert _way_to_the_form(app.main)[row] == before[row]
 
 
 def test_the_usual_look_comes_first_and_from_val(visit: Visit, planted: Analysis, workspace: Workspace) -> None:
