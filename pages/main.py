@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from pages.parts import jobs, live, notices, problem, rooms, state, theme, tour, who
+from pages.parts import collector, jobs, live, notices, problem, rooms, state, theme, tour, who
 
+collector.spare_modules()
 theme.apply()
 room = st.navigation(rooms.all_rooms())
 is_stage = room.url_path == "present"

@@ -25,7 +25,7 @@ export function wordsOf(answer, lost = "", waited = 0) {
     before: percent(answer.before),
     after: `${nearly(answer)} ${percent(answer.after)}`,
     interval: `${isRough(answer) ? "could be" : "likely"} ${percent(answer.low)}–${percent(answer.high)}`,
-    state: isOld ? `As it was with ${images}. ${lost}` : `estimated from ${images}; a repair measures both`,
+    state: isOld ? `As it was with ${images}. ${lost}` : `estimated from ${images}`,
   }
 }
 

@@ -56,7 +56,6 @@ def show(
     mid: Range,
     top: Range,
     facets: Sequence[Facet],
-    dark: bool,
     on_choice: Callable[[str], None] | None = None,
 ) -> None:
     """The chooser, the sentence, the picture and its figures; without anything to draw, what to do about it.

@@ -23,7 +23,6 @@ from pages.parts import (
     problem,
     rooms,
     state,
-    theme,
     tour,
 )
 from pages.parts.band_data import Subject
@@ -233,7 +232,6 @@ def _curve(analysis: Analysis, view: View) -> None:
             mid=band_state.proposed(analysis, view, MID),
             top=band_state.proposed(analysis, view, TOP),
             facets=band_data.known(subject),
-            dark=theme.is_dark(),
             on_choice=problem.kept(partial(_set_shown, analysis)),
         )
 

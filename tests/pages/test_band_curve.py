@@ -55,7 +55,6 @@ band_curve.show(
     mid=propose(analysis, direction, "mid-gap"),
     top=propose(analysis, direction, "top"),
     facets=[parse_facet(spec, analysis, states=states) for spec in specs],
-    dark=False,
     on_choice=lambda chosen: st.session_state.update(told=chosen),
 )
 """

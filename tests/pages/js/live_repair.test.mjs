@@ -10,11 +10,11 @@ const { opinionOf } = await load("tag_card/deck.js")
 const answer = { tags: 24, problem: "", before: 0.714, after: 0.857, low: 0.2, high: 0.96, way: [] }
 
 test("the strip says before, after and how sure that is", () => {
-  assert.deepEqual(wordsOf(answer), { before: "71%", after: "roughly 86%", interval: "could be 20%–96%", state: "estimated from 24 tagged images; a repair measures both" })
+  assert.deepEqual(wordsOf(answer), { before: "71%", after: "roughly 86%", interval: "could be 20%–96%", state: "estimated from 24 tagged images" })
   const narrow = { ...answer, low: 0.8, high: 0.9 }
   assert.deepEqual([wordsOf(narrow).after, wordsOf(narrow).interval], ["about 86%", "likely 80%–90%"])
   assert.ok(spoken(narrow).includes("about 86%"))
-  assert.equal(wordsOf({ ...answer, tags: 1 }).state, "estimated from 1 tagged image; a repair measures both")
+  assert.equal(wordsOf({ ...answer, tags: 1 }).state, "estimated from 1 tagged image")
   assert.equal(spoken(answer), "Live preview: worst group 71% now, roughly 86% repaired.")
 })
 
