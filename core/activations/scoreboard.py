@@ -41,13 +41,10 @@ The rule, its weights and its threshold are ours; no published score was copied.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -55,6 +52,9 @@ from core.activations.bands import Range, cuts
 from core.activations.catalogue import catalogue as catalogue
 from core.activations.curves import percent
 from core.activations.directions import OF_LOGITS, Direction, leaning_class, of_block, parse_direction
+from core.activations.scores import SUSPICIOUS as SUSPICIOUS
+from core.activations.scores import Suspicion as Suspicion
+from core.activations.scores import keep, key, restored
 from core.activations.skew import COMPARED, Known, Shift, known_of, skew_of
 from core.activations.suspicion import (
     CONFIDENCE,
@@ -66,15 +66,13 @@ from core.activations.suspicion import (
     share_gain,
 )
 from core.errors import MidbandError, NotEnoughTags, NotFound
-from core.files import digest, read_json, release, replacing
+from core.files import release
 from core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from core.activations.facets import Facet
     from core.activations.store import Analysis
 
-# scores from here on are worth a look
-SUSPICIOUS = 0.3
 # images looked at, at least this many per class where there are many classes, but never more than MOST
 SAMPLE, PER_CLASS, MOST = 8192, 100, 16_384
 # images a class needs to be judged
@@ -91,57 +89,8 @@ BINS = 24
 NAMED = 0.05
 FIGURES = ("skew", "harm", "clump", "error")
 SIZES = ("mid_images", "top_images", "mid_error", "top_error")
-# results kept in an analysis's folder
-KEPT = 20
-VERSION = 3
 
 ConceptDirection = Callable[[str], tuple[np.ndarray, float]]
-
-
-@dataclass(frozen=True)
-class Suspicion:
-    """How suspicious one direction's middle looks.
-
-    kind: as in its spec. class_name: the class whose images are compared. mid, top: bands to open, both closed. tells:
-    what is found, without its figures: directions with the same tell the same. why: it in one plain sentence. evidence:
-    skew, harm, clump, error (0..1) and what they were computed from; mid_images, top_images, mid_error, top_error are 0
-    where nothing could be compared. counts: images looked at, of all classes, in 24 bins of equal width between the
-    limits.
-    """
-
-    spec: str
-    title: str
-    kind: str
-    score: float
-    class_name: str
-    mid: Range
-    top: Range
-    tells: str
-    why: str
-    evidence: dict[str, float]
-    counts: tuple[int, ...]
-    limits: tuple[float, float]
-
-    @property
-    def suspicious(self) -> bool:
-        return self.score >= SUSPICIOUS
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "direction": self.spec,
-            "title": self.title,
-            "kind": self.kind,
-            "score": self.score,
-            "suspicious": self.suspicious,
-            "class": self.class_name,
-            "mid": self.mid.to_dict(),
-            "top": self.top.to_dict(),
-            "tells": self.tells,
-            "why": self.why,
-            "evidence": dict(self.evidence),
-            "counts": list(self.counts),
-            "limits": list(self.limits),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,12 +148,10 @@ def scoreboard(
     specs = [spec for spec in specs if changing.get(spec, True)]
     if gone and not specs:
         raise gone[0]
-    file = analysis.folder / "scoreboard" / f"{_key(analysis, specs, sampled, known, changing, strict)}.json"
-    try:
-        return tuple(_restored(entry) for entry in read_json(file))
-    except (OSError, ValueError, KeyError, TypeError):
-        # not computed yet, or written by another version
-        pass
+    file = analysis.folder / "scoreboard" / f"{key(analysis, specs, sampled, known, changing, strict)}.json"
+    kept = restored(file)
+    if kept is not None:
+        return kept
     progress(0, len(specs), "Reading features")
     sample = _read(analysis, sampled, known)
     spaces: dict[int, ClassSpace | None] = {}
@@ -217,7 +164,7 @@ def scoreboard(
     if gone and not judged:
         raise gone[0]
     judged.sort(key=lambda one: -one.score)
-    _keep(file, judged)
+    keep(file, judged)
     return tuple(judged)
 
 
@@ -455,65 +402,4 @@ def _suspicion(direction: Direction, values: np.ndarray, name: str, verdict: _Ve
         evidence=verdict.evidence,
         counts=tuple(counts),
         limits=(lowest, highest),
-    )
-
-
-def _key(
-    analysis: Analysis,
-    specs: Sequence[str],
-    rows: np.ndarray,
-    known: Sequence[Known],
-    changing: dict[str, Direction | None],
-    strict: bool,
-) -> str:
-    """A digest of everything the result depends on. changing: directions whose weights do not follow from the spec."""
-    parts: list[str | bytes] = [
-        f"{VERSION} {strict}",
-        *analysis.classes,
-        rows.tobytes(),
-        analysis.labels[rows].tobytes(),
-    ]
-    parts += [np.asarray(analysis.predicted[rows]).tobytes(), analysis.head.weight.tobytes()]
-    parts.append(np.asarray(analysis.head.bias).tobytes())
-    for one in known:
-        parts += [one.spec, one.title, *one.values, one.codes.tobytes()]
-    parts.append("directions")
-    for spec in specs:
-        parts.append(spec)
-        direction = changing.get(spec)
-        if direction is not None and direction.weight is not None:
-            parts += [direction.weight.tobytes(), repr(direction.bias)]
-    return digest(*parts, length=24)
-
-
-def _keep(file: Path, judged: Sequence[Suspicion]) -> None:
-    # thousands of entries for programs only: no line breaks, which take ten times as long
-    with replacing(file) as beside:
-        beside.write_text(json.dumps([one.to_dict() for one in judged], ensure_ascii=False), encoding="utf-8")
-    ages = []
-    for kept in file.parent.glob("*.json"):
-        # what begins with a dot is being written by another process
-        if not kept.name.startswith("."):
-            with suppress(OSError):
-                ages.append((kept.stat().st_mtime_ns, kept))
-    for _, old in sorted(ages, reverse=True)[KEPT:]:
-        with suppress(OSError):
-            old.unlink(missing_ok=True)
-
-
-def _restored(entry: dict[str, Any]) -> Suspicion:
-    mid, top = (Range(one["low"], one["high"], one["why"], one["closed"]) for one in (entry["mid"], entry["top"]))
-    return Suspicion(
-        spec=entry["direction"],
-        title=entry["title"],
-        kind=entry["kind"],
-        score=entry["score"],
-        class_name=entry["class"],
-        mid=mid,
-        top=top,
-        tells=entry["tells"],
-        why=entry["why"],
-        evidence=entry["evidence"],
-        counts=tuple(entry["counts"]),
-        limits=(entry["limits"][0], entry["limits"][1]),
     )

@@ -16,7 +16,8 @@ from core.activations.directions import leaning_class, parse_direction, scores
 from core.activations.facets import Facet, parse_facet
 from core.activations.index import members, open_index
 from core.activations.proposals import propose
-from core.activations.scoreboard import BLOCK, KEPT, SUSPICIOUS, Suspicion, catalogue, scoreboard
+from core.activations.scoreboard import BLOCK, SUSPICIOUS, Suspicion, catalogue, scoreboard
+from core.activations.scores import KEPT
 from core.activations.store import Analysis
 from core.activations.suspicion import class_space, clumping, combined, reduced, share_gain
 from core.activations.vectors import delete_vector, save_vector
@@ -516,7 +517,7 @@ def test_files_that_other_processes_write_and_remove_are_no_problem(
     os.utime(being_written, (0, 0))
     # a file that is listed and gone when it is asked for its age
     (folder / "gone.json").symlink_to(folder / "nowhere")
-    monkeypatch.setattr("core.activations.scoreboard.KEPT", 2)
+    monkeypatch.setattr("core.activations.scores.KEPT", 2)
     for i in range(4):
         assert scoreboard(analysis, [f"neuron:{i}"])
     assert being_written.exists()
