@@ -46,15 +46,13 @@ function keepSize(size) {
   }
 }
 
+receive("image_grid", ({ store, thumbnails }) => {
+  pictures.set(store, new Map(Object.entries(thumbnails).map(([id, url]) => [Number(id), url])))
+  mounted.get(store)?.drawPictures()
+})
+
 export default function imageGrid({ data, parentElement, setStateValue }) {
   if (!data) return undefined
-  if (data.role === "thumbnails") {
-    parentElement.querySelector(".grid-root")?.remove() // this one only carries pictures
-    const urls = Object.entries(data.thumbnails).map(([id, url]) => [Number(id), url])
-    pictures.set(data.store, new Map(urls))
-    mounted.get(data.store)?.drawPictures()
-    return undefined
-  }
   if (!grids.has(parentElement)) grids.set(parentElement, createGrid(parentElement, data.store))
   const grid = grids.get(parentElement)
   grid.update(data, setStateValue)

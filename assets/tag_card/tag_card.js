@@ -36,20 +36,22 @@ function keepOpinion(shown) {
   }
 }
 
-export default function tagCard({ data, parentElement, setStateValue }) {
-  if (!data) return undefined
+receive("tag_card", data => {
   const store = storeOf(data.store)
+  const draw = () => store.mounted?.drawPictures()
   if (data.role === "thumbnails") {
     const fresh = Object.entries(data.thumbnails).map(([id, url]) => [Number(id), url])
     // those of the images before are kept: undo goes back to them
     store.thumbnails = new Map([...[...store.thumbnails].slice(-60), ...fresh])
-    store.mounted?.drawPictures()
-    return undefined
+    draw()
+  } else if (data.url) {
+    store.pictures.take(data, store.mounted?.needed() ?? [], draw)
   }
-  if (data.role === "picture") {
-    if (data.url) store.pictures.take(data, store.mounted?.needed() ?? [], () => store.mounted?.drawPictures())
-    return undefined
-  }
+})
+
+export default function tagCard({ data, parentElement, setStateValue }) {
+  if (!data) return undefined
+  const store = storeOf(data.store)
   if (!cards.has(parentElement)) cards.set(parentElement, createCards(parentElement, store))
   const shown = cards.get(parentElement)
   shown.update(data, setStateValue)

@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from pages.parts.carrier import carry
 from pages.parts.component_source import source
 from pages.parts.inbox import Inbox, is_int, is_said
 from pages.parts.picture_url import picture_url
@@ -59,22 +60,15 @@ _component = st.components.v2.component(
     "midband_image_grid",
     html=source("image_grid", "image_grid.html"),
     css=source("image_grid", "image_grid.css", "tooltip.css"),
-    js=source(
-        "image_grid",
-        "dom.js",
-        "keys.js",
-        "states.js",
-        "selection.js",
-        "paging.js",
-        "outbox.js",
-        "held.js",
-        "tooltip.js",
-        "tiles.js",
-        "would.js",
-        "toolbar.js",
-        "pointer.js",
-        "skip.js",
-        "image_grid.js",
+    js="\n".join(
+        [
+            source("carrier", "receive.js"),
+            source(
+                "image_grid",
+                *("dom.js", "keys.js", "states.js", "selection.js", "paging.js", "outbox.js", "held.js", "tooltip.js"),
+                *("tiles.js", "would.js", "toolbar.js", "pointer.js", "skip.js", "image_grid.js"),
+            ),
+        ]
     ),
 )
 
@@ -289,7 +283,7 @@ def image_grid(
 
     # One container without a gap: the message with the thumbnails takes no room of its own.
     with st.container(gap=None):
-        _component(key=f"{key}-thumbnails", data=thumbnail_data(key, images))
+        carry(f"{key}-thumbnails", "image_grid", thumbnail_data(key, images))
         result = _component(
             key=key,
             data={

@@ -25,6 +25,7 @@ from core.concepts.suggestions import suggest_next
 from core.concepts.tags import UNTAGGED, answers, tag, tagging_split
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, inspector, notices, problem, state, who
+from pages.parts.carrier import carry
 from pages.parts.component_source import source
 from pages.parts.inbox import Inbox, is_int, is_said
 from pages.parts.picture_url import picture_url
@@ -56,6 +57,7 @@ _component = st.components.v2.component(
     css="\n".join([source("tag_card", "tag_card.css"), source("image_grid", "tooltip.css")]),
     js="\n".join(
         [
+            source("carrier", "receive.js"),
             source("image_grid", "dom.js", "keys.js", "outbox.js", "tooltip.js", "would.js"),
             source("tag_card", "deck.js", "pictures.js", "tag_card.js"),
         ]
@@ -129,7 +131,7 @@ def show(analysis: Analysis, concept: Concept, deck: Deck) -> None:
     shown = list(dict.fromkeys([*deck.images, *(step.image for step in deck.trail[-8:])]))
     rows = analysis.rows_of(shown)
     with st.container(gap=None):
-        _component(key=f"{key}-thumbnails", data=thumbnails(key, analysis, deck.images))
+        carry(f"{key}-thumbnails", "tag_card", thumbnails(key, analysis, deck.images))
         _component(
             key=key,
             data={
@@ -146,7 +148,7 @@ def show(analysis: Analysis, concept: Concept, deck: Deck) -> None:
             on_up_change=partial(_deliver, analysis, concept),
         )
         for slot in deck.assign():
-            _component(key=f"{key}-picture-{slot}", data=picture(key, analysis, deck, slot))
+            carry(f"{key}-picture-{slot}", "tag_card", picture(key, analysis, deck, slot))
     opened = st.session_state.pop(OPENED, None)
     if opened is not None:
         inspector.open_dialog(analysis, opened, ids=deck.images)
