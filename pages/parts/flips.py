@@ -51,15 +51,17 @@ def show(analysis: Analysis, run: RunResult) -> None:
     rows = analysis.rows_of(list(shown[(page - 1) * SHOWN : page * SHOWN]))
     now = run_list.predicted_on_test(analysis, run)
     at = np.searchsorted(analysis.split_rows(run.after.split), rows)
-    gallery.show(
-        analysis,
-        rows,
-        key=f"flips-grid-{run.run}",
-        predicted=now[at],
-        notes=[f"before: {analysis.classes[analysis.predicted[row]]}" for row in rows],
-        toolbar=False,
-        empty="None: no test image went this way.",
-    )
+    # what stands below keeps its place while the images come, see assets/theme/midband.css
+    with st.container(key="flips-some" if len(rows) else "flips-none"):
+        gallery.show(
+            analysis,
+            rows,
+            key=f"flips-grid-{run.run}",
+            predicted=now[at],
+            notes=[f"before: {analysis.classes[analysis.predicted[row]]}" for row in rows],
+            toolbar=False,
+            empty="None: no test image went this way.",
+        )
     group_chart.guessed(run.after)
 
 
