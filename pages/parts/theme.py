@@ -44,7 +44,8 @@ def apply() -> None:
         f":root {{ --midband-chosen: {chosen_color()}; --midband-muted: {muted_color()}; "
         f"--midband-page: {page_color()}; --midband-scheme: {'dark' if is_dark() else 'light'}; }}"
     )
-    st.html(f"<style>{colors}\n{_css('midband.css')}</style>")
+    # the rest of the styles is in the page from the start, see pages/parts/shell.py
+    st.html(f"<style>{colors}</style>")
 
 
 def follow(is_stage: bool) -> None:
@@ -109,6 +110,6 @@ def heading(title: str, lead: str) -> None:
         st.markdown(lead)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _css(name: str) -> str:
     return (ASSETS / "theme" / name).read_text(encoding="utf-8")
