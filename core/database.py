@@ -250,7 +250,9 @@ class JobRecord(Base):
     key: Mapped[str] = mapped_column(index=True)
     # place in the queue, counting up from 1; a clock may step back, this does not
     turn: Mapped[int]
-    # queued | running | done | failed | cancelled
+    # higher comes first, before `turn` decides
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    # queued | running | paused | done | failed | cancelled
     state: Mapped[str] = mapped_column(default="queued", index=True)
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
@@ -264,6 +266,20 @@ class JobRecord(Base):
     heartbeat: Mapped[datetime | None] = mapped_column(default=None)
     # when somebody asked for the end of it; None: nobody did
     cancel_requested: Mapped[datetime | None] = mapped_column(default=None)
+    # when somebody asked for a pause; None: nobody did, or it was resumed
+    pause_requested: Mapped[datetime | None] = mapped_column(default=None)
+    # a sentence saying why it ended, or why it stands still; empty while it goes on
+    exit_reason: Mapped[str] = mapped_column(default="", server_default="")
+    # counts the starts of its process: an interruption that resumes by itself adds one
+    attempt: Mapped[int] = mapped_column(default=1, server_default="1")
+    # who asked for it
+    author: Mapped[str] = mapped_column(default="local", server_default="local")
+    # bytes of disk it is expected to write; None: not known before it begins
+    needs_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    # bytes of memory its processes may hold together; None: no limit
+    memory_limit: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    # tells one start of the machine from the next, so that a reboot is known for what it is
+    boot: Mapped[str] = mapped_column(default="", server_default="")
     created: Mapped[datetime] = mapped_column(default=now)
     started: Mapped[datetime | None] = mapped_column(default=None)
     finished: Mapped[datetime | None] = mapped_column(default=None)

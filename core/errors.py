@@ -12,7 +12,7 @@ a `MidbandError` is a bug and stays loud.
     ├── NotFound                                              an id or name that is not there
     ├── BadRequest                                            a setting out of its range
     ├── NotEnoughTags, EmptyGroup, LeakedImages               retraining that could not be honest
-    ├── DiskFull, StorageProblem                              the machine
+    ├── DiskFull, OutOfMemory, StorageProblem                 the machine
     ├── JobStopped, UnexpectedProblem                         work in the background that ended without a result
     └── Cancelled                                             somebody asked for it
 """
@@ -123,6 +123,10 @@ class LeakedImages(MidbandError):
 
 class DiskFull(MidbandError):
     title = "Not enough disk space"
+
+
+class OutOfMemory(MidbandError):
+    title = "Not enough memory"
 
 
 class StorageProblem(MidbandError):

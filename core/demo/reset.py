@@ -57,7 +57,7 @@ _DERIVED = frozenset({"map"})
 # what lies in files: once for the analysis, and folders by their id
 _WHOLE = ("map", "vectors", "edits.json")
 _EACH = ("runs", "deleted", "bakeoffs")
-_ACTIVE = ("queued", "running")
+_ACTIVE = ("queued", "running", "paused")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ ROOMS = [
     "settings",
     "progress",
     "files",
+    "limits",
     "locks",
     "database",
     "migration",
