@@ -19,6 +19,7 @@ ROOMS = [
     "limits",
     "locks",
     "database",
+    "migrations",
     "migration",
     "workspace",
     "datasets",
