@@ -46,7 +46,8 @@ class Kind:
 
     required, optional: keys of its request. paths: those that are paths, made absolute when submitted. resumes: a
     second start goes on where the first one ended, or for which requests it does. fresh: keys that do not make two
-    requests different work. depends: what else the result depends on, as a text that differs when it does.
+    requests different work. depends: what else the result depends on, as a text that differs when it does. needs:
+    bytes it will write, from what is quickly looked up.
     """
 
     run: Run
@@ -56,10 +57,19 @@ class Kind:
     fresh: tuple[str, ...] = ()
     resumes: bool | Callable[[dict[str, Any]], bool] = False
     depends: Callable[[Workspace, dict[str, Any]], str] | None = None
+    needs: Callable[[Workspace, dict[str, Any]], int | None] | None = None
+
+    def goes_on(self, request: dict[str, Any]) -> bool:
+        """Whether a second start goes on where the first one ended."""
+        return self.resumes(request) if callable(self.resumes) else self.resumes
+
+    def needed(self, workspace: Workspace, request: dict[str, Any]) -> int | None:
+        """Bytes of disk it is expected to write; None: known once it has begun, and checked there."""
+        return self.needs(workspace, request) if self.needs else None
 
     def after_interruption(self, request: dict[str, Any]) -> str:
         """What to do about a job of this kind that ended without a result."""
-        if self.resumes(request) if callable(self.resumes) else self.resumes:
+        if self.goes_on(request):
             return "Start it again: it resumes where it stopped."
         return "Start it again: it begins from the start, and nothing half-made was kept."
 
