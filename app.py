@@ -5,10 +5,11 @@ A launcher, because a main script beside a `pages/` folder would let a fresh ser
 
 import streamlit as st
 
-from pages.parts import live_route, map_route, problem, shell
+from pages.parts import live_route, map_route, problem, shell, waking
 
 app = st.App(
     "pages/main.py",
+    lifespan=waking.lifespan,
     on_script_error=problem.handle,
     routes=[*live_route.routes(), *map_route.routes()],
     middleware=shell.middleware(),

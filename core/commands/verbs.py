@@ -19,6 +19,7 @@ _ROOMS = {
     "runs": ("retrain", "compare", "export"),
     "history": ("runs", "note", "replay"),
     "methods": ("methods", "bake-off"),
+    "jobs": ("jobs",),
     "reproduction": ("reproduce",),
 }
 

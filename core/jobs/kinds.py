@@ -272,6 +272,32 @@ def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -
     return write_export(workspace, request["run"], Path(request["out"]), progress=progress, **chosen).to_dict()
 
 
+def _export_needs(workspace: Workspace, request: dict[str, Any]) -> int | None:
+    """Each format holds the whole model once, and so do the weights by themselves."""
+    from core.database import AnalysisRecord, RunRecord
+
+    with workspace.reading() as session:
+        run = session.get(RunRecord, request["run"])
+        record = session.get(AnalysisRecord, run.analysis_id) if run else None
+    if record is None or not (model := Path(record.model_file)).is_file():
+        return None
+    formats = request.get("formats")
+    return model.stat().st_size * (1 + (len(formats) if formats is not None else _EVERY_FORMAT))
+
+
+def _rows_needed(columns: int) -> Callable[[Workspace, dict[str, Any]], int | None]:
+    """columns: float32 numbers per image."""
+
+    def needs(workspace: Workspace, request: dict[str, Any]) -> int | None:
+        from core.database import AnalysisRecord
+
+        with workspace.reading() as session:
+            record = session.get(AnalysisRecord, request["analysis"])
+        return None if record is None else 4 * columns * record.images
+
+    return needs
+
+
 def _map(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.activations.projection import make_umap, map_settings
     from core.activations.store import open_analysis
@@ -288,6 +314,10 @@ def _embed(workspace: Workspace, request: dict[str, Any], progress: Progress) ->
     return {"images": embed(workspace, open_analysis(workspace, request["analysis"]), progress=progress)}
 
 
+# of `core.export`, besides the weights
+_EVERY_FORMAT = 3
+# numbers per image: a place on the map with its neighbours; what a text is compared with
+_MAP_COLUMNS, _TEXT_COLUMNS = 32, 1024
 _DATA = ("choices", "seed", "sample")
 _MODEL = ("arch", "preprocessing", "class_order")
 _TRAINING = (*_DATA, "arch", "epochs", "image_size")
@@ -322,7 +352,7 @@ KINDS: dict[str, Kind] = {
         fresh=("bake_off",),
         depends=_tags_now,
     ),
-    "export": Kind(_export, required=("run", "out"), optional=("formats",), paths=("out",)),
-    "embed": Kind(_embed, required=("analysis",), resumes=True),
-    "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist")),
+    "export": Kind(_export, required=("run", "out"), optional=("formats",), paths=("out",), needs=_export_needs),
+    "embed": Kind(_embed, required=("analysis",), resumes=True, needs=_rows_needed(_TEXT_COLUMNS)),
+    "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist"), needs=_rows_needed(_MAP_COLUMNS)),
 }
