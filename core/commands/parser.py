@@ -201,6 +201,12 @@ def make_parser() -> Parser:
     explain.add_argument("--limit", type=positive, default=10, metavar="K", help="how many are shown (10)")
 
     add_run_verbs(verb)
+    verb("verify", "Check that the database and every stored file are as they were written", analysis=False)
+    backup = verb("backup", "Copy the database while it is in use", analysis=False)
+    backup.add_argument("--out", metavar="FILE", help="where to (the workspace's backups folder)")
+    restore = verb("restore", "Put a backup in the place of the database, keeping what was there", analysis=False)
+    restore.add_argument("--file", required=True, metavar="FILE", help="what `backup` wrote")
+    verb("repair", "Make again what is damaged and can be made again, and say what cannot", analysis=False)
     return parser
 
 

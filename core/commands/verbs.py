@@ -21,6 +21,7 @@ _ROOMS = {
     "methods": ("methods", "bake-off"),
     "jobs": ("jobs",),
     "reproduction": ("reproduce",),
+    "storage": ("verify", "backup", "restore", "repair"),
 }
 
 

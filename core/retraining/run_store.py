@@ -36,6 +36,7 @@ from core.errors import BadRequest, NotFound, StorageProblem
 from core.files import read_array, read_json, replacing, storage_problems, write_array, write_json
 from core.retraining.curation import Curation
 from core.retraining.result import RunResult, run_from_dict
+from core.storage.checksums import seal, unseal
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -333,7 +334,9 @@ def write_network(folder: Path, weights: Path, logits: np.ndarray) -> None:
 
 
 def write_result(folder: Path, result: RunResult) -> None:
+    unseal(folder)
     write_json(folder / RESULT, result.to_dict())
+    seal(folder, without=(REMARKS, TRAINING))
 
 
 def record_run(workspace: Workspace, result: RunResult, created: datetime) -> None:

@@ -22,6 +22,7 @@ ROOMS = [
     "migrations",
     "migration",
     "workspace",
+    "storage",
     "datasets",
     "synthetic",
     "classifiers",
