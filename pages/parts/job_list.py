@@ -58,7 +58,10 @@ def _list(polled: bool) -> None:
         wanted = CHOICES[str(chosen or "All")]
         found = [job for job in [*under_way, *newest[:limit]] if job.state in wanted and job.id != linked]
         waiting = [job.id for job in under_way if job.state == QUEUED]
-        for job in found:
+        # what runs is what one came for
+        for job in sorted(
+            found, key=lambda job: CHOICES["All"].index(job.state) if job.active else len(CHOICES["All"])
+        ):
             _card(job, movable=job.id in waiting[1:])
         if not found:
             st.caption("None of these." if not linked else "No other of these.")
@@ -86,7 +89,7 @@ def _empty() -> None:
 def _one(job: Job) -> None:
     """The job of the link in full: what is known of it, and its log."""
     with st.container(border=True, key="card-job-linked"):
-        _card_head(job)
+        _card_head(job, reason=job.error is None)
         _buttons(job, movable=False, linked=True)
         if job.state == FAILED and job.error:
             problem.show(job.error)
@@ -100,7 +103,7 @@ def _card(job: Job, *, movable: bool) -> None:
         _buttons(job, movable=movable, linked=False)
 
 
-def _card_head(job: Job) -> None:
+def _card_head(job: Job, *, reason: bool = True) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{plain(job.title)}**", width="content")
         label, icon, color = _BADGES[job.state]
@@ -109,11 +112,11 @@ def _card_head(job: Job) -> None:
         st.badge(label, icon=icon, color=color)
     if job.state in (RUNNING, PAUSED):
         st.progress(job.fraction or 0.0, text=plain(job.message) or "Getting ready")
-    st.caption(plain(line(job)))
+    st.caption(plain(line(job, reason=reason)))
 
 
-def line(job: Job) -> str:
-    """When, how long, how far, and why it ended or stands still."""
+def line(job: Job, *, reason: bool = True) -> str:
+    """When, how long, how far, and (reason) why it ended or stands still."""
     parts = []
     if job.finished is not None:
         parts.append(f"ended {ago(job.finished)}")
@@ -123,7 +126,7 @@ def line(job: Job) -> str:
         parts.append(jobs.pace(job, "step") or "getting ready")
     elif job.started is None:
         parts.append(f"asked for {ago(job.created)}")
-    if job.exit_reason and job.state != DONE:
+    if reason and job.exit_reason and job.state != DONE:
         parts.append(job.exit_reason)
     return " · ".join(parts)
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from core.database import JobRecord, now
 from core.errors import NotFound
 from core.jobs.control import pause, resume
-from core.jobs.job import CANCELLED, DONE, FAILED, PAUSED, QUEUED, Job
+from core.jobs.job import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
 from pages.parts import load_rest, notices, problem, rooms, state
@@ -24,6 +24,8 @@ BEGUN = "jobs_begun"
 # ids of failed jobs whose message somebody has put away
 PUT_AWAY = "jobs_put_away"
 POLL = 1.0
+# shown beside every page; the rest is counted
+SMALL = 3
 # a failure is told again after a reload for this long
 TOLD_AGAIN = timedelta(days=1)
 # kinds that take seconds and whose end is told where they were asked for
@@ -123,18 +125,20 @@ def indicator() -> None:
 def _indicator() -> None:
     with problem.shown():
         watched = _watched()
-        ended = links = False
+        ended, under_way = False, []
         for job_id in list(watched):
             job = get_job(state.workspace(), job_id)
             if job.active:
-                _small(job)
-                links = True
+                under_way.append(job)
             else:
                 del watched[job_id]
                 _announce(job)
                 ended = True
-        if links:
-            rooms.link("jobs", "All jobs")
+        for job in sorted(under_way, key=lambda job: job.state != RUNNING)[:SMALL]:
+            _small(job)
+        if under_way:
+            more = len(under_way) - SMALL
+            rooms.link("jobs", f"Jobs, {more} more" if more > 0 else "Jobs")
         if ended:
             # the page itself may show something new, and polling may stop
             st.rerun()

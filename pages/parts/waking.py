@@ -1,4 +1,4 @@
-"""What happens when the server starts, before anybody looks: jobs of before are looked after."""
+"""What happens when the server starts, before anybody looks: the workspace is taken, and its jobs looked after."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from core.errors import MidbandError
 from core.jobs.launcher import recover
-from core.workspace import DATABASE, open_workspace
+from core.storage.lease import Lease, hold
+from core.workspace import open_workspace
 from pages.parts import state
 
 logger = logging.getLogger("midband.pages")
@@ -19,19 +20,30 @@ logger = logging.getLogger("midband.pages")
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """For `st.App(lifespan=...)`."""
-    await asyncio.to_thread(wake)
-    yield
-
-
-def wake() -> None:
-    """Resume what a restart of the machine interrupted, start what waits, mark what is gone.
-
-    A workspace that cannot be opened does not keep the server from starting: its pages say what is wrong with it.
-    """
-    if not (state.workspace_folder() / DATABASE).is_file():
-        return
+    lease = await asyncio.to_thread(wake)
     try:
-        for job in recover(open_workspace(state.workspace_folder())):
+        yield
+    finally:
+        if lease is not None:
+            await asyncio.to_thread(lease.release)
+
+
+def wake() -> Lease | None:
+    """Take the workspace; resume what a restart of the machine interrupted, start what waits, mark what is gone.
+
+    A workspace that cannot be opened, or that another host serves, does not keep the server from starting: every page
+    says what is wrong.
+    """
+    try:
+        workspace = open_workspace(state.workspace_folder())
+        lease = hold(workspace)
+    except MidbandError as error:
+        logger.error("The workspace was not taken: %s", error)
+        state.refuse(error)
+        return None
+    try:
+        for job in recover(workspace):
             logger.info("Job %s (%s) is %s", job.id, job.kind, job.state)
     except MidbandError as error:
         logger.error("Jobs were not looked after at the start: %s", error)
+    return lease
