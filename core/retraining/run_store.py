@@ -36,7 +36,7 @@ from core.errors import BadRequest, NotFound, StorageProblem
 from core.files import read_array, read_json, replacing, storage_problems, write_array, write_json
 from core.retraining.curation import Curation
 from core.retraining.result import RunResult, run_from_dict
-from core.storage.checksums import seal, unseal
+from core.storage.checksums import resized, seal, unseal
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ def _finished(workspace: Workspace, run_id: str) -> Path:
 
 def _read(folder: Path) -> RunResult:
     try:
+        # half a result is no JSON, which says so itself
+        if torn := resized(folder, but=(RESULT,)):
+            raise ValueError(f"{torn[0].name} {torn[0].reason}")
         return _with_remarks(run_from_dict(read_json(folder / RESULT)), folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
         # half a file, one that somebody edited, one of a version that wrote something else
