@@ -11,7 +11,7 @@ from core.jobs.job import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from core.jobs.launcher import retry
 from core.jobs.queue import get_job, list_jobs, request_cancel
 from core.limits import size_text
-from pages.parts import job_log, jobs, notices, problem, rooms, state
+from pages.parts import job_log, jobs, problem, rooms, state
 from pages.parts.words import ago, duration, plain
 
 SHOWN = "jobs_shown"
@@ -41,7 +41,6 @@ def show() -> None:
 def _list(polled: bool) -> None:
     with problem.shown():
         problem.remembered()
-        notices.show()
         linked = st.query_params.get("job")
         if linked:
             _one(get_job(state.workspace(), linked))
