@@ -60,7 +60,8 @@ def touch(workspace: Workspace, analysis_id: str) -> None:
 def _open(root: Path, folder: Path, changed: int) -> Analysis:
     """changed: modification time of the description; only there so that a rewritten analysis is opened anew."""
     try:
-        if torn := resized(folder):
+        # half a description is no JSON, which says so itself
+        if torn := resized(folder, but=(DESCRIPTION,)):
             raise ValueError(f"{torn[0].name} {torn[0].reason}")
         facts = read_json(folder / DESCRIPTION)
         opened = Analysis(
