@@ -289,6 +289,59 @@ class JobRecord(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
 
 
+class AccountRecord(Base):
+    """Somebody who may sign in. `key` is the name case-folded; an e-mail address where an identity provider asks."""
+
+    __tablename__ = "accounts"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    # viewer | labeller | owner
+    role: Mapped[str]
+    # None: nobody signs in with a password under this name
+    password_hash: Mapped[str | None] = mapped_column(default=None)
+    created: Mapped[datetime] = mapped_column(default=now)
+    # when it was removed; the name stays, since what was done under it does
+    disabled: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class SignInRecord(Base):
+    """A browser that signed in. token_hash: SHA-256 of what its cookie holds, which is kept nowhere else."""
+
+    __tablename__ = "sign_ins"
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("accounts.key"), index=True)
+    created: Mapped[datetime] = mapped_column(default=now)
+    expires: Mapped[datetime]
+    where: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class SignInFailure(Base):
+    """An attempt that failed, under each key it is counted by: name, address, or both."""
+
+    __tablename__ = "sign_in_failures"
+    __table_args__ = (Index("sign_in_failures_by_key", "key", "at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class AuditRecord(Base):
+    """Who did what. Triggers refuse to change or remove a row."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_by_actor", "actor", "id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    actor: Mapped[str]
+    # of the actor at that time
+    role: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    # an address; "" at the machine itself
+    where: Mapped[str] = mapped_column(default="", server_default="")
+
+
 # Stamps and versions have 61 bits (2305843009213693951 has them all set), so that the sum of two still is an integer.
 TRIGGERS = (
     """
@@ -317,6 +370,18 @@ TRIGGERS = (
         GROUP BY said.concept_id, said.image
         ON CONFLICT (concept_id, image) DO UPDATE SET tag_id = excluded.tag_id, state = excluded.state
         WHERE excluded.tag_id > tag_id;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS audit_unchanged BEFORE UPDATE ON audit
+    BEGIN
+        SELECT RAISE(ABORT, 'the audit log is never changed');
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS audit_undeleted BEFORE DELETE ON audit
+    BEGIN
+        SELECT RAISE(ABORT, 'the audit log is never shortened');
     END
     """,
 )

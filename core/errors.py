@@ -11,6 +11,7 @@ a `MidbandError` is a bug and stays loud.
     │   BadWeights                                            what was given as a model
     ├── NotFound                                              an id or name that is not there
     ├── BadRequest                                            a setting out of its range
+    ├── NotAllowed                                            what a role, or a list of folders, does not allow
     ├── NotEnoughTags, EmptyGroup, LeakedImages               retraining that could not be honest
     ├── DiskFull, OutOfMemory, StorageProblem                 the machine
     ├── JobStopped, UnexpectedProblem                         work in the background that ended without a result
@@ -105,6 +106,12 @@ class NotFound(MidbandError):
 
 class BadRequest(MidbandError):
     title = "That setting does not work"
+
+
+class NotAllowed(MidbandError):
+    """Somebody asked for what their role does not allow, for a place that is not open to them, or did not sign in."""
+
+    title = "You may not do that"
 
 
 class NotEnoughTags(MidbandError):

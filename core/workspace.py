@@ -32,6 +32,7 @@ from core.migrations import HEAD, revision_of
 
 DATABASE = "midband.db"
 BACKUPS = "backups"
+_opened: dict[Path, None] = {}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,13 @@ def open_workspace(root: Path | str, *, create: bool = True) -> Workspace:
     with storage_problems(folder / DATABASE):
         folder.mkdir(parents=True, exist_ok=True)
     _engine(folder)
+    _opened[folder] = None
     return Workspace(folder)
+
+
+def opened() -> tuple[Path, ...]:
+    """The folders of the workspaces that this process has opened."""
+    return tuple(_opened)
 
 
 @lru_cache(maxsize=16)

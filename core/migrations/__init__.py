@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0002_jobs"
+HEAD = "0003_access"
 TABLE = "alembic_version"
 
 

@@ -22,6 +22,7 @@ ROOMS = [
     "migrations",
     "migration",
     "workspace",
+    "access",
     "storage",
     "datasets",
     "synthetic",
