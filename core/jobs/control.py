@@ -11,21 +11,24 @@ import signal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.database import JobRecord, now
 from core.errors import BadRequest, NotFound
 from core.jobs import processes
 from core.jobs.job import ACTIVE, PAUSED, QUEUED, RUNNING, Job
 from core.jobs.kinds import kind_of
 from core.jobs.launcher import start
-from core.jobs.queue import ORDER, acting_name, alive, get_job, here, signal_job, wait_for
+from core.jobs.queue import ORDER, alive, get_job, here, signal_job, wait_for
 from core.workspace import Workspace
 
 
 def pause(workspace: Workspace, job_id: str, *, wait: float = 0.0) -> Job:
     """Let a job rest until `resume`; asking again changes nothing. Others take their turns meanwhile.
 
-    wait: seconds to wait for the end of its processes. Raises `NotFound`, `BadRequest` for one that has ended.
+    wait: seconds to wait for the end of its processes. Raises `NotAllowed`, `BadRequest` for one that ended.
     """
+    person = require(Permission.TRAIN, job_id)
     get_job(workspace, job_id)
     with workspace.writing() as session:
         record = _active(session, job_id)
@@ -33,7 +36,8 @@ def pause(workspace: Workspace, job_id: str, *, wait: float = 0.0) -> Job:
             ends = False
         else:
             record.pause_requested = now()
-            record.exit_reason = f"Paused by {acting_name()}."
+            audit.record(session, "pause", record.title, {"job": job_id})
+            record.exit_reason = f"Paused by {person.name}."
             # one that waits has nothing to lose, and its place is cheap to take again
             ends = record.started is None or kind_of(record.kind).goes_on(record.request)
             if record.pid is None:
@@ -49,7 +53,8 @@ def pause(workspace: Workspace, job_id: str, *, wait: float = 0.0) -> Job:
 
 
 def resume(workspace: Workspace, job_id: str) -> Job:
-    """Let a paused job go on when its turn comes. Raises `NotFound`, `BadRequest` for one that is not paused."""
+    """Let a paused job go on when its turn comes. Raises `NotAllowed`, `BadRequest` for one that is not."""
+    require(Permission.TRAIN, job_id)
     if get_job(workspace, job_id).pausing:
         wait_for(workspace, job_id, timeout=10.0, until=lambda seen: not seen.pausing)
     with workspace.writing() as session:
@@ -57,6 +62,7 @@ def resume(workspace: Workspace, job_id: str) -> Job:
         if record.state != PAUSED:
             raise BadRequest(f"{record.title} is not paused.", next_step="Look at the list of jobs.")
         record.pause_requested, record.exit_reason, record.state = None, "", QUEUED
+        audit.record(session, "resume", record.title, {"job": job_id})
         held = record.pid is not None
         if not held:
             record.attempt += record.started is not None
@@ -87,19 +93,24 @@ def _stands_still(record: JobRecord) -> bool:
 
 
 def prioritise(workspace: Workspace, job_id: str, priority: int) -> Job:
-    """Higher comes first; what runs is not interrupted. Raises `NotFound`, `BadRequest` for one that has ended."""
+    """Higher comes first; what runs is not interrupted. Raises `NotAllowed`, `BadRequest` for one that ended."""
+    require(Permission.TRAIN, job_id)
     with workspace.writing() as session:
-        _active(session, job_id).priority = priority
+        record = _active(session, job_id)
+        record.priority = priority
+        audit.record(session, "prioritise", record.title, {"job": job_id, "priority": priority})
     return get_job(workspace, job_id)
 
 
 def move_up(workspace: Workspace, job_id: str) -> Job:
     """Change places with the one that waits before it; the first stays first. Raises as `prioritise` does."""
+    require(Permission.TRAIN, job_id)
     with workspace.writing() as session:
         record = _active(session, job_id)
         waiting = session.scalars(select(JobRecord).where(JobRecord.state == QUEUED).order_by(*ORDER)).all()
         place = next((place for place, other in enumerate(waiting) if other.id == job_id), 0)
         if place > 0:
+            audit.record(session, "prioritise", record.title, {"job": job_id})
             before = waiting[place - 1]
             record.priority, before.priority = before.priority, record.priority
             record.turn, before.turn = before.turn, record.turn
@@ -108,10 +119,12 @@ def move_up(workspace: Workspace, job_id: str) -> Job:
 
 def move_first(workspace: Workspace, job_id: str) -> Job:
     """Before all that wait. Raises as `prioritise` does."""
+    require(Permission.TRAIN, job_id)
     with workspace.writing() as session:
         record = _active(session, job_id)
         others = select(func.max(JobRecord.priority)).where(JobRecord.state == QUEUED, JobRecord.id != job_id)
         record.priority = max(record.priority, (session.scalar(others) or 0) + 1)
+        audit.record(session, "prioritise", record.title, {"job": job_id, "priority": record.priority})
     return get_job(workspace, job_id)
 
 

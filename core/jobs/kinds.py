@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.access.policy import Permission
 from core.classifiers.peek import is_hub_name
 from core.errors import BadRequest
 from core.files import resolved
@@ -47,7 +48,7 @@ class Kind:
     required, optional: keys of its request. paths: those that are paths, made absolute when submitted. resumes: a
     second start goes on where the first one ended, or for which requests it does. fresh: keys that do not make two
     requests different work. depends: what else the result depends on, as a text that differs when it does. needs:
-    bytes it will write, from what is quickly looked up.
+    bytes it will write, from what is quickly looked up. permission: what whoever asks for it must be allowed.
     """
 
     run: Run
@@ -58,6 +59,7 @@ class Kind:
     resumes: bool | Callable[[dict[str, Any]], bool] = False
     depends: Callable[[Workspace, dict[str, Any]], str] | None = None
     needs: Callable[[Workspace, dict[str, Any]], int | None] | None = None
+    permission: Permission = Permission.TRAIN
 
     def goes_on(self, request: dict[str, Any]) -> bool:
         """Whether a second start goes on where the first one ended."""
@@ -323,15 +325,22 @@ _MODEL = ("arch", "preprocessing", "class_order")
 _TRAINING = (*_DATA, "arch", "epochs", "image_size")
 
 KINDS: dict[str, Kind] = {
-    "demo": Kind(_demo, optional=("which",), resumes=True),
-    "look": Kind(_look, required=("data",), optional=_DATA, paths=("data",)),
-    "check": Kind(_check, required=("data", "model"), optional=(*_DATA, *_MODEL, "images"), paths=("data", "model")),
+    "demo": Kind(_demo, optional=("which",), resumes=True, permission=Permission.LOAD),
+    "look": Kind(_look, required=("data",), optional=_DATA, paths=("data",), permission=Permission.LOAD),
+    "check": Kind(
+        _check,
+        required=("data", "model"),
+        optional=(*_DATA, *_MODEL, "images"),
+        paths=("data", "model"),
+        permission=Permission.LOAD,
+    ),
     "analyse": Kind(
         _analyse,
         required=("data", "model"),
         optional=(*_DATA, *_MODEL, "precision"),
         paths=("data", "model"),
         resumes=True,
+        permission=Permission.LOAD,
     ),
     "train": Kind(_train, required=("data", "out"), optional=_TRAINING, paths=("data", "out")),
     "train-analyse": Kind(
@@ -352,7 +361,14 @@ KINDS: dict[str, Kind] = {
         fresh=("bake_off",),
         depends=_tags_now,
     ),
-    "export": Kind(_export, required=("run", "out"), optional=("formats",), paths=("out",), needs=_export_needs),
+    "export": Kind(
+        _export,
+        required=("run", "out"),
+        optional=("formats",),
+        paths=("out",),
+        needs=_export_needs,
+        permission=Permission.EXPORT,
+    ),
     "embed": Kind(_embed, required=("analysis",), resumes=True, needs=_rows_needed(_TEXT_COLUMNS)),
     "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist"), needs=_rows_needed(_MAP_COLUMNS)),
 }

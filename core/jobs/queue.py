@@ -15,6 +15,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.database import JobRecord, now
 from core.errors import MidbandError, NotFound
 from core.files import digest
@@ -37,8 +39,9 @@ def submit(workspace: Workspace, kind: str, title: str, request: dict[str, Any],
     worker has a folder of its own. key: jobs with the same key are the same work, and while one of them is queued or
     running, that one is returned: a double click starts one job. By default the key follows from kind and request,
     for a retraining also from the tags. Raises `BadRequest` for an unknown kind, a request that lacks something, or
-    one with too much; `DiskFull` where what it is known to need does not fit.
+    one with too much; `DiskFull` where what it is known to need does not fit; `NotAllowed`.
     """
+    person = require(kind_of(kind).permission, title)
     prepared = kind_of(kind).prepare(request)
     needs = kind_of(kind).needed(workspace, prepared)
     if key is None:
@@ -61,13 +64,14 @@ def submit(workspace: Workspace, kind: str, title: str, request: dict[str, Any],
             key=key,
             turn=last + 1,
             samples=[],
-            author=acting_name(),
+            author=person.name,
             needs_bytes=needs,
             memory_limit=default_memory_limit(),
         )
         record.created = now()
         session.add(record)
         session.flush()
+        audit.record(session, kind_of(kind).permission.name.lower(), title, {"job": record.id, "kind": kind})
         return _view(workspace, record)
 
 
@@ -98,16 +102,18 @@ def request_cancel(workspace: Workspace, job_id: str, *, wait: float = 0.0) -> J
     """Ask a job to end; asking again, or asking one that has ended, changes nothing.
 
     Its process group gets SIGTERM, and SIGKILL `Settings.cancel_grace` seconds later. Until its last process is gone
-    the job is `stopping`, then "cancelled". wait: seconds to wait here for that.
+    the job is `stopping`, then "cancelled". wait: seconds to wait here for that. Raises `NotFound`, `NotAllowed`.
     """
+    person = require(Permission.TRAIN, job_id)
     with workspace.writing() as session:
         record = session.get(JobRecord, job_id)
         if record is not None and record.state in ACTIVE and record.cancel_requested is None:
             record.cancel_requested = now()
-            record.exit_reason = f"Cancelled by {acting_name()}."
+            record.exit_reason = f"Cancelled by {person.name}."
             if record.pid is None:
                 record.state, record.finished = CANCELLED, now()
             session.flush()
+            audit.record(session, "cancel", record.title, {"job": job_id})
     if record is not None and record.state in ACTIVE:
         signal_job(record, signal.SIGTERM)
         # one that stands still would never hear of it
@@ -276,10 +282,6 @@ def _rebooted(record: JobRecord) -> bool:
 def _silent(record: JobRecord) -> bool:
     last = record.heartbeat or record.created
     return (now() - last).total_seconds() > DEFAULTS.heartbeat_timeout
-
-
-def acting_name() -> str:
-    return "local"
 
 
 def _view(workspace: Workspace, record: JobRecord) -> Job:
