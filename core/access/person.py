@@ -30,11 +30,13 @@ ROLES = tuple(role.word for role in Role)
 
 @dataclass(frozen=True)
 class Person:
-    """name: as tags and the audit log have it. role: one of `ROLES`. where: an address, "" at this machine."""
+    """name: as tags and the audit log have it. role: one of `ROLES`. where: an address, "" at this machine. signed_in:
+    under an account: what they say is signed with its name, whatever they ask for."""
 
     name: str
     role: str
     where: str = ""
+    signed_in: bool = False
 
     @property
     def rank(self) -> Role:

@@ -21,6 +21,7 @@ _ROOMS = {
     "methods": ("methods", "bake-off"),
     "jobs": ("jobs",),
     "reproduction": ("reproduce",),
+    "access": ("users", "audit"),
     "storage": ("verify", "backup", "restore", "repair"),
 }
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.access.policy import Permission
+from core.access.roots import allowed_path
 from core.classifiers.peek import is_hub_name
 from core.errors import BadRequest
 from core.files import resolved
@@ -88,7 +89,7 @@ class Kind:
                 f"{', '.join(self.optional) or 'nothing else'}.",
             )
         absolute = {
-            name: str(resolved(request[name], advice="Check the path."))
+            name: str(allowed_path(resolved(request[name], advice="Check the path.")))
             for name in self.paths
             if request.get(name) and not is_hub_name(request[name])
         }

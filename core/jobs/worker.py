@@ -25,6 +25,7 @@ from typing import Any, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.access.person import Person, Role, acting_as
 from core.database import JobRecord, RunRecord, now
 from core.errors import Cancelled, DiskFull, MidbandError, OutOfMemory
 from core.jobs import processes
@@ -177,7 +178,11 @@ def main(arguments: list[str] | None = None) -> int:
     _stop_on_signal(reporter)
     with reporter.reporting():
         record = _wait_for_turn(workspace, options.job, reporter)
-        return _work(workspace, record, reporter) if record is not None else 0
+        if record is None:
+            return 0
+        # what they may do was asked when they asked for it
+        with acting_as(Person(record.author, Role.OWNER.word)):
+            return _work(workspace, record, reporter)
 
 
 def _stop_on_signal(reporter: Reporter) -> None:

@@ -40,7 +40,9 @@ from core.storage.checksums import resized, seal, unseal
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.activations.store import Analysis
+    from core.access import audit
+from core.access.policy import Permission, require
+from core.activations.store import Analysis
 
 HEAD, RESULT, CURATION = "head.safetensors", "result.json", "curation.parquet"
 WEIGHTS, LOGITS, TRAINING = "model.safetensors", "logits.npy", "training"
@@ -237,12 +239,15 @@ def predictions(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.
 def note_run(workspace: Workspace, run_id: str, *, name: str | None = None, note: str | None = None) -> RunResult:
     """Write down what a person calls a run, or says of it; None leaves it as it is, "" takes it away.
 
-    name: one line. note: may have lines. Raises `NotFound` for an unknown run, `BadRequest` for too long a text.
+    name: one line. note: may have lines. Raises `NotAllowed`, `NotFound`, `BadRequest` for too long a
+    text.
     """
+    require(Permission.NOTE, run_id)
     run = open_run(workspace, run_id)
     given = {"name": name, "note": note}
     kept = {key: getattr(run, key) if text is None else _clean(key, text) for key, text in given.items()}
     write_json(run_folder(workspace, run_id) / REMARKS, kept)
+    audit.record(workspace, "noted", f"run {run_id}")
     return replace(run, name=kept["name"], note=kept["note"])
 
 
@@ -269,13 +274,16 @@ def _with_remarks(run: RunResult, folder: Path) -> RunResult:
 
 
 def delete_run(workspace: Workspace, run_id: str) -> None:
-    """Put a run aside, whole: `restore_run` brings it back. Raises `NotFound`."""
+    """Put a run aside, whole: `restore_run` brings it back. Raises `NotFound`, `NotAllowed`."""
+    require(Permission.DELETE, f"run {run_id}")
     _move(_finished(workspace, run_id), workspace.runs / DELETED / run_id)
+    audit.record(workspace, "deleted", f"run {run_id}")
 
 
 def restore_run(workspace: Workspace, run_id: str) -> RunResult:
     """Bring a deleted run back as it was. Raises `NotFound`, `BadRequest` when a run of that id is there, or
     `StorageProblem` for one that cannot be read: it is back then, and still cannot."""
+    require(Permission.DELETE, f"run {run_id}")
     folder = run_folder(workspace, run_id)
     aside = workspace.runs / DELETED / run_id
     if not (aside / RESULT).is_file():
@@ -283,6 +291,7 @@ def restore_run(workspace: Workspace, run_id: str) -> RunResult:
     if (folder / RESULT).is_file():
         raise BadRequest(f"A run {run_id} is there already.", next_step="Delete that one first.")
     _move(aside, folder)
+    audit.record(workspace, "brought back", f"run {run_id}")
     return open_run(workspace, run_id)
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.access.policy import Permission, require
 from core.errors import PathNotFound, StorageProblem
 from core.files import storage_problems, sync_folder
 from core.migrations.backup import copy_database
@@ -24,6 +25,7 @@ def back_up_now(root: Path, out: Path | None = None) -> Path:
 
     Raises `StorageProblem` where it is damaged, or `out` is there already; `DiskFull`.
     """
+    require(Permission.MANAGE, "a backup")
     target = out or root / BACKUPS / f"midband-{moment()}.db"
     if target.exists():
         raise StorageProblem(f"{target} is there already.", next_step="Name another file, or leave --out away.")
@@ -43,6 +45,7 @@ def restore(root: Path, backup: Path) -> Path:
 
     Raises `PathNotFound`, `StorageProblem` where the backup is damaged or the database is in use.
     """
+    require(Permission.MANAGE, "a backup")
     if not backup.is_file():
         raise PathNotFound(f"There is no file {backup}.", next_step=f"Backups lie in {root / BACKUPS}.")
     require_whole(backup)

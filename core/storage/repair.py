@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.access.policy import Permission, require
 from core.database import TRIGGERS
 from core.files import read_array
 from core.migrations.backup import copy_database
@@ -42,6 +43,7 @@ def repair(root: Path) -> Repaired:
 
     Raises `StorageProblem` where the database is in use, or nothing can be read of it; `DiskFull`.
     """
+    require(Permission.MANAGE, "repair")
     done: list[str] = []
     lost: list[str] = []
     kept = None
