@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from sqlalchemy import select
 
+from core.access import modes
+from core.access.person import acting
 from core.activations.store import open_analysis, touch
 from core.database import AnalysisRecord, DatasetRecord, RunRecord
 from core.errors import MidbandError, NotFound
@@ -43,6 +45,14 @@ _ENDING = re.compile(r"\.(?:pt|pth|pt2|tar|ckpt|bin|onnx|safetensors)$", re.IGNO
 
 
 def workspace() -> Workspace:
+    """For whoever is in front of the page. Raises `NotAllowed` where people sign in and nobody has."""
+    if modes.signs_in():
+        acting()
+    return opened()
+
+
+def opened() -> Workspace:
+    """For the server itself, whoever asks."""
     return open_workspace(workspace_folder())
 
 
