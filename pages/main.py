@@ -25,4 +25,6 @@ with problem.shown(rooms.way_out if is_stage else None):
     problem.remembered()
     notices.show()
     rooms.keep_place(room)
+    if not is_stage:
+        gate.remind(room.url_path)
     room.run()

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.access import modes
-from core.access.person import LOCAL, Person, acting, find_with
+from core.access.person import LOCAL, Person, acting, acting_as, find_with
 from core.access.policy import Permission, advice, allowed, refusal
 from core.access.signing_in import person_of, sign_out
 from core.errors import NotAllowed
@@ -27,6 +28,8 @@ from pages.parts.words import plain
 COOKIE = "midband-session"
 SHOWN = "gate_person"
 LEFT = "gate_left"
+# what whoever comes to a room most likely wants to do there, beside looking
+OFFERED = dict.fromkeys(("bands", "map", "concepts"), Permission.TAG)
 # seconds for which a sign-in is taken as it was: a page asks often
 KEPT = 1.0
 
@@ -102,6 +105,52 @@ def closed(permission: Permission) -> bool:
     return bool(sentence)
 
 
+def remind(room: str) -> None:
+    """At the head of a room: what it offers and this person may not do."""
+    if room in OFFERED and (sentence := why_not(OFFERED[room])):
+        st.caption(f":material/lock: {plain(sentence)}")
+
+
+def button(permission: Permission, label: str, **options: Any) -> bool:
+    """`st.button`, which says why it cannot be pressed by somebody who may not do that."""
+    return st.button(label, **_within(permission, options))
+
+
+def form_submit_button(permission: Permission, label: str, **options: Any) -> bool:
+    return st.form_submit_button(label, **_within(permission, options))
+
+
+def menu_button(permission: Permission, label: str, choices: Sequence[str], **options: Any) -> str | None:
+    return st.menu_button(label, choices, **_within(permission, options))
+
+
+def download_button(label: str, *, data: Callable[[], bytes], **options: Any) -> bool:
+    """`st.download_button` of a file that is made when it is asked for, by a thread that knows of no page."""
+    return st.download_button(label, data=_for_me(data), **_within(Permission.EXPORT, options))
+
+
+def _within(permission: Permission, options: dict[str, Any]) -> dict[str, Any]:
+    if sentence := why_not(permission):
+        return options | {"disabled": True, "help": plain(sentence)}
+    return options
+
+
+def _for_me(make: Callable[[], bytes]) -> Callable[[], bytes]:
+    if not modes.signs_in():
+        return make
+    cookies = dict(st.context.cookies)
+
+    def made() -> bytes:
+        # looked up again: a sign-in may have ended since the button was drawn
+        person = person_in(cookies)
+        if person is None:
+            raise _gone()
+        with acting_as(person):
+            return make()
+
+    return made
+
+
 def sign_out_button() -> None:
     """Ends the sign-in of this browser, in all its tabs."""
     st.button("Sign out", icon=":material/logout:", key="gate-sign-out", on_click=problem.kept(partial(_sign_out)))
@@ -116,7 +165,11 @@ def _sign_out() -> None:
 def _of_this_run() -> Person:
     if get_script_run_ctx(suppress_warning=True) is not None and (found := person_in(st.context.cookies)):
         return found
-    raise NotAllowed("You are signed in no more.", next_step="Reload the page to sign in.", title="Signed out")
+    raise _gone()
+
+
+def _gone() -> NotAllowed:
+    return NotAllowed("You are signed in no more.", next_step="Reload the page to sign in.", title="Signed out")
 
 
 def _goodbye() -> str:

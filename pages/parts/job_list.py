@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.jobs import control
 from core.jobs.job import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from core.jobs.launcher import retry
 from core.jobs.queue import get_job, list_jobs, request_cancel
 from core.limits import size_text
-from pages.parts import job_log, jobs, problem, rooms, state
+from pages.parts import gate, job_log, jobs, problem, rooms, state
 from pages.parts.words import ago, duration, plain
 
 SHOWN = "jobs_shown"
@@ -164,7 +166,8 @@ def _buttons(job: Job, *, movable: bool, linked: bool) -> None:
 
 
 def _button(job: Job, label: str, icon: str, step: object, *, off: bool = False, name: str = "") -> None:
-    st.button(
+    draw = st.button if step is _look else partial(gate.button, Permission.TRAIN)
+    draw(
         label,
         key=f"{(name or label).lower().replace(' ', '-')}-{job.id}",
         icon=icon,

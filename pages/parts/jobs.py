@@ -9,13 +9,14 @@ from typing import Any
 import streamlit as st
 from sqlalchemy import select
 
+from core.access.policy import Permission
 from core.database import JobRecord, now
 from core.errors import NotFound
 from core.jobs.control import pause, resume
 from core.jobs.job import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
-from pages.parts import load_rest, notices, problem, rooms, state
+from pages.parts import gate, load_rest, notices, problem, rooms, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
@@ -187,7 +188,8 @@ def _progress(job_id: str, noun: str) -> None:
                 st.caption(_standing(job) or pace(job, noun) or "Getting ready …")
                 if not job.stopping:
                     paused = job.state == PAUSED
-                    st.button(
+                    gate.button(
+                        Permission.TRAIN,
                         "Resume" if paused else "Pausing …" if job.pausing else "Pause",
                         key=f"pause-{job.id}",
                         icon=":material/play_arrow:" if paused else ":material/pause:",
@@ -195,7 +197,8 @@ def _progress(job_id: str, noun: str) -> None:
                         on_click=problem.kept(resume if paused else pause),
                         args=(state.workspace(), job.id),
                     )
-                st.button(
+                gate.button(
+                    Permission.TRAIN,
                     "Cancelling …" if job.stopping else "Cancel",
                     key=f"cancel-{job.id}",
                     icon=":material/close:",
@@ -213,7 +216,7 @@ def _ended(job: Job) -> None:
     elif job.state == CANCELLED:
         st.info(f"{plain(job.title)}: cancelled. Nothing half-made was kept.", icon=":material/cancel:")
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
+        if gate.button(Permission.TRAIN, "Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
             watch(retry(state.workspace(), job.id))
             st.rerun()
     _log(job)
