@@ -130,7 +130,7 @@ _PROOF = "proof"
 
 def _begin(session: Session, record: AccountRecord, where: str) -> str:
     token, moment = secrets.token_urlsafe(32), now()
-    session.execute(delete(SignInRecord).where(SignInRecord.expires < moment))
+    session.execute(delete(SignInRecord).where(SignInRecord.expires <= moment))
     session.add(
         SignInRecord(
             token_hash=_digest(token), account=record.key, created=moment, expires=moment + lasts(), where=where

@@ -127,6 +127,7 @@ def undo(workspace: Workspace, dataset_id: str, author: str | None = None) -> Un
     Tags, palette and labels alike. What others said since stays: a later tag on the same image holds on, a name that
     another concept has by now stays with that one, and a concept that others have used stays; `notes` says so.
     """
+    require(Permission.TAG)
     with workspace.writing() as session:
         action = newest_standing(session, dataset_id, author)
         return None if action is None else take_back(session, action)
@@ -138,13 +139,13 @@ def redo(workspace: Workspace, dataset_id: str, author: str | None = None) -> Un
     None when there is none, or when its author did something since: then what was undone before is history, as in any
     editor. What others do does not stand in the way.
     """
+    require(Permission.TAG)
     with workspace.writing() as session:
         people = author_names(session, dataset_id) if author is None else [clean_author(author)]
         found = [action for name in people if (action := _undone_last(session, dataset_id, name)) is not None]
         if not found:
             return None
         action = max(found, key=lambda action: (action.undone, -action.id))
-        require(Permission.TAG)
         audit.record(session, "did again", sentence_of(action), {"step": action.id, "author": action.author})
         action.undone = action.undone_after = None
         return _settled(session, action)
