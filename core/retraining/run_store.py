@@ -29,6 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.classifiers.head import Head, load_head
 from core.concepts.log import clean_line
 from core.database import RunRecord, now
@@ -40,9 +42,7 @@ from core.storage.checksums import resized, seal, unseal
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.access import audit
-from core.access.policy import Permission, require
-from core.activations.store import Analysis
+    from core.activations.store import Analysis
 
 HEAD, RESULT, CURATION = "head.safetensors", "result.json", "curation.parquet"
 WEIGHTS, LOGITS, TRAINING = "model.safetensors", "logits.npy", "training"
