@@ -5,11 +5,16 @@ A launcher, because a main script beside a `pages/` folder would let a fresh ser
 
 import streamlit as st
 
-from pages.parts import live_route, map_route, problem, shell
+from pages.parts import gate, guard, live_route, map_route, problem, shell, sign_in, waking
+
+guard.require_safe_address()
+sign_in.check_provider()
+gate.install()
 
 app = st.App(
     "pages/main.py",
+    lifespan=waking.lifespan,
     on_script_error=problem.handle,
-    routes=[*live_route.routes(), *map_route.routes()],
-    middleware=shell.middleware(),
+    routes=[*sign_in.routes(), *live_route.routes(), *map_route.routes()],
+    middleware=[*guard.middleware(), *shell.middleware()],
 )

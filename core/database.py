@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Connection, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 3
+# in `Meta`, for programs that know no revisions: from 4 on, the revision counts (core/migrations)
+SCHEMA_VERSION = 4
 
 
 def now() -> datetime:
@@ -250,7 +251,9 @@ class JobRecord(Base):
     key: Mapped[str] = mapped_column(index=True)
     # place in the queue, counting up from 1; a clock may step back, this does not
     turn: Mapped[int]
-    # queued | running | done | failed | cancelled
+    # higher comes first, before `turn` decides
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    # queued | running | paused | done | failed | cancelled
     state: Mapped[str] = mapped_column(default="queued", index=True)
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
@@ -264,12 +267,79 @@ class JobRecord(Base):
     heartbeat: Mapped[datetime | None] = mapped_column(default=None)
     # when somebody asked for the end of it; None: nobody did
     cancel_requested: Mapped[datetime | None] = mapped_column(default=None)
+    # when somebody asked for a pause; None: nobody did, or it was resumed
+    pause_requested: Mapped[datetime | None] = mapped_column(default=None)
+    # a sentence saying why it ended, or why it stands still; empty while it goes on
+    exit_reason: Mapped[str] = mapped_column(default="", server_default="")
+    # counts the starts of its process: an interruption that resumes by itself adds one
+    attempt: Mapped[int] = mapped_column(default=1, server_default="1")
+    # who asked for it
+    author: Mapped[str] = mapped_column(default="local", server_default="local")
+    # bytes of disk it is expected to write; None: not known before it begins
+    needs_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    # bytes of memory its processes may hold together; None: no limit
+    memory_limit: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    # tells one start of the machine from the next, so that a reboot is known for what it is
+    boot: Mapped[str] = mapped_column(default="", server_default="")
     created: Mapped[datetime] = mapped_column(default=now)
     started: Mapped[datetime | None] = mapped_column(default=None)
     finished: Mapped[datetime | None] = mapped_column(default=None)
     # what the job gives back ({"analysis": id} ...) or, when it failed, MidbandError.to_dict()
     result: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+
+
+class AccountRecord(Base):
+    """Somebody who may sign in. `key` is the name case-folded; an e-mail address where an identity provider asks."""
+
+    __tablename__ = "accounts"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    # viewer | labeller | owner
+    role: Mapped[str]
+    # None: nobody signs in with a password under this name
+    password_hash: Mapped[str | None] = mapped_column(default=None)
+    created: Mapped[datetime] = mapped_column(default=now)
+    # when it was removed; the name stays, since what was done under it does
+    disabled: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class SignInRecord(Base):
+    """A browser that signed in. token_hash: SHA-256 of what its cookie holds, which is kept nowhere else."""
+
+    __tablename__ = "sign_ins"
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(ForeignKey("accounts.key"), index=True)
+    created: Mapped[datetime] = mapped_column(default=now)
+    expires: Mapped[datetime]
+    where: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class SignInFailure(Base):
+    """An attempt that failed, under each key it is counted by: name, address, or both."""
+
+    __tablename__ = "sign_in_failures"
+    __table_args__ = (Index("sign_in_failures_by_key", "key", "at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class AuditRecord(Base):
+    """Who did what. Triggers refuse to change or remove a row."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_by_actor", "actor", "id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    actor: Mapped[str]
+    # of the actor at that time
+    role: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    # an address; "" at the machine itself
+    where: Mapped[str] = mapped_column(default="", server_default="")
 
 
 # Stamps and versions have 61 bits (2305843009213693951 has them all set), so that the sum of two still is an integer.
@@ -300,6 +370,18 @@ TRIGGERS = (
         GROUP BY said.concept_id, said.image
         ON CONFLICT (concept_id, image) DO UPDATE SET tag_id = excluded.tag_id, state = excluded.state
         WHERE excluded.tag_id > tag_id;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS audit_unchanged BEFORE UPDATE ON audit
+    BEGIN
+        SELECT RAISE(ABORT, 'the audit log is never changed');
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS audit_undeleted BEFORE DELETE ON audit
+    BEGIN
+        SELECT RAISE(ABORT, 'the audit log is never shortened');
     END
     """,
 )

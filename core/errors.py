@@ -11,8 +11,9 @@ a `MidbandError` is a bug and stays loud.
     │   BadWeights                                            what was given as a model
     ├── NotFound                                              an id or name that is not there
     ├── BadRequest                                            a setting out of its range
+    ├── NotAllowed                                            what a role, or a list of folders, does not allow
     ├── NotEnoughTags, EmptyGroup, LeakedImages               retraining that could not be honest
-    ├── DiskFull, StorageProblem                              the machine
+    ├── DiskFull, OutOfMemory, StorageProblem                 the machine
     ├── JobStopped, UnexpectedProblem                         work in the background that ended without a result
     └── Cancelled                                             somebody asked for it
 """
@@ -107,6 +108,12 @@ class BadRequest(MidbandError):
     title = "That setting does not work"
 
 
+class NotAllowed(MidbandError):
+    """Somebody asked for what their role does not allow, for a place that is not open to them, or did not sign in."""
+
+    title = "You may not do that"
+
+
 class NotEnoughTags(MidbandError):
     title = "Not enough tags yet"
 
@@ -123,6 +130,10 @@ class LeakedImages(MidbandError):
 
 class DiskFull(MidbandError):
     title = "Not enough disk space"
+
+
+class OutOfMemory(MidbandError):
+    title = "Not enough memory"
 
 
 class StorageProblem(MidbandError):

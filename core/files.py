@@ -83,8 +83,22 @@ def replacing(path: Path) -> Iterator[Path]:
             # mkstemp makes files private; what lies in a workspace follows the umask like any other file
             beside.chmod(0o666 & ~_UMASK)
             os.replace(beside, path)
+            sync_folder(path.parent)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk: a renamed file is there after a power cut only then. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some network file systems refuse it of folders, and write names through
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

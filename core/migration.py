@@ -1,4 +1,4 @@
-"""Bringing the database of an older workspace up to date, in place and in one transaction.
+"""Bringing the database of a workspace from before revisions were kept to the first of them, in one transaction.
 
 Schema 1 knew tags only: concepts were changed without a trace, and undo went by the clock. Schema 2 was of no release.
 """
@@ -19,10 +19,10 @@ from core.database import (
     Meta,
     TagAction,
     TagRecord,
-    create_tables,
     now,
 )
 from core.errors import StorageProblem
+from core.migrations.baseline import create_baseline
 
 # keys of the number row
 SHORTCUTS = 9
@@ -54,24 +54,29 @@ def schema_version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, version: int) -> None:
-    """Bring a database of an older version (0: an empty one) to `SCHEMA_VERSION`, within the caller's transaction.
+    """Bring the tables of schema 1 or 3 to those of the first revision, within the caller's transaction.
 
     Raises `StorageProblem` for a version that no release had.
     """
-    if version not in (0, 1):
+    if version not in (1, 3):
         raise StorageProblem(
             f"This workspace was written between two releases of Midband (schema {version}), so it cannot be read.",
             next_step="Export its tags with the Midband that wrote it, then import them into a new workspace.",
         )
     if version == 1:
         _widen(connection)
-    create_tables(connection)
+    create_baseline(connection)
     if version == 1:
         _describe_actions(connection)
         _order_undone(connection)
         _stamp_actions(connection)
         _keep_standing_tags(connection)
         _keep_concepts(connection)
+
+
+def write_facts(connection: Connection) -> None:
+    """Note the version of the tables, and when the workspace was made. Programs from before revisions read the first,
+    and refuse by it."""
     facts = {row.key: row.value for row in connection.execute(select(Meta.key, Meta.value))}
     wanted = {"created": facts.get("created", now().isoformat()), "schema": str(SCHEMA_VERSION)}
     for key, value in wanted.items():

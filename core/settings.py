@@ -31,6 +31,12 @@ class Settings:
     progress_seconds: float = 0.25
     # seconds between "please stop" (SIGTERM) and "stop" (SIGKILL) for a job that is cancelled.
     cancel_grace: float = 5.0
+    # bytes of the disk that no job may take: the database must be able to say what happened.
+    disk_reserve: int = 200_000_000
+    # share of the machine's memory that one job may hold; the rest is for the pages and the system.
+    job_memory_share: float = 0.8
+    # starts of one job by itself, the first included, before a person is asked: a job may be what ends the machine.
+    most_attempts: int = 3
 
 
 DEFAULTS = Settings()

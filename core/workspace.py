@@ -6,6 +6,7 @@
 <root>/analyses/<id>/         features, logits, thumbnails: see core/activations/store/
 <root>/runs/<id>/             head.safetensors, result.json: see core/retraining
 <root>/jobs/<id>/log.txt      what a job printed
+<root>/backups/               copies of the database, made before its tables changed, or by `backup`
 <root>/exports/               where exports go unless told otherwise
 """
 
@@ -19,16 +20,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from core.database import SCHEMA_VERSION
 from core.errors import NotFound, StorageProblem
 from core.files import resolved, storage_problems
-from core.migration import migrate, schema_version
+from core.migration import migrate, schema_version, write_facts
+from core.migrations import HEAD, revision_of
 
 DATABASE = "midband.db"
+BACKUPS = "backups"
+_opened: dict[Path, None] = {}
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,13 @@ def open_workspace(root: Path | str, *, create: bool = True) -> Workspace:
     with storage_problems(folder / DATABASE):
         folder.mkdir(parents=True, exist_ok=True)
     _engine(folder)
+    _opened[folder] = None
     return Workspace(folder)
+
+
+def opened() -> tuple[Path, ...]:
+    """The folders of the workspaces that this process has opened."""
+    return tuple(_opened)
 
 
 @lru_cache(maxsize=16)
@@ -109,27 +119,54 @@ def _engine(root: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         with engine.connect() as connection:
-            version = schema_version(connection)
-        if version < SCHEMA_VERSION:
+            current = _is_current(connection)
+        if not current:
             # whoever opens it at the same time waits for the lock, then finds nothing left to do
             with engine.connect().execution_options(midband_write=True) as connection, connection.begin():
-                version = schema_version(connection)
-                if version < SCHEMA_VERSION:
-                    migrate(connection, version)
-                    version = SCHEMA_VERSION
+                if not _is_current(connection):
+                    _bring_up(root, connection)
     except DatabaseError as error:
         engine.dispose()
         raise _as_problem(root, error) from error
     except BaseException:
         engine.dispose()
         raise
-    if version > SCHEMA_VERSION:
-        engine.dispose()
-        raise StorageProblem(
-            f"This workspace was written by a newer Midband (schema {version}; this one knows {SCHEMA_VERSION}).",
-            next_step="Update Midband, or open another workspace.",
-        )
     return engine
+
+
+def _is_current(connection: Connection) -> bool:
+    """Raises `StorageProblem` for a database of a newer version."""
+    if (version := schema_version(connection)) > SCHEMA_VERSION:
+        raise _newer(f"schema {version}; this one knows {SCHEMA_VERSION}")
+    return version == SCHEMA_VERSION and revision_of(connection) == HEAD
+
+
+def _bring_up(root: Path, connection: Connection) -> None:
+    """Make the tables what they have to be, after a copy of what was there, within the caller's transaction."""
+    # these take a while to import, and are needed once in the life of a workspace
+    from core.migrations.backup import back_up
+    from core.migrations.baseline import BASELINE
+    from core.migrations.upgrading import knows, upgrade
+
+    revision, version = revision_of(connection), schema_version(connection)
+    if revision is not None and not knows(revision):
+        raise _newer(f"revision {revision}; this one knows {HEAD}")
+    if version:
+        # the lock is held: what is copied is what is changed
+        back_up(root / DATABASE, root / BACKUPS, before=revision or f"schema-{version}")
+    if version and revision is None:
+        migrate(connection, version)
+        upgrade(connection, stamp=BASELINE)
+    else:
+        upgrade(connection)
+    write_facts(connection)
+
+
+def _newer(how: str) -> StorageProblem:
+    return StorageProblem(
+        f"This workspace was written by a newer Midband ({how}).",
+        next_step="Update Midband, or open another workspace.",
+    )
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:

@@ -2,13 +2,15 @@
 
 import streamlit as st
 
-from pages.parts import collector, jobs, live, notices, problem, rooms, state, theme, tour, who
+from pages.parts import collector, gate, jobs, live, notices, problem, rooms, state, theme, tour, who
 
 collector.spare_modules()
 theme.apply()
 room = st.navigation(rooms.all_rooms())
 is_stage = room.url_path == "present"
 theme.follow(is_stage)
+
+gate.enter()
 
 with problem.shown(rooms.way_out if is_stage else None):
     state.start()
@@ -23,4 +25,6 @@ with problem.shown(rooms.way_out if is_stage else None):
     problem.remembered()
     notices.show()
     rooms.keep_place(room)
+    if not is_stage:
+        gate.remind(room.url_path)
     room.run()

@@ -1,5 +1,7 @@
 """Tag next: a short queue of the images whose answers say most, and a look at what they lead to."""
 
-from pages.parts import state, tag_room
+from core.access.policy import Permission
+from pages.parts import gate, state, tag_room
 
-tag_room.enter(state.analysis_or_invite(tag_room.heading))
+if not gate.closed(Permission.TAG):
+    tag_room.enter(state.analysis_or_invite(tag_room.heading))

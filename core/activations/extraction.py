@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.activations.computed import COMPUTED, Computed, read_computed, write_computed
 from core.activations.partial import JOURNAL, PartialAnalysis, clear_notes, pinned
 from core.activations.reuse import Known, find_known, merge, write_marks
@@ -98,6 +100,7 @@ def analyse(
     gone half way through, `DiskFull`, `StorageProblem`, and what `progress` raises to cancel; then the next call
     continues where this one stopped.
     """
+    require(Permission.LOAD, dataset.name)
     check_precision(precision)
     if dataset.labelled:
         classifier.check_classes(dataset.classes)
@@ -111,9 +114,9 @@ def analyse(
 
     with held(_lock_file(workspace, identity), waiting):
         # looked up under the lock: another process may just have finished the very same work
-        if has_analysis(workspace, identity):
-            return job.found(identity)
-        return job.run(identity, computed)
+        analysis = job.found(identity) if has_analysis(workspace, identity) else job.run(identity, computed)
+    audit.record(workspace, "loaded", dataset.name, {"analysis": identity, "images": analysis.n})
+    return analysis
 
 
 @dataclass(frozen=True, eq=False)

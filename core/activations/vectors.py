@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.access.policy import Permission, require
 from core.errors import BadRequest, NotFound
 from core.files import read_array, read_json, slug, storage_problems, write_array, write_json
 
@@ -78,6 +79,7 @@ def save_vector(analysis: Analysis, name: str, vector: np.ndarray) -> str:
     vector: (d,) numbers. Raises `BadRequest` for another length, numbers that are not finite, all zeros, or an
     unusable name.
     """
+    require(Permission.TAG, name)
     name, vector = _clean(name), _numbers(np.asarray(vector), "The vector")
     if len(vector) != analysis.d:
         raise _problem(
@@ -126,7 +128,8 @@ def load_vector(analysis: Analysis, name: str) -> np.ndarray:
 
 
 def delete_vector(analysis: Analysis, name: str) -> None:
-    """Remove a vector, a damaged one too. Raises `NotFound`."""
+    """Remove a vector, a damaged one too. Raises `NotFound`, `NotAllowed`."""
+    require(Permission.TAG, name)
     file = _file(analysis, name)
     if not file.exists():
         load_vector(analysis, name)

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from core.access.roots import allowed_path
 from core.classifiers.origins import is_onnx, repeated_name
 from core.classifiers.peek import kind_of_archive, recipe
 from core.classifiers.preprocessing import Preprocessing, preprocessing_from_dict
@@ -190,7 +191,7 @@ def write_checkpoint(path: Path, state: Mapping[str, torch.Tensor], description:
 def check_output(path: Path) -> Path:
     """The path itself if a model can be written there later. Raises `BadRequest` or `PathNotFound` before hours of work
     are lost."""
-    resolved(path, advice="Choose another name for the model.")
+    allowed_path(resolved(path, advice="Choose another name for the model."))
     if path.suffix != ".safetensors":
         raise BadRequest(
             f"{path.name} does not end in .safetensors, the format models are written in.",

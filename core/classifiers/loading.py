@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.access.roots import allowed_path
 from core.classifiers import torchscript
 from core.classifiers.architectures import channels_last, check, default_preprocessing
 from core.classifiers.checkpoint import Checkpoint, ModelDescription, check_finite, kind_of_file, read_checkpoint
@@ -33,7 +34,7 @@ def load(path: Path | str, arch: str | None, preprocessing: Preprocessing | None
 
         loaded = load(fetched(str(path)), None, preprocessing)
         return replace(loaded, name=short_name(str(path)))
-    file = resolved(path, advice="Give the file or folder that holds the model.")
+    file = allowed_path(resolved(path, advice="Give the file or folder that holds the model."))
     if file.is_dir():
         return _load_folder(file, arch, preprocessing)
     kind = kind_of_file(file)

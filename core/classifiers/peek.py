@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.access.roots import allowed_path
 from core.classifiers import processors, timm_inputs
 from core.classifiers.origins import EXPORTED, ONNX, TORCHSCRIPT, is_exported, is_onnx
 from core.classifiers.preprocessing import preprocessing_from_dict
 from core.classifiers.weight_names import architecture_in, contents_of
-from core.errors import BadRequest
+from core.errors import BadRequest, NotAllowed
 
 # how the architectures of the two libraries are named, before the name they have there
 TIMM, TRANSFORMERS = "timm:", "hf:"
@@ -83,12 +84,14 @@ def peek(path: Path | str) -> Peeked:
         name = str(path).strip()
         return Peeked("hub", False, f"{name.partition(':')[2]}, from the Hugging Face hub", arch=None)
     try:
-        place = Path(path).expanduser()
+        place = allowed_path(path)
         if place.is_dir():
             return _peek_folder(place)
         if not place.is_file():
             return Peeked("absent", False, "Nothing is there", problem=f"There is no file or folder {place}.")
         return _peek_file(place)
+    except NotAllowed as error:
+        return Peeked("absent", False, error.title, problem=f"{error.detail} {error.next_step}")
     except UNREADABLE as error:
         return Peeked("unknown", False, "Not a model that is known here", problem=f"It cannot be read ({error}).")
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.access.policy import Permission, require
 from core.classifiers.architectures import SMALL, build, check, default_preprocessing
 from core.classifiers.checkpoint import ModelDescription, check_output, write_checkpoint
 from core.classifiers.image_cache import decode_images
@@ -104,6 +105,7 @@ def train_erm(
     number of threads give the same weights on one machine. Progress counts images: decoded, trained on, measured.
     Raises `BadRequest`, `EmptyDataset`, `OneClass`, and what `progress` raises to cancel; then nothing is written.
     """
+    require(Permission.TRAIN, str(out))
     started = time.monotonic()
     out = check_output(Path(out))
     check(arch)

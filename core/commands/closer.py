@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from core.access.roots import allowed_path
 from core.activations.directions import Direction, class_index
 from core.activations.neighbours import Neighbours, neighbours
 from core.activations.standing import Standing, probabilities, standings, strongest_first, telling_directions
@@ -99,7 +100,7 @@ def concept_directions(workspace: Workspace, analysis: Analysis) -> list[Directi
 
 def _target(path: Path) -> Path:
     advice = "Name a file that ends in .png."
-    target = resolved(path, advice=advice)
+    target = allowed_path(resolved(path, advice=advice))
     if target.suffix.lower() != ".png" or target.is_dir():
         raise BadRequest(f"{target.name} is not a picture that can be written.", next_step=advice)
     return target

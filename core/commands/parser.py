@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from core.access.person import ROLES
 from core.activations.proposals import MID_RULES
 from core.activations.sampling import ORDERS
 from core.commands.arguments import names, natural, numbers, positive
@@ -201,6 +202,27 @@ def make_parser() -> Parser:
     explain.add_argument("--limit", type=positive, default=10, metavar="K", help="how many are shown (10)")
 
     add_run_verbs(verb)
+    users = verb("users", "List who may sign in, add and remove people, change roles and passwords", analysis=False)
+    steps = users.add_mutually_exclusive_group()
+    steps.add_argument("--add", metavar="NAME", help="let somebody sign in: a name, or an e-mail address for OIDC")
+    steps.add_argument("--change", metavar="NAME", help="give somebody the role named by --role")
+    steps.add_argument("--password", metavar="NAME", help="set a new password, which is asked for or read from stdin")
+    steps.add_argument("--remove", metavar="NAME", help="let somebody sign in no more; what they did stays")
+    users.add_argument("--role", choices=ROLES, help="viewer, labeller (for --add, unless named) or owner")
+    users.add_argument("--no-password", action="store_true", help="with --add: an identity provider asks for it")
+
+    audit = verb("audit", "Show who loaded, tagged, trained, exported, deleted, signed in", analysis=False)
+    audit.add_argument("--actor", metavar="NAME", help="only what this person did")
+    audit.add_argument("--action", type=names, default=(), metavar="A,B", help="only these, such as tagged")
+    audit.add_argument("--before", type=positive, metavar="ID", help="only entries before this one")
+    audit.add_argument("--count", type=positive, default=50, metavar="K", help="at most, the newest first (50)")
+
+    verb("verify", "Check that the database and every stored file are as they were written", analysis=False)
+    backup = verb("backup", "Copy the database while it is in use", analysis=False)
+    backup.add_argument("--out", metavar="FILE", help="where to (the workspace's backups folder)")
+    restore = verb("restore", "Put a backup in the place of the database, keeping what was there", analysis=False)
+    restore.add_argument("--file", required=True, metavar="FILE", help="what `backup` wrote")
+    verb("repair", "Make again what is damaged and can be made again, and say what cannot", analysis=False)
     return parser
 
 

@@ -69,6 +69,21 @@ def add_run_verbs(verb: AddVerb) -> None:
     bake_off.add_argument("--concepts", type=names, default=(), metavar="A,B", help="groups are class x these together")
     bake_off.add_argument("--wait", action="store_true", help="wait for the table and print it")
 
+    jobs = verb("jobs", "List the work in the background, or do something about one of it", analysis=False)
+    what = jobs.add_mutually_exclusive_group()
+    what.add_argument("--log", metavar="ID", help="print the end of its log")
+    what.add_argument("--cancel", metavar="ID", help="end it, its processes included")
+    what.add_argument("--pause", metavar="ID", help="let it rest; others take their turns")
+    what.add_argument("--resume", metavar="ID", help="let a paused one go on when its turn comes")
+    what.add_argument("--retry", metavar="ID", help="start one that failed or was cancelled once more")
+    what.add_argument("--up", metavar="ID", help="before the one that waits before it")
+    what.add_argument("--first", metavar="ID", help="before all that wait")
+    what.add_argument("--prioritise", metavar="ID", help="give it the priority of --priority")
+    jobs.add_argument("--priority", type=int, default=1, metavar="N", help="higher comes first (%(default)s)")
+    jobs.add_argument("--active", action="store_true", help="only what runs, waits or is paused")
+    jobs.add_argument("--count", type=positive, default=50, metavar="N", help="at most so many (%(default)s)")
+    jobs.add_argument("--lines", type=positive, default=200, metavar="N", help="of the log (%(default)s)")
+
     reproduce = verb("reproduce", "Train the paper's synthetic experiment again, where it is not done", analysis=False)
     reproduce.add_argument("what", choices=("shapes",), help="shapes: their place tells their kind, more and more")
     reproduce.add_argument(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.access.roots import allowed_path
 from core.activations.store import open_analysis
 from core.commands.output import Answer, ProgressLine, duration, interval, line_of, percent, table
 from core.errors import BadRequest, Cancelled, NotFound, PathNotFound
@@ -141,7 +142,7 @@ def _edits(file: Path | None) -> CurationEdits:
     if file is None:
         return CurationEdits()
     advice = 'Name a .json such as {"left_out": ["a.jpg"], "kept": {"b.jpg": {"water": true}}}.'
-    path = resolved(file, advice=advice)
+    path = allowed_path(resolved(file, advice=advice))
     try:
         return edits_from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

@@ -19,7 +19,10 @@ _ROOMS = {
     "runs": ("retrain", "compare", "export"),
     "history": ("runs", "note", "replay"),
     "methods": ("methods", "bake-off"),
+    "jobs": ("jobs",),
     "reproduction": ("reproduce",),
+    "access": ("users", "audit"),
+    "storage": ("verify", "backup", "restore", "repair"),
 }
 
 

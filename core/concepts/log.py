@@ -14,6 +14,8 @@ from typing import Any, Literal
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.database import ConceptChange, ConceptRecord, TagAction, now
 from core.errors import BadRequest
 
@@ -53,11 +55,15 @@ def begin(
     state: str | None = None,
     images: int = 0,
 ) -> TagAction:
-    """Append an action to an open transaction; what it says is added to it afterwards."""
+    """Append an action to an open transaction; what it says is added to it afterwards.
+
+    Of somebody who signed in, whatever the author. Raises `NotAllowed`.
+    """
+    person = require(Permission.TAG, subject)
     action = TagAction(
         dataset_id=dataset_id,
         kind=kind,
-        author=clean_author(author),
+        author=person.name if person.signed_in else clean_author(author),
         source=source,
         how=how,
         direction=direction,
@@ -71,6 +77,8 @@ def begin(
     )
     session.add(action)
     session.flush()
+    if kind != "tag":
+        _audit(session, action)
     return action
 
 
@@ -122,7 +130,18 @@ def record_action(
             [(action.id, *statement) for statement in said],
         )
     settle_tags(session)
+    if action.kind == "tag":
+        # only now it is known what was said
+        _audit(session, action)
     return action.id
+
+
+_AUDITED = {"tag": "tagged", "label": "judged labels", "merge": "merged concepts"}
+
+
+def _audit(session: Session, action: TagAction) -> None:
+    done = "imported tags" if action.source == "import" else _AUDITED.get(action.kind, "changed concepts")
+    audit.record(session, done, sentence_of(action), {"step": action.id, "dataset": action.dataset_id})
 
 
 def state_facts(session: Session, action: TagAction, record: ConceptRecord, **facts: Any) -> None:

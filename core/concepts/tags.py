@@ -18,6 +18,8 @@ import numpy as np
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.concepts.concept import Concept, as_concept
 from core.concepts.log import ANYBODY, author_names, clean_author, newest_of, sentence_of
 from core.concepts.log import Said as Said
@@ -125,6 +127,7 @@ def undo(workspace: Workspace, dataset_id: str, author: str | None = None) -> Un
     Tags, palette and labels alike. What others said since stays: a later tag on the same image holds on, a name that
     another concept has by now stays with that one, and a concept that others have used stays; `notes` says so.
     """
+    require(Permission.TAG)
     with workspace.writing() as session:
         action = newest_standing(session, dataset_id, author)
         return None if action is None else take_back(session, action)
@@ -136,12 +139,14 @@ def redo(workspace: Workspace, dataset_id: str, author: str | None = None) -> Un
     None when there is none, or when its author did something since: then what was undone before is history, as in any
     editor. What others do does not stand in the way.
     """
+    require(Permission.TAG)
     with workspace.writing() as session:
         people = author_names(session, dataset_id) if author is None else [clean_author(author)]
         found = [action for name in people if (action := _undone_last(session, dataset_id, name)) is not None]
         if not found:
             return None
         action = max(found, key=lambda action: (action.undone, -action.id))
+        audit.record(session, "did again", sentence_of(action), {"step": action.id, "author": action.author})
         action.undone = action.undone_after = None
         return _settled(session, action)
 
@@ -170,7 +175,9 @@ def newest_standing(session: Session, dataset_id: str, author: str | None) -> Ta
 
 
 def take_back(session: Session, action: TagAction) -> UndoneAction:
-    """Undo one action in an open transaction."""
+    """Undo one action in an open transaction. Raises `NotAllowed`."""
+    require(Permission.TAG)
+    audit.record(session, "took back", sentence_of(action), {"step": action.id, "author": action.author})
     action.undone, action.undone_after = now(), newest_of(session, action.dataset_id, action.author)
     return _settled(session, action)
 
@@ -331,8 +338,9 @@ def suggest_members(
     """Keep images that may show a concept, best first, in place of those suggested before; they are no tags.
 
     source: cluster, text ... scores: (m,), higher is better. Raises `NotFound` when the concept is gone, `BadRequest`
-    unless every image has a score, or none.
+    unless every image has a score, or none; `NotAllowed`.
     """
+    require(Permission.TAG, concept.name)
     images = analysis.image_names(rows)
     given = np.full(len(images), np.nan) if scores is None else np.asarray(scores, dtype=np.float64).reshape(-1)
     if len(given) != len(images):

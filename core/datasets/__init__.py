@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from core.access.policy import Permission, require
+from core.access.roots import allowed_path
 from core.datasets import archives
 from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
@@ -51,6 +53,7 @@ def open_dataset(
     unpacked (a workspace's `datasets`). Raises `PathNotFound`, `EmptyDataset`, `BadMetadata`, `OneClass`, and
     `BadRequest` for choices that do not fit or where something has to be unpacked and there is no `store`.
     """
+    require(Permission.LOAD, str(path))
     root = opened(existing(path), choices)
     # until the dataset has it
     kept_here = reading(root)
@@ -109,7 +112,7 @@ def _described(attribute: Attribute) -> dict[str, Any]:
 
 def existing(path: Path | str) -> Path:
     """The absolute path of a folder or file that is there and may be read. Raises `PathNotFound`."""
-    root = resolved(str(path), advice="Give the folder that holds the images.")
+    root = allowed_path(resolved(str(path), advice="Give the folder that holds the images."))
     if not root.exists():
         nearest = next(parent for parent in root.parents if parent.exists())
         raise PathNotFound(

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.access.policy import Permission, require
 from core.activations.store import Analysis, has_analysis, open_analysis, touch
 from core.database import Meta
 from core.datasets import Dataset, open_dataset
@@ -80,6 +81,7 @@ def make_demo(workspace: Workspace, name: str = "birds", *, progress: Progress =
     workspace, so that the workspace can be moved. No tags are made: naming the confounder is the visitor's part.
     Raises `NotFound` for a name that is none, `PathNotFound` when the shipped classifier is missing.
     """
+    require(Permission.LOAD, f"demo {name}")
     shipped = shipped_model(demo_named(name).name)
     if not shipped.is_file():
         raise PathNotFound(

@@ -26,6 +26,8 @@ from typing import Any
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.database import (
     AnalysisRecord,
     Base,
@@ -57,7 +59,7 @@ _DERIVED = frozenset({"map"})
 # what lies in files: once for the analysis, and folders by their id
 _WHOLE = ("map", "vectors", "edits.json")
 _EACH = ("runs", "deleted", "bakeoffs")
-_ACTIVE = ("queued", "running")
+_ACTIVE = ("queued", "running", "paused")
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,14 @@ def reset_demo(workspace: Workspace, name: str = "birds") -> Reset:
     happens. Of more than `KEPT` resets the oldest is given up. Raises `NotFound` for a demo that was not made,
     `BadRequest` while a job of it waits or runs.
     """
+    require(Permission.DELETE, f"demo {name}")
     analysis = _analysis(workspace, name)
     with workspace.writing() as session:
         _settle(workspace, session, name, analysis)
         dataset = session.get_one(AnalysisRecord, analysis).dataset_id
         _check_idle(session, name, analysis, _run_ids(session, analysis))
         reset = _put_aside(workspace, session, name, analysis)
+        audit.record(session, "reset", f"demo {name}")
         numbers = sorted(_kept(session, name))
         for number in numbers[:-KEPT]:
             session.delete(session.get_one(Meta, _key(name, number)))
@@ -158,6 +162,7 @@ def undo_reset(workspace: Workspace, reset: Reset) -> Reset | None:
     Raises `NotFound` when the reset is not kept any more, `BadRequest` while a job of the demo runs.
     """
     name = reset.demo
+    require(Permission.DELETE, f"demo {name}")
     analysis = _analysis(workspace, name)
     with workspace.writing() as session:
         _settle(workspace, session, name, analysis)
@@ -172,6 +177,7 @@ def undo_reset(workspace: Workspace, reset: Reset) -> Reset | None:
         dataset = session.get_one(AnalysisRecord, analysis).dataset_id
         _check_idle(session, name, analysis, _run_ids(session, analysis))
         since = _put_aside(workspace, session, name, analysis)
+        audit.record(session, "brought back", f"demo {name}")
         _move_log(session, _aside_id(dataset, number), dataset)
         session.execute(delete(DatasetRecord).where(DatasetRecord.id == _aside_id(dataset, number)))
         _put_rows(session, kept[number]["rows"])

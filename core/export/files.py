@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.access import audit
+from core.access.policy import Permission, require
+from core.access.roots import allowed_path
 from core.errors import BadRequest
 from core.files import resolved, storage_problems, write_json
 from core.locks import alone_in
@@ -84,6 +87,7 @@ def write_export(
     from core.retraining.result import NETWORK
     from core.retraining.runs import class_places, open_run, run_folder
 
+    require(Permission.EXPORT, f"run {run_id}")
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise BadRequest(f"{unknown[0]} is no format of models.", next_step=f"Use any of: {', '.join(FORMATS)}.")
@@ -96,7 +100,7 @@ def write_export(
             next_step=f"Analyse with the classes in that order ({', '.join(run.classes[:9])}), or train anew.",
             title="The run has its classes in another order",
         )
-    out = resolved(out, advice="Name a folder for the export.")
+    out = allowed_path(resolved(out, advice="Name a folder for the export."))
     if out.exists() and not out.is_dir():
         raise BadRequest(f"{out} is a file.", next_step="Name a folder for the export.")
     # before minutes of work; again once it is known which files there are
@@ -146,6 +150,7 @@ def write_export(
             files += [folder / name for name in ("model-card.md", "report.html", REPORT)]
             _put(files, out, original=analysis.model_file)
     progress(STEPS, STEPS, "Exported")
+    audit.record(workspace, "exported", f"run {run.run}", {"to": str(out)})
     return Exported(tuple(out / path.name for path in files), tuple(refused))
 
 

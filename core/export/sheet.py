@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from core.access.roots import allowed_path
 from core.activations.contact_sheet import UNKNOWN, ContactSheet, SheetBand
 from core.activations.curves import percent
 from core.activations.store import Analysis
@@ -101,7 +102,7 @@ def write_sheet(
     it, today when left out. Raises `BadRequest` for another ending, `DiskFull`, `StorageProblem`.
     """
     advice = "Name a file that ends in .png or .pdf."
-    target = resolved(path, advice=advice)
+    target = allowed_path(resolved(path, advice=advice))
     make = {".png": png, ".pdf": pdf}.get(target.suffix.lower())
     if make is None or target.is_dir():
         raise BadRequest(f"{target.name} is not a picture or a PDF that can be written.", next_step=advice)

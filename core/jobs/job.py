@@ -14,8 +14,9 @@ from core import errors
 from core.database import JobRecord
 from core.errors import Cancelled, JobStopped, MidbandError
 
-QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-ACTIVE = (QUEUED, RUNNING)
+QUEUED, RUNNING, PAUSED = "queued", "running", "paused"
+DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
+ACTIVE = (QUEUED, RUNNING, PAUSED)
 
 # Enough to smooth uneven batches, few enough to follow a machine that becomes busy.
 SAMPLES_KEPT = 24
@@ -35,7 +36,9 @@ class Job:
 
     done, total: steps of the present phase, total 0 when unknown. rate: steps per second, seconds_left: seconds, both
     None when unknown. result: what it gave back, once `state` is "done". error: `MidbandError.to_dict()`, once it is
-    "failed". stopping: somebody cancelled it, but its processes are not gone yet.
+    "failed". stopping: somebody cancelled it, but its processes are not gone yet; pausing: the same before "paused".
+    exit_reason: a sentence saying why it ended or stands still. attempt: which start of its process this is. author:
+    who asked for it. needs_bytes: disk it is expected to write; memory_limit: bytes its processes may hold together.
     """
 
     id: str
@@ -49,6 +52,13 @@ class Job:
     rate: float | None
     seconds_left: float | None
     stopping: bool
+    pausing: bool
+    priority: int
+    exit_reason: str
+    attempt: int
+    author: str
+    needs_bytes: int | None
+    memory_limit: int | None
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     log: Path
@@ -96,6 +106,12 @@ class Job:
             "rate": self.rate,
             "seconds_left": self.seconds_left,
             "seconds": self.seconds,
+            "priority": self.priority,
+            "attempt": self.attempt,
+            "author": self.author,
+            "exit_reason": self.exit_reason,
+            "needs_bytes": self.needs_bytes,
+            "memory_limit": self.memory_limit,
             "result": self.result,
             "error": self.error,
             "log": str(self.log),
@@ -118,6 +134,13 @@ def job_of(record: JobRecord, log: Path, now: float) -> Job:
         rate=speed.rate,
         seconds_left=speed.seconds_left,
         stopping=record.state in ACTIVE and record.cancel_requested is not None,
+        pausing=record.state in (QUEUED, RUNNING) and None not in (record.pause_requested, record.pid),
+        priority=record.priority,
+        exit_reason=record.exit_reason,
+        attempt=record.attempt,
+        author=record.author,
+        needs_bytes=record.needs_bytes,
+        memory_limit=record.memory_limit,
         result=record.result,
         error=record.error,
         log=log,

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.access.policy import Permission
+from core.access.roots import allowed_path
 from core.classifiers.peek import is_hub_name
 from core.errors import BadRequest
 from core.files import resolved
@@ -46,7 +48,8 @@ class Kind:
 
     required, optional: keys of its request. paths: those that are paths, made absolute when submitted. resumes: a
     second start goes on where the first one ended, or for which requests it does. fresh: keys that do not make two
-    requests different work. depends: what else the result depends on, as a text that differs when it does.
+    requests different work. depends: what else the result depends on, as a text that differs when it does. needs:
+    bytes it will write, from what is quickly looked up. permission: what whoever asks for it must be allowed.
     """
 
     run: Run
@@ -56,10 +59,20 @@ class Kind:
     fresh: tuple[str, ...] = ()
     resumes: bool | Callable[[dict[str, Any]], bool] = False
     depends: Callable[[Workspace, dict[str, Any]], str] | None = None
+    needs: Callable[[Workspace, dict[str, Any]], int | None] | None = None
+    permission: Permission = Permission.TRAIN
+
+    def goes_on(self, request: dict[str, Any]) -> bool:
+        """Whether a second start goes on where the first one ended."""
+        return self.resumes(request) if callable(self.resumes) else self.resumes
+
+    def needed(self, workspace: Workspace, request: dict[str, Any]) -> int | None:
+        """Bytes of disk it is expected to write; None: known once it has begun, and checked there."""
+        return self.needs(workspace, request) if self.needs else None
 
     def after_interruption(self, request: dict[str, Any]) -> str:
         """What to do about a job of this kind that ended without a result."""
-        if self.resumes(request) if callable(self.resumes) else self.resumes:
+        if self.goes_on(request):
             return "Start it again: it resumes where it stopped."
         return "Start it again: it begins from the start, and nothing half-made was kept."
 
@@ -76,7 +89,7 @@ class Kind:
                 f"{', '.join(self.optional) or 'nothing else'}.",
             )
         absolute = {
-            name: str(resolved(request[name], advice="Check the path."))
+            name: str(allowed_path(resolved(request[name], advice="Check the path.")))
             for name in self.paths
             if request.get(name) and not is_hub_name(request[name])
         }
@@ -262,6 +275,32 @@ def _export(workspace: Workspace, request: dict[str, Any], progress: Progress) -
     return write_export(workspace, request["run"], Path(request["out"]), progress=progress, **chosen).to_dict()
 
 
+def _export_needs(workspace: Workspace, request: dict[str, Any]) -> int | None:
+    """Each format holds the whole model once, and so do the weights by themselves."""
+    from core.database import AnalysisRecord, RunRecord
+
+    with workspace.reading() as session:
+        run = session.get(RunRecord, request["run"])
+        record = session.get(AnalysisRecord, run.analysis_id) if run else None
+    if record is None or not (model := Path(record.model_file)).is_file():
+        return None
+    formats = request.get("formats")
+    return model.stat().st_size * (1 + (len(formats) if formats is not None else _EVERY_FORMAT))
+
+
+def _rows_needed(columns: int) -> Callable[[Workspace, dict[str, Any]], int | None]:
+    """columns: float32 numbers per image."""
+
+    def needs(workspace: Workspace, request: dict[str, Any]) -> int | None:
+        from core.database import AnalysisRecord
+
+        with workspace.reading() as session:
+            record = session.get(AnalysisRecord, request["analysis"])
+        return None if record is None else 4 * columns * record.images
+
+    return needs
+
+
 def _map(workspace: Workspace, request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from core.activations.projection import make_umap, map_settings
     from core.activations.store import open_analysis
@@ -278,20 +317,31 @@ def _embed(workspace: Workspace, request: dict[str, Any], progress: Progress) ->
     return {"images": embed(workspace, open_analysis(workspace, request["analysis"]), progress=progress)}
 
 
+# of `core.export`, besides the weights
+_EVERY_FORMAT = 3
+# numbers per image: a place on the map with its neighbours; what a text is compared with
+_MAP_COLUMNS, _TEXT_COLUMNS = 32, 1024
 _DATA = ("choices", "seed", "sample")
 _MODEL = ("arch", "preprocessing", "class_order")
 _TRAINING = (*_DATA, "arch", "epochs", "image_size")
 
 KINDS: dict[str, Kind] = {
-    "demo": Kind(_demo, optional=("which",), resumes=True),
-    "look": Kind(_look, required=("data",), optional=_DATA, paths=("data",)),
-    "check": Kind(_check, required=("data", "model"), optional=(*_DATA, *_MODEL, "images"), paths=("data", "model")),
+    "demo": Kind(_demo, optional=("which",), resumes=True, permission=Permission.LOAD),
+    "look": Kind(_look, required=("data",), optional=_DATA, paths=("data",), permission=Permission.LOAD),
+    "check": Kind(
+        _check,
+        required=("data", "model"),
+        optional=(*_DATA, *_MODEL, "images"),
+        paths=("data", "model"),
+        permission=Permission.LOAD,
+    ),
     "analyse": Kind(
         _analyse,
         required=("data", "model"),
         optional=(*_DATA, *_MODEL, "precision"),
         paths=("data", "model"),
         resumes=True,
+        permission=Permission.LOAD,
     ),
     "train": Kind(_train, required=("data", "out"), optional=_TRAINING, paths=("data", "out")),
     "train-analyse": Kind(
@@ -312,7 +362,14 @@ KINDS: dict[str, Kind] = {
         fresh=("bake_off",),
         depends=_tags_now,
     ),
-    "export": Kind(_export, required=("run", "out"), optional=("formats",), paths=("out",)),
-    "embed": Kind(_embed, required=("analysis",), resumes=True),
-    "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist")),
+    "export": Kind(
+        _export,
+        required=("run", "out"),
+        optional=("formats",),
+        paths=("out",),
+        needs=_export_needs,
+        permission=Permission.EXPORT,
+    ),
+    "embed": Kind(_embed, required=("analysis",), resumes=True, needs=_rows_needed(_TEXT_COLUMNS)),
+    "map": Kind(_map, required=("analysis",), optional=("neighbours", "min_dist"), needs=_rows_needed(_MAP_COLUMNS)),
 }

@@ -16,8 +16,11 @@ from core.errors import BadRequest, StorageProblem
 from core.files import storage_problems
 from core.jobs import processes
 from core.jobs.job import DONE, QUEUED, Job
-from core.jobs.queue import get_job, list_jobs, log_path, submit
+from core.jobs.queue import ORDER, exit_path, get_job, list_jobs, log_path, submit
 from core.workspace import Workspace
+
+# $0: where the exit code goes; the rest is the worker. Asked to end, the shell waits for the worker's own end.
+_LEADER = 'trap : TERM INT HUP; "$@"; code=$?; echo $code > "$0.part" && mv "$0.part" "$0"; exit $code'
 
 
 def launch(workspace: Workspace, kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
@@ -43,7 +46,7 @@ def start(workspace: Workspace, job: Job) -> Job:
             record.pid = child.pid
             # 0: it has ended already, which the next look will find
             record.process_started = processes.started_at(child.pid) or 0.0
-            record.host = processes.this_host()
+            record.host, record.boot = processes.this_host(), processes.this_boot()
     return get_job(workspace, job.id)
 
 
@@ -58,14 +61,16 @@ def retry(workspace: Workspace, job_id: str) -> Job:
 
 
 def recover(workspace: Workspace) -> list[Job]:
-    """To be called when a server starts: jobs whose process is gone are marked, submitted ones without one start.
+    """To be called when a server starts: jobs whose process is gone are marked, waiting ones without one start.
+
+    Those that a restart of the machine interrupted are among the waiting ones, where they resume.
 
     Returns the active jobs.
     """
     list_jobs(workspace, active=True, limit=1000)
     with workspace.reading() as session:
         waiting = session.scalars(
-            select(JobRecord.id).where(JobRecord.state == QUEUED, JobRecord.pid.is_(None)).order_by(JobRecord.turn)
+            select(JobRecord.id).where(JobRecord.state == QUEUED, JobRecord.pid.is_(None)).order_by(*ORDER)
         ).all()
     for job_id in waiting:
         start(workspace, get_job(workspace, job_id))
@@ -74,6 +79,8 @@ def recover(workspace: Workspace) -> list[Job]:
 
 def _spawn(workspace: Workspace, job_id: str, log: Path) -> subprocess.Popen[bytes]:
     try:
+        # of an attempt before
+        exit_path(workspace, job_id).unlink(missing_ok=True)
         with open(log, "ab") as output:
             return subprocess.Popen(
                 _command(workspace, job_id),
@@ -95,7 +102,9 @@ def _spawn(workspace: Workspace, job_id: str, log: Path) -> subprocess.Popen[byt
 def _command(workspace: Workspace, job_id: str) -> list[str]:
     # faulthandler: a crash inside a compiled library leaves a traceback in the log
     worker = [sys.executable, "-X", "faulthandler", "-m", "core.jobs.worker"]
-    return [*worker, "--workspace", str(workspace.root), "--job", job_id]
+    # the shell leads the group and writes down what ended the worker, whatever became of the program that started it
+    shell = ["/bin/sh", "-c", _LEADER, str(exit_path(workspace, job_id))]
+    return [*shell, *worker, "--workspace", str(workspace.root), "--job", job_id]
 
 
 def _environment() -> dict[str, str]:

@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import subprocess
+from functools import cache
+from pathlib import Path
 
 import psutil
 
@@ -22,6 +24,21 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 def this_host() -> str:
     return socket.gethostname()
+
+
+@cache
+def this_boot() -> str:
+    """Differs after a restart of the machine, or of the container: no process of before is there any more.
+
+    Linux numbers its starts; that of the first process tells one start of a container from the next.
+    """
+    try:
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        first = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        # no Linux: the time of the start, coarse enough to stand corrections of the clock
+        return str(round(psutil.boot_time() / 60))
+    return f"{kernel}:{first}"
 
 
 def remember(child: subprocess.Popen[bytes]) -> None:
@@ -54,6 +71,15 @@ def is_alive(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
         return _same(process, started) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stands_still(pid: int, started: float) -> bool:
+    """True for a living process that was stopped (SIGSTOP) and not continued."""
+    try:
+        process = psutil.Process(pid)
+        return _same(process, started) and process.status() == psutil.STATUS_STOPPED
     except psutil.NoSuchProcess:
         return False
 

@@ -25,12 +25,16 @@ from typing import Any, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.access.person import Person, Role, acting_as
 from core.database import JobRecord, RunRecord, now
-from core.errors import Cancelled, MidbandError, UnexpectedProblem
+from core.errors import Cancelled, DiskFull, MidbandError, OutOfMemory
 from core.jobs import processes
-from core.jobs.job import ACTIVE, DONE, FAILED, QUEUED, RUNNING, SAMPLES_KEPT
+from core.jobs.control import wake_next
+from core.jobs.endings import unexpected
+from core.jobs.job import ACTIVE, DONE, FAILED, PAUSED, QUEUED, RUNNING, SAMPLES_KEPT
 from core.jobs.kinds import kind_of
 from core.jobs.queue import alive, log_path
+from core.limits import held_memory, require_memory, watch_disk
 from core.settings import DEFAULTS
 from core.workspace import Workspace, open_workspace
 
@@ -55,6 +59,11 @@ class Reporter:
         self._changed = False
         self._logged, self._logged_at = "", -math.inf
         self.stopped = threading.Event()
+        # why it stops, where nobody asked for it
+        self.fault: MidbandError | None = None
+        # bytes; None: none
+        self.memory_limit: int | None = None
+        self._asked_at: float | None = None
         self._ended = threading.Event()
 
     def __call__(self, done: int, total: int, message: str = "") -> None:
@@ -108,10 +117,13 @@ class Reporter:
                 continue
             try:
                 self._write()
+                if due:
+                    self._watch()
             except MidbandError as error:
                 # a full disk or a locked database: the work goes on, the next write may succeed
                 self.say(f"Progress not written: {error}")
-            beat = time.monotonic()
+            if due:
+                beat = time.monotonic()
 
     def record_in(self, record: JobRecord) -> None:
         """Put the latest progress into the row."""
@@ -126,12 +138,33 @@ class Reporter:
             record.heartbeat = now()
             if record.state == RUNNING:
                 self.record_in(record)
-            asked = record.cancel_requested
+            asked = record.cancel_requested or (record.pause_requested if record.state != PAUSED else None)
         if asked is not None:
             self.stopped.set()
-            if (now() - asked).total_seconds() > DEFAULTS.cancel_grace:
+
+    def _watch(self) -> None:
+        """End the work when it takes what others need, or does not stop when it should."""
+        if self.stopped.is_set():
+            self._asked_at = self._asked_at or time.monotonic()
+            if time.monotonic() - self._asked_at > DEFAULTS.cancel_grace:
                 # the work does not report any more, and nobody may be looking: end it from inside, children included
                 os.killpg(os.getpgrp(), signal.SIGKILL)
+            return
+        try:
+            watch_disk(self._workspace.root)
+        except DiskFull as error:
+            # its half-made files go first: it may stop by itself
+            self.fault = error
+            self.stopped.set()
+        members = processes.group_members(os.getpgrp(), processes.started_at(os.getpgrp()) or 0.0)
+        try:
+            require_memory(held_memory(members), self.memory_limit)
+        except OutOfMemory as error:
+            self.say(str(error))
+            with self._workspace.writing() as session:
+                # becomes "failed" at the next look, once the processes are gone
+                session.get_one(JobRecord, self._job_id).error = error.to_dict()
+            os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,7 +178,11 @@ def main(arguments: list[str] | None = None) -> int:
     _stop_on_signal(reporter)
     with reporter.reporting():
         record = _wait_for_turn(workspace, options.job, reporter)
-        return _work(workspace, record, reporter) if record is not None else 0
+        if record is None:
+            return 0
+        # what they may do was asked when they asked for it
+        with acting_as(Person(record.author, Role.OWNER.word)):
+            return _work(workspace, record, reporter)
 
 
 def _stop_on_signal(reporter: Reporter) -> None:
@@ -170,26 +207,33 @@ def _wait_for_turn(workspace: Workspace, job_id: str, reporter: Reporter) -> Job
         if free or reporter.stopped.is_set():
             with workspace.writing() as session:
                 record = session.get_one(JobRecord, job_id)
+                leader = os.getpgrp()
                 if record.pid is None:
                     # its launcher was killed between starting this process and writing down so
-                    record.pid, record.process_started = os.getpid(), processes.started_at(os.getpid())
-                    record.host = processes.this_host()
-                if record.pid != os.getpid() or record.state != QUEUED:
+                    record.pid, record.process_started = leader, processes.started_at(leader)
+                    record.host, record.boot = processes.this_host(), processes.this_boot()
+                if record.pid != leader or record.state != QUEUED:
                     return None
-                if reporter.stopped.is_set() or record.cancel_requested is not None:
-                    # becomes "cancelled" at the next look, once this process is gone
-                    record.cancel_requested = record.cancel_requested or now()
+                if reporter.stopped.is_set() or record.cancel_requested or record.pause_requested:
+                    # what becomes of it is written at the next look, once this process is gone
                     return None
                 # looked at again under the write lock: two workers may have found their turn at once
                 if _is_free(session, record):
-                    record.state, record.started, record.heartbeat = RUNNING, now(), now()
+                    record.state, record.heartbeat, record.error = RUNNING, now(), None
+                    record.started = record.started or now()
+                    reporter.memory_limit = record.memory_limit
                     return record
+        wake_next(workspace)
         reporter.stopped.wait(TURN_SECONDS)
 
 
 def _is_free(session: Session, record: JobRecord) -> bool:
     others = session.scalars(select(JobRecord).where(JobRecord.state.in_(ACTIVE), JobRecord.id != record.id))
-    return not any((other.state == RUNNING or other.turn < record.turn) and alive(other) for other in others)
+    mine = (-record.priority, record.turn)
+    return not any(
+        (other.state == RUNNING or (other.state == QUEUED and (-other.priority, other.turn) < mine)) and alive(other)
+        for other in others
+    )
 
 
 def _work(workspace: Workspace, record: JobRecord, reporter: Reporter) -> int:
@@ -206,35 +250,27 @@ def _work(workspace: Workspace, record: JobRecord, reporter: Reporter) -> int:
     except Exception as problem:
         # all of it goes into the log; people read a sentence and where the log is
         reporter.say(traceback.format_exc())
-        error = unexpected(workspace, record.id, problem).to_dict()
+        error = unexpected(problem, log_path(workspace, record.id)).to_dict()
     # whatever an interrupted job fails with (a child that was stopped with it, say) is the interruption
     stopped = result is None and reporter.stopped.is_set()
+    if stopped and reporter.fault is not None:
+        stopped, error = False, reporter.fault.to_dict()
     reporter.say("stopping" if stopped else "failed" if result is None else "done")
+    if stopped:
+        # what becomes of it (cancelled, paused, killed by the system) is written at the next look, once this process
+        # and its children are gone
+        return 128 + signal.SIGTERM
     with workspace.writing() as session:
         fresh = session.get_one(JobRecord, record.id)
-        if stopped:
-            # becomes "cancelled" at the next look, once this process and its children are gone
-            fresh.cancel_requested = fresh.cancel_requested or now()
-        else:
-            fresh.state = FAILED if result is None else DONE
-            fresh.result, fresh.error, fresh.finished = result, error, now()
-            reporter.record_in(fresh)
-            if result is not None and (run := session.get(RunRecord, result.get("run", ""))):
-                # whoever looks at the run finds what its job printed
-                run.job_id = record.id
+        fresh.state = FAILED if result is None else DONE
+        fresh.result, fresh.error, fresh.finished = result, error, now()
+        fresh.exit_reason = error["detail"] if error else "Done."
+        reporter.record_in(fresh)
+        if result is not None and (run := session.get(RunRecord, result.get("run", ""))):
+            # whoever looks at the run finds what its job printed
+            run.job_id = record.id
+    wake_next(workspace)
     return 0 if result is not None else 1
-
-
-def unexpected(workspace: Workspace, job_id: str, problem: Exception) -> UnexpectedProblem:
-    """What people read about a mistake of this program: a sentence, and where the details are."""
-    if isinstance(problem, MemoryError):
-        return UnexpectedProblem(
-            "The memory of this machine did not suffice.", next_step="Close other programs, then start it again."
-        )
-    return UnexpectedProblem(
-        f"The job ended with an unexpected problem ({type(problem).__name__}); the log has the details.",
-        next_step=f"Start it again; if it happens again, report it with the log: {log_path(workspace, job_id)}.",
-    )
 
 
 if __name__ == "__main__":

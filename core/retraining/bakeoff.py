@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.database import now
 from core.errors import BadRequest, EmptyGroup, NotEnoughTags, NotFound, StorageProblem
 from core.files import read_json, write_json
@@ -165,6 +167,7 @@ def bake_off(
     methods: none means all that fit a head. settings: method -> knobs. A method that lacks tags or groups has no line
     but a reason. Raises `NotFound`, `BadRequest`, `EmptyGroup`.
     """
+    require(Permission.TRAIN, "a comparison of all ways")
     started, created = time.perf_counter(), now()
     given = settings or {}
     asked = check_bake_off(methods, seeds, given)
@@ -212,6 +215,7 @@ def bake_off(
         created=created.isoformat(sep=" ", timespec="seconds"),
     )
     write_json(_folder(workspace, result.id) / RESULT, plain(result.to_dict()))
+    audit.record(workspace, "trained", f"comparison {result.id}", {"methods": list(asked), "analysis": analysis.id})
     total = len(asked) * len(seeds)
     progress(total, total, "Compared")
     return result

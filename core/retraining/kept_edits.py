@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.concepts.concept import Concept
 from core.files import read_json, write_json
 from core.retraining.edits import CurationEdits
@@ -100,6 +102,7 @@ def redo_edit(workspace: Workspace, analysis: Analysis, concepts: Sequence[Conce
 
 
 def _change(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept], given: Mapping[str, Said]) -> int:
+    require(Permission.TAG)
     with _lock:
         file = _file(workspace, analysis)
         stored = _read(file)
@@ -109,10 +112,12 @@ def _change(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept
             entry["past"] = [*entry["past"], _say(entry["said"], news)][-MOST_STEPS:]
             entry["future"] = []
             _write(file, stored, concepts, entry)
+            _audit(workspace, analysis, len(news))
         return len(news)
 
 
 def _step(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept], source: str, target: str) -> int:
+    require(Permission.TAG)
     with _lock:
         file = _file(workspace, analysis)
         stored = _read(file)
@@ -122,7 +127,12 @@ def _step(workspace: Workspace, analysis: Analysis, concepts: Sequence[Concept],
         *entry[source], last = entry[source]
         entry[target] = [*entry[target], _say(entry["said"], last)]
         _write(file, stored, concepts, entry)
+        _audit(workspace, analysis, len(last))
         return len(last)
+
+
+def _audit(workspace: Workspace, analysis: Analysis, images: int) -> None:
+    audit.record(workspace, "chose images", analysis.id, {"images": images})
 
 
 def _say(said: dict[str, Said], news: Mapping[str, Said]) -> dict[str, Said]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.access.roots import allowed_path
 from core.errors import BadRequest, NotFound, PathNotFound
 from core.files import digest, resolved, write_json
 from core.progress import Progress, silent
@@ -137,7 +138,7 @@ def write_recipe(
 def read_recipe(file: Path | str) -> dict[str, Any]:
     """What `write_recipe` wrote; of a folder, the file in it. Raises `PathNotFound`, `BadRequest` for another file."""
     advice = "Name the replay.json of a run or of an export."
-    path = resolved(file, advice=advice)
+    path = allowed_path(resolved(file, advice=advice))
     path = path / REPLAY if path.is_dir() else path
     try:
         # a device or a pipe has no end

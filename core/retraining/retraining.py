@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.concepts.majority import top_half
 from core.database import now
 from core.errors import BadRequest
@@ -117,6 +119,7 @@ def retrain(
     tags and seed give the same head. A network whose training was interrupted goes on where it was when `run_id` is
     the same. Raises `NotFound`, `BadRequest`, `NotEnoughTags`, `EmptyGroup`, `LeakedImages`; nothing is stored then.
     """
+    require(Permission.TRAIN, method)
     started, created = time.perf_counter(), now()
     run_id = run_id or new_run_id()
     folder = run_folder(workspace, run_id)
@@ -157,6 +160,7 @@ def retrain(
     # would leave a run that nobody finds
     record_run(workspace, result, created)
     write_result(folder, result)
+    audit.record(workspace, "trained", f"run {run_id}", {"method": method, "analysis": analysis.id})
     shutil.rmtree(folder / TRAINING, ignore_errors=True)
     if problem := track(result, folder, dataset=analysis.dataset_name, model=analysis.model_name):
         result = replace(result, notes=(*result.notes, problem))

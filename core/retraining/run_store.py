@@ -29,6 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
+from core.access import audit
+from core.access.policy import Permission, require
 from core.classifiers.head import Head, load_head
 from core.concepts.log import clean_line
 from core.database import RunRecord, now
@@ -36,6 +38,7 @@ from core.errors import BadRequest, NotFound, StorageProblem
 from core.files import read_array, read_json, replacing, storage_problems, write_array, write_json
 from core.retraining.curation import Curation
 from core.retraining.result import RunResult, run_from_dict
+from core.storage.checksums import resized, seal, unseal
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -85,6 +88,9 @@ def _finished(workspace: Workspace, run_id: str) -> Path:
 
 def _read(folder: Path) -> RunResult:
     try:
+        # half a result is no JSON, which says so itself
+        if torn := resized(folder, but=(RESULT,)):
+            raise ValueError(f"{torn[0].name} {torn[0].reason}")
         return _with_remarks(run_from_dict(read_json(folder / RESULT)), folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
         # half a file, one that somebody edited, one of a version that wrote something else
@@ -233,12 +239,15 @@ def predictions(workspace: Workspace, analysis: Analysis, run_id: str, rows: np.
 def note_run(workspace: Workspace, run_id: str, *, name: str | None = None, note: str | None = None) -> RunResult:
     """Write down what a person calls a run, or says of it; None leaves it as it is, "" takes it away.
 
-    name: one line. note: may have lines. Raises `NotFound` for an unknown run, `BadRequest` for too long a text.
+    name: one line. note: may have lines. Raises `NotAllowed`, `NotFound`, `BadRequest` for too long a
+    text.
     """
+    require(Permission.NOTE, run_id)
     run = open_run(workspace, run_id)
     given = {"name": name, "note": note}
     kept = {key: getattr(run, key) if text is None else _clean(key, text) for key, text in given.items()}
     write_json(run_folder(workspace, run_id) / REMARKS, kept)
+    audit.record(workspace, "noted", f"run {run_id}")
     return replace(run, name=kept["name"], note=kept["note"])
 
 
@@ -265,13 +274,16 @@ def _with_remarks(run: RunResult, folder: Path) -> RunResult:
 
 
 def delete_run(workspace: Workspace, run_id: str) -> None:
-    """Put a run aside, whole: `restore_run` brings it back. Raises `NotFound`."""
+    """Put a run aside, whole: `restore_run` brings it back. Raises `NotFound`, `NotAllowed`."""
+    require(Permission.DELETE, f"run {run_id}")
     _move(_finished(workspace, run_id), workspace.runs / DELETED / run_id)
+    audit.record(workspace, "deleted", f"run {run_id}")
 
 
 def restore_run(workspace: Workspace, run_id: str) -> RunResult:
     """Bring a deleted run back as it was. Raises `NotFound`, `BadRequest` when a run of that id is there, or
     `StorageProblem` for one that cannot be read: it is back then, and still cannot."""
+    require(Permission.DELETE, f"run {run_id}")
     folder = run_folder(workspace, run_id)
     aside = workspace.runs / DELETED / run_id
     if not (aside / RESULT).is_file():
@@ -279,6 +291,7 @@ def restore_run(workspace: Workspace, run_id: str) -> RunResult:
     if (folder / RESULT).is_file():
         raise BadRequest(f"A run {run_id} is there already.", next_step="Delete that one first.")
     _move(aside, folder)
+    audit.record(workspace, "brought back", f"run {run_id}")
     return open_run(workspace, run_id)
 
 
@@ -333,7 +346,9 @@ def write_network(folder: Path, weights: Path, logits: np.ndarray) -> None:
 
 
 def write_result(folder: Path, result: RunResult) -> None:
+    unseal(folder)
     write_json(folder / RESULT, result.to_dict())
+    seal(folder, without=(REMARKS, TRAINING))
 
 
 def record_run(workspace: Workspace, result: RunResult, created: datetime) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.errors import MidbandError
 from core.files import slug
 from core.jobs.job import DONE
 from core.retraining.bakeoff import FOLDER, MOST_SEEDS, RESULT, BakeOff, Line, list_bake_offs, usual_methods
 from core.retraining.methods import METHODS
 from core.retraining.result import NETWORK
-from pages.parts import bake_off_chart, chart_frame, jobs, method_knobs, palette, repair, state
+from pages.parts import bake_off_chart, chart_frame, gate, jobs, method_knobs, palette, repair, state
 from pages.parts.bake_off_chart import ALWAYS, CHANCE, ERM
 from pages.parts.words import TERMS, ago, count, distinct, duration, interval, percent, plain
 
@@ -132,7 +133,8 @@ def _set_up(analysis: Analysis) -> None:
             width=140,
             on_change=lambda: st.session_state.update({SEEDS_KEPT: int(st.session_state["bake-off-seeds"])}),
         )
-        pressed = st.button(
+        pressed = gate.button(
+            Permission.TRAIN,
             "Compare all ways",
             type="primary",
             icon=":material/play_arrow:",
@@ -228,7 +230,7 @@ def _result(analysis: Analysis, one: BakeOff) -> None:
     for told in one.notes:
         st.caption(f":material/info: {plain(told)}")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
+        gate.download_button(
             "Download as CSV",
             data=partial(bake_off_chart.as_csv, one),
             file_name=f"{slug(f'{analysis.dataset_name} all ways')}.csv",

@@ -11,7 +11,7 @@ from core.activations.bands import Range
 from core.activations.contact_sheet import ContactSheet, contact_sheet, sentence, sheet_edges
 from core.export import sheet as sheet_file
 from core.files import slug
-from pages.parts import band_controls, band_data, band_filters, band_state, inspector, problem
+from pages.parts import band_controls, band_data, band_filters, band_state, gate, inspector, problem
 from pages.parts.band_data import Subject
 from pages.parts.band_scale import QUANTILE, VALUE
 from pages.parts.band_state import FEWEST_BANDS, IMAGES, MID, MOST_BANDS, View
@@ -82,7 +82,7 @@ def _save(analysis: Analysis, view: View, subject: Subject, sheet: ContactSheet)
     name = slug(f"{analysis.dataset_name} {view.direction}")
     told = {"lead": _lead(subject), "filtered": band_filters.in_words(analysis, view)}
     for kind, icon, write in (("PNG", "image", sheet_file.png), ("PDF", "picture_as_pdf", sheet_file.pdf)):
-        st.download_button(
+        gate.download_button(
             kind,
             # made when asked for, not on every look
             data=partial(write, subject.analysis, sheet, **told),

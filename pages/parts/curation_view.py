@@ -15,7 +15,7 @@ from core.files import slug
 from core.retraining.kept_edits import KeptEdits, forget_edits
 from core.retraining.preview import ASSUMED, FEW, KNOWN, PROBE, PUT_IN, TAGGED, Preview
 from core.retraining.runs import CURATING
-from pages.parts import curation_images, notices, problem, state
+from pages.parts import curation_images, gate, notices, problem, state
 from pages.parts.words import count, percent, plain
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def show(
             key="curation-open",
             on_click=lambda: st.session_state.update({OPEN: not opened}),
         )
-        st.download_button(
+        gate.download_button(
             "Download as CSV",
             data=partial(curation_images.as_csv, analysis, preview),
             file_name=f"{slug(f'{analysis.dataset_name} curation')}.csv",

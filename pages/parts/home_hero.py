@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.demo import DEMOS, Demo
-from pages.parts import demos, jobs, problem, reset, rooms, theme, tour
+from pages.parts import demos, gate, jobs, problem, reset, rooms, theme, tour
 from pages.parts.component_source import source
 from pages.parts.words import duration, plain
 
@@ -40,7 +41,8 @@ def _begin() -> None:
     made = demos.made()
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="hero-begin"):
         for place, demo in enumerate(DEMOS.values()):
-            st.button(
+            gate.button(
+                Permission.LOAD,
                 "Try the demo" if not place else f"Second demo: {plain(demo.name)}",
                 type="secondary" if place else "primary",
                 icon=":material/play_arrow:" if not place else None,

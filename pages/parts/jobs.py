@@ -9,12 +9,14 @@ from typing import Any
 import streamlit as st
 from sqlalchemy import select
 
+from core.access.policy import Permission
 from core.database import JobRecord, now
 from core.errors import NotFound
-from core.jobs.job import CANCELLED, DONE, FAILED, Job
+from core.jobs.control import pause, resume
+from core.jobs.job import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, Job
 from core.jobs.launcher import launch, retry
 from core.jobs.queue import get_job, list_jobs, read_log, request_cancel
-from pages.parts import load_rest, notices, problem, state
+from pages.parts import gate, load_rest, notices, problem, rooms, state
 from pages.parts.words import count, duration, plain
 
 WATCHED = "jobs_watched"
@@ -23,6 +25,8 @@ BEGUN = "jobs_begun"
 # ids of failed jobs whose message somebody has put away
 PUT_AWAY = "jobs_put_away"
 POLL = 1.0
+# shown beside every page; the rest is counted
+SMALL = 3
 # a failure is told again after a reload for this long
 TOLD_AGAIN = timedelta(days=1)
 # kinds that take seconds and whose end is told where they were asked for
@@ -34,10 +38,15 @@ MOST_LOOKED_AT = 50
 def begin(kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
     """Start work in the background and watch it. Pressed twice, it starts once."""
     job = launch(state.workspace(), kind, title, request, key=key)
-    _begun().append(job.id)
-    if kind not in UNANNOUNCED:
-        _watched()[job.id] = job.state
+    watch(job)
     return job
+
+
+def watch(job: Job) -> None:
+    """Count a job among those begun here, and tell its end."""
+    _begun().append(job.id)
+    if job.kind not in UNANNOUNCED:
+        _watched()[job.id] = job.state
 
 
 def latest(*kinds: str, analysis: str | None = None) -> Job | None:
@@ -117,15 +126,20 @@ def indicator() -> None:
 def _indicator() -> None:
     with problem.shown():
         watched = _watched()
-        ended = False
+        ended, under_way = False, []
         for job_id in list(watched):
             job = get_job(state.workspace(), job_id)
             if job.active:
-                _small(job)
+                under_way.append(job)
             else:
                 del watched[job_id]
                 _announce(job)
                 ended = True
+        for job in sorted(under_way, key=lambda job: job.state != RUNNING)[:SMALL]:
+            _small(job)
+        if under_way:
+            more = len(under_way) - SMALL
+            rooms.link("jobs", f"Jobs, {more} more" if more > 0 else "Jobs")
         if ended:
             # the page itself may show something new, and polling may stop
             st.rerun()
@@ -142,7 +156,7 @@ def _announce(job: Job) -> None:
     if job.state == DONE:
         notices.say(f"{plain(job.title)}: done.", icon=":material/check_circle:")
     elif job.state == FAILED:
-        notices.say(f"{plain(job.title)}: it did not work out.", icon=":material/error:")
+        notices.say(f"{plain(job.title)}: it did not work out. Jobs has its log.", icon=":material/error:")
     elif job.state == CANCELLED:
         notices.say(f"{plain(job.title)}: cancelled.", icon=":material/cancel:")
 
@@ -171,8 +185,20 @@ def _progress(job_id: str, noun: str) -> None:
             fraction = job.fraction
             st.progress(fraction if fraction is not None else 0.0, text=plain(job.message) or _status(job).capitalize())
             with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-                st.caption(_pace(job, noun) or "Getting ready …")
-                st.button(
+                st.caption(_standing(job) or pace(job, noun) or "Getting ready …")
+                if not job.stopping:
+                    paused = job.state == PAUSED
+                    gate.button(
+                        Permission.TRAIN,
+                        "Resume" if paused else "Pausing …" if job.pausing else "Pause",
+                        key=f"pause-{job.id}",
+                        icon=":material/play_arrow:" if paused else ":material/pause:",
+                        disabled=job.pausing,
+                        on_click=problem.kept(resume if paused else pause),
+                        args=(state.workspace(), job.id),
+                    )
+                gate.button(
+                    Permission.TRAIN,
                     "Cancelling …" if job.stopping else "Cancel",
                     key=f"cancel-{job.id}",
                     icon=":material/close:",
@@ -190,11 +216,8 @@ def _ended(job: Job) -> None:
     elif job.state == CANCELLED:
         st.info(f"{plain(job.title)}: cancelled. Nothing half-made was kept.", icon=":material/cancel:")
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
-            again = retry(state.workspace(), job.id)
-            _begun().append(again.id)
-            if again.kind not in UNANNOUNCED:
-                _watched()[again.id] = again.state
+        if gate.button(Permission.TRAIN, "Try again", key=f"retry-{job.id}", icon=":material/refresh:"):
+            watch(retry(state.workspace(), job.id))
             st.rerun()
     _log(job)
 
@@ -205,10 +228,19 @@ def _log(job: Job) -> None:
             st.code(text, language=None, height=220, wrap_lines=True)
 
 
+def _standing(job: Job) -> str:
+    """Why it does not move; empty while it does."""
+    if job.state == PAUSED:
+        return plain(job.exit_reason) or "Paused."
+    return "Waiting for its turn." if job.state == QUEUED else ""
+
+
 def _status(job: Job) -> str:
     if job.stopping:
         return "stopping"
-    if job.state == "queued":
+    if job.state == PAUSED or job.pausing:
+        return "paused" if job.state == PAUSED else "pausing"
+    if job.state == QUEUED:
         return "waiting for its turn"
     if job.fraction is None:
         return plain(job.message) or "starting"
@@ -216,7 +248,7 @@ def _status(job: Job) -> str:
     return f"{job.fraction:.0%}{left}"
 
 
-def _pace(job: Job, noun: str) -> str:
+def pace(job: Job, noun: str) -> str:
     parts = []
     if job.total:
         parts.append(f"{job.done:,} of {count(job.total, noun)}")

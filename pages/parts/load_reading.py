@@ -11,11 +11,12 @@ from typing import Any
 
 import streamlit as st
 
+from core.access.person import acting_as
 from core.datasets import choices_from_dict, open_dataset
 from core.errors import BadRequest, Cancelled, MidbandError, NotFound
 from core.jobs.job import CANCELLED, DONE, Job
 from core.jobs.queue import get_job
-from pages.parts import jobs, state
+from pages.parts import gate, jobs, state
 from pages.parts.load_look import Looked, look_at, look_from
 from pages.parts.words import plain
 
@@ -73,11 +74,14 @@ def _at_once(path: str, choices: Mapping[str, Any]) -> Looked | None:
         if late.is_set():
             raise Cancelled
 
+    person = gate.me()
+
     def work() -> None:
         try:
             chosen = choices_from_dict(choices)
-            dataset = open_dataset(path, choices=chosen, store=store, progress=stop_when_late)
-            answer.set_result(look_at(dataset, stop_when_late))
+            with acting_as(person):
+                dataset = open_dataset(path, choices=chosen, store=store, progress=stop_when_late)
+                answer.set_result(look_at(dataset, stop_when_late))
         except BaseException as error:
             answer.set_exception(error)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.activations.projection import SAMPLE, USUAL, MapPoints, map_settings, umap_stamp
 from core.errors import BadRequest
 from core.jobs.job import DONE, Job
 from core.jobs.queue import get_job, list_jobs, request_cancel
-from pages.parts import jobs, map_layouts, map_state, problem, state
+from pages.parts import gate, jobs, map_layouts, map_state, problem, state
 from pages.parts.words import count, duration, percent, plain
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def about(analysis: Analysis, view: MapView, points: MapPoints) -> None:
         return
     placed = f" {count(SAMPLE, 'image')} are laid out, the others placed among them." if analysis.n > SAMPLE else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="map-umap"):
-        st.button(
+        gate.button(
+            Permission.TRAIN,
             "Make the UMAP",
             type="primary",
             icon=":material/scatter_plot:",
@@ -76,7 +78,8 @@ def _progress(job_id: str) -> None:
                 text=f"{doing}{left}. Principal components are shown until the UMAP is there.",
                 width="stretch",
             )
-            st.button(
+            gate.button(
+                Permission.TRAIN,
                 "Cancelling …" if job.stopping else "Cancel",
                 key=f"cancel-{job.id}",
                 icon=":material/close:",

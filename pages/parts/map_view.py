@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from core.access.policy import Permission
 from core.activations.projection import FEWEST, MIN_DIST, NEIGHBOURS, umap_stamp
 from core.errors import MidbandError
 from pages.parts import (
@@ -16,6 +17,7 @@ from pages.parts import (
     band_state,
     concept_tools,
     feature_map,
+    gate,
     head,
     map_circle,
     map_colours,
@@ -144,8 +146,11 @@ def _controls(analysis: Analysis, view: MapView, choices: dict[str, str], drawn:
                 key="map-min-dist",
                 help="How close points may lie. Small makes dense groups, large spreads them out.",
             )
-            st.form_submit_button(
-                "Make the map", icon=":material/scatter_plot:", on_click=problem.kept(partial(_set_settings, analysis))
+            gate.form_submit_button(
+                Permission.TRAIN,
+                "Make the map",
+                icon=":material/scatter_plot:",
+                on_click=problem.kept(partial(_set_settings, analysis)),
             )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.concepts.concept import Concept, list_concepts
 from core.concepts.tags import UNTAGGED, tag_states, tag_version
 from core.errors import BadRequest, MidbandError, NotEnoughTags, NotFound, StorageProblem
@@ -17,7 +18,7 @@ from core.retraining.material import chosen_concepts
 from core.retraining.methods import METHODS
 from core.retraining.preview import Choice, Preview, choose, look_through, promised
 from core.retraining.runs import CURATING, RunResult, new_run_id, open_run
-from pages.parts import curation_view, jobs, method_knobs, rooms, state
+from pages.parts import curation_view, gate, jobs, method_knobs, rooms, state
 from pages.parts.method_knobs import Setup
 from pages.parts.words import count, distinct, helped, percent, plain
 
@@ -221,7 +222,8 @@ def _start(
         _ask_again(begin)
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        pressed = st.button(
+        pressed = gate.button(
+            Permission.TRAIN,
             "Retrain",
             type="primary",
             icon=":material/play_arrow:",
@@ -244,7 +246,7 @@ def _ask_again(begin: partial[None]) -> None:
             "will say so too, and nothing else is changed by it."
         )
         with st.container(horizontal=True):
-            again = st.button("Retrain all the same", icon=":material/play_arrow:")
+            again = gate.button(Permission.TRAIN, "Retrain all the same", icon=":material/play_arrow:")
             st.button("Leave it", type="tertiary", on_click=partial(st.session_state.pop, DOUBTED, None))
     if again:
         st.session_state.pop(DOUBTED, None)

@@ -20,6 +20,7 @@ ROOMS = {
     "retrain": ("Retrain", ":material/build:", "Repair the last layer with what you tagged."),
     "results": ("Results", ":material/monitoring:", "What the repair changed, and the model to take away."),
     "runs": ("Runs", ":material/history:", "Every repair so far: compare two, have one again, note what you think."),
+    "jobs": ("Jobs", ":material/work_history:", "What runs in the background, what waits, and how it ended."),
     "present": ("Present", ":material/co_present:", "One investigation told to an audience, step by step."),
     "glossary": ("Glossary", ":material/menu_book:", "Every term of art that Midband uses, in plain words."),
 }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.retraining.run_store import LONGEST_NAME, LONGEST_NOTE
 from core.retraining.runs import RunResult, note_run
-from pages.parts import notices, problem, rerun, rooms, run_facts, run_list, runs_deleted, state, verdict
+from pages.parts import gate, notices, problem, rerun, rooms, run_facts, run_list, runs_deleted, state, verdict
 from pages.parts.words import plain, short
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ def show(run: RunResult, analysis: Analysis) -> None:
             opened = st.button(
                 "See the results", type="primary", icon=":material/monitoring:", key=f"run-open-{run.run}"
             )
-            again = st.menu_button(
+            again = gate.menu_button(
+                Permission.TRAIN,
                 "Run again",
                 [SAME, OTHER_SEED],
                 icon=":material/replay:",
                 key=f"run-again-{run.run}",
                 help="The same method and settings, with the tags as they are now.",
             )
-            st.button(
+            gate.button(
+                Permission.DELETE,
                 "Delete",
                 icon=":material/delete:",
                 type="tertiary",

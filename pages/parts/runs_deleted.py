@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.retraining.runs import RunResult, delete_run, restore_run
-from pages.parts import notices, problem, run_list, state
+from pages.parts import gate, notices, problem, run_list, state
 from pages.parts.words import count, percent, plain, short
 
 if TYPE_CHECKING:
@@ -41,7 +42,13 @@ def undo(analysis: Analysis, runs: Mapping[str, RunResult]) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", border=True, key="card-deleted"):
         st.markdown(f":material/delete: Deleted: {plain(short(name, 80))}.", width="stretch")
-        st.button("Undo", icon=":material/undo:", key="runs-undo", on_click=problem.kept(partial(_restore, run_id)))
+        gate.button(
+            Permission.DELETE,
+            "Undo",
+            icon=":material/undo:",
+            key="runs-undo",
+            on_click=problem.kept(partial(_restore, run_id)),
+        )
 
 
 def damaged(analysis: Analysis) -> bool:
@@ -50,7 +57,8 @@ def damaged(analysis: Analysis) -> bool:
     for run_id, why in found.items():
         with st.container(key=f"damaged-{run_id}", gap="xsmall"):
             problem.show(why)
-            st.button(
+            gate.button(
+                Permission.DELETE,
                 "Delete",
                 icon=":material/delete:",
                 type="tertiary",
@@ -71,7 +79,8 @@ def show(analysis: Analysis) -> None:
             with st.container(horizontal=True, vertical_alignment="center", key=f"deleted-{run.run}"):
                 worst = f"worst group {percent(run.before.worst_group)} → {percent(run.after.worst_group)}"
                 st.markdown(f"{plain(short(run_list.titled(run), 100))} · {worst}", width="stretch")
-                st.button(
+                gate.button(
+                    Permission.DELETE,
                     "Bring back",
                     icon=":material/restore_from_trash:",
                     type="tertiary",

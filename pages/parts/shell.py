@@ -126,7 +126,7 @@ def _dressed(page: bytes, room: str) -> bytes:
     # behind the styles of the app, which then do not win where both are as specific
     page = page.replace(b"</body>", f"<style>{text}</style></body>".encode(), 1)
     page = page.replace(b"<title>Streamlit</title>", b"<title>Midband</title>", 1)
-    return page.replace(b'href="./favicon.png"', f'href="{_mark()}"'.encode(), 1)
+    return page.replace(b'href="./favicon.png"', f'href="{mark()}"'.encode(), 1)
 
 
 def _style(name: str) -> str:
@@ -148,7 +148,7 @@ def scripts(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _mark() -> str:
+def mark() -> str:
     """The mark as an address that needs no request."""
     drawn = (ASSETS / "brand" / "mark.svg").read_bytes()
     return f"data:image/svg+xml;base64,{b64encode(drawn).decode()}"
@@ -162,5 +162,6 @@ def _asks_for_page(scope: Scope) -> bool:
 
 def _is_page(start: Message) -> bool:
     headers = {name.lower(): value for name, value in start["headers"]}
-    whole = start["status"] == 200 and b"content-encoding" not in headers
+    # a page that says itself what it may load is not one of Streamlit's (pages/parts/sign_in.py)
+    whole = start["status"] == 200 and not {b"content-encoding", b"content-security-policy"} & set(headers)
     return whole and headers.get(b"content-type", b"").startswith(b"text/html")

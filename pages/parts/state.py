@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from sqlalchemy import select
 
+from core.access import modes
+from core.access.person import acting
 from core.activations.store import open_analysis, touch
 from core.database import AnalysisRecord, DatasetRecord, RunRecord
-from core.errors import NotFound
+from core.errors import MidbandError, NotFound
 from core.jobs.launcher import recover
 from core.workspace import Workspace, open_workspace
 from pages.parts import problem, rooms
@@ -37,10 +39,20 @@ VIEW = "view"
 SETTLING = 1.5
 # letters of dataset and model together that the list shows before its accuracy, and at least of the model
 WIDTH, SHORTEST = 26, 8
+# why this server may not use its workspace: at most one
+_refused: list[MidbandError] = []
 _ENDING = re.compile(r"\.(?:pt|pth|pt2|tar|ckpt|bin|onnx|safetensors)$", re.IGNORECASE)
 
 
 def workspace() -> Workspace:
+    """For whoever is in front of the page. Raises `NotAllowed` where people sign in and nobody has."""
+    if modes.signs_in():
+        acting()
+    return opened()
+
+
+def opened() -> Workspace:
+    """For the server itself, whoever asks."""
     return open_workspace(workspace_folder())
 
 
@@ -50,10 +62,20 @@ def workspace_folder() -> Path:
 
 
 def start() -> None:
-    """Open the workspace; on the first run of a server also look after the jobs of the one before it."""
+    """Open the workspace; on the first run of a server also look after the jobs of the one before it.
+
+    Raises what `refuse` was given.
+    """
+    for error in _refused:
+        raise error
     opened = workspace()
     problem.log_to(opened.root)
     _recover(opened.root)
+
+
+def refuse(error: MidbandError) -> None:
+    """From now on every page of this server says why it does not show the workspace."""
+    _refused[:] = [error]
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

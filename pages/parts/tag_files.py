@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from core.access.policy import Permission
 from core.concepts.exchange import Imported, dump_tags, load_tags, preview_tags
 from core.concepts.exchange.contents import LARGEST
-from pages.parts import concept_tools, notices, problem, state, who
+from pages.parts import concept_tools, gate, notices, problem, state, who
 from pages.parts.words import count, listed, plain, short
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show(analysis: Analysis) -> None:
     if concept_tools.concepts(analysis):
         with st.container(horizontal=True, gap="small", key="tag-downloads"):
             for name, (label, file, kind, purpose) in FORMATS.items():
-                st.download_button(
+                gate.download_button(
                     label,
                     # made when pressed
                     data=partial(dump_tags, state.workspace(), analysis, name),
@@ -85,7 +86,8 @@ def _import(analysis: Analysis) -> None:
     with problem.shown():
         planned = preview_tags(state.workspace(), analysis, content, file.name)
         _preview(planned)
-        st.button(
+        gate.button(
+            Permission.TAG,
             _promise(planned),
             type="primary",
             icon=":material/download_done:",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.export.page import checked_of
 from core.files import read_json
-from pages.parts import jobs, problem, rooms, state
+from pages.parts import gate, jobs, problem, rooms, state
 from pages.parts.words import count, plain
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def show(run: RunResult) -> None:
         problem.show(ended)
     worth = run.comparison["significant"] and not there
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="take-away"):
-        st.button(
+        gate.button(
+            Permission.EXPORT,
             "Export again" if there else "Export",
             type="primary" if worth else "secondary",
             icon=":material/package_2:",
@@ -124,7 +126,7 @@ def _about(name: str) -> tuple[str, str, str, str]:
 def _download(path: Path) -> None:
     label, kind, purpose, _ = _about(path.name)
     with st.container(gap="xxsmall"):
-        st.download_button(
+        gate.download_button(
             f"{label} · {_size(path.stat().st_size)}",
             # read when pressed: a model may have hundreds of megabytes
             data=path.read_bytes,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from core.access.policy import Permission
 from core.concepts import text_search
 from core.concepts.names import LONGEST_NAME
-from pages.parts import band_data, gallery, jobs, notices, problem, rooms, state
+from pages.parts import band_data, gallery, gate, jobs, notices, problem, rooms, state
 from pages.parts.band_data import Subject
 from pages.parts.band_state import View
 from pages.parts.words import count, plain, short
@@ -50,7 +51,8 @@ def _prepare(analysis: Analysis) -> None:
     if last is not None and last.error and last.request.get("analysis") == analysis.id:
         problem.show(last.error)
     st.markdown("The text model has to look at the images once; that takes a pass over all of them.")
-    st.button(
+    gate.button(
+        Permission.TRAIN,
         f"Let it look at {count(analysis.n, 'image')}",
         icon=":material/visibility:",
         key="describe-prepare",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.access.policy import Permission
 from core.errors import NotFound
 from core.retraining.runs import RunResult, open_run
 from pages.parts import (
@@ -14,6 +15,7 @@ from pages.parts import (
     calibration_view,
     confusion_view,
     flips,
+    gate,
     group_chart,
     live,
     problem,
@@ -253,7 +255,8 @@ def _unrecorded(run: RunResult, what: str) -> None:
     """Of a run that an earlier version made."""
     with st.container(border=True, key="card-unrecorded"):
         st.markdown(f"**This run was made before Midband recorded {what}.** Have it again: it takes as long as then.")
-        st.button(
+        gate.button(
+            Permission.TRAIN,
             "Run again",
             icon=":material/replay:",
             key=f"unrecorded-{run.run}",

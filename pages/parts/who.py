@@ -19,13 +19,19 @@ from urllib.parse import quote, unquote
 import streamlit as st
 from sqlalchemy import select
 
+from core.access import modes
+from core.access.person import Person, acting
+from core.access.policy import Permission, allowed
 from core.concepts.names import clean_name, concept_key
 from core.database import TagAction
 from core.errors import BadRequest
-from pages.parts import notices, problem, state
+from core.files import digest
+from pages.parts import gate, notices, problem, state
 from pages.parts.component_source import source
 from pages.parts.words import plain, short
 
+# what is told of a role, in this order
+MAY = tuple(Permission)
 COOKIE = "midband-person"
 BROWSER = "who_browser"
 LONGEST = 60
@@ -74,9 +80,12 @@ def names() -> tuple[str, ...]:
 
 
 def browser() -> Browser:
-    """The browser this session runs in; all its tabs share one name."""
+    """The browser this session runs in; all its tabs share one name. All browsers of an account are one."""
     with _lock:
         known = _browsers()
+        if modes.signs_in():
+            name = acting().name
+            return known.setdefault(f"account {name}", Browser(digest(name)[:16], name))
         identity = st.session_state.get(BROWSER)
         if identity not in known:
             me = _from_cookie(st.context.cookies.get(COOKIE, "")) or Browser(secrets.token_hex(8), "")
@@ -132,7 +141,13 @@ def rename(name: str) -> str:
 
 
 def sidebar() -> None:
-    """The name, and a small form to change it. To be called once on every run of the page."""
+    """The name, and a small form to change it. To be called once on every run of the page.
+
+    Who signed in sees their account, and the way out.
+    """
+    if modes.signs_in():
+        _account(acting())
+        return
     me = browser()
     with st.sidebar, st.container(gap=None, key="who"):
         _component(key="who-cookie", data={"name": COOKIE, "value": cookie(me)})
@@ -148,6 +163,24 @@ def sidebar() -> None:
             st.text_input("Your name", value=me.name, max_chars=LONGEST, key=f"who-name-{me.name}")
             st.form_submit_button("Save", type="primary", on_click=problem.kept(partial(_rename, me.name)))
             st.caption("What you tagged so far stays under the name you had then.")
+
+
+def _account(person: Person) -> None:
+    with (
+        st.sidebar,
+        st.container(gap=None, key="who"),
+        st.popover(
+            f"{shown(person.name)} · {person.role}",
+            icon=":material/person:",
+            type="tertiary",
+            key="who-account",
+            help="Your tags carry this name. What you may do follows from your role.",
+        ),
+    ):
+        for permission in MAY:
+            mark = ":material/check:" if allowed(person.role, permission) else ":material/close:"
+            st.caption(f"{mark} {permission.value[:1].upper()}{permission.value[1:]}")
+        gate.sign_out_button()
 
 
 def shown(name: str, most: int = 24) -> str:

@@ -25,7 +25,7 @@ from core.concepts.tags import tag_version
 from core.errors import NotEnoughTags
 from core.files import slug
 from core.settings import DEFAULTS
-from pages.parts import gallery, inspector, notices, problem, state, who
+from pages.parts import gallery, gate, inspector, notices, problem, state, who
 from pages.parts.image_grid import GridEvent, GridImage, image_grid, selection_now
 from pages.parts.words import count, percent, plain, short
 
@@ -414,7 +414,7 @@ def _export(analysis: Analysis) -> None:
     verdicts = verdict_list(state.workspace(), analysis)
     if not verdicts:
         return
-    st.download_button(
+    gate.download_button(
         f"Export {count(len(verdicts), 'verdict')} (CSV)",
         data=partial(as_csv, analysis),
         file_name=f"{slug(f'{analysis.dataset_name} labels')}.csv",

@@ -15,6 +15,7 @@ from core.activations.store import Analysis
 from core.activations.vectors import save_vector
 from core.concepts.concept import create_concept
 from core.concepts.tags import tag
+from core.storage.checksums import MANIFEST
 from core.workspace import Workspace
 from tests.core.planted_birds import called, plant_birds
 
@@ -208,6 +209,7 @@ def test_untagged_concepts_have_no_curve(run: Any, workspace: Workspace, analysi
 def test_an_unlabelled_dataset_is_told_what_to_do(run: Any, workspace: Workspace, analysis: Analysis) -> None:
     for file in (analysis.folder / "attributes").iterdir():
         file.unlink()
+    (analysis.folder / MANIFEST).unlink()
     description = analysis.folder / "analysis.json"
     facts = json.loads(description.read_text(encoding="utf-8"))
     description.write_text(json.dumps({**facts, "attributes": []}), encoding="utf-8")

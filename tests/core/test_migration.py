@@ -138,7 +138,7 @@ HELD = {"Water": [1, 0, -1, -1, -1, -1], "<b>🐦</b>": [-1, -1, 1, -1, -1, 0]}
 def test_every_tag_action_and_concept_is_there_afterwards(old: Path) -> None:
     before = {
         "tags": rows(old, "SELECT * FROM tags"),
-        "jobs": rows(old, "SELECT * FROM jobs"),
+        "jobs": rows(old, "SELECT id, kind, title, request, key, turn, state, samples, created FROM jobs"),
         "actions": rows(old, "SELECT id, source, author, direction, low, high, created, undone FROM tag_actions"),
         "concepts": rows(old, "SELECT id, name, key, color, role, note, created, deleted FROM concepts"),
     }
@@ -147,7 +147,7 @@ def test_every_tag_action_and_concept_is_there_afterwards(old: Path) -> None:
     assert rows(old, "SELECT value FROM meta WHERE key = 'created'") == [("2026-01-01T00:00:00",)]
     assert before == {
         "tags": rows(old, "SELECT * FROM tags"),
-        "jobs": rows(old, "SELECT * FROM jobs"),
+        "jobs": rows(old, "SELECT id, kind, title, request, key, turn, state, samples, created FROM jobs"),
         "actions": rows(old, "SELECT id, source, author, direction, low, high, created, undone FROM tag_actions"),
         "concepts": rows(old, "SELECT id, name, key, color, role, note, created, deleted FROM concepts"),
     }

@@ -17,6 +17,7 @@ from core.activations.store import Analysis, open_analysis
 from core.classifiers.softmax import softmax
 from core.jobs.job import Job
 from core.retraining.runs import RunResult, delete_run, predictions, restore_run, retrain, run_folder, run_logits
+from core.storage.checksums import MANIFEST
 from core.workspace import Workspace
 from pages.parts import beside, calibration_view, confusion_view, group_chart, plot, shift_view, theme, verdict
 from pages.parts.words import interval, percent, plain
@@ -55,7 +56,8 @@ def age(workspace: Workspace, run: RunResult) -> None:
         for name in ("macro_average", "worst_interval", "confusion", "calibration", "note"):
             del stored[when][name]
     file.write_text(json.dumps(stored))
-    (run_folder(workspace, run.run) / "replay.json").unlink()
+    for later in ("replay.json", MANIFEST):
+        (run_folder(workspace, run.run) / later).unlink()
 
 
 def test_an_empty_workspace_invites_to_begin(visit: Visit) -> None:

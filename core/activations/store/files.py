@@ -9,6 +9,8 @@ import numpy as np
 from core.files import read_array, slug
 
 DESCRIPTION = "analysis.json"
+# files and folders that come and go after an analysis was written: its checksums are without them
+DERIVED = ("sorted", "map", "names.npy", "name_offsets.npy", "computed.json", "marks.npy")
 
 
 def attribute_file(folder: Path, name: str) -> Path:

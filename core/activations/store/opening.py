@@ -16,6 +16,7 @@ from core.datasets.choices import choices_from_dict
 from core.datasets.dataset import Attribute, Problem
 from core.errors import BadCheckpoint, NotFound, PathNotFound, StorageProblem
 from core.files import read_json
+from core.storage.checksums import resized
 from core.workspace import Workspace
 
 
@@ -59,6 +60,9 @@ def touch(workspace: Workspace, analysis_id: str) -> None:
 def _open(root: Path, folder: Path, changed: int) -> Analysis:
     """changed: modification time of the description; only there so that a rewritten analysis is opened anew."""
     try:
+        # half a description is no JSON, which says so itself
+        if torn := resized(folder, but=(DESCRIPTION,)):
+            raise ValueError(f"{torn[0].name} {torn[0].reason}")
         facts = read_json(folder / DESCRIPTION)
         opened = Analysis(
             id=facts["id"],

@@ -15,13 +15,14 @@ import numpy as np
 
 from core.activations import thumbnails
 from core.activations.store.analysis import Analysis, accuracy_of
-from core.activations.store.files import DESCRIPTION, attribute_file
+from core.activations.store.files import DERIVED, DESCRIPTION, attribute_file
 from core.activations.store.names import write_names
 from core.activations.store.opening import open_analysis
 from core.classifiers.head import Head
 from core.database import AnalysisRecord, DatasetRecord, now
 from core.datasets.dataset import Dataset, Problem
-from core.files import digest, read_array, read_json, storage_problems, write_array, write_json
+from core.files import digest, read_array, read_json, storage_problems, sync_folder, write_array, write_json
+from core.storage.checksums import seal, unseal
 from core.workspace import Workspace
 
 FORMAT = 1
@@ -61,10 +62,12 @@ def publish(
         write_json(folder / "skipped.json", [problem.to_dict() for problem in skipped])
         _write_truth(folder, dataset, ids)
         write_json(folder / DESCRIPTION, _describe(workspace, analysis_id, folder, dataset, model, ids))
+        seal(folder, without=DERIVED)
         target = workspace.analyses / analysis_id
         # only a damaged analysis can be in the way: whole ones are never computed twice
         shutil.rmtree(target, ignore_errors=True)
         os.replace(folder, target)
+        sync_folder(target.parent)
     _record(workspace, analysis_id, dataset, model)
     return open_analysis(workspace, analysis_id)
 
@@ -75,8 +78,10 @@ def refresh(workspace: Workspace, analysis_id: str, dataset: Dataset, model: Mod
     ids = read_array(folder / "ids.npy", mapped=False)
     fresh = _describe(workspace, analysis_id, folder, dataset, model, ids)
     if _truth_changed(folder, dataset, ids) or read_json(folder / DESCRIPTION) != fresh:
+        unseal(folder)
         _write_truth(folder, dataset, ids)
         write_json(folder / DESCRIPTION, fresh)
+        seal(folder, without=DERIVED)
     _record(workspace, analysis_id, dataset, model)
     return open_analysis(workspace, analysis_id)
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from core.access import audit
+from core.access.policy import Permission, require
+from core.access.roots import allowed_path
 from core.concepts.exchange import applying, csv_table, fiftyone, json_file, parquet
 from core.concepts.exchange.applying import Imported
 from core.concepts.exchange.contents import LARGEST, Contents, checked, name_of, unreadable
@@ -64,7 +67,11 @@ def format_of(path: Path | str, format: str | None = None) -> str:
 
 
 def dump_tags(workspace: Workspace, analysis: Analysis, format: str) -> bytes:
-    """The file that `export_tags` writes, as bytes; for FiftyOne `labels.json`. Raises `BadRequest` for no format."""
+    """The file that `export_tags` writes, as bytes; for FiftyOne `labels.json`.
+
+    Raises `BadRequest` for no format, `NotAllowed`.
+    """
+    require(Permission.EXPORT, "tags")
     return _dump(gather(workspace, analysis), analysis, format_of("", format))
 
 
@@ -74,7 +81,8 @@ def export_tags(workspace: Workspace, analysis: Analysis, path: Path | str, form
     format: one of FORMATS, None: what the name says (`format_of`). For FiftyOne, path is a folder (made if missing) or
     a `labels.json`. Existing files are replaced. Raises `BadRequest`, `PathNotFound`, `DiskFull`, `StorageProblem`.
     """
-    place = resolved(path, advice="Name a file for the tags.")
+    require(Permission.EXPORT, "tags")
+    place = allowed_path(resolved(path, advice="Name a file for the tags."))
     chosen = "fiftyone" if format is None and place.is_dir() else format_of(place, format)
     contents = gather(workspace, analysis)
     content = _dump(contents, analysis, chosen)
@@ -86,6 +94,7 @@ def export_tags(workspace: Workspace, analysis: Analysis, path: Path | str, form
     for file, data in written.items():
         with storage_problems(file), replacing(file) as beside:
             beside.write_bytes(data)
+    audit.record(workspace, "exported", f"tags of {analysis.dataset_name}", {"to": str(place)})
     carries = chosen != "csv"
     return Exported(
         chosen,
@@ -170,7 +179,7 @@ def _parse(analysis: Analysis, content: bytes, name: str, format: str | None) ->
 
 
 def _content(path: Path | str) -> tuple[str, bytes]:
-    place = resolved(path, advice=_NO_FILE)
+    place = allowed_path(resolved(path, advice=_NO_FILE))
     if place.is_dir():
         place /= fiftyone.LABELS
     if not place.is_file():
