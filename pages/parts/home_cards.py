@@ -123,7 +123,8 @@ def _card(item: Investigation, demo: Demo | None) -> None:
         st.markdown(title)
         right = f"right {percent(item.accuracy)} of the time" if analysis.labelled else "no labels"
         # one thing, not parted at the end of a line
-        opened = f"opened {ago(item.used)}".replace(" ", "\N{NO-BREAK SPACE}")
+        verb = "opened" if item.used > item.created else "made"
+        opened = f"{verb} {ago(item.used)}".replace(" ", "\N{NO-BREAK SPACE}")
         st.caption(f"{count(analysis.n, 'image')}, {count(analysis.k, 'class', 'classes')} · {right} · {opened}")
         st.html(_loop(done))
         outcome, label, room = _next(analysis, done)

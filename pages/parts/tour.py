@@ -183,7 +183,7 @@ def sidebar(room: str = "") -> None:
     done = sum(_is_done(step, scene) for step in STEPS)
     with st.sidebar, st.container(key="tour-list", gap="xsmall"):
         items = "".join(_item(step, scene, at_hand) for step in STEPS)
-        title = f"<p><b>Tour</b> <span>{done} of {len(STEPS)}</span></p>"
+        title = f"<p><b>Tour</b> <span>{done} of {len(STEPS)} done</span></p>"
         # on the marks, and of the sidebar
         on_chosen, beside = ("#10202a", "#10151a") if theme.is_dark() else ("#ffffff", "#f6f8f9")
         colors = f":root {{ --tour-on-chosen: {on_chosen}; --tour-beside: {beside}; }}"
