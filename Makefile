@@ -71,7 +71,7 @@ $(APP): requirements.txt | $(BIN)/pip
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt requirements-text.txt requirements-timm.txt $(APP)
+$(DEV): requirements-dev.txt requirements-text.txt requirements-timm.txt requirements-oidc.txt $(APP)
 	@echo "Installing what its tests need ..."
 	$(BIN)/pip install --disable-pip-version-check -q -r requirements-dev.txt
 	@touch $@

@@ -71,9 +71,10 @@ def start_server(
     log: Path,
     env: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
+    port: int | None = None,
 ) -> Server:
-    """`streamlit run SCRIPT` on a free port of 127.0.0.1, once it answers. Raises `DidNotStart`."""
-    port = free_port()
+    """`streamlit run SCRIPT` on a port of 127.0.0.1 (a free one), once it answers. Raises `DidNotStart`."""
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true", *arguments]
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from core.access.policy import Permission, require
 from core.access.roots import allowed_path
 from core.activations.contact_sheet import UNKNOWN, ContactSheet, SheetBand
 from core.activations.curves import percent
@@ -101,6 +102,7 @@ def write_sheet(
     lead: a sentence below the title. filtered: which images count, in words, where not all do. written: the date on
     it, today when left out. Raises `BadRequest` for another ending, `DiskFull`, `StorageProblem`.
     """
+    require(Permission.EXPORT, "a contact sheet")
     advice = "Name a file that ends in .png or .pdf."
     target = allowed_path(resolved(path, advice=advice))
     make = {".png": png, ".pdf": pdf}.get(target.suffix.lower())
