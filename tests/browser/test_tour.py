@@ -110,9 +110,12 @@ def test_two_visitors_of_one_demo_are_each_led_through_it(browser: Browser, serv
         expect(page.locator(".frame.loaded").first).to_be_visible()
     # he has typed half a name when she has named hers
     hers, typed = (page.get_by_role("textbox", name="What do you see?") for page in (ann, bob))
+    # a press while the page is still being drawn opens nothing that stays
+    expect(bob.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     bars[bob].get_by_role("button", name="Name it").click()
     expect(typed).to_be_visible()
     typed.press_sequentially("half a na")
+    expect(ann.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     bars[ann].get_by_role("button", name="Name it").click()
     expect(hers).to_be_visible()
     hers.fill("lake")
