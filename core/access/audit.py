@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.access.person import Person, acting
+from core.access.policy import Permission, require
 from core.database import AuditRecord
 from core.workspace import Workspace
 
@@ -82,7 +83,11 @@ def entries(
     before: int | None = None,
     limit: int = 100,
 ) -> list[Entry]:
-    """The newest first. actor: of one name only. actions: of these only. before: an id, for the next page."""
+    """The newest first. actor: of one name only. actions: of these only. before: an id, for the next page.
+
+    Raises `NotAllowed` for who does not manage the workspace.
+    """
+    require(Permission.MANAGE, "the audit log")
     query = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
     if actor is not None:
         query = query.where(AuditRecord.actor == actor)
