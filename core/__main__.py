@@ -10,7 +10,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from core import logs
 from core.commands.output import ProgressLine, print_answer, print_problem
 from core.commands.parser import parse
 from core.commands.verbs import run_verb
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = ProgressLine(quiet="--quiet" in words)
     try:
         options = parse(words)
+        logs.keep_in(Path(options.workspace).expanduser(), stderr="off")
         # nothing but the result may reach stdout: a library that prints goes to stderr
         with contextlib.redirect_stdout(sys.stderr), progress.until_interrupted():
             answer = run_verb(options, progress)

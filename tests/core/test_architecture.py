@@ -18,6 +18,7 @@ ROOMS = [
     "files",
     "limits",
     "locks",
+    "logs",
     "database",
     "migrations",
     "migration",
