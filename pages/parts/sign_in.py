@@ -222,5 +222,6 @@ def check_provider() -> None:
 
 
 def _told(name: str) -> bool:
-    section = st.secrets.get("auth") or {}
-    return bool(section.get(name))
+    # without any file of secrets, asking for one of them fails
+    section = st.secrets.get("auth") if st.secrets.load_if_toml_exists() else None
+    return bool(section and section.get(name))
