@@ -91,6 +91,12 @@ def keep_in(workspace: Path, *, stderr: str | None = None) -> None:
     _ROOT.propagate = False
 
 
+def check_environment() -> None:
+    """Raises `BadRequest` where the environment says what cannot be."""
+    _chosen(LEVEL, tuple(LEVELS), "info")
+    _chosen(STDERR, SHOWN, "off")
+
+
 def stop() -> None:
     """Keep no log any more."""
     for old in list(_ROOT.handlers):

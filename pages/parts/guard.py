@@ -33,7 +33,7 @@ OPEN_ANYWAY = "MIDBAND_OPEN_WITHOUT_SIGN_IN"
 USUAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 SIGN_IN = "/sign-in"
 # without a sign-in, where people sign in: the page for it, and whether the server lives
-OPEN = (SIGN_IN, "/_stcore/health", "/health")
+OPEN = (SIGN_IN, "/_stcore/health", "/healthz")
 # the way to an identity provider and back
 OPEN_FOR_PROVIDER = (f"{SIGN_IN}/start", "/auth/login", "/auth/logout", "/oauth2callback")
 # of Streamlit, and not used here: a way to run pages without a browser, figures about the server, a run for nobody

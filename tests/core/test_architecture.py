@@ -35,6 +35,7 @@ ROOMS = [
     "reproduction",
     "demo",
     "jobs",
+    "health",
     "commands",
     "__main__",
 ]
