@@ -1,7 +1,7 @@
 """The command line: `python -m core COMMAND`. Every step of the loop without a browser.
 
-Exit codes: 0 done, 1 a replay that came out otherwise, 2 a problem that the user can act on (printed with its next
-step), 130 stopped by Ctrl-C. Anything else is a mistake of this program and shows its traceback.
+Exit codes: 0 done, 1 what was asked came out as no (a replay, `verify`, `doctor`), 2 a problem that the user can act on
+(printed with its next step), 130 stopped by Ctrl-C. Anything else is a mistake of this program and shows its traceback.
 """
 
 from __future__ import annotations
