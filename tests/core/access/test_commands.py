@@ -27,8 +27,8 @@ GOOD = "correct horse battery"
 LEAST = {
     "viewer": "bands sample closer directions curve story suggest concepts explain compare runs methods jobs",
     "labeller": "tag note",
-    "owner": "demo look check analyse train retrain bake-off replay reproduce contact-sheet tags export users audit doctor "
-    "verify backup restore repair",
+    "owner": "demo look check analyse train retrain bake-off replay reproduce contact-sheet tags export users audit "
+    "doctor verify backup restore repair",
 }
 
 
