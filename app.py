@@ -5,7 +5,7 @@ A launcher, because a main script beside a `pages/` folder would let a fresh ser
 
 import streamlit as st
 
-from pages.parts import gate, guard, live_route, map_route, problem, shell, sign_in, waking
+from pages.parts import gate, guard, health_route, live_route, map_route, problem, shell, sign_in, waking
 
 guard.require_safe_address()
 sign_in.check_provider()
@@ -15,6 +15,6 @@ app = st.App(
     "pages/main.py",
     lifespan=waking.lifespan,
     on_script_error=problem.handle,
-    routes=[*sign_in.routes(), *live_route.routes(), *map_route.routes()],
+    routes=[*sign_in.routes(), *live_route.routes(), *map_route.routes(), *health_route.routes()],
     middleware=[*guard.middleware(), *shell.middleware()],
 )

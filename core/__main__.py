@@ -1,7 +1,7 @@
 """The command line: `python -m core COMMAND`. Every step of the loop without a browser.
 
-Exit codes: 0 done, 1 a replay that came out otherwise, 2 a problem that the user can act on (printed with its next
-step), 130 stopped by Ctrl-C. Anything else is a mistake of this program and shows its traceback.
+Exit codes: 0 done, 1 what was asked came out as no (a replay, `verify`, `doctor`), 2 a problem that the user can act on
+(printed with its next step), 130 stopped by Ctrl-C. Anything else is a mistake of this program and shows its traceback.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from core import logs
 from core.commands.output import ProgressLine, print_answer, print_problem
 from core.commands.parser import parse
 from core.commands.verbs import run_verb
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = ProgressLine(quiet="--quiet" in words)
     try:
         options = parse(words)
+        logs.keep_in(Path(options.workspace).expanduser(), stderr="off")
         # nothing but the result may reach stdout: a library that prints goes to stderr
         with contextlib.redirect_stdout(sys.stderr), progress.until_interrupted():
             answer = run_verb(options, progress)

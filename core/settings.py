@@ -35,6 +35,9 @@ class Settings:
     disk_reserve: int = 200_000_000
     # share of the machine's memory that one job may hold; the rest is for the pages and the system.
     job_memory_share: float = 0.8
+    # bytes of the log after which it is turned over, and how many older ones stay: 20 MB are weeks of a busy server.
+    log_bytes: int = 5_000_000
+    logs_kept: int = 3
     # starts of one job by itself, the first included, before a person is asked: a job may be what ends the machine.
     most_attempts: int = 3
 

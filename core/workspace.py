@@ -7,6 +7,7 @@
 <root>/runs/<id>/             head.safetensors, result.json: see core/retraining
 <root>/jobs/<id>/log.txt      what a job printed
 <root>/backups/               copies of the database, made before its tables changed, or by `backup`
+<root>/logs/                  what happened: see core/logs.py
 <root>/exports/               where exports go unless told otherwise
 """
 
@@ -27,11 +28,13 @@ from sqlalchemy.orm import Session
 from core.database import SCHEMA_VERSION
 from core.errors import NotFound, StorageProblem
 from core.files import resolved, storage_problems
+from core.logs import get_logger
 from core.migration import migrate, schema_version, write_facts
 from core.migrations import HEAD, revision_of
 
 DATABASE = "midband.db"
 BACKUPS = "backups"
+_log = get_logger("workspace")
 _opened: dict[Path, None] = {}
 
 
@@ -160,6 +163,7 @@ def _bring_up(root: Path, connection: Connection) -> None:
     else:
         upgrade(connection)
     write_facts(connection)
+    _log.info("the tables were brought up to date", workspace=root, before=revision or version, now=HEAD)
 
 
 def _newer(how: str) -> StorageProblem:

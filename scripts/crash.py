@@ -183,6 +183,10 @@ class Harness:
         states += _value(_answer(watched, self.root, warm=True))
         if len(states) != scene.steps + 1:
             raise RuntimeError(f"{len(states) - 1} steps were acknowledged, not {scene.steps}")
+        # what was acknowledged is what anybody else could see at that moment: work that writes later has broken its
+        # word without being killed
+        if late := _apart(self._seen(scene), states[-1]):
+            raise RuntimeError(f"written after it was acknowledged: {late}")
         self._begin_at(scene.base)
         measured = _answer(lambda: scene.work(self.work, 0, _nobody), self.root)
         _value(measured)

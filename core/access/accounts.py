@@ -42,12 +42,19 @@ class Account:
 
 
 def accounts(workspace: Workspace, *, removed: bool = False) -> list[Account]:
-    """By name. removed: those that were removed, too."""
+    """By name. removed: those that were removed, too. Raises `NotAllowed`."""
+    require(Permission.MANAGE, "accounts")
     query = select(AccountRecord).order_by(AccountRecord.key)
     if not removed:
         query = query.where(AccountRecord.disabled.is_(None))
     with workspace.reading() as session:
         return [_account(record) for record in session.scalars(query)]
+
+
+def anybody(workspace: Workspace) -> bool:
+    """Whether there is an account at all."""
+    with workspace.reading() as session:
+        return session.scalar(select(AccountRecord.key).where(AccountRecord.disabled.is_(None)).limit(1)) is not None
 
 
 def find_account(workspace: Workspace, name: str) -> Account:

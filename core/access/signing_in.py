@@ -16,6 +16,7 @@ from core.access.passwords import fits
 from core.access.person import Person, Role
 from core.database import AccountRecord, SignInRecord, now
 from core.errors import BadRequest, NotAllowed
+from core.logs import get_logger
 from core.workspace import Workspace
 
 HOURS = "MIDBAND_SESSION_HOURS"
@@ -24,6 +25,7 @@ USUAL_HOURS = 12.0
 FRESH = timedelta(minutes=10)
 # a clock may be corrected by as much without ending what people are signed in with
 SLACK = timedelta(minutes=5)
+_log = get_logger("access")
 STRANGER = Person("nobody", Role.VIEWER.word)
 
 
@@ -61,7 +63,10 @@ def sign_in(workspace: Workspace, name: str, password: str, where: str) -> str:
         if right and record is not None and record.disabled is None and record.password_hash == kept:
             throttle.forget_failures(session, key, where, attempt)
             return _begin(session, record, where)
-        audit.record(session, "sign-in failed", name, person=Person(STRANGER.name, STRANGER.role, where))
+        told = "an unknown name" if record is None else record.name
+        audit.record(session, "sign-in failed", told, person=Person(STRANGER.name, STRANGER.role, where))
+    # not the name: people type their password there
+    _log.warning("a sign-in failed", where=where)
     raise NotAllowed(
         "Name and password do not go together.",
         next_step="Try again; an owner can set a new password.",
@@ -88,6 +93,7 @@ def sign_in_as(workspace: Workspace, email: str, proof: str, issued: datetime, w
         if not stale:
             person = Person(STRANGER.name, STRANGER.role, where)
             audit.record(session, "sign-in failed", email, {"why": "no account"}, person=person)
+            _log.warning("a sign-in of somebody without an account", where=where)
     if stale:
         raise NotAllowed("You are signed in no more.", next_step="Sign in again.", title="Signed out")
     raise NotAllowed(
@@ -123,6 +129,7 @@ def sign_out(workspace: Workspace, token: str) -> None:
         session.execute(delete(SignInRecord).where(SignInRecord.token_hash == _digest(token)))
         if person is not None:
             audit.record(session, "signed out", person.name, person=person)
+            _log.info("somebody signed out", person=person.name)
 
 
 _PROOF = "proof"
@@ -137,6 +144,7 @@ def _begin(session: Session, record: AccountRecord, where: str) -> str:
         )
     )
     audit.record(session, "signed in", record.name, person=Person(record.name, record.role, where))
+    _log.info("somebody signed in", person=record.name, role=record.role, where=where)
     return token
 
 

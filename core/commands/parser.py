@@ -217,6 +217,7 @@ def make_parser() -> Parser:
     audit.add_argument("--before", type=positive, metavar="ID", help="only entries before this one")
     audit.add_argument("--count", type=positive, default=50, metavar="K", help="at most, the newest first (50)")
 
+    verb("doctor", "Say whether this machine and the workspace are fit for work, and what to do", analysis=False)
     verb("verify", "Check that the database and every stored file are as they were written", analysis=False)
     backup = verb("backup", "Copy the database while it is in use", analysis=False)
     backup.add_argument("--out", metavar="FILE", help="where to (the workspace's backups folder)")

@@ -23,6 +23,7 @@ _ROOMS = {
     "jobs": ("jobs",),
     "reproduction": ("reproduce",),
     "access": ("users", "audit"),
+    "doctor": ("doctor",),
     "storage": ("verify", "backup", "restore", "repair"),
 }
 
@@ -38,7 +39,7 @@ NEEDS = {
     Permission.LOAD: ("demo", "look", "check", "analyse"),
     Permission.TRAIN: ("train", "retrain", "bake-off", "replay", "reproduce"),
     Permission.EXPORT: ("contact-sheet", "tags", "export"),
-    Permission.MANAGE: ("users", "audit", "verify", "backup", "restore", "repair"),
+    Permission.MANAGE: ("users", "audit", "doctor", "verify", "backup", "restore", "repair"),
 }
 
 

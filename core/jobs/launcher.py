@@ -17,10 +17,12 @@ from core.files import storage_problems
 from core.jobs import processes
 from core.jobs.job import DONE, QUEUED, Job
 from core.jobs.queue import ORDER, exit_path, get_job, list_jobs, log_path, submit
+from core.logs import get_logger
 from core.workspace import Workspace
 
 # $0: where the exit code goes; the rest is the worker. Asked to end, the shell waits for the worker's own end.
 _LEADER = 'trap : TERM INT HUP; "$@"; code=$?; echo $code > "$0.part" && mv "$0.part" "$0"; exit $code'
+_log = get_logger("jobs")
 
 
 def launch(workspace: Workspace, kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
@@ -74,7 +76,9 @@ def recover(workspace: Workspace) -> list[Job]:
         ).all()
     for job_id in waiting:
         start(workspace, get_job(workspace, job_id))
-    return list_jobs(workspace, active=True, limit=1000)
+    found = list_jobs(workspace, active=True, limit=1000)
+    _log.info("jobs were looked after", active=len(found), started=len(waiting))
+    return found
 
 
 def _spawn(workspace: Workspace, job_id: str, log: Path) -> subprocess.Popen[bytes]:

@@ -25,11 +25,13 @@ from core.jobs.endings import interrupted
 from core.jobs.job import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, Job, job_of
 from core.jobs.kinds import kind_of
 from core.limits import default_memory_limit, require_disk
+from core.logs import get_logger
 from core.settings import DEFAULTS
 from core.workspace import Workspace
 
 # whose turn comes first
 ORDER = (JobRecord.priority.desc(), JobRecord.turn)
+_log = get_logger("jobs")
 
 
 def submit(workspace: Workspace, kind: str, title: str, request: dict[str, Any], *, key: str | None = None) -> Job:
@@ -230,6 +232,7 @@ def _requeued(workspace: Workspace, record: JobRecord) -> JobRecord:
             forget_process(fresh)
             fresh.state, fresh.attempt = QUEUED, fresh.attempt + 1
             fresh.exit_reason = "The machine was restarted; it goes on where it stopped."
+            _log.info("a job goes on after a restart of the machine", job=fresh.id, attempt=fresh.attempt)
     return fresh
 
 
@@ -259,6 +262,7 @@ def _finish(workspace: Workspace, record: JobRecord, state: str, error: MidbandE
                 fresh.error = error.to_dict()
             if fresh.error is not None:
                 fresh.exit_reason = fresh.error["detail"]
+            _log.warning("a job ended without its worker", job=fresh.id, state=state, why=fresh.exit_reason)
     return fresh
 
 

@@ -25,6 +25,7 @@ from typing import Any, TextIO
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import logs
 from core.access.person import Person, Role, acting_as
 from core.database import JobRecord, RunRecord, now
 from core.errors import Cancelled, DiskFull, MidbandError, OutOfMemory
@@ -44,6 +45,7 @@ TURN_SECONDS = 0.2
 LOG_SECONDS = 2.0
 # Politeness towards the pages on a machine with few cores (Unix nice value).
 NICENESS = 5
+_log = logs.get_logger("jobs")
 
 
 class Reporter:
@@ -176,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     workspace = open_workspace(options.workspace, create=False)
     reporter = Reporter(workspace, options.job, sys.stdout)
     _stop_on_signal(reporter)
+    logs.keep_in(workspace.root)
     with reporter.reporting():
         record = _wait_for_turn(workspace, options.job, reporter)
         if record is None:
@@ -238,6 +241,7 @@ def _is_free(session: Session, record: JobRecord) -> bool:
 
 def _work(workspace: Workspace, record: JobRecord, reporter: Reporter) -> int:
     reporter.say(f"{record.title} ({record.kind}) {record.request}")
+    _log.info("a job starts", job=record.id, kind=record.kind, author=record.author, attempt=record.attempt)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     try:
@@ -250,11 +254,19 @@ def _work(workspace: Workspace, record: JobRecord, reporter: Reporter) -> int:
     except Exception as problem:
         # all of it goes into the log; people read a sentence and where the log is
         reporter.say(traceback.format_exc())
+        _log.error("a job failed for a reason nobody foresaw", error=problem, job=record.id, kind=record.kind)
         error = unexpected(problem, log_path(workspace, record.id)).to_dict()
     # whatever an interrupted job fails with (a child that was stopped with it, say) is the interruption
     stopped = result is None and reporter.stopped.is_set()
     if stopped and reporter.fault is not None:
         stopped, error = False, reporter.fault.to_dict()
+    _log.info(
+        "a job ends",
+        job=record.id,
+        kind=record.kind,
+        state="stopping" if stopped else FAILED if result is None else DONE,
+        problem=error and error["error"],
+    )
     reporter.say("stopping" if stopped else "failed" if result is None else "done")
     if stopped:
         # what becomes of it (cancelled, paused, killed by the system) is written at the next look, once this process

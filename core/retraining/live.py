@@ -8,7 +8,6 @@ followed at a time; one that somebody looks at is never given up for another.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 
 from core.concepts.tags import UNTAGGED, tag_version, tagging_split
 from core.errors import MidbandError
+from core.logs import get_logger
 from core.retraining.live_estimate import LiveEstimate, LiveGround, live_estimate, live_ground
 from core.retraining.material import assemble, check_needs, chosen_concepts
 from core.retraining.pool import ConceptTags
@@ -28,7 +28,7 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from core.activations.store import Analysis
 
-logger = logging.getLogger(__name__)
+_log = get_logger("live")
 
 # held-out images beyond those tagged that an estimate is made of; more cost memory and say the same
 MOST_IMAGES = 10_000
@@ -186,9 +186,9 @@ class _Ground:
             )
         except MidbandError as error:
             problem = f"{error.detail} {error.next_step}"
-        except Exception:
+        except Exception as error:
             # nobody waits for this thread: what goes wrong has to be seen, and must not end it
-            logger.exception("The live preview of %s failed", self._analysis.id)
+            _log.error("the live preview failed", error=error, analysis=self._analysis.id)
             problem = "The estimate failed; the log of the server says why. Tags are saved all the same."
         return LivePreview(version, names, tags, estimate, problem, time.perf_counter() - started)
 

@@ -35,7 +35,7 @@ from core.classifiers.head import Head, load_head
 from core.concepts.log import clean_line
 from core.database import RunRecord, now
 from core.errors import BadRequest, NotFound, StorageProblem
-from core.files import read_array, read_json, replacing, storage_problems, write_array, write_json
+from core.files import json_text, read_array, read_json, replacing, storage_problems, write_array, write_json
 from core.retraining.curation import Curation
 from core.retraining.result import RunResult, run_from_dict
 from core.storage.checksums import resized, seal, unseal
@@ -346,9 +346,16 @@ def write_network(folder: Path, weights: Path, logits: np.ndarray) -> None:
 
 
 def write_result(folder: Path, result: RunResult) -> None:
-    unseal(folder)
-    write_json(folder / RESULT, result.to_dict())
-    seal(folder, without=(REMARKS, TRAINING))
+    """The last file of a run; what all of them are is written down right before, so that no run is listed without."""
+    without = (REMARKS, TRAINING)
+    if again := (folder / RESULT).exists():
+        unseal(folder)
+    with replacing(folder / RESULT) as beside:
+        beside.write_text(json_text(result.to_dict()), encoding="utf-8")
+        if not again:
+            seal(folder, without=without, coming={RESULT: beside})
+    if again:
+        seal(folder, without=without)
 
 
 def record_run(workspace: Workspace, result: RunResult, created: datetime) -> None:

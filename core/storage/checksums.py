@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from core.files import file_digest, read_json, write_json
 
 MANIFEST = "checksums.json"
+EMPTY: Mapping[str, Path] = MappingProxyType({})
 _LENGTH = 64
 
 
@@ -26,17 +28,22 @@ class Damage:
         return {"file": self.name, "reason": self.reason}
 
 
-def seal(folder: Path, *, without: Collection[str] = ()) -> None:
-    """Write down what every file of a folder is. without: files and subfolders, by name, that may change.
+def seal(folder: Path, *, without: Collection[str] = (), coming: Mapping[str, Path] = EMPTY) -> None:
+    """Write down what every file of a folder is. without: files and subfolders, by name, that may change. coming: files
+    that will have a name in it when this is written, and where they are now.
 
     Raises `DiskFull`, `StorageProblem`.
     """
-    files = {}
+    found = dict(coming)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         # hidden ones are being written
         if path.is_file() and name.parts[0] not in {MANIFEST, *without} and not path.name.startswith("."):
-            files[name.as_posix()] = {"bytes": path.stat().st_size, "sha256": file_digest(path, _LENGTH)}
+            found.setdefault(name.as_posix(), path)
+    files = {
+        name: {"bytes": path.stat().st_size, "sha256": file_digest(path, _LENGTH)}
+        for name, path in sorted(found.items())
+    }
     write_json(folder / MANIFEST, {"format": 1, "files": files})
 
 

@@ -9,7 +9,6 @@ drawn grey and do not count in the share that is written.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from core.logs import get_logger
 from pages.parts import theme
 from pages.parts.component_source import source
 from pages.parts.image_grid import format_activation
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.activations.contact_sheet import ContactSheet, SheetBand
     from core.activations.store import Analysis
 
-log = logging.getLogger(__name__)
+log = get_logger("pages")
 
 # answers that say nothing about an image
 SILENT = ("unknown", "not tagged")
@@ -217,7 +217,7 @@ def _deliver(
         if found_row := next((row for row in view.rows if (row.low, row.high) == ends), None):
             on_open_band(found_row.low, found_row.last)
     else:
-        log.warning("contact sheet: a message of no known kind; dropped")
+        log.warning("a message of a contact sheet makes no sense and was dropped")
 
 
 def _followed(bands: Sequence[SheetBand], place: int) -> str:

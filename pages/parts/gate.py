@@ -46,15 +46,15 @@ def install() -> None:
         find_with(_of_this_run)
 
 
-def person_in(cookies: Mapping[str, str]) -> Person | None:
-    """Who is signed in with these cookies; None: nobody."""
+def person_in(cookies: Mapping[str, str], *, anew: bool = False) -> Person | None:
+    """Who is signed in with these cookies; None: nobody. anew: as it is at this moment."""
     token = cookies.get(COOKIE, "")
     if not token:
         return None
     key, moment = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
     with _lock:
         since, known = _known.get(key, (-KEPT, None))
-        if moment - since < KEPT:
+        if moment - since < KEPT and not anew:
             return known
     found = person_of(state.opened(), token)
     with _lock:
@@ -68,6 +68,7 @@ def enter() -> None:
     """To be called first on every run of the frame: it ends here for who is not signed in any more."""
     if not modes.signs_in():
         return
+    person_in(st.context.cookies, anew=True)
     try:
         person = acting()
     except NotAllowed as error:

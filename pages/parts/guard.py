@@ -8,7 +8,6 @@ sign-in is listed; everything else is not.
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import re
 from contextlib import nullcontext
@@ -26,6 +25,7 @@ from core.access import audit, modes
 from core.access.person import LOCAL, Person, acting_as
 from core.access.policy import Permission, allowed
 from core.errors import MidbandError
+from core.logs import get_logger
 from pages.parts import gate, guard_headers, state
 
 HOSTS = "MIDBAND_HOSTS"
@@ -33,7 +33,7 @@ OPEN_ANYWAY = "MIDBAND_OPEN_WITHOUT_SIGN_IN"
 USUAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 SIGN_IN = "/sign-in"
 # without a sign-in, where people sign in: the page for it, and whether the server lives
-OPEN = (SIGN_IN, "/_stcore/health", "/health")
+OPEN = (SIGN_IN, "/_stcore/health", "/healthz")
 # the way to an identity provider and back
 OPEN_FOR_PROVIDER = (f"{SIGN_IN}/start", "/auth/login", "/auth/logout", "/oauth2callback")
 # of Streamlit, and not used here: a way to run pages without a browser, figures about the server, a run for nobody
@@ -43,7 +43,7 @@ FILES = "/media/"
 UPLOADS = "/_stcore/upload_file"
 _NAMED = re.compile(r"""filename\*?=(?:UTF-8'')?"?([^";]+)""", re.IGNORECASE)
 
-logger = logging.getLogger("midband.pages")
+log = get_logger("access")
 
 
 class Guard:
@@ -206,4 +206,4 @@ def _note_download(person: Person, disposition: str) -> None:
         audit.record(state.opened(), "downloaded", unquote(found[1]) if found else "a file", person=person)
     except MidbandError as error:
         # a disk that is full must not keep anybody from their own file
-        logger.error("A download was not written down: %s", error)
+        log.error("a download is not in the audit log", problem=str(error))

@@ -6,16 +6,16 @@ was delivered travels back as `done`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
+from core.logs import get_logger
+
 if TYPE_CHECKING:
     from core.concepts.log import Said
 
-
-log = logging.getLogger(__name__)
+log = get_logger("pages")
 
 Event = TypeVar("Event")
 # of one event; the browser repeats it each time
@@ -49,7 +49,7 @@ class Inbox:
         for client, number, entry in self._pending(message):
             event = read(entry)
             if event is None:
-                log.warning("an event of kind %.40r makes no sense; dropped", entry.get("kind"))
+                log.warning("an event makes no sense and was dropped", kind=entry.get("kind"))
                 self.done[client] = number
                 continue
             if entry.get("kind") not in harmless:
@@ -64,7 +64,7 @@ class Inbox:
                 if isinstance(fault, Exception):
                     self.done[client] = number
                 elif times == MOST_INTERRUPTIONS:
-                    log.error("an event of kind %.40r was interrupted %d times; given up", entry.get("kind"), times)
+                    log.error("an event was given up", kind=entry.get("kind"), interruptions=times)
                     self.done[client] = number
                 raise
             self.done[client] = number

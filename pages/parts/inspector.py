@@ -13,7 +13,6 @@ Events come through the outbox of the image grid: numbered, repeated until they 
 from __future__ import annotations
 
 import io
-import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +44,7 @@ from core.concepts.tags import redo, tag, tag_version, tags_of, undo
 from core.datasets.dataset import SPLITS
 from core.datasets.images import UnreadableImage, decode
 from core.errors import MidbandError, NotFound
+from core.logs import get_logger
 from core.settings import DEFAULTS
 from pages.parts import concept_tools, live, notices, problem, state, who
 from pages.parts.component_source import source
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from core.classifiers.heatmap import HeatMap
     from core.concepts.tags import UndoneAction
 
-log = logging.getLogger(__name__)
+log = get_logger("pages")
 
 KEY = "inspector"
 LOOKING = "inspector_looking"
@@ -502,7 +502,7 @@ def _act(analysis: Analysis, ids: tuple[int, ...], source: str, event: dict[str,
     elif kind == "every" and isinstance(value, bool):
         taste.every_class = value
     else:
-        log.warning("inspector: an event of kind %r makes no sense; dropped", kind)
+        log.warning("an event of the inspector makes no sense and was dropped", kind=kind)
 
 
 def _tag(analysis: Analysis, event: dict[str, Any], source: str) -> None:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from logging.handlers import RotatingFileHandler
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import streamlit as st
 
 from core.errors import MidbandError
+from core.logs import get_logger, log_file
 from pages.parts import notices
 from pages.parts.words import plain
 
 REMEMBERED = "problem_remembered"
-LOG_FILE = "server.log"
+LOGGED = "problem_logged"
 
 P = ParamSpec("P")
-logger = logging.getLogger("midband.pages")
+log = get_logger("pages")
 
 
 def show(error: MidbandError | dict[str, Any]) -> None:
     """A title, what is wrong, and what to do about it. Takes an error, or what `to_dict` made of one (a failed job)."""
     told = error.to_dict() if isinstance(error, MidbandError) else error
+    _note(told)
     title = plain(told.get("title") or "Something went wrong")
     lines = [f"**{title}.** {plain(told.get('detail', ''))}"]
     if told.get("next_step"):
@@ -84,8 +83,8 @@ def handle(error: Exception) -> bool:
     if isinstance(error, MidbandError):
         show(error)
         return True
-    logger.error("A page failed", exc_info=error)
-    where = f" Its details are in `{str(log_file).replace('`', '')}`." if (log_file := _log_file()) else ""
+    log.error("a page failed", error=error)
+    where = f" Its details are in `{str(file).replace('`', '')}`." if (file := log_file()) else ""
     st.error(
         f"**This page ran into a fault of its own.** Nothing you saved is lost.{where}\n\n"
         ":material/arrow_forward: Reload the page; if it happens again, please report it with that file.",
@@ -94,21 +93,10 @@ def handle(error: Exception) -> bool:
     return True
 
 
-def log_to(folder: Path) -> None:
-    """Write faults of pages to a file in the workspace too. Calling it again for the same folder changes nothing."""
-    target = (folder / LOG_FILE).resolve()
-    if _log_file() == target:
-        return
-    handler = RotatingFileHandler(target, maxBytes=1_000_000, backupCount=1, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for old in _handlers():
-        logger.removeHandler(old)
-    logger.addHandler(handler)
-
-
-def _handlers() -> list[RotatingFileHandler]:
-    return [handler for handler in logger.handlers if isinstance(handler, RotatingFileHandler)]
-
-
-def _log_file() -> Path | None:
-    return next((Path(handler.baseFilename) for handler in _handlers()), None)
+def _note(told: dict[str, Any]) -> None:
+    """Write a shown problem into the log, once a session: a page that is drawn again shows it again."""
+    noted: set[tuple[str, str]] = st.session_state.setdefault(LOGGED, set())
+    key = (told.get("error", ""), told.get("detail", ""))
+    if key not in noted:
+        noted.add(key)
+        log.info("a problem was shown", kind=key[0], detail=key[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
@@ -17,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from core.access import modes
-from core.access.accounts import accounts
+from core.access.accounts import anybody
 from core.access.signing_in import lasts, sign_in, sign_in_as
 from core.errors import MidbandError, NotAllowed
 from pages.parts import gate, guard, guard_headers, shell, state
@@ -27,7 +26,6 @@ from pages.parts.component_source import source
 GOAL = "midband-goal"
 # bytes of a form
 LARGEST = 8192
-logger = logging.getLogger("midband.pages")
 
 
 def routes() -> list[Route]:
@@ -182,7 +180,7 @@ def _drawn(goal: str, error: MidbandError | None = None, name: str = "", status:
 
 def _fields(goal: str, name: str) -> str:
     first, second = (" autofocus", "") if not name else ("", " autofocus")
-    hint = "" if accounts(state.opened()) else _no_accounts()
+    hint = "" if anybody(state.opened()) else _no_accounts()
     return (
         f'<form method="post" action="{escape(guard.base() + guard.SIGN_IN)}">'
         f'<input type="hidden" name="next" value="{escape(goal)}">'
@@ -224,5 +222,6 @@ def check_provider() -> None:
 
 
 def _told(name: str) -> bool:
-    section = st.secrets.get("auth") or {}
-    return bool(section.get(name))
+    # without any file of secrets, asking for one of them fails
+    section = st.secrets.get("auth") if st.secrets.load_if_toml_exists() else None
+    return bool(section and section.get(name))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from sqlalchemy import select
 
+from core import logs
 from core.access import modes
 from core.access.person import acting
 from core.activations.store import open_analysis, touch
@@ -69,7 +70,9 @@ def start() -> None:
     for error in _refused:
         raise error
     opened = workspace()
-    problem.log_to(opened.root)
+    if logs.log_file() != logs.file_in(opened.root):
+        # not started by app.py
+        logs.keep_in(opened.root, stderr="text")
     _recover(opened.root)
 
 

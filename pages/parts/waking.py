@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from core.errors import MidbandError
 from core.jobs.launcher import recover
+from core.logs import get_logger, keep_in
 from core.storage.lease import Lease, hold
 from core.workspace import open_workspace
 from pages.parts import state
 
-logger = logging.getLogger("midband.pages")
+log = get_logger("server")
 
 
 @asynccontextmanager
@@ -35,15 +35,17 @@ def wake() -> Lease | None:
     says what is wrong.
     """
     try:
+        keep_in(state.workspace_folder(), stderr="text")
         workspace = open_workspace(state.workspace_folder())
         lease = hold(workspace)
     except MidbandError as error:
-        logger.error("The workspace was not taken: %s", error)
+        log.error("the workspace was not taken", problem=str(error))
         state.refuse(error)
         return None
     try:
         for job in recover(workspace):
-            logger.info("Job %s (%s) is %s", job.id, job.kind, job.state)
+            log.info("a job is under way or waits", job=job.id, kind=job.kind, state=job.state)
     except MidbandError as error:
-        logger.error("Jobs were not looked after at the start: %s", error)
+        log.error("jobs were not looked after", problem=str(error))
+    log.info("the workspace is served", workspace=workspace.root)
     return lease

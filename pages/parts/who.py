@@ -26,7 +26,7 @@ from core.concepts.names import clean_name, concept_key
 from core.database import TagAction
 from core.errors import BadRequest
 from core.files import digest
-from pages.parts import gate, notices, problem, state
+from pages.parts import gate, notices, people_room, problem, state
 from pages.parts.component_source import source
 from pages.parts.words import plain, short
 
@@ -34,6 +34,7 @@ from pages.parts.words import plain, short
 MAY = tuple(Permission)
 COOKIE = "midband-person"
 BROWSER = "who_browser"
+OPENED = "who_opened"
 LONGEST = 60
 # what tags that were not made in a browser are signed with
 COMMAND_LINE = "local"
@@ -173,14 +174,27 @@ def _account(person: Person) -> None:
             f"{shown(person.name)} · {person.role}",
             icon=":material/person:",
             type="tertiary",
-            key="who-account",
-            help="Your tags carry this name. What you may do follows from your role.",
+            # a new key closes it over what it opens
+            key=f"who-account-{st.session_state.get(OPENED, 0)}",
         ),
     ):
         for permission in MAY:
             mark = ":material/check:" if allowed(person.role, permission) else ":material/close:"
             st.caption(f"{mark} {permission.value[:1].upper()}{permission.value[1:]}")
+        opens = allowed(person.role, Permission.MANAGE) and st.button(
+            "People",
+            icon=":material/group:",
+            key="who-people",
+            on_click=_opened,
+            help="Who may come in, and who did what.",
+        )
         gate.sign_out_button()
+    if opens:
+        people_room.show()
+
+
+def _opened() -> None:
+    st.session_state[OPENED] = st.session_state.get(OPENED, 0) + 1
 
 
 def shown(name: str, most: int = 24) -> str:

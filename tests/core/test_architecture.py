@@ -18,6 +18,7 @@ ROOMS = [
     "files",
     "limits",
     "locks",
+    "logs",
     "database",
     "migrations",
     "migration",
@@ -34,6 +35,7 @@ ROOMS = [
     "reproduction",
     "demo",
     "jobs",
+    "health",
     "commands",
     "__main__",
 ]

@@ -117,8 +117,10 @@ def test_no_page_is_drawn_without_a_sign_in(
 
 
 def test_a_page_that_is_open_closes_when_the_sign_in_ends(
-    team: Workspace, visit: Visit, cookies: dict[str, str]
+    team: Workspace, visit: Visit, cookies: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # however long a sign-in is taken as it was within a run
+    monkeypatch.setattr(gate, "KEPT", 3600.0)
     token = cookies[gate.COOKIE] = sign_in(team, "owner", GOOD, "192.0.2.1")
     app = visit("concepts")
     assert not app.error

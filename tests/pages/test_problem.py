@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from core import logs
 
 
 def _known() -> None:
@@ -19,10 +23,11 @@ def _known() -> None:
 def _fault(folder: str) -> None:
     from pathlib import Path
 
+    from core import logs
     from pages.parts import problem
 
-    problem.log_to(Path(folder))
-    problem.log_to(Path(folder))
+    logs.keep_in(Path(folder))
+    logs.keep_in(Path(folder))
     try:
         raise ZeroDivisionError("secret detail")
     except ZeroDivisionError as error:
@@ -67,8 +72,18 @@ def test_a_fault_is_logged_with_its_traceback_and_shown_as_a_sentence(tmp_path: 
     (shown,) = app.error
     assert "secret detail" not in shown.value
     assert "Reload the page" in shown.value
-    log = (tmp_path / "server.log").read_text(encoding="utf-8")
+    log = (tmp_path / "logs" / "midband.log").read_text(encoding="utf-8")
     assert log.count("ZeroDivisionError: secret detail") == 1
+
+
+def test_a_problem_that_is_shown_is_logged_once_with_its_class(tmp_path: Path) -> None:
+    logs.keep_in(tmp_path)
+    app = AppTest.from_function(_known).run()
+    app.run()
+    (line,) = (tmp_path / "logs" / "midband.log").read_text(encoding="utf-8").splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["kind"]) == ("a problem was shown", "PathNotFound")
+    assert told["detail"] == "There is no folder /x_*y*."
 
 
 def test_a_callbacks_problem_is_shown_once_on_the_run_that_follows() -> None:
@@ -79,10 +94,6 @@ def test_a_callbacks_problem_is_shown_once_on_the_run_that_follows() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_handlers_left() -> object:
+def _no_log_left() -> Iterator[None]:
     yield
-    from pages.parts import problem
-
-    for handler in list(problem.logger.handlers):
-        problem.logger.removeHandler(handler)
-        handler.close()
+    logs.stop()

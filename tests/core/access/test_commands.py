@@ -16,18 +16,19 @@ from core.access import passwords
 from core.access.person import ROLES, Person, acting_as
 from core.access.policy import Permission, allowed
 from core.access.signing_in import sign_in
-from core.commands.parser import make_parser
+from core.commands.parser import make_parser, parse
 from core.commands.verbs import NEEDS, run_verb
 from core.errors import NotAllowed
 from core.workspace import Workspace
 
+ROOT = Path(__file__).parents[3]
 GOOD = "correct horse battery"
 # written down by hand: a new command has to be given its place here, too
 LEAST = {
     "viewer": "bands sample closer directions curve story suggest concepts explain compare runs methods jobs",
     "labeller": "tag note",
     "owner": "demo look check analyse train retrain bake-off replay reproduce contact-sheet tags export users audit "
-    "verify backup restore repair",
+    "doctor verify backup restore repair",
 }
 
 
@@ -120,6 +121,14 @@ def test_no_option_takes_a_password(workspace: Workspace) -> None:
     choices = next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction)).choices
     option = next(each for each in choices["users"]._actions if "--password" in each.option_strings)
     assert option.metavar == "NAME"
+
+
+def test_the_guide_for_teams_gives_commands_that_there_are() -> None:
+    guide = (ROOT / "docs" / "team.md").read_text(encoding="utf-8")
+    given = [line.split()[3:] for line in guide.splitlines() if line.startswith("python -m core")]
+    assert {words[0] for words in given} == {"users", "audit"}
+    for words in given:
+        parse(words)
 
 
 def test_a_workspace_that_is_not_there_is_not_made_by_looking(tmp_path: Path, give: Any) -> None:

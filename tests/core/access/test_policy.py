@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.access.accounts import accounts
 from core.access.audit import entries
 from core.access.person import LOCAL, Person, acting, acting_as, find_with, forget_finder
 from core.access.policy import Permission, allowed, require
@@ -150,6 +151,10 @@ def test_what_is_said_and_given_away_follows_the_role(
         for _, step in steps.values():
             with pytest.raises(NotAllowed):
                 step()
+        with pytest.raises(NotAllowed):
+            entries(workspace)
+        with pytest.raises(NotAllowed):
+            accounts(workspace)
     assert len(entries(workspace, limit=1000)) == before
     with acting_as(Person("Lea", "labeller")):
         for least, step in steps.values():
