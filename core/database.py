@@ -260,7 +260,7 @@ class JobRecord(Base):
     message: Mapped[str] = mapped_column(default="")
     # the last few [seconds since the epoch, done] of this phase: rate and time left come from them
     samples: Mapped[list[Any]] = mapped_column(default=list)
-    # pid and process group of the worker; process_started in seconds since the epoch
+    # pid and process group of the worker; process_started as `core.jobs.processes.started_at` tells it
     pid: Mapped[int | None] = mapped_column(default=None)
     process_started: Mapped[float | None] = mapped_column(default=None)
     host: Mapped[str] = mapped_column(default="")

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import psutil
 
-# The start time is derived from the boot time, which clock corrections move by a little; no pid comes round as quickly.
+# Of the same process, by the same clock; no pid comes round as quickly.
 SAME_START_SECONDS = 2.0
+# Linux tells starts since its own start in such ticks (/proc, the 22nd field of stat)
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -58,7 +60,10 @@ def collect(pid: int) -> int | None:
 
 
 def started_at(pid: int) -> float | None:
-    """Start time in seconds since the epoch; None when there is no such process."""
+    """When it started, in seconds since the machine did, which no correction of the clock moves; where the system does
+    not say that, since the epoch. None when there is no such process."""
+    if (since_boot := _since_boot(pid)) is not None:
+        return since_boot
     try:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
@@ -113,5 +118,16 @@ def signal_group(pid: int, started: float, number: signal.Signals) -> None:
         return
 
 
+def _since_boot(pid: int) -> float | None:
+    try:
+        # the name of a program, in parentheses, may hold anything
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]) / _TICKS
+    except (OSError, IndexError, ValueError):
+        # no Linux, or no such process
+        return None
+
+
 def _same(process: psutil.Process, started: float) -> bool:
-    return abs(process.create_time() - started) <= SAME_START_SECONDS
+    # rows of an earlier version have seconds since the epoch: no machine runs for so long
+    ways = (_since_boot(process.pid), process.create_time())
+    return any(way is not None and abs(way - started) <= SAME_START_SECONDS for way in ways)

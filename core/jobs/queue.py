@@ -255,8 +255,9 @@ def forget_process(record: JobRecord) -> None:
 def _finish(workspace: Workspace, record: JobRecord, state: str, error: MidbandError | None) -> JobRecord:
     with workspace.writing() as session:
         fresh = session.get_one(JobRecord, record.id)
-        # read again: the worker may have written its result just before it ended
-        if fresh.state in ACTIVE:
+        # read again: the worker may have written its result just before it ended, somebody may have cancelled or paused
+        # it since the row was read, or resumed it, with another process: then the next look says what became of it
+        if fresh.state in ACTIVE and _asked_of(fresh) == _asked_of(record):
             fresh.state, fresh.finished = state, now()
             if error is not None and fresh.error is None:
                 fresh.error = error.to_dict()
@@ -264,6 +265,10 @@ def _finish(workspace: Workspace, record: JobRecord, state: str, error: MidbandE
                 fresh.exit_reason = fresh.error["detail"]
             _log.warning("a job ended without its worker", job=fresh.id, state=state, why=fresh.exit_reason)
     return fresh
+
+
+def _asked_of(record: JobRecord) -> tuple[object, ...]:
+    return record.pid, record.process_started, record.cancel_requested, record.pause_requested
 
 
 def _why(workspace: Workspace, record: JobRecord) -> MidbandError:

@@ -16,12 +16,12 @@ import numpy as np
 import psutil
 import pytest
 
-from core.database import JobRecord
+from core.database import JobRecord, now
 from core.errors import BadRequest, NotFound, StorageProblem
 from core.jobs import get_job, launch, list_jobs, read_log, recover, request_cancel, retry, wait_for
 from core.jobs.launcher import start
-from core.jobs.processes import started_at
-from core.jobs.queue import _finish, submit
+from core.jobs.processes import started_at, this_boot, this_host
+from core.jobs.queue import _finish, _settled, submit
 from core.jobs.worker import _is_free
 from core.workspace import Workspace
 
@@ -162,6 +162,35 @@ def test_result_written_at_the_last_moment_is_not_called_a_failure(workspace: Wo
         record.state, record.result = "done", {"counted": 3}
     assert _finish(workspace, stale, "failed", None).state == "done"
     assert get_job(workspace, job.id).result == {"counted": 3}
+
+
+@pytest.mark.parametrize("meanwhile", ["cancelled", "paused", "resumed"])
+def test_who_looked_before_somebody_stopped_it_does_not_call_it_a_failure(
+    workspace: Workspace, rehearsal: Path, meanwhile: str
+) -> None:
+    job = submit(workspace, "rehearsal", "Count", {"journal": str(rehearsal)})
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job.id)
+        record.pid, record.process_started, record.state = 2**22 - 1, 1.0, "running"
+        record.host, record.boot = this_host(), this_boot()
+    # another page has read the row, and judges it once the process is gone
+    with workspace.reading() as session:
+        seen = session.get_one(JobRecord, job.id)
+    with workspace.writing() as session:
+        record = session.get_one(JobRecord, job.id)
+        if meanwhile == "cancelled":
+            record.cancel_requested = now()
+        elif meanwhile == "paused":
+            record.pause_requested = now()
+        else:
+            record.pid, record.process_started = os.getpid(), started_at(os.getpid())
+    assert _settled(workspace, seen).state == "running"
+    expected = {"cancelled": "cancelled", "paused": "paused", "resumed": "running"}[meanwhile]
+    try:
+        assert get_job(workspace, job.id).state == expected
+    finally:
+        with workspace.writing() as session:
+            session.get_one(JobRecord, job.id).state = "done"
 
 
 @pytest.mark.parametrize(("state", "turn", "free"), [("running", 2, False), ("queued", 0, False), ("queued", 2, True)])

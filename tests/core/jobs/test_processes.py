@@ -9,6 +9,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from core.jobs import processes
 
@@ -31,6 +32,23 @@ def test_another_process_with_the_same_pid_is_not_ours() -> None:
     assert mine is not None
     assert processes.is_alive(os.getpid(), mine)
     assert not processes.is_alive(os.getpid(), mine - 60)
+
+
+def test_a_clock_that_is_set_does_not_make_a_living_process_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = processes.started_at(os.getpid())
+    assert mine is not None
+    known = psutil.Process.create_time
+    # psutil adds the time of the machine's start, which Linux works out anew from the clock
+    for hours in (-1, 1):
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self, by=hours: known(self) + 3600 * by)
+        assert processes.started_at(os.getpid()) == mine
+        assert processes.is_alive(os.getpid(), mine)
+        group = os.getpgrp()
+        assert processes.group_members(group, processes.started_at(group) or 0.0)
+
+
+def test_a_row_of_an_earlier_version_tells_its_process_by_the_clock() -> None:
+    assert processes.is_alive(os.getpid(), psutil.Process(os.getpid()).create_time())
 
 
 def test_child_of_an_ended_leader_is_found_and_ended() -> None:
