@@ -10,7 +10,7 @@ APP := $(VENV)/.requirements-installed
 DEV := $(VENV)/.requirements-dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast test-browser lint format bench docs screenshots pictures demo-model clean
+.PHONY: help run demo soak test test-fast test-browser lint format bench docs screenshots pictures demo-model clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ format: $(DEV) ## let ruff put the code in shape
 
 bench: $(DEV) ## every benchmark, one after another
 	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py); done
+
+soak: $(DEV) ## twenty browsers on one server for twenty minutes: lost tags, errors, memory
+	sh scripts/ensure-browser.sh $(BIN)/python
+	$(BIN)/python -m scripts.soak
 
 docs: $(APP) ## write docs/command-line.md from the commands
 	$(BIN)/python scripts/command_line.py
