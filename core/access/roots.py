@@ -24,11 +24,18 @@ def data_roots() -> tuple[Path, ...] | None:
     return tuple(Path(part).expanduser().resolve() for part in named.split(os.pathsep) if part.strip()) + opened()
 
 
+def is_open(path: Path | str) -> bool:
+    """Whether a path lies within the data roots, symbolic links followed."""
+    roots = data_roots()
+    place = Path(path).expanduser().resolve()
+    return roots is None or any(place.is_relative_to(root) for root in roots)
+
+
 def allowed_path(path: Path | str) -> Path:
     """The path, symbolic links followed. Raises `NotAllowed` for one outside the data roots."""
     place = Path(path).expanduser().resolve()
-    roots = data_roots()
-    if roots is not None and not any(place.is_relative_to(root) for root in roots):
+    if not is_open(place):
+        roots = data_roots() or ()
         # what is there, and whether it is, stays unsaid
         raise NotAllowed(
             f"{path} lies outside the folders that may be opened here.",

@@ -12,7 +12,7 @@ import numpy as np
 from core.access.policy import Permission, require
 from core.access.roots import allowed_path
 from core.datasets import archives
-from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict
+from core.datasets.choices import AUTOMATIC, Choices, choices_from_dict, image_folder
 from core.datasets.dataset import SPLITS, Attribute, Dataset, Problem
 from core.datasets.formats import FORMATS, Format, format_named, opened, recognise, taken
 from core.datasets.tables import TableColumns, read_columns
@@ -55,12 +55,16 @@ def open_dataset(
     """
     require(Permission.LOAD, str(path))
     root = opened(existing(path), choices)
+    if choices.images is not None:
+        allowed_path(image_folder(root, choices).expanduser())
     # until the dataset has it
     kept_here = reading(root)
     # of an archive, the format that is named is that of the dataset inside
     is_named = choices.format and not archives.FORMAT.recognises(root)
     form, others = (format_named(choices.format), ()) if choices.format and is_named else taken(root)
     dataset = form.read(root, seed=seed, choices=choices, store=store, progress=progress)
+    # wherever a table, or a link in the folder, says that the images are
+    allowed_path(image_folder(dataset.root, dataset.choices))
     told = (KEPT,) if is_copy(dataset.root) and not is_copy(root) else ()
     kept = kept_here if dataset.root.is_relative_to(root) else reading(dataset.root)
     dataset = replace(dataset, notes=(*others, *dataset.notes, *told), kept=kept)

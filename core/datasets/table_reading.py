@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from core.access.roots import allowed_path, is_open
 from core.datasets.cells import MAX_VALUES, Column, attributes, chosen_attributes, class_names, column
 from core.datasets.choices import Choices, dataset_folder
 from core.datasets.dataset import (
@@ -219,6 +220,7 @@ def find_place(root: Path, names: pd.Series, choices: Choices) -> Place:
     sample = few.iloc[np.unique(np.linspace(0, len(few) - 1, _SAMPLE).astype(int))].tolist() if len(few) else []
     if choices.images is not None:
         given = here / Path(choices.images).expanduser()
+        allowed_path(given)
         if not given.is_dir():
             raise BadRequest(
                 f"There is no folder {given}, which the paths of the table are said to be relative to.",
@@ -226,10 +228,11 @@ def find_place(root: Path, names: pd.Series, choices: Choices) -> Place:
             )
         return _below([given.resolve(), given], sample) or _best([given.resolve()], sample)
     absolute = few[few.str.startswith("/")]
-    if any(os.path.isfile(name) for name in sample if name.startswith("/")):
+    # a table names what it likes: files elsewhere are not even looked for
+    if any(is_open(name) and os.path.isfile(name) for name in sample if name.startswith("/")):
         inside = _below([here], sample)
         return inside if inside and absolute.str.startswith(inside.before).all() else Place(*_common(absolute))
-    return _best(_folders(root, here), sample)
+    return _best([folder for folder in _folders(root, here) if is_open(folder)] or [here], sample)
 
 
 def _below(folders: Sequence[Path], sample: list[str]) -> Place | None:
@@ -249,7 +252,7 @@ def _common(absolute: pd.Series) -> tuple[Path, str]:
             "The images of the table lie in different places that have no folder in common.",
             next_step="Give the folder that holds the images: those inside it are used.",
         )
-    return Path(common).resolve(), common + "/"
+    return allowed_path(common), common + "/"
 
 
 def _folders(root: Path, here: Path) -> list[Path]:

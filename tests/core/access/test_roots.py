@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.access import modes, roots
 from core.access.roots import allowed_path
@@ -15,7 +16,8 @@ from core.classifiers.classifier import load_classifier
 from core.classifiers.peek import peek
 from core.concepts.exchange import export_tags, import_tags
 from core.datasets import open_dataset
-from core.errors import BadRequest, NotAllowed
+from core.datasets.choices import Choices
+from core.errors import BadMetadata, BadRequest, EmptyDataset, NotAllowed
 from core.jobs.queue import submit
 from core.workspace import Workspace
 from tests.core.conftest import AnalysisMaker
@@ -81,6 +83,23 @@ def test_data_models_and_files_outside_are_refused_before_they_are_looked_at(
     assert peek(outside / "secret.csv").problem != peek(outside).problem
     assert "outside" in (peek(outside / "secret.csv").problem or "")
     assert [file.name for file in outside.iterdir()] == ["secret.csv"]
+
+
+@pytest.mark.parametrize("way", ["absolute", "chosen", "chosen from here", "beside", "by a link"])
+def test_a_table_leads_nowhere_else(outside: Path, tmp_path: Path, way: str) -> None:
+    folder = tmp_path / "open"
+    names = [f"{number}.png" for number in range(8)]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(outside / name)
+    if way == "by a link":
+        (folder / "birds" / "images").symlink_to(outside)
+    rows = [f"{outside / name if way == 'absolute' else name},{place % 2}" for place, name in enumerate(names)]
+    table = folder / "table.csv" if way == "beside" else folder / "birds" / "table.csv"
+    table.write_text("\n".join(["image,label", *rows]))
+    chosen = {"chosen": str(outside), "chosen from here": "../../closed"}
+    # either as outside, or as if nothing were there
+    with pytest.raises((NotAllowed, EmptyDataset, BadMetadata)):
+        open_dataset(table, choices=Choices(images=chosen.get(way)))
 
 
 def test_a_mode_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
