@@ -116,8 +116,9 @@ def opened() -> tuple[Path, ...]:
 
 @lru_cache(maxsize=16)
 def _engine(root: Path) -> Engine:
-    # A connection waits up to 30 s for another writer: two browser tabs tagging at once must never lose a tag.
-    engine = create_engine(f"sqlite:///{root / DATABASE}", connect_args={"timeout": 30})
+    # A connection waits up to 30 s for another writer: two browser tabs tagging at once must never lose a tag. What was
+    # written (names that people typed, hashes of passwords) is no part of an error, which may end up in a log.
+    engine = create_engine(f"sqlite:///{root / DATABASE}", connect_args={"timeout": 30}, hide_parameters=True)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
@@ -66,7 +67,20 @@ def _left(session: Session, kind: str, key: str, moment: datetime) -> float:
 
 
 def _keys(account: str, where: str) -> dict[str, str]:
-    return {"pair": f"pair {account} {where}", "address": f"address {where}", "name": f"name {account}"}
+    place = _place(where)
+    return {"pair": f"pair {account} {place}", "address": f"address {place}", "name": f"name {account}"}
+
+
+def _place(where: str) -> str:
+    """Of IPv6 the network: one machine has 2^64 addresses, and may come from another one each time."""
+    try:
+        address = ipaddress.ip_address(where.partition("%")[0])
+    except ValueError:
+        return where
+    if address.version == 4:
+        return where
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 def _told(seconds: float) -> str:

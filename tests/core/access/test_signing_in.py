@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 
 from core.access import passwords, signing_in, throttle
 from core.access.accounts import accounts, add_account, remove_account, set_password, set_role
@@ -133,6 +134,40 @@ def test_many_names_from_one_place_and_one_name_from_many_places_have_to_wait(te
         sign_in(team, "Lea", "another good password", HERE)
     with team.reading() as session:
         assert session.scalars(select(SignInFailure)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "waits"),
+    [
+        (["2001:db8:1:2::7", "2001:db8:1:2:ffff::1"], True),
+        (["::ffff:192.0.2.9", "192.0.2.9"], True),
+        (["2001:db8:1:2::7", "2001:db8:1:3::7"], False),
+        (["192.0.2.9", "192.0.2.10"], False),
+    ],
+)
+def test_a_machine_of_many_addresses_is_one_place(
+    team: Workspace, clock: Clock, addresses: list[str], waits: bool
+) -> None:
+    for _ in range(6):
+        with pytest.raises(NotAllowed):
+            sign_in(team, "Ann", "wrong", addresses[0])
+    if waits:
+        with pytest.raises(NotAllowed, match="too many"):
+            sign_in(team, "Ann", GOOD, addresses[1])
+    else:
+        assert sign_in(team, "Ann", GOOD, addresses[1])
+
+
+def test_what_was_typed_is_no_part_of_an_error_of_the_database(team: Workspace) -> None:
+    def twice() -> None:
+        with team.writing() as session:
+            for _ in range(2):
+                session.execute(insert(AccountRecord).values(key="typed-in", name="x", role="x", password_hash="kept"))
+
+    with pytest.raises(IntegrityError) as caught:
+        twice()
+    assert "typed-in" not in str(caught.value)
+    assert "kept" not in str(caught.value)
 
 
 def test_a_clock_that_was_set_back_neither_locks_out_for_long_nor_forgets(team: Workspace, clock: Clock) -> None:
