@@ -11,23 +11,32 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from core.errors import StorageProblem
+from core.errors import MidbandError, StorageProblem
 from core.files import read_json, slug, write_json
+from core.logs import get_logger
 from core.workspace import Workspace
 
 FOLDER = "servers"
 # seconds between two signs of life, and after which there is no life
 BEAT, STALE = 10.0, 60.0
+_log = get_logger("storage")
 
 
 class Lease:
-    """Had until released, or until the process has been gone for `STALE` seconds."""
+    """Had until released, or until the process gave no sign of life for `STALE` seconds.
 
-    def __init__(self, file: Path) -> None:
+    lost: called once, with what to tell people, when another host took the workspace meanwhile: this machine slept, or
+    did not reach the file server.
+    """
+
+    def __init__(self, file: Path, facts: dict[str, Any], lost: Callable[[StorageProblem], None] | None) -> None:
         self.file = file
+        self._facts = facts
+        self._lost = lost
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name="midband-lease", daemon=True)
 
@@ -36,9 +45,13 @@ class Lease:
         return self
 
     def beat(self) -> None:
-        """Give a sign of life. Raises `OSError` where the file is gone."""
-        # no times given: the file server's own clock
-        os.utime(self.file)
+        """Give a sign of life; take the workspace again if nobody has it. Raises `OSError` where the file cannot be
+        reached, `StorageProblem` where another host has the workspace by now."""
+        try:
+            # no times given: the file server's own clock
+            os.utime(self.file)
+        except FileNotFoundError:
+            _take(self.file, self._facts)
 
     def release(self) -> None:
         self._ended.set()
@@ -49,28 +62,46 @@ class Lease:
     def _live(self) -> None:
         while not self._ended.wait(BEAT):
             # a network that is away for a while must not end the server
-            with suppress(OSError):
+            try:
                 self.beat()
+            except StorageProblem as error:
+                _log.error("the workspace was lost to another host", problem=str(error))
+                if self._lost is not None:
+                    self._lost(error)
+                return
+            except (MidbandError, OSError) as error:
+                _log.warning("no sign of life could be given", problem=str(error))
 
 
-def hold(workspace: Workspace, *, host: str | None = None, pid: int | None = None) -> Lease:
+def hold(
+    workspace: Workspace,
+    *,
+    host: str | None = None,
+    pid: int | None = None,
+    lost: Callable[[StorageProblem], None] | None = None,
+) -> Lease:
     """Say that a server on this host has the workspace. Raises `StorageProblem` where one on another host has it.
 
-    host, pid: for tests; this machine and this process when left out.
+    host, pid: for tests; this machine and this process when left out. lost: see `Lease`.
     """
     here, number = host or socket.gethostname(), os.getpid() if pid is None else pid
     own = workspace.root / FOLDER / f"{slug(here)}-{number}.json"
+    facts = {"host": here, "pid": number, "boot": boot_id()}
+    _take(own, facts)
+    return Lease(own, facts, lost).start()
+
+
+def _take(own: Path, facts: dict[str, Any]) -> None:
     # written first, looked after: of two that begin at once, neither misses the other
-    write_json(own, {"host": here, "pid": number, "boot": boot_id()})
+    write_json(own, facts)
     for other in _living(own):
-        if (named := _host(other)) != here:
+        if (named := _host(other)) != facts["host"]:
             own.unlink(missing_ok=True)
             raise StorageProblem(
                 f"A server on {named} has this workspace open.",
                 next_step=f"Use that one, or stop it first; if {named} is down, try again in a minute.",
                 title="The workspace is in use on another machine",
             )
-    return Lease(own).start()
 
 
 def boot_id() -> str:

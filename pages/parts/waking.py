@@ -37,7 +37,7 @@ def wake() -> Lease | None:
     try:
         keep_in(state.workspace_folder(), stderr="text")
         workspace = open_workspace(state.workspace_folder())
-        lease = hold(workspace)
+        lease = hold(workspace, lost=state.refuse)
     except MidbandError as error:
         log.error("the workspace was not taken", problem=str(error))
         state.refuse(error)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from core.errors import StorageProblem
+from core.storage import lease
 from core.storage.lease import FOLDER, STALE, hold
 from core.workspace import Workspace, open_workspace
 
@@ -54,6 +56,30 @@ def test_a_sign_of_life_keeps_it(workspace: Workspace) -> None:
     os.utime(first.file, (first.file.stat().st_mtime - STALE - 1,) * 2)
     first.beat()
     with pytest.raises(StorageProblem):
+        hold(workspace, host="south", pid=1)
+    first.release()
+
+
+def test_who_slept_and_lost_it_to_another_host_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[StorageProblem] = []
+    heard = threading.Event()
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    first = hold(workspace, host="north", pid=1, lost=lambda error: (told.append(error), heard.set()))
+    # what another host does that finds no sign of life: it forgets the first, and says that it is there
+    (workspace.root / FOLDER / "south.json").write_text('{"host": "south"}')
+    first.file.unlink()
+    assert heard.wait(20)
+    assert "A server on south" in str(told[0])
+    assert servers(workspace) == 1
+    first.release()
+    assert len(told) == 1
+
+
+def test_who_slept_and_is_missed_by_nobody_takes_it_again(workspace: Workspace) -> None:
+    first = hold(workspace, host="north", pid=1)
+    first.file.unlink()
+    first.beat()
+    with pytest.raises(StorageProblem, match="A server on north"):
         hold(workspace, host="south", pid=1)
     first.release()
 
