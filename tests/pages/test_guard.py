@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 import streamlit as st
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from core.access import modes, passwords
@@ -297,3 +302,69 @@ def test_no_server_is_open_to_strangers_by_mistake(
     else:
         with pytest.raises(SystemExit, match=r"MIDBAND_ACCESS"):
             guard.require_safe_address()
+
+
+def page_of(path: str, *, method: str = "GET", body: bytes = b"") -> Request:
+    """A request as the page for signing in gets it."""
+    scope: Scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [(b"host", b"localhost:8501")],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    return Request(scope, receive)
+
+
+@pytest.mark.parametrize(
+    ("verified", "enters"), [(True, True), ("true", True), (None, True), (False, False), ("false", False), ("", False)]
+)
+def test_an_address_that_nobody_verified_opens_nothing(
+    team: Workspace, monkeypatch: pytest.MonkeyPatch, verified: object, enters: bool
+) -> None:
+    monkeypatch.setenv(modes.VARIABLE, modes.OIDC)
+    add_account(team, "lea@example.org", "labeller")
+    said = {"email": "lea@example.org", "iss": "i", "sub": "s", "iat": time.time(), "nonce": "n"}
+    if verified is not None:
+        said["email_verified"] = verified
+    monkeypatch.setattr(sign_in_page, "_identity", lambda _: said)
+    answer = asyncio.run(sign_in_page._page(page_of("/sign-in")))
+    assert (gate.COOKIE in answer.headers.get("set-cookie", "")) is enters
+
+
+def test_a_crowd_at_the_door_leaves_room_for_those_inside(team: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd, tried = 60, threading.Semaphore(0)
+    open_again = threading.Event()
+
+    def slow(*_: object) -> str:
+        tried.release()
+        assert open_again.wait(30)
+        return "token"
+
+    monkeypatch.setattr(sign_in_page, "sign_in", slow)
+    body = b"name=Ann&password=x"
+
+    async def all_at_once() -> list[int]:
+        sign_in_page._at_the_door.cache_clear()
+        waiting = [
+            asyncio.create_task(sign_in_page._entered(page_of("/sign-in", method="POST", body=body)))
+            for _ in range(crowd)
+        ]
+        try:
+            await anyio.to_thread.run_sync(tried.acquire, limiter=anyio.CapacityLimiter(1))
+            # whoever is inside asks in a thread of the common ones: as many as there are have to be free but for a few
+            limiter = anyio.to_thread.current_default_thread_limiter()
+            for _ in range(crowd):
+                await asyncio.sleep(0)
+            assert limiter.borrowed_tokens == 0
+        finally:
+            open_again.set()
+        return [answer.status_code for answer in await asyncio.gather(*waiting)]
+
+    assert asyncio.run(all_at_once()) == [303] * crowd
+    sign_in_page._at_the_door.cache_clear()
