@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,11 +70,18 @@ def record(
         _add(place, who, action, subject, details)
 
 
+def add_row(connection: sqlite3.Connection, who: Person, action: str, subject: str) -> None:
+    """The same in a database that is no workspace's yet."""
+    connection.execute(_ROW, _row(who, action, subject, None))
+
+
 def _add(session: Session, who: Person, action: str, subject: str, details: dict[str, Any] | None) -> None:
     # as a plain row: every tag has one
-    told = json.dumps(details or {})
-    row = (str(now()), who.name, who.role, action, subject[:LONGEST], told, who.where)
-    session.connection().exec_driver_sql(_ROW, row)
+    session.connection().exec_driver_sql(_ROW, _row(who, action, subject, details))
+
+
+def _row(who: Person, action: str, subject: str, details: dict[str, Any] | None) -> tuple[str, ...]:
+    return str(now()), who.name, who.role, action, subject[:LONGEST], json.dumps(details or {}), who.where
 
 
 def entries(

@@ -9,6 +9,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core.access import audit
+from core.access.person import acting
 from core.access.policy import Permission, require
 from core.errors import PathNotFound, StorageProblem
 from core.files import storage_problems, sync_folder
@@ -52,6 +54,7 @@ def restore(root: Path, backup: Path) -> Path:
     fresh = root / f".{DATABASE}.restored"
     with storage_problems(fresh):
         copy_database(backup, fresh)
+        _sign_everybody_out(fresh, backup.name)
         return replace_database(root, fresh)
 
 
@@ -74,6 +77,18 @@ def replace_database(root: Path, fresh: Path) -> Path:
     os.replace(fresh, database)
     sync_folder(root)
     return aside
+
+
+def _sign_everybody_out(file: Path, name: str) -> None:
+    """A sign-in of then would open the workspace to who signed out, was removed or got another password since. That it
+    was restored stands in the audit log; what was written there since the backup lies aside."""
+    person = acting()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        tables = {table for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "sign_ins" in tables:
+            connection.execute("DELETE FROM sign_ins")
+        if "audit" in tables:
+            audit.add_row(connection, person, "restored", name)
 
 
 def require_whole(file: Path) -> None:

@@ -46,7 +46,10 @@ _ENDING = re.compile(r"\.(?:pt|pth|pt2|tar|ckpt|bin|onnx|safetensors)$", re.IGNO
 
 
 def workspace() -> Workspace:
-    """For whoever is in front of the page. Raises `NotAllowed` where people sign in and nobody has."""
+    """For whoever is in front of the page. Raises `NotAllowed` where people sign in and nobody has, and what `refuse`
+    was given."""
+    for error in _refused:
+        raise error
     if modes.signs_in():
         acting()
     return opened()
@@ -67,8 +70,6 @@ def start() -> None:
 
     Raises what `refuse` was given.
     """
-    for error in _refused:
-        raise error
     opened = workspace()
     if logs.log_file() != logs.file_in(opened.root):
         # not started by app.py

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.database import JobRecord
+from core.errors import StorageProblem
 from core.jobs.processes import this_host
 from core.jobs.queue import get_job, submit
 from core.storage import lease
@@ -49,3 +50,14 @@ def test_server_on_another_host_is_a_sentence_on_every_page(
         assert not app.title
     finally:
         other.release()
+
+
+def test_a_server_that_lost_its_workspace_gives_it_to_nobody(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDBAND_WORKSPACE", str(workspace.root))
+    assert state.workspace() == workspace
+    state.refuse(StorageProblem("A server on south has it.", next_step="Use that one."))
+    # a press, or a part of a page, runs without what begins a page
+    with pytest.raises(StorageProblem, match="south"):
+        state.workspace()

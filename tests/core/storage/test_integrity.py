@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from contextlib import closing
@@ -8,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from core.__main__ import main
+from core.access import passwords
+from core.access.accounts import add_account, find_account
+from core.access.audit import entries
+from core.access.signing_in import person_of, sign_in, sign_out
 from core.activations.store import open_analysis
 from core.errors import StorageProblem
 from core.storage.copies import back_up_now, restore
 from core.storage.integrity import verify
 from core.storage.repair import repair
-from core.workspace import DATABASE, open_workspace
+from core.workspace import DATABASE, _engine, open_workspace
 from tests.core.storage.conftest import rows
 
 EVERY_TAG = "SELECT * FROM tags ORDER BY id"
@@ -157,6 +162,24 @@ def test_a_backup_taken_in_use_equals_the_database_and_comes_back(root: Path) ->
         with pytest.raises(StorageProblem, match="in use"):
             restore(root, made)
     assert rows(root, EVERY_TAG) == before
+
+
+def test_a_backup_brings_back_nobody_who_signed_out_and_is_written_down(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_COST", 2**5)
+    workspace = open_workspace(root)
+    add_account(workspace, "Ann", "owner", "correct horse battery")
+    token = sign_in(workspace, "Ann", "correct horse battery", "192.0.2.1")
+    made = back_up_now(root)
+    sign_out(workspace, token)
+    _engine.cache_clear()
+    gc.collect()
+    restore(root, made)
+    assert person_of(open_workspace(root), token) is None
+    assert find_account(open_workspace(root), "Ann").role == "owner"
+    told = [(each.action, each.subject) for each in entries(open_workspace(root), limit=2)]
+    assert told == [("restored", made.name), ("signed in", "Ann")]
 
 
 def test_a_damaged_backup_is_refused_and_the_database_stays(root: Path, tmp_path: Path) -> None:
