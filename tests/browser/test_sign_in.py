@@ -108,6 +108,38 @@ def test_a_deep_link_first_thing_on_a_fresh_server_shows_the_sign_in_only(
 @pytest.mark.parametrize(
     "path",
     [
+        *("/", "/nothing", "/live/token", "/live/token/repair", "/points/token/1,2", "/media/x.png"),
+        *("/component/x/index.html", "/static/js/x.js", "/app/static/x.html", "/_stcore/host-config"),
+        *("/_stcore/upload_file/a/b", "/_stcore/script-health-check", "/_stcore/stream", "//map", "/sign-in/../map"),
+        *("/%2e%2e/map", "/map%00", "/healthz/", "/_stcore/agent"),
+    ],
+)
+def test_any_other_address_first_thing_on_a_fresh_server_shows_no_more(
+    team: Workspace, fresh: BrowserContext, path: str, tmp_path: Path
+) -> None:
+    server = start_server(
+        log=tmp_path / "log.txt", env={"MIDBAND_WORKSPACE": str(team.root), modes.VARIABLE: modes.PASSWORD}
+    )
+    try:
+        page = fresh.new_page()
+        connections: list[str] = []
+        page.on("websocket", lambda one: connections.append(one.url))
+        answer = page.goto(server.url + path)
+        assert answer is not None
+        if answer.status == 404:
+            assert page.locator("body").inner_text() == "There is nothing here."
+        else:
+            expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        assert page.locator("[data-testid], script").count() == 0
+        assert not connections
+        assert fresh.cookies() == []
+    finally:
+        end(server.process)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
         "/live/token",
         "/live/token/repair",
         "/points/token/1,2",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,7 +23,7 @@ from core.access.audit import entries
 from core.access.person import acting
 from core.access.signing_in import sign_in, sign_out
 from core.workspace import Workspace
-from pages.parts import gate, guard, guard_headers, live_route, map_route
+from pages.parts import gate, guard, guard_headers, health_route, live_route, map_route
 from pages.parts import sign_in as sign_in_page
 
 GOOD = "correct horse battery"
@@ -189,6 +191,34 @@ def test_without_a_sign_in_nothing_is_reached(team: Workspace, path: str, cookie
         assert (answer["status"], answer["body"]) == (401, b"Sign in first.")
     assert ask(path, kind="websocket", cookie=cookie)["kind"] == "websocket.close"
     assert not REACHED
+
+
+# addresses of our own, and who gets them: to be said of every new one
+ROUTES = {
+    "/live/{token}": "who signed in",
+    "/live/{token}/repair": "who signed in",
+    "/points/{token}/{rows}": "who signed in",
+    "/healthz": "everybody",
+    "/sign-in": "everybody",
+    "/sign-in/start": "everybody",
+}
+
+
+@pytest.mark.parametrize("mode", [modes.PASSWORD, modes.OIDC])
+def test_every_address_of_our_own_has_its_place(team: Workspace, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setenv(modes.VARIABLE, mode)
+    launcher = (Path(__file__).parents[2] / "app.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"\*(\w+)\.routes\(\)", launcher))
+    assert named == {"sign_in", "live_route", "map_route", "health_route"}
+    routes = [route for module in (sign_in_page, live_route, map_route, health_route) for route in module.routes()]
+    assert {route.path for route in routes} == set(ROUTES)
+    for route in routes:
+        reads = route.methods <= {"GET", "HEAD"}
+        assert reads or route.path == guard.SIGN_IN, "our own addresses only read, but for signing in"
+        ask(route.path, cookie="other=1")
+        # the way to a provider is open where there is one
+        is_open = ROUTES[route.path] == "everybody" and (mode == modes.OIDC or not route.path.endswith("/start"))
+        assert bool(REACHED) is is_open, route.path
 
 
 def test_the_way_in_and_the_health_are_open(team: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
