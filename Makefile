@@ -10,7 +10,7 @@ APP := $(VENV)/.requirements-installed
 DEV := $(VENV)/.requirements-dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak test test-fast test-browser lint format bench docs screenshots pictures demo-model clean
+.PHONY: help run demo test test-fast test-browser lint format bench crash soak docs screenshots pictures demo-model clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: $(DEV) ## let ruff put the code in shape
 
 bench: $(DEV) ## every benchmark, one after another
 	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py); done
+
+crash: $(DEV) ## kill tagging, analysing, retraining and exporting at 300 points, and look whether anything is lost
+	$(BIN)/python -m scripts.crash --points 300
 
 soak: $(DEV) ## twenty browsers on one server for twenty minutes: lost tags, errors, memory
 	sh scripts/ensure-browser.sh $(BIN)/python

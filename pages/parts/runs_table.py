@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -157,7 +158,7 @@ def rows(runs: dict[str, RunResult]) -> list[Row]:
             "Worst group was": _share(run.before.worst_group),
             "Worst group is": _share(run.after.worst_group),
             "Between": Cell(f"{percent(low)} and {percent(high)}"),
-            "Outcome": Cell("better" if run.comparison["significant"] else "no clear gain"),
+            "Outcome": Cell(outcome(run.comparison)),
             "Average": _share(run.after.average),
             "When": _moment(run),
             "Method": Cell(run_list.method_title(run.method) + (" (network)" if run.kind == NETWORK else "")),
@@ -174,6 +175,14 @@ def rows(runs: dict[str, RunResult]) -> list[Row]:
         }
         lines.append(Row(run.run, name, f"?{urlencode({'analysis': run.analysis, 'run': run.run})}", cells))
     return lines
+
+
+def outcome(comparison: Mapping[str, Any]) -> str:
+    """What became of the worst-group accuracy, in a word or three. comparison: of a run, as it is kept."""
+    if comparison["significant"]:
+        return "better"
+    # its whole 95% interval lies below no change
+    return "worse" if comparison["worst_change_interval"][1] < 0 else "no clear gain"
 
 
 def _share(fraction: float) -> Cell:

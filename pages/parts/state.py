@@ -186,7 +186,7 @@ def chosen_id() -> str | None:
     if chosen is not None and chosen == linked:
         del st.session_state[CHOSEN]
         raise NotFound(
-            f"This workspace holds no investigation {chosen}.",
+            f"This workspace holds no investigation “{chosen}”.",
             next_step="The link was made in another workspace: choose one of this workspace's investigations.",
         )
     if not known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import psutil
@@ -48,9 +49,10 @@ def test_memory_maps_of_files_are_not_held(tmp_path: Path) -> None:
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     assert float(mapped.sum()) == size // 4
     assert limits.held_memory(own) - before < size // 2
-    held = np.array(mapped)
-    assert limits.held_memory(own) - before > size // 2
-    assert held.nbytes == size
+    # pages from the system itself: an array may be given room that this process freed earlier and still holds
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:
+        held[:] = b"\x01" * size
+        assert limits.held_memory(own) - before > size // 2
 
 
 def test_limit_of_memory_is_named_with_what_was_held() -> None:

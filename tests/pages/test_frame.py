@@ -76,7 +76,7 @@ def test_rooms_outside_the_navigation_are_reached_by_link(visit: Visit, planted:
 def test_the_stage_leads_back_where_there_is_nothing_to_present(visit: Visit, planted: Analysis) -> None:
     app = visit("present", visit(), analysis="nonesuch")
     assert not app.exception
-    assert "holds no investigation nonesuch" in texts(app)
+    assert "holds no investigation “nonesuch”" in texts(app)
     links = app.main.get("page_link")
     assert [link.proto.label for link in links] == ["Home"]
 

@@ -27,6 +27,7 @@ from core.retraining.runs import (
 )
 from core.workspace import Workspace
 from pages.parts import rerun, run_card, run_compare, run_list
+from pages.parts.runs_table import outcome
 from pages.parts.words import percent, plain
 
 from .conftest import Visit, plant, set_job, tag_by_truth, texts
@@ -101,12 +102,27 @@ def test_every_run_has_a_row_the_newest_first(visit: Visit, two: tuple[RunResult
     assert list(rows["Seed"]) == [3, 0]
     assert list(rows["Tags"]) == [run.tags[:8] for run in (second, first)]
     assert len(set(rows["Data"])) == 1
-    told = {True: "better", False: "no clear gain"}
-    assert list(rows["Outcome"]) == [told[run.comparison["significant"]] for run in (second, first)]
+    assert list(rows["Outcome"]) == [outcome(run.comparison) for run in (second, first)]
     low, high = second.after.worst_interval
     assert rows["Between"][0] == f"{percent(low)} and {percent(high)}"
     assert "Model" not in rows
     assert "tick two to compare" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("significant", "interval", "told"),
+    [
+        (True, [0.1, 0.3], "better"),
+        (False, [-0.1, 0.2], "no clear gain"),
+        # rose, but only to guessing
+        (False, [0.1, 0.3], "no clear gain"),
+        (False, [-0.4, -0.1], "worse"),
+    ],
+)
+def test_a_run_that_did_harm_is_told_apart_from_one_without_a_clear_gain(
+    significant: bool, interval: list[float], told: str
+) -> None:
+    assert outcome({"significant": significant, "worst_change_interval": interval}) == told
 
 
 def test_a_link_picks_its_run(visit: Visit, two: tuple[RunResult, RunResult]) -> None:
