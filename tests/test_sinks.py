@@ -100,6 +100,7 @@ KNOWN = {
         "core/demo/making.py:shipped_model": FIXED,
         "core/demo/reset.py:_home": ID,
         "core/demo/reset.py:reset_demo": NUMBERS,
+        "core/jobs/processes.py:_since_boot": "the number of a process",
         "core/jobs/kinds.py:new_model_file": "the last part of a path, which cannot hold a slash, with an ending",
         "core/limits.py:_held": NUMBERS,
         "core/logs.py:_turn_over": NUMBERS,
